@@ -1,0 +1,1 @@
+"""Training spread over a cluster with Ray Train, and what operators deploy."""

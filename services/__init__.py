@@ -1,0 +1,1 @@
+"""Drawing over HTTP with Ray Serve."""

@@ -1,0 +1,1 @@
+"""textinv: learn many Textual-Inversion concepts at once, and draw with all of them."""
