@@ -1,0 +1,43 @@
+# Every command of the README. `make setup` makes .venv; everything else uses it.
+PY := .venv/bin/python
+export PYTHONDONTWRITEBYTECODE := 1
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: setup demo test lint types check chaos load browser gpu bench bench-train bench-serve bench-scale bench-lora demo-model clean
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	python3 -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local-store,cluster,services,demo,dev]'
+	touch $@
+
+demo: setup
+	$(PY) -m textinv.demo.quickstart
+
+test: setup
+	$(PY) -m pytest
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: setup
+	.venv/bin/mypy
+
+check: lint types test
+
+chaos: setup
+	$(PY) -m pytest -m chaos
+
+load: setup
+	$(PY) -m pytest -m load
+
+browser: setup
+	$(PY) -m pytest -m browser
+
+gpu: setup
+	$(PY) -m pytest -m gpu tests/gpu
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .textinv
