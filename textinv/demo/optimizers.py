@@ -15,7 +15,8 @@ class MuonWithAdamW:
 
     def __init__(self, module: nn.Module, weight_decay: float = 0.01) -> None:
         hidden, rest = _split(module.named_parameters())
-        self._kernels = [(parameter, nn.Parameter(_as_matrix(parameter))) for parameter in hidden if parameter.ndim == 4]
+        kernels = [parameter for parameter in hidden if parameter.ndim == 4]
+        self._kernels = [(kernel, nn.Parameter(_as_matrix(kernel))) for kernel in kernels]
         matrices = [parameter for parameter in hidden if parameter.ndim == 2]
         matrices += [view for _, view in self._kernels]
         self.optimizers: list[torch.optim.Optimizer] = [
@@ -45,7 +46,8 @@ class MuonWithAdamW:
 
 def _split(named: Iterable[tuple[str, nn.Parameter]]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Muon takes the hidden matrices and kernels; first and last layers, gains and biases go to AdamW."""
-    hidden, rest = [], []
+    hidden: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in named:
         outer = name.startswith(("conv_in", "conv_out", "time_embedding", "add_embedding"))
         (rest if outer or parameter.ndim not in (2, 4) else hidden).append(parameter)

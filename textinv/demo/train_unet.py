@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,21 +31,21 @@ from textinv.demo.optimizers import MuonWithAdamW
 from textinv.demo.pool import LatentPool
 from textinv.demo.world import World
 
-UNET_CONFIG = dict(
-    sample_size=16,
-    in_channels=4,
-    out_channels=4,
-    block_out_channels=(64, 128, 256),
-    layers_per_block=1,
-    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    cross_attention_dim=192,
-    attention_head_dim=32,
-    norm_num_groups=16,
-    resnet_time_scale_shift="scale_shift",  # the time embedding scales and shifts every block ...
-    addition_embed_type="text",  # ... and holds a pooled text as well, so that words reach the 16x16 level
-    addition_embed_type_num_heads=6,
-)
+UNET_CONFIG: dict[str, Any] = {
+    "sample_size": 16,
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": (64, 128, 256),
+    "layers_per_block": 1,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "cross_attention_dim": 192,
+    "attention_head_dim": 32,
+    "norm_num_groups": 16,
+    "resnet_time_scale_shift": "scale_shift",  # the time embedding scales and shifts every block ...
+    "addition_embed_type": "text",  # ... and holds a pooled text as well, so that words reach the 16x16 level
+    "addition_embed_type_num_heads": 6,
+}
 
 
 @dataclass
@@ -213,9 +214,7 @@ def main() -> None:
     )
     text_encoder = CLIPTextModel.from_pretrained(WEIGHTS / "text_encoder", dtype=torch.float32)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    training = UNetTraining(
-        arguments.out, pool, text_encoder.eval().requires_grad_(False).to(device), settings, device
-    )
+    training = UNetTraining(arguments.out, pool, text_encoder.eval().requires_grad_(False).to(device), settings, device)
     training.resume()
     training.run(arguments.samples // settings.batch, arguments.cool_down // settings.batch)
 
