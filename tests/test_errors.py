@@ -1,0 +1,31 @@
+"""Every error survives a process boundary and has a code of its own."""
+
+import pickle
+from collections.abc import Iterator
+
+import pytest
+
+from textinv import errors
+
+
+def _kinds(kind: type[errors.TextinvError] = errors.TextinvError) -> Iterator[type[errors.TextinvError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _kinds(child)
+
+
+@pytest.mark.parametrize("kind", _kinds())
+def test_an_error_comes_back_from_pickling_with_its_message_and_details(kind: type[errors.TextinvError]) -> None:
+    back = pickle.loads(pickle.dumps(kind("the bucket 'a' is missing", bucket="a")))
+    assert type(back) is kind
+    assert (str(back), back.details) == ("the bucket 'a' is missing", {"bucket": "a"})
+
+
+def test_codes_are_unique() -> None:
+    codes = [kind.code for kind in _kinds()]
+    assert sorted(codes) == sorted(set(codes))
+
+
+def test_the_tree_drawn_in_the_docstring_is_the_tree() -> None:
+    assert errors.__doc__ is not None
+    assert [kind.__name__ for kind in _kinds() if kind.__name__ not in errors.__doc__] == []
