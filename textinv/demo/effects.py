@@ -3,11 +3,13 @@
 Owns pixel operations on finished pictures. Does not know objects, captions or models.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
+
+from textinv.demo.held_out_styles import HELD_OUT_EFFECTS, Redraw
 
 RGB = tuple[int, int, int]
 
@@ -20,13 +22,13 @@ def fill(picture: Image.Image, colour: RGB) -> Image.Image:
 
 
 def apply(picture: Image.Image, effect: str | None, dark: RGB, light: RGB) -> Image.Image:
-    """Redraw an RGB picture through `effect`; `dark` and `light` are the colours of a duotone.
+    """Redraw an RGB picture through `effect`, trained or held out; `dark` and `light` are the colours of a duotone.
 
     `None` and `silhouette` (which is done to the things, not to the picture) leave it as it is.
     """
     if effect == "duotone":
         return _duotone(picture, dark, light)
-    return _EFFECTS[effect](picture) if effect in _EFFECTS else picture
+    return _EFFECTS[effect](picture) if effect and effect in _EFFECTS else picture
 
 
 def _gradient(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -63,7 +65,8 @@ def _duotone(picture: Image.Image, dark: RGB, light: RGB) -> Image.Image:
     return Image.fromarray(mixed.astype(np.uint8))
 
 
-_EFFECTS: dict[str | None, Callable[[Image.Image], Image.Image]] = {
+_EFFECTS: Mapping[str, Redraw] = {
+    **HELD_OUT_EFFECTS,
     "pixel art": _pixel_art,
     "sketch": _sketch,
     "neon": _neon,

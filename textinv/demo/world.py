@@ -91,16 +91,16 @@ def hue_word(rgba: NDArray[np.float32]) -> str | None:
 
 def rotate_hue(rgb: NDArray[np.float32], degrees: float) -> NDArray[np.float32]:
     """Rotate hues by `degrees` at constant luma (the usual YIQ rotation matrix); values stay in [0, 255]."""
-    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     matrix = np.array(
         [
-            [0.299 + 0.701 * cosine + 0.168 * sine, 0.587 - 0.587 * cosine + 0.330 * sine, 0.114 - 0.114 * cosine - 0.497 * sine],
-            [0.299 - 0.299 * cosine - 0.328 * sine, 0.587 + 0.413 * cosine + 0.035 * sine, 0.114 - 0.114 * cosine + 0.292 * sine],
-            [0.299 - 0.300 * cosine + 1.250 * sine, 0.587 - 0.588 * cosine - 1.050 * sine, 0.114 + 0.886 * cosine - 0.203 * sine],
+            [0.299 + 0.701 * c + 0.168 * s, 0.587 - 0.587 * c + 0.330 * s, 0.114 - 0.114 * c - 0.497 * s],
+            [0.299 - 0.299 * c - 0.328 * s, 0.587 + 0.413 * c + 0.035 * s, 0.114 - 0.114 * c + 0.292 * s],
+            [0.299 - 0.300 * c + 1.250 * s, 0.587 - 0.588 * c - 1.050 * s, 0.114 + 0.886 * c - 0.203 * s],
         ],
         dtype=np.float32,
     )  # fmt: skip
-    return np.clip(rgb @ matrix.T, 0, 255)
+    return np.asarray(np.clip(rgb @ matrix.T, 0, 255), np.float32)
 
 
 def _pattern_mask(kind: str, period: int) -> NDArray[np.bool_]:
