@@ -1,0 +1,67 @@
+"""What the frozen model should predict and how samples are weighted and padded."""
+
+import math
+
+import pytest
+import torch
+
+from textinv.errors import BaseModelError
+from textinv.training.batches import Member, assemble, padded_size
+from textinv.training.objective import add_noise, sample_losses, snr_weights, target_of
+from textinv.training.streams import Choices, draw
+
+ALPHAS = torch.tensor([0.9, 0.5, 0.1])
+
+
+def test_latents_and_noise_can_be_recovered_from_the_v_target() -> None:
+    latents, noise = torch.randn(3, 4, 8, 8), torch.randn(3, 4, 8, 8)
+    noisy = add_noise(latents, noise, ALPHAS)
+    target = target_of("v_prediction", latents, noise, ALPHAS)
+    signal, sigma = ALPHAS.sqrt()[:, None, None, None], (1 - ALPHAS).sqrt()[:, None, None, None]
+    assert torch.allclose(signal * noisy - sigma * target, latents, atol=1e-5)
+    assert torch.allclose(sigma * noisy + signal * target, noise, atol=1e-5)
+    assert target_of("epsilon", latents, noise, ALPHAS) is noise
+
+
+def test_an_unknown_prediction_type_is_named() -> None:
+    with pytest.raises(BaseModelError, match="'flow'"):
+        target_of("flow", torch.zeros(1), torch.zeros(1), torch.ones(1))
+
+
+def test_masked_positions_do_not_count() -> None:
+    predicted, target = torch.zeros(2, 4, 8, 8), torch.ones(2, 4, 8, 8)
+    target[:, :, :, 4:] = 100
+    weight = torch.zeros(2, 8, 8)
+    weight[:, :, :4] = 1
+    assert sample_losses(predicted, target, weight).tolist() == [1.0, 1.0]
+    ones = torch.ones(2, 8, 8)
+    assert torch.allclose(sample_losses(predicted, target, ones), sample_losses(predicted, target, None))
+
+
+def test_min_snr_weights_follow_the_paper() -> None:
+    gamma = torch.full((3,), 5.0)
+    snr = ALPHAS / (1 - ALPHAS)
+    assert torch.allclose(snr_weights("epsilon", ALPHAS, gamma), torch.tensor([5.0, 1.0, 1 / 9]) / snr)
+    assert torch.allclose(snr_weights("v_prediction", ALPHAS, gamma), torch.tensor([5.0, 1.0, 1 / 9]) / (snr + 1))
+    assert snr_weights("epsilon", ALPHAS, torch.full((3,), math.inf)).tolist() == [1, 1, 1]
+
+
+def test_padding_is_at_most_a_third_and_sizes_are_few() -> None:
+    sizes = [padded_size(count) for count in range(1, 513)]
+    assert all(count <= size <= math.ceil(count * 1.5) for count, size in enumerate(sizes, 1))
+    assert len(set(sizes)) <= 20
+
+
+def test_samples_with_one_caption_share_it_and_padding_weighs_nothing() -> None:
+    choices = Choices(num_pictures=2, num_captions=1, timesteps=(0, 1000), flip=False, latent_shape=(4, 8, 8))
+    members = [
+        Member(slot, 10 * slot, 2, 7 * slot, math.inf, draw(slot, 3, count, choices))
+        for slot, count in ((0, 4), (2, 1))
+    ]
+    batch = assemble(members, torch.device("cpu"))
+    assert batch.num_samples == 5
+    assert batch.captions_K[batch.caption_of_B].tolist() == [0, 0, 0, 0, 14, 0]
+    assert batch.share_B.tolist() == [0.25] * 4 + [1.0, 0.0]
+    assert batch.slot_of_B.tolist() == [0, 0, 0, 0, 2, 0]
+    assert batch.latents_B[4] in (20, 21)
+    assert torch.equal(batch.noise_BCHW[4:5], members[1].draw.noise_BCHW)

@@ -1,0 +1,117 @@
+"""The arithmetic of one packed optimizer step."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from textinv.training.optimizers import RowState, StepSettings, pull_norm, sphere_step
+
+NORM = 0.37
+
+
+def settings(num_slots: int, **given: float | list[float]) -> StepSettings:
+    """Settings of a step; what is not given is off."""
+    defaults: dict[str, float | list[float]] = {
+        "live": 1, "sphere": 1, "rate": 0.08, "number": 1, "kappa": 0, "weight_decay": 0, "norm_pull": 0,
+        "averaging": 0,
+    }  # fmt: skip
+    values = {**defaults, **given}
+    return StepSettings(
+        *(torch.ones(num_slots, 1, 1) * torch.tensor(value).reshape(-1, 1, 1) for value in values.values())
+    )
+
+
+def fresh(num_slots: int, num_vectors: int = 2, width: int = 16, seed: int = 0) -> RowState:
+    rows = torch.randn(num_slots, num_vectors, width, generator=torch.Generator().manual_seed(seed))
+    rows = torch.nn.functional.normalize(rows, dim=-1) * NORM
+    zeros = torch.zeros_like(rows)
+    return RowState(rows, rows / NORM, zeros.clone(), zeros.clone(), rows.clone(), NORM)
+
+
+def gradients(state: RowState, seed: int) -> Tensor:
+    return torch.randn(state.rows_SVD.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_sphere_step_keeps_the_norm_exactly() -> None:
+    state = fresh(4, width=768)
+    for step in range(200):
+        state.advance(gradients(state, step), settings(4, number=step + 1, rate=0.3))
+    norms = state.rows_SVD.norm(dim=-1)
+    assert torch.allclose(norms, torch.full_like(norms, NORM), rtol=1e-6, atol=0)
+
+
+def test_a_sphere_step_is_as_long_as_its_angle_whatever_the_gradient() -> None:
+    state = fresh(3)
+    for scale in (1e-6, 1.0, 1e6):
+        before = state.rows_SVD.clone()
+        after = sphere_step(
+            before, gradients(state, 1) * scale, angle=0.2, norm=NORM, kappa=0.0, anchor_SVD=state.anchor_SVD
+        )
+        angle = torch.acos((before * after).sum(-1) / NORM**2)
+        assert torch.allclose(angle, torch.full_like(angle, 0.2), atol=1e-4)
+
+
+def test_a_sphere_step_goes_downhill_and_the_prior_pulls_to_its_anchor() -> None:
+    goal = torch.nn.functional.normalize(torch.randn(1, 1, 16), dim=-1)
+    state = fresh(1, num_vectors=1)
+    for number in range(100):
+        state.advance(-goal, settings(1, number=number + 1, rate=0.05))
+    assert torch.nn.functional.cosine_similarity(state.rows_SVD, goal, dim=-1).item() > 0.99
+    for number in range(100):
+        state.advance(torch.zeros_like(goal), settings(1, number=number + 1, rate=0.05, kappa=1e-4))
+    assert torch.nn.functional.cosine_similarity(state.rows_SVD, state.anchor_SVD, dim=-1).item() > 0.99
+
+
+def test_adamw_is_what_torch_calls_adamw() -> None:
+    state = fresh(3)
+    parameter = torch.nn.Parameter(state.rows_SVD.clone())
+    reference = torch.optim.AdamW([parameter], lr=5e-3, weight_decay=0.1)
+    for step in range(30):
+        gradient = gradients(state, step)
+        parameter.grad = gradient.clone()
+        reference.step()
+        state.advance(gradient, settings(3, sphere=0, rate=5e-3, number=step + 1, weight_decay=0.1))
+    assert torch.allclose(state.rows_SVD, parameter, atol=1e-6)
+
+
+def test_slots_with_different_methods_do_not_touch_each_other() -> None:
+    both = fresh(2)
+    alone = [RowState(*(tensor[k : k + 1].clone() for tensor in tensors(both)), NORM) for k in range(2)]
+    for step in range(20):
+        gradient = gradients(both, step)
+        both.advance(gradient, settings(2, sphere=[1.0, 0.0], rate=[0.1, 5e-3], number=step + 1))
+        alone[0].advance(gradient[:1], settings(1, sphere=1, rate=0.1, number=step + 1))
+        alone[1].advance(gradient[1:], settings(1, sphere=0, rate=5e-3, number=step + 1))
+    for slot in range(2):
+        assert torch.equal(both.rows_SVD[slot], alone[slot].rows_SVD[0])
+
+
+def test_a_slot_that_is_not_live_stays_where_it_is_even_when_its_neighbour_is_not_a_number() -> None:
+    state = fresh(3)
+    before = state.rows_SVD.clone()
+    gradient = gradients(state, 0)
+    gradient[1] = math.nan
+    state.advance(gradient, settings(3, live=[1.0, 1.0, 0.0]))
+    assert torch.equal(state.rows_SVD[2], before[2])
+    assert state.rows_SVD[1].isnan().all()
+    assert state.rows_SVD[0].isfinite().all()
+
+
+def test_the_norm_pull_goes_its_share_of_the_way() -> None:
+    rows = torch.tensor([[[3.0, 4.0]]])
+    assert pull_norm(rows, 1.0, torch.tensor(0.5)).norm().item() == pytest.approx(3.0)
+    assert pull_norm(rows, 1.0, torch.tensor(0.0)).norm().item() == pytest.approx(5.0)
+
+
+def test_averaged_rows_of_a_sphere_slot_lie_on_the_sphere() -> None:
+    state = fresh(1)
+    for step in range(50):
+        state.advance(gradients(state, step), settings(1, number=step + 1, averaging=0.9, rate=0.5))
+    assert state.average_SVD.norm(dim=-1).max() < NORM
+    assert torch.allclose(state.kept_rows(torch.ones(1, 1, 1)).norm(dim=-1), torch.tensor(NORM))
+
+
+def tensors(state: RowState) -> tuple[Tensor, ...]:
+    return state.rows_SVD, state.anchor_SVD, state.first_SVD, state.second_SVD, state.average_SVD

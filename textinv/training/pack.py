@@ -1,0 +1,150 @@
+"""ConceptPack: many concepts learning in one frozen model at once.
+
+Owns the slots, their row tables and the packed step. Samples of different concepts share one batch; every slot's loss
+reaches that slot's rows only. Does not know where work comes from or where results go: `loop.py` carries them.
+
+Shapes: S slots, V vectors per slot, D width of a text encoder, N vectors of one concept.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from textinv.embedding import Embedding
+from textinv.errors import DivergedError, TextinvError
+from textinv.models.base import BaseModel
+from textinv.training.admission import open_slot
+from textinv.training.batches import assemble
+from textinv.training.checkpoint import Checkpoint
+from textinv.training.optimizers import StepSettings
+from textinv.training.pool import Pool, slot_losses
+from textinv.training.record import record_of
+from textinv.training.rows import RowTables
+from textinv.training.schedules import rate_at
+from textinv.training.slot import Evaluation, Slot
+from textinv.training.stopping import StopReason
+from textinv.training.work import Progress, TrainedConcept, Work
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A concept left its slot: with an embedding, or with an error and the record of what was seen until then."""
+
+    work: Work
+    outcome: TrainedConcept | TextinvError
+    record: dict[str, object]
+
+
+class ConceptPack:
+    """Up to `num_slots` concepts over one base model. One latent shape at a time."""
+
+    def __init__(self, model: BaseModel, num_slots: int) -> None:
+        self.model = model
+        self.num_slots = num_slots
+        norms = {name: float(model.vocabulary(name).float().norm(dim=-1).mean()) for name in model.encoder_names}
+        self._tables = RowTables(norms, model.encoder_widths, num_slots, model.device)
+        self._slots: dict[int, Slot] = {}
+        self._pool: Pool | None = None
+        self._train_loss_S = torch.zeros(num_slots, device=model.device)
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """The slots in use, by index."""
+        return [self._slots[index] for index in sorted(self._slots)]
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another concept can be added."""
+        return len(self._slots) < self.num_slots
+
+    def add(self, work: Work) -> Slot:
+        """Put a concept into a free slot, at its beginning or where its checkpoint left it.
+
+        Raises:
+            InputError: its pictures or captions cannot be used.
+            CorruptObjectError: its checkpoint is broken.
+        """
+        index = next(index for index in range(self.num_slots) if index not in self._slots)
+        slot, tensors = open_slot(self.model, work, index, self._tables)
+        self._tables.grow(slot.spec.num_vectors)
+        self._tables.load(index, tensors)
+        self._train_loss_S[index] = tensors["train_loss"].item()
+        self._slots[index] = slot
+        self._pool = None
+        return slot
+
+    def remove(self, slot: Slot) -> None:
+        """Free a slot."""
+        del self._slots[slot.index]
+        self._pool = None
+
+    def checkpoint(self, slot: Slot) -> bytes:
+        """The slot's state, from which `add` goes on."""
+        tensors = self._tables.dump(slot.index, slot.spec.num_vectors)
+        tensors["train_loss"] = self._train_loss_S[slot.index].cpu().clone()
+        tensors |= {f"best.{encoder}": rows_ND for encoder, rows_ND in slot.best_rows.items()}
+        return Checkpoint(slot.spec.fingerprint, slot.counters(), tensors).to_bytes()
+
+    def step(self) -> None:
+        """Take one optimizer step with every slot. Nothing is read back from the device."""
+        pool = self._current_pool()
+        members = [
+            slot.training_member(pool.latent_starts[slot.index], pool.caption_starts[slot.index])
+            for slot in self.slots
+        ]
+        batch = assemble(members, self.model.device)
+        rows = self._tables.leaves()
+        losses_S = slot_losses(self.model, pool, batch, rows)
+        gradients = torch.autograd.grad(losses_S.sum(), list(rows.values()))
+        self._tables.advance(dict(zip(rows, gradients, strict=True)), self._settings())
+        self._train_loss_S += losses_S.detach()
+        for slot in self.slots:
+            slot.step += 1
+            slot.sample_passes += slot.spec.samples_per_step
+
+    @torch.no_grad()
+    def evaluate(self) -> list[tuple[Slot, StopReason | None]]:
+        """Look at the fixed batches of all slots that are due, in one forward; say which of them stop, and why."""
+        due = [slot for slot in self.slots if slot.is_due]
+        if not due:
+            return []
+        pool = self._current_pool()
+        members = [
+            slot.evaluation_member(pool.latent_starts[slot.index], pool.caption_starts[slot.index]) for slot in due
+        ]
+        kept = self._tables.kept(self._settings().sphere)
+        losses_S = slot_losses(self.model, pool, assemble(members, self.model.device), kept)
+        looks = torch.stack([losses_S, self._train_loss_S]).tolist()
+        kept_on_cpu = {encoder: rows_SVD.cpu() for encoder, rows_SVD in kept.items()}
+        return [(slot, self._judge(slot, looks[0][slot.index], looks[1][slot.index], kept_on_cpu)) for slot in due]
+
+    def _judge(self, slot: Slot, loss: float, train_loss: float, kept: dict[str, Tensor]) -> StopReason | None:
+        steps = slot.step - (slot.history[-1].step if slot.history else 0)
+        rows = {name: rows_SVD[slot.index, : slot.spec.num_vectors].clone() for name, rows_SVD in kept.items()}
+        self._train_loss_S[slot.index] = 0
+        return slot.judge(Evaluation(slot.step, loss, train_loss / steps if steps else None), rows)
+
+    def end(self, slot: Slot, reason: StopReason) -> Ended:
+        """Free a slot and hand out what it learned, or its error."""
+        self.remove(slot)
+        record = record_of(slot, reason, self.model, self.num_slots)
+        if reason == "diverged":
+            error = DivergedError(
+                f"{slot.spec.name}: the loss or the rows became non-finite by step {slot.step}; lower the learning rate "
+                f"(now {slot.spec.optimizer.learning_rate:g})",
+                step=slot.step,
+            )
+            return Ended(slot.work, error, record)
+        return Ended(slot.work, TrainedConcept(slot.spec, Embedding(slot.best_rows), record), record)
+
+    def _settings(self) -> StepSettings:
+        columns = [(0.0,) * len(StepSettings._fields)] * self.num_slots
+        for slot in self.slots:
+            columns[slot.index] = step_settings(slot)
+        table_FS = torch.tensor(columns).T.contiguous()
+        if self.model.device.type == "cuda":
+            table_FS = table_FS.pin_memory()
+        return StepSettings(*table_FS.to(self.model.device, non_blocking=True)[:, :, None, None])

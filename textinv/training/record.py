@@ -1,0 +1,56 @@
+"""The training record: plain JSON that says how an embedding came to be, or why it did not.
+
+Owns its fields. Does not know where it is stored.
+"""
+
+import platform
+from dataclasses import asdict
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+
+from textinv.errors import TextinvError
+from textinv.models.base import BaseModel
+from textinv.training.objective import OBJECTIVE_VERSION
+from textinv.training.slot import Slot
+from textinv.training.stopping import StopReason
+from textinv.training.work import Work
+
+
+def record_of(slot: Slot, reason: StopReason, model: BaseModel, num_slots: int) -> dict[str, Any]:
+    """Describe how a slot's concept was learned."""
+    return {
+        **_spec_fields(slot.work),
+        "stopped": reason,
+        "steps": slot.step,
+        "sample_passes": slot.sample_passes,
+        "seconds": round(slot.seconds, 3),
+        "kept_step": slot.best_step,
+        "trace": [asdict(seen) for seen in slot.history],
+        "num_slots": num_slots,
+        "base_model": {"id": model.id, "revision": model.revision, "family": model.family, "dtype": str(model.dtype)},
+        "device": str(model.device),
+        "versions": versions(),
+    }
+
+
+def record_of_failure(work: Work, error: TextinvError) -> dict[str, Any]:
+    """Describe a concept that never came into a slot, or fell out of it."""
+    return {**_spec_fields(work), "stopped": "failed", "error": {"code": error.code, "message": error.message}}
+
+
+def _spec_fields(work: Work) -> dict[str, Any]:
+    return {"spec": work.spec.model_dump(mode="json"), "fingerprint": work.spec.fingerprint, "work_id": work.work_id}
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that decides a result."""
+    return {
+        "objective": str(OBJECTIVE_VERSION),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "transformers": transformers.__version__,
+    }

@@ -1,0 +1,82 @@
+"""The rows of all slots of a pack: one table per text encoder.
+
+Owns where a slot's rows and their optimizer state lie, growing the tables for concepts with more vectors, and moving a
+slot's state in and out as named CPU tensors (a checkpoint's contents). Does not know steps, losses or files.
+
+Shapes: S slots, V vectors per slot, D width of a text encoder, N vectors of one concept.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from textinv.training.optimizers import RowState, StepSettings
+
+FIELDS = ("rows", "anchor", "first", "second", "average")
+
+
+class RowTables:
+    """Rows and optimizer state of every slot, on the device, float32."""
+
+    def __init__(self, norms: Mapping[str, float], widths: Mapping[str, int], num_slots: int, device: torch.device):
+        self.num_vectors = 1
+        self._states = {
+            encoder: RowState.zeros((num_slots, 1, width), norms[encoder], device) for encoder, width in widths.items()
+        }
+
+    def norm(self, encoder: str) -> float:
+        """Mean norm of an encoder's vocabulary rows."""
+        return self._states[encoder].norm
+
+    def grow(self, num_vectors: int) -> None:
+        """Make room for concepts of up to `num_vectors` vectors."""
+        missing = num_vectors - self.num_vectors
+        if missing <= 0:
+            return
+        for state in self._states.values():
+            for field in FIELDS:
+                tensor_SVD = getattr(state, f"{field}_SVD")
+                setattr(state, f"{field}_SVD", torch.nn.functional.pad(tensor_SVD, (0, 0, 0, missing)))
+        self.num_vectors = num_vectors
+
+    def start(self, slot: int, rows: Mapping[str, Tensor], anchors: Mapping[str, Tensor]) -> None:
+        """Put fresh rows (N, D) into a slot, with a clean optimizer state."""
+        state = {}
+        for encoder, rows_ND in rows.items():
+            zeros_ND = torch.zeros_like(rows_ND)
+            unit_ND = torch.nn.functional.normalize(anchors[encoder], dim=-1)
+            for field, value in zip(FIELDS, (rows_ND, unit_ND, zeros_ND, zeros_ND, rows_ND), strict=True):
+                state[f"{field}.{encoder}"] = value
+        self.load(slot, state)
+
+    def load(self, slot: int, tensors: Mapping[str, Tensor]) -> None:
+        """Put a slot's state back as `dump` gave it."""
+        for encoder, state in self._states.items():
+            for field in FIELDS:
+                value_ND = tensors[f"{field}.{encoder}"]
+                self.grow(len(value_ND))
+                target_VD = getattr(state, f"{field}_SVD")[slot]
+                target_VD.zero_()
+                target_VD[: len(value_ND)] = value_ND.to(target_VD)
+
+    def dump(self, slot: int, num_vectors: int) -> dict[str, Tensor]:
+        """A slot's state as CPU tensors (N, D), named `field.encoder`."""
+        return {
+            f"{field}.{encoder}": getattr(state, f"{field}_SVD")[slot, :num_vectors].cpu().clone()
+            for encoder, state in self._states.items()
+            for field in FIELDS
+        }
+
+    def leaves(self) -> dict[str, Tensor]:
+        """The current rows (S, V, D) as fresh leaves that require gradients."""
+        return {encoder: state.rows_SVD.detach().requires_grad_() for encoder, state in self._states.items()}
+
+    def kept(self, sphere: Tensor) -> dict[str, Tensor]:
+        """The averaged rows (S, V, D), on their sphere where `sphere` (S, 1, 1) says so."""
+        return {encoder: state.kept_rows(sphere) for encoder, state in self._states.items()}
+
+    def advance(self, gradients: Mapping[str, Tensor], settings: StepSettings) -> None:
+        """Take one optimizer step with every slot that is live."""
+        for encoder, state in self._states.items():
+            state.advance(gradients[encoder], settings)

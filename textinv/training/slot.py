@@ -1,0 +1,121 @@
+"""One place in a pack: everything that belongs to one concept except its rows, which lie in the pack's tables.
+
+Owns a concept's counters, its history of fixed-batch losses, its verdict and its record. Does not know the model.
+"""
+
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from textinv.models.base import Tokens
+from textinv.plan.spec import TrainSpec
+from textinv.training.batches import Member
+from textinv.training.latents import PictureLatents
+from textinv.training.stopping import StopReason, has_converged
+from textinv.training.streams import Choices, draw
+from textinv.training.work import Progress, Work
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One look at the fixed batch; `train_loss` is the mean of the training losses since the look before."""
+
+    step: int
+    loss: float
+    train_loss: float | None
+
+
+@dataclass
+class Slot:
+    """A concept in training."""
+
+    work: Work
+    index: int
+    latents: PictureLatents
+    captions: dict[str, Tokens]
+    """Per text encoder, M captions; rows are counted from 0 within the concept."""
+    choices: Choices
+    step: int = 0
+    sample_passes: int = 0
+    seconds_before: float = 0.0
+    """Training time before the last resumption."""
+    history: list[Evaluation] = field(default_factory=list)
+    best_step: int | None = None
+    best_rows: dict[str, Tensor] = field(default_factory=dict)
+    """Per text encoder (N, D), on the CPU."""
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def spec(self) -> TrainSpec:
+        """What is learned."""
+        return self.work.spec
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds in a slot, earlier ones included."""
+        return self.seconds_before + time.monotonic() - self.begun
+
+    def training_member(self, latent_start: int, caption_start: int) -> Member:
+        """This step's part of the batch."""
+        drawn = draw(self.spec.seed, self.step, self.spec.samples_per_step, self.choices)
+        return self._member(drawn, latent_start, caption_start, self.spec.snr_gamma or math.inf)
+
+    def evaluation_member(self, latent_start: int, caption_start: int) -> Member:
+        """The fixed batch: the same samples at every evaluation."""
+        drawn = draw(self.spec.seed, 0, self.spec.stop.num_samples, self.choices, "evaluate")
+        return self._member(drawn, latent_start, caption_start, math.inf)
+
+    def _member(self, drawn: Any, latent_start: int, caption_start: int, gamma: float) -> Member:
+        return Member(self.index, latent_start, self.latents.num_pictures, caption_start, gamma, drawn)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the fixed batch is to be evaluated before the next step."""
+        seen = bool(self.history) and self.history[-1].step == self.step
+        return not seen and (self.step % self.spec.stop.every_steps == 0 or self.step >= self.spec.max_steps)
+
+    def judge(self, evaluation: Evaluation, rows: dict[str, Tensor]) -> StopReason | None:
+        """Take an evaluation into the history, keep the rows if they are the best so far, and say whether to stop."""
+        self.history.append(evaluation)
+        if not math.isfinite(evaluation.loss) or not all(torch.isfinite(tensor).all() for tensor in rows.values()):
+            return "diverged"
+        stop = self.spec.stop
+        if stop.rule == "fixed" or self.best_step is None or evaluation.loss < self._loss_at(self.best_step):
+            self.best_step, self.best_rows = self.step, rows
+        if self.step >= self.spec.max_steps:
+            return "cap"
+        losses = [seen.loss for seen in self.history]
+        enough = stop.rule == "dvar" and self.step >= self.spec.min_steps
+        return "converged" if enough and has_converged(losses, stop.window, stop.threshold) else None
+
+    def _loss_at(self, step: int) -> float:
+        return next(seen.loss for seen in self.history if seen.step == step)
+
+    def progress(self, state: str) -> Progress:
+        """How far the concept is."""
+        loss = self.history[-1].loss if self.history else math.nan
+        return Progress(
+            self.spec.name, self.step, self.spec.max_steps, loss, self.sample_passes, self.seconds, state
+        )
+
+    def counters(self) -> dict[str, Any]:
+        """Plain JSON state for a checkpoint."""
+        return {
+            "step": self.step,
+            "sample_passes": self.sample_passes,
+            "seconds": self.seconds,
+            "best_step": self.best_step,
+            "history": [asdict(seen) for seen in self.history],
+        }
+
+    def restore(self, counters: Any) -> None:
+        """Take back what `counters` gave."""
+        self.step = counters["step"]
+        self.sample_passes = counters["sample_passes"]
+        self.seconds_before = counters["seconds"]
+        self.best_step = counters["best_step"]
+        self.history = [Evaluation(**seen) for seen in counters["history"]]

@@ -1,0 +1,89 @@
+"""Random draws of training: each a pure function of (concept seed, purpose, step).
+
+Owns the seeds and the draws of one concept's step: which pictures, captions, timesteps and noise. No stream has a
+state, so a concept draws the same alone, among strangers, and after it was interrupted. Does not know models or slots.
+Draws are made on the CPU, so that every device gets the same ones.
+
+Shapes: B samples of one concept in a step, C latent channels, H x W latent size.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What one concept draws for a batch of B samples; every tensor lies on the CPU."""
+
+    pictures_B: Tensor
+    flips_B: Tensor
+    captions_B: Tensor
+    timesteps_B: Tensor
+    latent_noise_BCHW: Tensor
+    noise_BCHW: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pictures_B)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a concept may draw from: picture and caption counts, its timestep band (half-open) and latent shape."""
+
+    num_pictures: int
+    num_captions: int
+    timesteps: tuple[int, int]
+    flip: bool
+    latent_shape: tuple[int, int, int]
+
+
+def seed_of(seed: int, purpose: str, *indices: int) -> int:
+    """Hash a concept's seed, a purpose and indices into the seed of one draw."""
+    text = "/".join((str(seed), purpose, *map(str, indices)))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
+
+
+def stream(seed: int, purpose: str, *indices: int) -> torch.Generator:
+    """A fresh CPU generator for one purpose at one step."""
+    return torch.Generator().manual_seed(seed_of(seed, purpose, *indices))
+
+
+def draw(seed: int, step: int, num_samples: int, choices: Choices, purpose: str = "train") -> Draw:
+    """Draw the samples of one step.
+
+    Pictures and captions come in shuffled rounds, so that each is used equally often. Timesteps are stratified: one
+    from each of `num_samples` equal parts of the band, which keeps their distribution uniform and their mean steady.
+    """
+    positions = range(step * num_samples, (step + 1) * num_samples)
+    generator = stream(seed, f"{purpose}/samples", step)
+    shape = (num_samples, *choices.latent_shape)
+    return Draw(
+        pictures_B=_shuffled(seed, f"{purpose}/pictures", choices.num_pictures, positions),
+        flips_B=(torch.rand(num_samples, generator=generator) < 0.5) & choices.flip,
+        captions_B=_shuffled(seed, f"{purpose}/captions", choices.num_captions, positions),
+        timesteps_B=stratified(choices.timesteps, torch.rand(num_samples, generator=generator)),
+        latent_noise_BCHW=torch.randn(shape, generator=generator),
+        noise_BCHW=torch.randn(shape, generator=generator),
+    )
+
+
+def stratified(band: tuple[int, int], uniform_B: Tensor) -> Tensor:
+    """Place one timestep in each of B equal parts of the half-open band, at the given fraction of its part."""
+    low, high = band
+    part_B = torch.arange(len(uniform_B), dtype=torch.float64) + uniform_B.double()
+    return (low + part_B / len(uniform_B) * (high - low)).long().clamp(low, high - 1)
+
+
+def _shuffled(seed: int, purpose: str, count: int, positions: Sequence[int]) -> Tensor:
+    """Items at `positions` of an endless sequence of shuffled rounds over `count` items."""
+    return torch.tensor([_round(seed, purpose, count, place // count)[place % count] for place in positions])
+
+
+@lru_cache(maxsize=4096)
+def _round(seed: int, purpose: str, count: int, number: int) -> tuple[int, ...]:
+    return tuple(torch.randperm(count, generator=stream(seed, purpose, number)).tolist())

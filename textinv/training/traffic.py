@@ -1,0 +1,112 @@
+"""The way of a concept through a pack: taken from the source, put into a slot, told about, delivered.
+
+Owns what happens between steps, and that one concept's misfortune stays its own: whatever goes wrong with one ends that
+one with a typed error. Out of memory halves the slots; the displaced concepts wait with a checkpoint. Does not know how
+a step is taken.
+"""
+
+import time
+from collections import deque
+from dataclasses import replace
+
+import torch
+
+from textinv.errors import CancelledError, OutOfMemoryError, TextinvError
+from textinv.models.base import BaseModel
+from textinv.training.pack import ConceptPack
+from textinv.training.record import record_of_failure
+from textinv.training.slot import Slot
+from textinv.training.stopping import StopReason
+from textinv.training.work import TrainedConcept, TrainingSink, Work, WorkSource
+
+
+class Traffic:
+    """Carries work from a source into a pack, and outcomes to a sink."""
+
+    def __init__(self, model: BaseModel, source: WorkSource, sink: TrainingSink, num_slots: int) -> None:
+        self.pack = ConceptPack(model, num_slots)
+        self._source = source
+        self._sink = sink
+        self._waiting: deque[Work] = deque()
+        self._saved = time.monotonic()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is in training and nothing will come."""
+        return not self.pack.slots and not self._waiting and self._source.finished
+
+    def fill(self) -> None:
+        """Put work into free slots, as long as there is any that fits."""
+        while self.pack.has_room and (work := self._next()) is not None:
+            if not self.pack.fits(work):
+                self._waiting.appendleft(work)
+                return
+            try:
+                slot = self.pack.add(work)
+            except TextinvError as error:
+                self._sink.failed(work, error, record_of_failure(work, error))
+            else:
+                self._sink.started(work, slot.index)
+
+    def _next(self) -> Work | None:
+        return self._waiting.popleft() if self._waiting else self._source.take()
+
+    def settle(self) -> bool:
+        """Evaluate what is due and deliver what has ended; whether a slot became free."""
+        verdicts = self.pack.evaluate()
+        return any([self._settle(slot, reason) for slot, reason in verdicts])
+
+    def _settle(self, slot: Slot, reason: StopReason | None) -> bool:
+        try:
+            self._sink.progress(slot.work, slot.progress(reason or "training"))
+        except CancelledError as error:
+            ended = self.pack.end(slot, "cancelled")
+            self._sink.failed(ended.work, error, ended.record)
+            return True
+        if reason is None:
+            return False
+        ended = self.pack.end(slot, reason)
+        if isinstance(ended.outcome, TrainedConcept):
+            self._sink.finished(ended.work, ended.outcome)
+        else:
+            self._sink.failed(ended.work, ended.outcome, ended.record)
+        return True
+
+    def step(self) -> None:
+        """Take one step; when memory runs out, halve the slots instead, and nothing is lost."""
+        try:
+            self.pack.step()
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            self._halve(error)
+
+    def _halve(self, error: Exception) -> None:
+        slots = self.pack.slots
+        keep = len(slots) // 2
+        for slot in slots[keep:]:
+            work = replace(slot.work, checkpoint=self.pack.checkpoint(slot))
+            self.pack.remove(slot)
+            if keep:
+                self._waiting.append(work)
+            else:
+                failure = OutOfMemoryError(
+                    f"{slot.spec.name}: a single slot does not fit into memory ({error}); use a smaller resolution or "
+                    f"fewer samples per step (now {slot.spec.samples_per_step})"
+                )
+                self._sink.failed(work, failure, record_of_failure(work, failure))
+        self.pack.num_slots = max(1, keep)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def save(self, every_s: float = 0.0) -> None:
+        """Hand out a checkpoint of every slot, unless the last ones are younger than `every_s`."""
+        if time.monotonic() - self._saved < every_s:
+            return
+        for slot in self.pack.slots:
+            self._sink.checkpoint(slot.work, self.pack.checkpoint(slot))
+        self._saved = time.monotonic()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
