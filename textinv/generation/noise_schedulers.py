@@ -64,9 +64,7 @@ SCHEDULER_KINDS: tuple[SchedulerKind, ...] = (
     SchedulerKind("dpmpp-2m", "DPM++ 2M", "DPMSolverMultistepScheduler"),
     SchedulerKind("dpmpp-2m-karras", "DPM++ 2M", "DPMSolverMultistepScheduler", "Karras", _KARRAS),
     SchedulerKind("dpmpp-2m-sde", "DPM++ 2M SDE", "DPMSolverMultistepScheduler", None, _SDE),
-    SchedulerKind(
-        "dpmpp-2m-sde-karras", "DPM++ 2M SDE", "DPMSolverMultistepScheduler", "Karras", {**_SDE, **_KARRAS}
-    ),
+    SchedulerKind("dpmpp-2m-sde-karras", "DPM++ 2M SDE", "DPMSolverMultistepScheduler", "Karras", {**_SDE, **_KARRAS}),
     SchedulerKind("unipc", "UniPC", "UniPCMultistepScheduler", takes_generator=False),
     SchedulerKind("plms", "PLMS", "PNDMScheduler", None, {"skip_prk_steps": True}, False, ("pndm",)),
     SchedulerKind("lcm", "LCM", "LCMScheduler"),

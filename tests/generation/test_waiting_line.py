@@ -1,0 +1,78 @@
+"""Whose turn it is, how long it will take, and what the knee is."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from textinv.generation.pace import Pace, find_knee
+from textinv.generation.recently_used import RecentlyUsed
+from textinv.generation.waiting import WaitingLine
+
+
+@dataclass(frozen=True)
+class Waiter:
+    caller: str
+    number: int
+    cost: int = 1
+
+
+def _line(*waiters: Waiter) -> WaitingLine[Waiter]:
+    line: WaitingLine[Waiter] = WaitingLine()
+    for waiter in waiters:
+        line.add(waiter)
+    return line
+
+
+def _take_all(line: WaitingLine[Waiter]) -> list[str]:
+    taken = []
+    while waiter := line.take(lambda _: True):
+        taken.append(f"{waiter.caller}{waiter.number}")
+    return taken
+
+
+def test_callers_take_turns() -> None:
+    line = _line(*(Waiter("a", k) for k in range(4)), Waiter("b", 0), Waiter("c", 0), Waiter("b", 1))
+    assert _take_all(line) == ["a0", "b0", "c0", "a1", "b1", "a2", "a3"]
+
+
+def test_one_whose_turn_it_is_is_not_overtaken_when_it_does_not_fit() -> None:
+    line = _line(Waiter("big", 0, cost=9), Waiter("small", 0))
+    assert line.take(lambda waiter: waiter.cost < 5) is None
+    assert line.take(lambda waiter: waiter.cost < 10) == Waiter("big", 0, cost=9)
+
+
+def test_leavers_are_removed_and_the_order_stays() -> None:
+    line = _line(Waiter("a", 0), Waiter("b", 0), Waiter("a", 1), Waiter("b", 1))
+    assert line.remove(lambda waiter: waiter == Waiter("a", 0)) == [Waiter("a", 0)]
+    assert _take_all(line) == ["a1", "b0", "b1"]
+
+
+def test_a_newcomer_waits_for_as_many_of_each_other_caller_as_it_has_itself() -> None:
+    line = _line(*(Waiter("a", k) for k in range(9)))
+    assert len(line.ahead_of("b")) == 1
+    assert len(line.ahead_of("a")) == 9
+
+
+def test_the_pace_tells_what_work_takes() -> None:
+    pace = Pace()
+    pace.observe([(64, 64)] * 4, 0.2)
+    assert pace.own_s((64, 64), 10) == pytest.approx(2.0)
+    assert pace.wait_s({(64, 64): 40, (8, 8): 5}) == pytest.approx(2.0)
+
+
+def test_the_knee_is_where_doubling_no_longer_pays() -> None:
+    assert find_knee({1: 1.0, 2: 1.0, 4: 1.1, 8: 2.15, 16: 4.4}) == 4
+    assert find_knee({1: 1.0}) == 1
+
+
+def test_a_bounded_cache_forgets_what_was_used_longest_ago() -> None:
+    cache: RecentlyUsed[str, bytes] = RecentlyUsed(10, len)
+    cache.put("a", b"1234")
+    cache.put("b", b"1234")
+    assert cache.get("a") == b"1234"
+    cache.put("c", b"1234")
+    assert cache.get("b") is None
+    assert cache.get("a") is not None
+    assert cache.num_bytes == 8
+    cache.put("huge", b"x" * 11)
+    assert len(cache) == 0

@@ -1,0 +1,1 @@
+"""Generation: prompts with mounted concepts in, pictures out, any number at once on one frozen base model."""

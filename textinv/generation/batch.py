@@ -1,0 +1,131 @@
+"""The running batch: pictures join, take one inference step together, leave when done and are decoded together.
+
+Owns the pictures under way. Does not know who waits, threads or deadlines to come; everything here runs in the one
+thread that owns the model.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from textinv.errors import ServiceError, TextinvError
+from textinv.generation.active import ActiveImage, WaitingImage, start_image
+from textinv.generation.admission import deadline_passed
+from textinv.generation.denoise import Guided, decode_pixels, estimate_clean, predict_guided
+from textinv.generation.pace import Pace
+from textinv.generation.prompts import PromptEncoder
+from textinv.generation.request import GeneratedImage
+from textinv.generation.ticket import Preview
+from textinv.models.base import BaseModel
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Tally:
+    """Counts since the start: UNet forwards' steps, picture-steps in them, pictures done, steps spent on leavers."""
+
+    steps: int = 0
+    image_steps: int = 0
+    images: int = 0
+    cancelled_steps: int = 0
+    step_s: float = 0.0
+
+
+class RunningBatch:
+    """The pictures under way on one model."""
+
+    def __init__(self, model: BaseModel, encoder: PromptEncoder, pace: Pace) -> None:
+        self.images: list[ActiveImage] = []
+        self.tally = Tally()
+        self._model = model
+        self._encoder = encoder
+        self._pace = pace
+
+    def join(self, newcomers: Sequence[WaitingImage]) -> None:
+        """Encode the newcomers' prompts together and draw their first latents; one that cannot start fails alone."""
+        prompts = [prompt for one in newcomers for prompt in (one.prompt, one.negative_prompt) if prompt is not None]
+        try:
+            self._encoder.encode(prompts)
+        except Exception as error:  # whose prompt it was is found out below, one by one
+            log.warning("prompts could not be encoded together: %s", error)
+        for one in newcomers:
+            try:
+                self.images.append(self._start(one))
+            except Exception as error:
+                one.ticket.fail(as_service_error(error))
+
+    def step(self) -> None:
+        """Take one inference step of every picture."""
+        self._drop_leavers()
+        if not self.images:
+            return
+        started = time.perf_counter()
+        for image, guided in zip(self.images, predict_guided(self._model, self.images), strict=True):
+            timestep = image.timestep
+            image.advance(guided.predicted_BCHW)
+            image.waiting.ticket.steps_done += 1
+            if self._preview_due(image):
+                self._show(image, guided, timestep)
+        self._finish([image for image in self.images if image.finished])
+        self._count(time.perf_counter() - started)
+        self.images = [image for image in self.images if not image.finished]
+
+    def fail_all(self, error: TextinvError) -> None:
+        """Give up everything under way."""
+        for image in self.images:
+            image.waiting.ticket.fail(error)
+        self.images.clear()
+
+    def _start(self, one: WaitingImage) -> ActiveImage:
+        prompts = [one.prompt] if one.negative_prompt is None else [one.prompt, one.negative_prompt]
+        conditional, *unconditional = self._encoder.encode(prompts)
+        return start_image(self._model, one, conditional, unconditional[0] if unconditional else None)
+
+    def _drop_leavers(self) -> None:
+        now = time.monotonic()
+        for image in self.images:
+            late = image.waiting.deadline_at is not None and now > image.waiting.deadline_at
+            if late:
+                image.waiting.ticket.fail(deadline_passed(image.waiting))
+            if image.waiting.ticket.done():
+                self.tally.cancelled_steps += image.position
+        self.images = [image for image in self.images if not image.waiting.ticket.done()]
+
+    def _preview_due(self, image: ActiveImage) -> bool:
+        every = image.waiting.request.preview_every
+        return every > 0 and image.position % every == 0 and not image.finished
+
+    def _show(self, image: ActiveImage, guided: Guided, timestep: Tensor) -> None:
+        pixels = decode_pixels(self._model, [estimate_clean(self._model, guided, timestep)])[0]
+        preview = Preview(image.waiting.index, image.position, len(image.timesteps_T), pixels)
+        image.waiting.ticket.show(preview)
+
+    def _finish(self, finished: Sequence[ActiveImage]) -> None:
+        if not finished:
+            return
+        decoded = decode_pixels(self._model, [image.latents_BCHW for image in finished])
+        for image, pixels in zip(finished, decoded, strict=True):
+            waiting = image.waiting
+            if image.edit is not None:
+                pixels = image.edit.keep_pixels(pixels)
+            picture = GeneratedImage(pixels, waiting.seed, waiting.request, waiting.concepts, self._model.id)
+            waiting.ticket.deliver(waiting.index, picture)
+        self.tally.images += len(finished)
+
+    def _count(self, seconds: float) -> None:
+        self.tally.steps += 1
+        self.tally.image_steps += len(self.images)
+        self.tally.step_s += seconds
+        self._pace.observe([image.waiting.size_px for image in self.images], seconds)
+
+
+def as_service_error(error: Exception) -> TextinvError:
+    """Translate whatever went wrong with one picture."""
+    if isinstance(error, TextinvError):
+        return error
+    log.error("a picture failed", exc_info=error)
+    return ServiceError(f"the picture could not be drawn: {type(error).__name__}: {error}; try again")

@@ -1,0 +1,134 @@
+"""The cache of embeddings: every stored concept at hand, fetched when a prompt first names it.
+
+Owns the bound in bytes, single flight and the revalidation of heads. Does not know the engine; a request waits for its
+concepts here, while the batch runs on. Station 7 on the way: names in a prompt -> `PublishedVersion`s.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from textinv.errors import CorruptObjectError, StoreError
+from textinv.generation.recently_used import RecentlyUsed
+from textinv.placeholders import ConceptRef
+from textinv.registry import PublishedVersion, Registry
+
+log = logging.getLogger(__name__)
+
+# A head is asked for again after so long: a new version is used within 5 s of being published.
+REVALIDATE_S = 3.0
+DEFAULT_MAX_BYTES = 512 * 2**20
+# What a cached version costs beside its rows: its record and the objects around it.
+_OVERHEAD_BYTES = 4096
+
+
+class Known(NamedTuple):
+    """A version in the cache, and when it was last known to be what its name means."""
+
+    published: PublishedVersion
+    checked_at: float
+
+
+@dataclass
+class CacheTally:
+    """Counts since the start: look-ups answered from memory, versions fetched, heads asked for again, failures."""
+
+    hits: int = 0
+    cold_loads: int = 0
+    revalidations: int = 0
+    failures: int = 0
+
+
+class EmbeddingCache:
+    """Stored concepts by name or version, at most `max_bytes` of them in memory. Safe between threads."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        *,
+        revalidate_s: float = REVALIDATE_S,
+        max_fetches: int = 8,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.tally = CacheTally()
+        self._registry = registry
+        self._revalidate_s = revalidate_s
+        self._clock = clock
+        self._known: RecentlyUsed[ConceptRef, Known] = RecentlyUsed(max_bytes, _size_bytes)
+        self._flights: dict[ConceptRef, Future[PublishedVersion]] = {}
+        self._lock = threading.Lock()
+        self._fetchers = ThreadPoolExecutor(max_fetches, thread_name_prefix="textinv-fetch")
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes held now."""
+        return self._known.num_bytes
+
+    def resolve(self, refs: Iterable[ConceptRef]) -> Mapping[ConceptRef, PublishedVersion]:
+        """Find the version that each name means now, those not at hand fetched side by side.
+
+        Raises:
+            UnknownConceptError: there is no such concept or version.
+            CorruptObjectError: stored bytes are not those that were written.
+            StoreError: the store cannot be read; nothing is remembered of it.
+        """
+        found = {ref: self._fresh(ref) or self._fly(ref) for ref in refs}
+        return {ref: one.result() if isinstance(one, Future) else one for ref, one in found.items()}
+
+    def close(self) -> None:
+        """Let the fetching threads end."""
+        self._fetchers.shutdown(wait=False, cancel_futures=True)
+
+    def _fresh(self, ref: ConceptRef) -> PublishedVersion | None:
+        known = self._known.get(ref)
+        if known is None and ref.version is not None:
+            head = self._known.get(ConceptRef(ref.name))
+            known = head if head is not None and head.published.version == ref.version else None
+        stale = known is None or (ref.version is None and self._clock() - known.checked_at > self._revalidate_s)
+        if known is None or stale:
+            return None
+        self.tally.hits += 1
+        return known.published
+
+    def _fly(self, ref: ConceptRef) -> Future[PublishedVersion]:
+        with self._lock:
+            flight = self._flights.get(ref)
+            if flight is None:
+                flight = self._flights[ref] = self._fetchers.submit(self._fetch, ref)
+            return flight
+
+    def _fetch(self, ref: ConceptRef) -> PublishedVersion:
+        try:
+            asked_at, known = self._clock(), self._known.get(ref)
+            published = self._registry.resolve(ref) if known is None else self._revalidate(known.published)
+            self.tally.cold_loads += known is None
+            self._known.put(ref, Known(published, asked_at))
+            return published
+        except Exception:
+            self.tally.failures += 1
+            raise
+        finally:
+            with self._lock:
+                self._flights.pop(ref, None)
+
+    def _revalidate(self, known: PublishedVersion) -> PublishedVersion:
+        self.tally.revalidations += 1
+        try:
+            return self._registry.refresh(known)
+        except CorruptObjectError:
+            raise
+        except StoreError as error:
+            log.warning(
+                "the head of %s could not be asked for, version %d is used on: %s", known.name, known.version, error
+            )
+            return known
+
+
+def _size_bytes(known: Known) -> int:
+    rows = known.published.embedding.rows.values()
+    return _OVERHEAD_BYTES + sum(one.numel() * one.element_size() for one in rows)
