@@ -7,7 +7,7 @@ come in as mounts, pictures go out through tickets. Station 8 on the way: `Gener
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -25,6 +25,9 @@ from textinv.generation.ticket import Ticket
 from textinv.generation.waiting import WaitingLine
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
+
+# Shares of the batch are fractions; their sum may miss 1 by this.
+_ROUNDING = 1e-9
 
 
 class Engine:
@@ -145,12 +148,15 @@ class Engine:
             late = self._line.remove(lambda one: one.deadline_at is not None and now > one.deadline_at)
             used = sum(1 / self._limit(image.waiting.size_px) for image in self._batch.images)
             admitted: list[WaitingImage] = []
-            while one := self._line.take(lambda one: used == 0 or used + 1 / self._limit(one.size_px) < 1 + 1e-9):
+            while one := self._line.take(self._fits(used)):
                 used += 1 / self._limit(one.size_px)
                 admitted.append(one)
         for one in late:
             one.ticket.fail(deadline_passed(one))
         return admitted
+
+    def _fits(self, used: float) -> Callable[[WaitingImage], bool]:
+        return lambda one: used == 0 or used + 1 / self._limit(one.size_px) < 1 + _ROUNDING
 
     def _measure_new_sizes(self) -> None:
         with self._changed:

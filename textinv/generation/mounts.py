@@ -34,8 +34,8 @@ def check_mounts(model: BaseModel, refs: Iterable[ConceptRef], mounts: Mapping[C
             )
         if isinstance(mount, PublishedVersion) and mount.base_revision != model.revision:
             raise BaseModelMismatchError(
-                f"the concept {ref} was learned on {mount.base_model!r} (revision {mount.base_revision[:12]}), but this is "
-                f"{model.id!r} (revision {model.revision[:12]}); learn it on this base model, or ask one that runs that",
+                f"the concept {ref} was learned on {mount.base_model!r} (revision {mount.base_revision[:12]}), but "
+                f"this is {model.id!r} (revision {model.revision[:12]}); learn it on this base model, or ask one with that",
                 name=ref.name,
                 learned_on=mount.base_model,
                 base_model=model.id,

@@ -3,6 +3,7 @@
 Owns measured seconds and batch limits per size. Does not know requests.
 """
 
+import itertools
 from dataclasses import dataclass
 
 # A doubling of the batch must bring at least this factor of throughput, or the knee is reached.
@@ -50,7 +51,7 @@ def find_knee(seconds_of: dict[int, float]) -> int:
     """Find the batch size from which a doubling brings less than `KNEE_GAIN`, from seconds per step by batch size."""
     sizes = sorted(seconds_of)
     knee = sizes[0]
-    for smaller, larger in zip(sizes, sizes[1:], strict=False):
+    for smaller, larger in itertools.pairwise(sizes):
         if (larger / seconds_of[larger]) < KNEE_GAIN * (smaller / seconds_of[smaller]):
             break
         knee = larger

@@ -82,7 +82,7 @@ class GenerateRequest:
 
 @dataclass(frozen=True, eq=False)
 class GeneratedImage:
-    """A finished picture: pixels (H, W, 3), the seed it was drawn from, and the concepts used (name@version -> digest)."""
+    """A finished picture: pixels (H, W, 3), the seed it came from, the concepts used (name@version -> digest)."""
 
     pixels: NDArray[np.uint8]
     seed: int
