@@ -7,8 +7,9 @@ or manifests.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from PIL import Image
 
@@ -81,3 +82,18 @@ def _caption(concept: DemoConcept, scene: Scene) -> str:
     subject = scene.things[0].object.replace("-", " ")
     background = None if concept.effect else scene.background  # an effect recolours the background
     return prompt_for(concept, "{}", subject=subject, background=background).replace("an {}", "a {}")
+
+
+def write_pictures(pictures: Sequence[ConceptPicture], folder: Path) -> list[Path]:
+    """Write pictures as `0.png`, `1.png`, ... each with its caption beside it in a `.txt` of the same name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{place}.png" for place in range(len(pictures))]
+    for path, picture in zip(paths, pictures, strict=True):
+        picture.image.save(path)
+        path.with_suffix(".txt").write_text(picture.caption + "\n")
+    return paths
+
+
+def ground_truth(picture: ConceptPicture) -> dict[str, Any]:
+    """What is true about a picture, as JSON."""
+    return {"concept": picture.concept.name, "caption": picture.caption, **asdict(picture.scene)}
