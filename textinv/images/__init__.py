@@ -1,0 +1,7 @@
+"""Pictures: decoding what people have, refusing what is no picture, and fitting it to a training size."""
+
+from textinv.images.decode import Picture, decode_picture
+from textinv.images.duplicates import near_duplicates
+from textinv.images.fit import fit_picture, with_mask
+
+__all__ = ["Picture", "decode_picture", "fit_picture", "near_duplicates", "with_mask"]

@@ -1,0 +1,71 @@
+"""Fit a picture to the size that a base model trains at.
+
+Owns scaling and cropping, of the colours and of the weight that alpha or a mask gives to each pixel. Keeps proportions:
+the shorter side is scaled to fit, the longer one is cropped. Knows no models.
+"""
+
+import hashlib
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from textinv.errors import ImageError
+from textinv.images.decode import Picture
+
+Crop = Literal["center", "random"]
+_BICUBIC = Image.Resampling.BICUBIC
+_BILINEAR = Image.Resampling.BILINEAR
+
+
+def fit_picture(
+    picture: Picture, width_px: int, height_px: int, crop: Crop = "center", *, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Scale and crop to pixels (3, H, W) in [-1, 1] and a weight (H, W) in [0, 1], None where all pixels count alike.
+
+    A `random` crop is a function of (`seed`, the picture's digest).
+    """
+    box = _box(picture, width_px / height_px, crop, seed)
+    size = (width_px, height_px)
+    image = Image.fromarray(picture.pixels).resize(size, _BICUBIC, box=box, reducing_gap=3.0)
+    pixels = np.asarray(image, dtype=np.float32).transpose(2, 0, 1) / 127.5 - 1
+    if picture.alpha is None:
+        return np.ascontiguousarray(pixels), None
+    alpha = Image.fromarray(picture.alpha).resize(size, _BILINEAR, box=box)
+    return np.ascontiguousarray(pixels), np.asarray(alpha, dtype=np.float32) / 255
+
+
+def with_mask(picture: Picture, mask: Picture) -> Picture:
+    """Let a mask (bright where the loss counts) take the place of the picture's alpha; it is scaled to the picture.
+
+    Raises:
+        ImageError: the mask is black everywhere, or its proportions are not the picture's.
+    """
+    ratio = (mask.width_px * picture.height_px) / (mask.height_px * picture.width_px)
+    if not 0.97 < ratio < 1.03:
+        raise ImageError(
+            f"the mask {mask.name} is {mask.width_px} x {mask.height_px} but its picture {picture.name} is "
+            f"{picture.width_px} x {picture.height_px}: give both the same proportions",
+            file=mask.name,
+        )
+    gray = Image.fromarray(mask.pixels).convert("L").resize((picture.width_px, picture.height_px), _BILINEAR)
+    weight = np.asarray(gray)
+    if not weight.any():
+        raise ImageError(f"the mask {mask.name} is black everywhere: paint what is to be learned white", file=mask.name)
+    return replace(picture, alpha=weight)
+
+
+def _box(picture: Picture, aspect: float, crop: Crop, seed: int) -> tuple[float, float, float, float]:
+    """The largest rectangle of the wanted proportions: left, top, right, bottom."""
+    width, height = float(picture.width_px), float(picture.height_px)
+    kept_width, kept_height = min(width, height * aspect), min(height, width / aspect)
+    across, down = (0.5, 0.5) if crop == "center" else _random_place(picture.digest, seed)
+    left, top = (width - kept_width) * across, (height - kept_height) * down
+    return left, top, left + kept_width, top + kept_height
+
+
+def _random_place(digest: str, seed: int) -> tuple[float, float]:
+    drawn = hashlib.blake2b(f"{seed}/crop/{digest}".encode(), digest_size=8).digest()
+    return int.from_bytes(drawn[:4], "little") / 2**32, int.from_bytes(drawn[4:], "little") / 2**32
