@@ -1,0 +1,127 @@
+"""The learned vectors of one concept and their canonical bytes.
+
+Owns the `Embedding` value and the one safetensors layout that its digest is taken over. Does not know other programs'
+files (`formats`), names, versions or base models.
+
+Shapes: N vectors, D width of a text encoder.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from textinv.errors import EmbeddingFormatError
+
+ENCODER_NAMES = ("text_encoder", "text_encoder_2")
+# Far above anything a prompt window can hold (77 tokens); a bound against hostile files.
+MAX_VECTORS = 256
+MAX_WIDTH = 16384
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """All learned vectors of one concept: encoder name -> rows (N, D), fp32 on the CPU.
+
+    The rows are copied, so later changes of the tensors that were passed in do not reach the embedding.
+
+    Raises:
+        EmbeddingFormatError: no rows, an unknown encoder, unequal numbers of vectors, or rows that are not finite
+            two-dimensional floating-point numbers.
+    """
+
+    rows: Mapping[str, Tensor]
+
+    def __post_init__(self) -> None:
+        if not self.rows:
+            raise EmbeddingFormatError("an embedding needs the rows of at least one text encoder; none were given")
+        rows = {encoder: _checked_rows(encoder, self.rows[encoder]) for encoder in sorted(self.rows)}
+        counts = {encoder: len(tensor) for encoder, tensor in rows.items()}
+        if len(set(counts.values())) > 1:
+            raise EmbeddingFormatError(f"every text encoder needs the same number of vectors; these have {counts}")
+        object.__setattr__(self, "rows", rows)
+
+    @property
+    def num_vectors(self) -> int:
+        """Number of vectors per text encoder, N."""
+        return len(next(iter(self.rows.values())))
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Width of each text encoder's rows, D."""
+        return {encoder: rows_ND.shape[1] for encoder, rows_ND in self.rows.items()}
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that the rows take in memory."""
+        return sum(rows_ND.numel() * rows_ND.element_size() for rows_ND in self.rows.values())
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical bytes, in hex."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """Write the canonical safetensors: keys are encoder names in order, no metadata, equal rows give equal bytes."""
+        return write_safetensors(self.rows, {})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Embedding":
+        """Read canonical bytes.
+
+        Raises:
+            EmbeddingFormatError: `data` is not a safetensors of rows by encoder name.
+        """
+        try:
+            return cls(safetensors.torch.load(data))
+        except (safetensors.SafetensorError, ValueError, KeyError) as error:
+            raise EmbeddingFormatError(f"these {len(data)} bytes are not a safetensors embedding: {error}") from error
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Embedding) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+def write_safetensors(rows: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Write fp32 tensors as safetensors, keys in sorted order.
+
+    The library's own writer may order or pad differently in another release, and a digest has to stay.
+    Layout: https://github.com/huggingface/safetensors, "Format".
+    """
+    header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    bodies: list[bytes] = []
+    start = 0
+    for key in sorted(rows):
+        body = rows[key].to(torch.float32).contiguous().numpy().astype("<f4").tobytes()
+        end = start + len(body)
+        header[key] = {"dtype": "F32", "shape": list(rows[key].shape), "data_offsets": [start, end]}
+        bodies.append(body)
+        start = end
+    head = json.dumps(header, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % 8)
+    return len(head).to_bytes(8, "little") + head + b"".join(bodies)
+
+
+def _checked_rows(encoder: str, tensor: Tensor) -> Tensor:
+    if encoder not in ENCODER_NAMES:
+        raise EmbeddingFormatError(f"unknown text encoder {encoder!r}; known are {', '.join(ENCODER_NAMES)}")
+    if tensor.dim() != 2 or not tensor.is_floating_point():
+        raise EmbeddingFormatError(
+            f"rows of {encoder} must be floating-point (N, D); got {tensor.dtype} {tuple(tensor.shape)}"
+        )
+    num_vectors, width = tensor.shape
+    if not (1 <= num_vectors <= MAX_VECTORS and 1 <= width <= MAX_WIDTH):
+        raise EmbeddingFormatError(
+            f"rows of {encoder} are {num_vectors} x {width}; at most {MAX_VECTORS} vectors of width {MAX_WIDTH} are read"
+        )
+    rows_ND = tensor.detach().to("cpu", torch.float32, copy=True).contiguous()
+    if not bool(torch.isfinite(rows_ND).all()):
+        raise EmbeddingFormatError(f"rows of {encoder} contain values that are not finite")
+    return rows_ND

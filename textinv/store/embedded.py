@@ -1,0 +1,172 @@
+"""The S3 server that comes along: SeaweedFS (`weed mini`), started and stopped for the user.
+
+Owns one folder, one server process and its keys. Whoever asks first starts it; it survives its starter and is stopped
+by `down`. For one user of one machine: it listens on loopback only, but its internal ports trust local processes.
+
+The server holds a lock on `server.lock` as long as it lives, because the open file is handed down to it. That lock, and
+not a process id, says whether it runs, so a state file that was left behind is never believed.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from textinv.errors import StoreError, StoreUnreachableError
+from textinv.settings import StoreSettings
+from textinv.store import weed
+from textinv.store.s3 import S3Store
+from textinv.store.server_state import ServerState, load_state, new_state, save_state
+
+_START_S = 30.0
+_STOP_S = 10.0
+_START_TRIES = 4
+_POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """What is known about the embedded server."""
+
+    running: bool
+    healthy: bool
+    endpoint_url: str | None
+    pid: int | None
+    bucket: str
+    folder: Path
+    stored_bytes: int
+
+
+class EmbeddedServer:
+    """The embedded S3 server whose data lie in `home/store`."""
+
+    def __init__(self, home: Path, bucket: str = "textinv") -> None:
+        self.folder = home.absolute() / "store"
+        self.bucket = bucket
+
+    def up(self) -> StoreSettings:
+        """Make sure that the server runs and return how to reach it; any number of processes may call this at once.
+
+        Raises:
+            StoreError: `weed` is not installed, or does not start.
+        """
+        binary = weed.find_binary()
+        weed.make_private(self.folder)
+        with _locked(self.folder / "start.lock"):
+            state = load_state(self.folder) or new_state(self.bucket)
+            if not (self._is_running() and self._becomes_healthy(state)):
+                state = self._start(binary, state)
+            settings = _settings(state)
+            # `weed -bucket` would make it too, but only some time after the server says that it is healthy.
+            S3Store(settings).make_bucket()
+        return settings
+
+    def down(self) -> bool:
+        """Stop the server; whether there was one to stop."""
+        if not self.folder.is_dir():
+            return False
+        with _locked(self.folder / "start.lock"):
+            state = load_state(self.folder)
+            if state is None or not self._is_running():
+                return False
+            # A process id from a file may belong to somebody else by now.
+            pid = weed.find_process(self.folder) or state.pid
+            for sign, patience_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, _STOP_S)):
+                _send(pid, sign)
+                if _wait(lambda: not self._is_running(), patience_s):
+                    return True
+        raise StoreError(f"the embedded store in {self.folder} (process {pid}) does not stop; end it by hand")
+
+    def settings(self) -> StoreSettings | None:
+        """How to reach the server, without starting it; None when it was never started in this folder."""
+        state = load_state(self.folder)
+        return _settings(state) if state else None
+
+    def status(self) -> ServerStatus:
+        """Look at the server without changing anything."""
+        state = load_state(self.folder)
+        running = state is not None and self._is_running()
+        return ServerStatus(
+            running=running,
+            healthy=running and state is not None and weed.is_healthy(state.s3_port),
+            endpoint_url=state.endpoint_url if state else None,
+            pid=state.pid if state and running else None,
+            bucket=state.bucket if state else self.bucket,
+            folder=self.folder,
+            stored_bytes=_size_of(self.folder / "data"),
+        )
+
+    def _start(self, binary: Path, state: ServerState) -> ServerState:
+        for _ in range(_START_TRIES):
+            state = state.at_port(weed.free_base_port(state.base_port))
+            weed.prepare(self.folder, state)
+            with _locked(self.folder / "server.lock") as lock:
+                pid = weed.spawn(binary, self.folder, state, lock)
+            state = state.with_pid(pid)
+            save_state(self.folder, state)
+            if self._becomes_healthy(state):
+                return state
+        raise StoreError(
+            f"the embedded store did not start in {self.folder}: {weed.last_words(self.folder)}",
+            log=str(self.folder / "weed.out"),
+        )
+
+    def _becomes_healthy(self, state: ServerState) -> bool:
+        """Wait for the S3 service; False when the server has died instead."""
+        if _wait(lambda: weed.is_healthy(state.s3_port) or not self._is_running(), _START_S):
+            return self._is_running()
+        raise StoreUnreachableError(
+            f"the embedded store in {self.folder} (process {state.pid}) does not answer at {state.endpoint_url}: "
+            "stop it with `textinv store down` and try again"
+        )
+
+    def _is_running(self) -> bool:
+        try:
+            # Shared, so that two who look at the same time do not take each other for the server.
+            with _locked(self.folder / "server.lock", fcntl.LOCK_SH | fcntl.LOCK_NB):
+                return False
+        except BlockingIOError:
+            return True
+
+
+def _settings(state: ServerState) -> StoreSettings:
+    return StoreSettings(
+        endpoint_url=state.endpoint_url,
+        bucket=state.bucket,
+        access_key=state.access_key,
+        secret_key=SecretStr(state.secret_key),
+    )
+
+
+@contextlib.contextmanager
+def _locked(path: Path, mode: int = fcntl.LOCK_EX) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, mode)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _send(pid: int, sign: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, sign)
+
+
+def _wait(is_so: Callable[[], bool], patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

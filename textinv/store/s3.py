@@ -1,0 +1,213 @@
+"""Objects in an S3 bucket through boto3.
+
+Owns requests, client settings and what a lost reply means. Does not decide which store to use (`connect`), and knows no
+server in particular: conditions that servers are known to get wrong are probed by `probe`.
+"""
+
+import base64
+import hashlib
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+from textinv.errors import ObjectNotFoundError, StoreConflictError, StoreError
+from textinv.settings import StoreSettings
+from textinv.store.protocol import BINARY, ObjectInfo, StoredObject, check_key
+from textinv.store.s3_errors import is_retryable_conflict, translated
+
+MAX_DELETE = 1000  # keys in one DeleteObjects request, a limit of S3
+MAX_CONNECTIONS = 32
+_CONFLICT_TRIES = 6
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+class S3Store:
+    """Objects below `settings.prefix` in a bucket; share one per process between its threads.
+
+    The client is made at the first request and is not pickled, so a store can be sent to another process.
+    """
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self.settings = settings
+        self._root = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
+        # SeaweedFS makes writers that collide on one key wait whole seconds; threads of one process take turns instead.
+        self._turns = [threading.Lock() for _ in range(64)]
+        self._opening = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return S3Store, (self.settings,)
+
+    def make_bucket(self) -> None:
+        """Make the bucket unless it exists."""
+        with suppress(StoreConflictError), translated(self.settings, ""):
+            self._client.create_bucket(Bucket=self.settings.bucket)
+
+    def get(self, key: str) -> StoredObject:
+        """Read an object."""
+        with translated(self.settings, key):
+            answer = self._client.get_object(**self._address(key))
+            return StoredObject(answer["Body"].read(), answer["ETag"])
+
+    def get_if_changed(self, key: str, etag: str) -> StoredObject | None:
+        """Read an object unless it still has `etag`."""
+        try:
+            with translated(self.settings, key):
+                answer = self._client.get_object(**self._address(key), IfNoneMatch=etag)
+                return StoredObject(answer["Body"].read(), answer["ETag"])
+        except StoreError as error:
+            if error.details.get("status") == 304:
+                return None
+            raise
+
+    def put(self, key: str, body: bytes, content_type: str = BINARY) -> str:
+        """Write an object whatever is there."""
+        return self._put(key, body, content_type)
+
+    def create(self, key: str, body: bytes, content_type: str = BINARY) -> str:
+        """Write an object that does not exist yet."""
+        return self._put_if(key, body, content_type, IfNoneMatch="*")
+
+    def swap(self, key: str, body: bytes, etag: str, content_type: str = BINARY) -> str:
+        """Replace an object that still has `etag`."""
+        return self._put_if(key, body, content_type, IfMatch=etag)
+
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object."""
+        try:
+            with translated(self.settings, key):
+                self._client.head_object(**self._address(key))
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """List objects in order of their keys, a page at a time."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.settings.bucket, Prefix=self._root + prefix
+        )
+        with translated(self.settings, prefix):
+            for page in pages:
+                for entry in page.get("Contents", ()):
+                    key = entry["Key"].removeprefix(self._root)
+                    yield ObjectInfo(key, entry["Size"], entry["ETag"], entry["LastModified"])
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects; missing ones are fine."""
+        remaining = iter(keys)
+        while chunk := [self._root + check_key(key) for _, key in zip(range(MAX_DELETE), remaining, strict=False)]:
+            with translated(self.settings, chunk[0]):
+                answer = self._client.delete_objects(
+                    Bucket=self.settings.bucket, Delete={"Objects": [{"Key": key} for key in chunk], "Quiet": True}
+                )
+            if errors := answer.get("Errors"):
+                first = errors[0]
+                raise StoreError(f"{len(errors)} objects could not be deleted, first {first['Key']}: {first['Code']}")
+
+    def presign(self, key: str, expires_s: int, content_type: str | None = None, filename: str | None = None) -> str:
+        """Make a URL that reads the object without credentials for `expires_s` seconds (at most seven days)."""
+        address = self._address(key)
+        if content_type:
+            address["ResponseContentType"] = content_type
+        if filename:
+            address["ResponseContentDisposition"] = f'attachment; filename="{filename}"'
+        with translated(self.settings, key):
+            return str(self._client.generate_presigned_url("get_object", Params=address, ExpiresIn=expires_s))
+
+    def _address(self, key: str) -> dict[str, str]:
+        return {"Bucket": self.settings.bucket, "Key": self._root + check_key(key)}
+
+    def _put(self, key: str, body: bytes, content_type: str, **conditions: str) -> str:
+        sha256 = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        with translated(self.settings, key):
+            answer = self._client.put_object(
+                **self._address(key), Body=body, ContentType=content_type, ChecksumSHA256=sha256, **conditions
+            )
+        return str(answer["ETag"])
+
+    def _put_if(self, key: str, body: bytes, content_type: str, **condition: str) -> str:
+        with self._turns[hash(key) % len(self._turns)]:
+            return _with_patience(lambda: self._put_once(key, body, content_type, condition))
+
+    def _put_once(self, key: str, body: bytes, content_type: str, condition: dict[str, str]) -> str:
+        try:
+            return self._put(key, body, content_type, **condition)
+        except (StoreConflictError, ObjectNotFoundError) as error:
+            # boto3 repeats a request whose reply was lost, and the second one is refused because of the first.
+            present = self._get_or_none(key)
+            if present is not None and present.body == body:
+                return present.etag
+            if isinstance(error, ObjectNotFoundError):
+                raise StoreConflictError(f"{key!r} is gone", key=key) from error
+            raise
+
+    def _get_or_none(self, key: str) -> StoredObject | None:
+        try:
+            return self.get(key)
+        except ObjectNotFoundError:
+            return None
+
+    @property
+    def _client(self) -> Any:
+        with self._opening:  # a cached property alone would let several threads make a client each
+            return self._new_client
+
+    @cached_property
+    def _new_client(self) -> Any:
+        import boto3  # a third of a second, which `--help` need not wait for
+        import botocore.session
+
+        core = botocore.session.get_session()
+        # Half of a listing's time would go into the general date parser.
+        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
+        secret = self.settings.secret_key
+        return boto3.session.Session(botocore_session=core).client(
+            "s3",
+            endpoint_url=self.settings.endpoint_url,
+            region_name=self.settings.region,
+            aws_access_key_id=self.settings.access_key,
+            aws_secret_access_key=secret.get_secret_value() if secret else None,
+            config=_client_config(self.settings.endpoint_url),
+        )
+
+
+def _client_config(endpoint_url: str | None) -> Any:
+    from botocore.config import Config
+
+    loopback = endpoint_url is not None and urlsplit(endpoint_url).hostname in _LOOPBACK
+    return Config(
+        signature_version="s3v4",
+        s3={"addressing_style": "path" if endpoint_url else "auto"},
+        retries={"mode": "standard", "total_max_attempts": 4},
+        connect_timeout=2 if loopback else 10,
+        # SeaweedFS tries 13 s before it admits that an object is damaged, and collisions on one key take seconds.
+        read_timeout=20,
+        max_pool_connections=MAX_CONNECTIONS,
+        proxies={} if loopback else None,
+        # Checking a checksum before the status breaks boto3 on error replies that carry one (boto3 issue 4765).
+        response_checksum_validation="when_required",
+    )
+
+
+def _with_patience(write: Callable[[], str]) -> str:
+    for attempt in range(_CONFLICT_TRIES):
+        try:
+            return write()
+        except StoreConflictError as error:
+            if not is_retryable_conflict(error) or attempt == _CONFLICT_TRIES - 1:
+                raise
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))
+    raise AssertionError("unreachable")
+
+
+def _parse_timestamp(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    text = str(value)
+    return datetime.fromisoformat(text) if text[:4].isdigit() else parsedate_to_datetime(text)
