@@ -30,11 +30,12 @@ def fit_picture(
     box = _box(picture, width_px / height_px, crop, seed)
     size = (width_px, height_px)
     image = Image.fromarray(picture.pixels).resize(size, _BICUBIC, box=box, reducing_gap=3.0)
-    pixels = np.asarray(image, dtype=np.float32).transpose(2, 0, 1) / 127.5 - 1
+    pixels: NDArray[np.float32] = np.asarray(image, dtype=np.float32).transpose(2, 0, 1) / np.float32(127.5) - 1
+    pixels = np.ascontiguousarray(pixels)
     if picture.alpha is None:
-        return np.ascontiguousarray(pixels), None
+        return pixels, None
     alpha = Image.fromarray(picture.alpha).resize(size, _BILINEAR, box=box)
-    return np.ascontiguousarray(pixels), np.asarray(alpha, dtype=np.float32) / 255
+    return pixels, np.asarray(alpha, dtype=np.float32) / np.float32(255)
 
 
 def with_mask(picture: Picture, mask: Picture) -> Picture:

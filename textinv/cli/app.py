@@ -1,0 +1,94 @@
+"""The `textinv` application: its flags, its commands, and the way out when one fails.
+
+Does not know what any command does.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from textinv.cli.current import remember_flags
+from textinv.cli.output import report_error
+from textinv.errors import TextinvError
+
+COMMAND_GROUP = "textinv.commands"
+OWN_COMMANDS = ("config",)
+"""Modules of `textinv.cli` with a `register(app)` of their own commands."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        build_app()(arguments)
+    except TextinvError as error:
+        sys.exit(report_error(error, json="--json" in arguments))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def build_app() -> typer.Typer:
+    """Assemble all commands that can be had here."""
+    app = typer.Typer(name="textinv", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.callback()(_flags)
+    for name in OWN_COMMANDS:
+        import_module(f"textinv.cli.{name}").register(app)
+    for entry in sorted(entry_points(group=COMMAND_GROUP), key=lambda entry: entry.name):
+        _mount(app, entry)
+    return app
+
+
+def _mount(app: typer.Typer, entry: EntryPoint) -> None:
+    """Let a room add its commands; where it is not installed, say in the help how to get it."""
+    try:
+        register = entry.load()
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "textinv":
+            raise
+        _mount_hint(app, entry, error)
+    else:
+        register(app)
+
+
+def _mount_hint(app: typer.Typer, entry: EntryPoint, error: ModuleNotFoundError) -> None:
+    def explain() -> None:
+        typer.echo(
+            f"the commands of `{entry.name}` need {error.name}, which is not installed here: they run from a checkout "
+            f"of the project, with pip install -e '.[{entry.name}]'",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+    app.command(entry.name, help=f"Not installed here: pip install -e '.[{entry.name}]' in a checkout.")(explain)
+
+
+def _flags(
+    config: Annotated[Path | None, typer.Option(help="Settings file.", exists=True, dir_okay=False)] = None,
+    home: Annotated[Path | None, typer.Option(help="Folder for local state.")] = None,
+    store_endpoint_url: Annotated[str | None, typer.Option(help="URL of an S3-compatible server.")] = None,
+    store_bucket: Annotated[str | None, typer.Option(help="Bucket in the store.")] = None,
+    store_prefix: Annotated[str | None, typer.Option(help="Prefix of all keys in the bucket.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Address of the Ray cluster.")] = None,
+    service_url: Annotated[str | None, typer.Option(help="URL of the HTTP service.")] = None,
+    device: Annotated[str | None, typer.Option(help="Device for local computation.")] = None,
+) -> None:
+    """Learn thousands of Textual-Inversion concepts, and draw with every one of them at once."""
+    if config is not None:
+        os.environ["TEXTINV_CONFIG"] = str(config)
+    remember_flags(
+        {
+            "home": home,
+            "store.endpoint_url": store_endpoint_url,
+            "store.bucket": store_bucket,
+            "store.prefix": store_prefix,
+            "ray_address": ray_address,
+            "service_url": service_url,
+            "device": device,
+        }
+    )

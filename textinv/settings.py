@@ -1,0 +1,207 @@
+"""Where things are: the object store, its credentials, base models, the cluster, the service.
+
+Owns reading them from one place after the other: flag, else environment, else settings file, else default; and the
+memory of where each came from. Does not connect to anything.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from textinv.errors import SettingsError
+
+ENVIRONMENT_PREFIX = "TEXTINV_"
+FILE_VARIABLE = "TEXTINV_CONFIG"
+EMBEDDED = "embedded store"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class StoreSettings(_Frozen):
+    """Where embeddings, pictures and job state lie."""
+
+    endpoint_url: str | None = None
+    """URL of an S3-compatible server; none: a server of our own under `home` (the embedded store) is used."""
+    bucket: str = "textinv"
+    """Bucket that holds everything; it is created when it is missing."""
+    prefix: str = ""
+    """Put before every key, so that several installations can share a bucket."""
+    access_key: str | None = None
+    """Access key; none: whatever boto3 finds (AWS_... variables, profiles, instance roles)."""
+    secret_key: SecretStr | None = None
+    """Secret key that belongs to `access_key`."""
+    region: str = "us-east-1"
+    """Region of the bucket; servers other than AWS mostly ignore it."""
+
+
+class Settings(_Frozen):
+    """Everything that is said once and holds for every command."""
+
+    store: StoreSettings = Field(default_factory=StoreSettings)
+    """The object store."""
+    home: Path = Path(".textinv")
+    """Folder for local state: data of the embedded store, caches, logs."""
+    base_models: Mapping[str, str] = Field(default_factory=dict)
+    """Short names of base models: alias = hub id, folder or file."""
+    ray_address: str | None = None
+    """Address of the Ray cluster; none: a local Ray is started when it is needed."""
+    service_url: str = "http://127.0.0.1:8000"
+    """Where the HTTP service is asked for."""
+    service_key: SecretStr | None = None
+    """Key for the HTTP service, when it asks for one."""
+    device: str = "auto"
+    """Device for commands that compute on this machine: auto, cpu, cuda, cuda:1, mps."""
+    gpu_hour_price: float | None = Field(None, ge=0)
+    """Price of one GPU hour in any currency; with it, `plan` estimates costs."""
+
+
+@dataclass(frozen=True)
+class LoadedSettings:
+    """Settings, and for each (by its dotted name) where its value came from."""
+
+    settings: Settings
+    origin: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Said:
+    """A value that one place gave for a setting."""
+
+    value: object
+    origin: str
+
+
+def load_settings(overrides: Mapping[str, object] | None = None) -> LoadedSettings:
+    """Read settings; `overrides` are what flags said, by dotted name (`store.bucket`).
+
+    Files: the one that `TEXTINV_CONFIG` names, else `textinv.toml` in the working directory, else
+    `~/.config/textinv/config.toml`. Variables: `TEXTINV_STORE_BUCKET` for `store.bucket`, and so on.
+
+    Raises:
+        SettingsError: a file cannot be read, or a name or value cannot be used.
+    """
+    given = {**_from_file(), **_from_environment()}
+    given |= {name: _Said(value, "flag") for name, value in (overrides or {}).items() if value is not None}
+    for name, said in given.items():
+        _check_name(name, said.origin)
+    try:
+        settings = Settings.model_validate(_nested(given))
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explanations(error, given))) from None
+    origin = {name: given[name].origin if name in given else "default" for name in setting_names()}
+    if settings.store.endpoint_url is None:
+        origin["store.endpoint_url"] = EMBEDDED
+    return LoadedSettings(settings, origin)
+
+
+def setting_names() -> list[str]:
+    """Dotted names of all settings, in the order of their definition."""
+    return [name for name, _ in _fields(Settings)]
+
+
+def setting_docs() -> dict[str, str]:
+    """What each setting means, by dotted name."""
+    return dict(_fields(Settings))
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return ENVIRONMENT_PREFIX + name.upper().replace(".", "_")
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, field in model.model_fields.items():
+        if field.annotation is StoreSettings:
+            yield from _fields(StoreSettings, f"{name}.")
+        else:
+            yield prefix + name, field.description or ""
+
+
+def settings_file() -> Path | None:
+    """The settings file that holds here.
+
+    Raises:
+        SettingsError: `TEXTINV_CONFIG` names a file that does not exist.
+    """
+    if named := os.environ.get(FILE_VARIABLE):
+        if not Path(named).is_file():
+            raise SettingsError(f"{FILE_VARIABLE} names {named}, which is no file: correct or unset it")
+        return Path(named)
+    folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    candidates = (Path("textinv.toml"), folder / "textinv" / "config.toml")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _from_file() -> dict[str, _Said]:
+    path = settings_file()
+    if path is None:
+        return {}
+    try:
+        stated = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read as TOML: {error}") from error
+    given = {name: _Said(value, str(path)) for name, value in _flat(stated)}
+    if "home" in given:
+        given["home"] = _Said(path.parent / Path(str(given["home"].value)).expanduser(), str(path))
+    return given
+
+
+def _flat(stated: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    for name, value in stated.items():
+        if name == "store" and isinstance(value, dict):
+            yield from ((f"store.{inner}", given) for inner, given in value.items())
+        else:
+            yield name, value
+
+
+def _from_environment() -> dict[str, _Said]:
+    given: dict[str, _Said] = {}
+    for name in setting_names():
+        text = os.environ.get(variable_of(name))
+        if text:
+            value = _pairs(text, variable_of(name)) if name == "base_models" else text
+            given[name] = _Said(value, f"env {variable_of(name)}")
+    return given
+
+
+def _pairs(text: str, variable: str) -> dict[str, str]:
+    """Parse `alias=where,alias=where`."""
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not all(alias.strip() and where.strip() for alias, _, where in pairs):
+        raise SettingsError(f"{variable}={text!r} is not of the form alias=where,alias=where")
+    return {alias.strip(): where.strip() for alias, _, where in pairs}
+
+
+def _check_name(name: str, origin: str) -> None:
+    known = setting_names()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f": did you mean {close[0]}?" if close else f": known are {', '.join(known)}"
+        raise SettingsError(f"there is no setting {name!r} ({origin}){hint}", setting=name)
+
+
+def _nested(given: Mapping[str, _Said]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, said in given.items():
+        *folders, last = name.split(".")
+        target = nested
+        for folder in folders:
+            target = target.setdefault(folder, {})
+        target[last] = said.value
+    return nested
+
+
+def _explanations(error: ValidationError, given: Mapping[str, _Said]) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        dotted = ".".join(str(part) for part in problem["loc"])
+        said = next((said for name, said in given.items() if dotted.startswith(name)), None)
+        where = f" ({said.origin})" if said else ""
+        yield f"setting {dotted}{where}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
