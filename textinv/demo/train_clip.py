@@ -1,190 +1,195 @@
-"""Train the CLIP of the demo base: text and image towers contrastively, or the image tower against a frozen text tower.
+"""Train the CLIP of the demo base: a text encoder and an image encoder of one contrastive space.
 
-The UNet listens to the text tower, so once a UNet is trained only `--freeze-text` may be used. Resumable: a run
-continues from the state in its folder.
+Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision" (2103.00020), with one
+term more: a picture of one thing is also told apart from the names of all objects, because captions that share a
+batch seldom differ by the object alone.
 
-    python -m textinv.demo.train_clip --icons ICONS.npz --out FOLDER [--from FOLDER --freeze-text] [--samples N]
+`--keep-text` trains the image encoder and the projections against the text encoder as it is. A UNet that was trained
+on that text encoder goes on working.
 
-Legend: B pairs, L tokens, D width.
+    python -m textinv.demo.train_clip --icons ICONS.npz --out FOLDER [--start FOLDER --keep-text] [--pairs N]
+
+Shape legend: B batch, L tokens, D projected width, K objects.
 """
 
 import argparse
-import math
-import os
 import random
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
 from textinv.demo import WEIGHTS
-from textinv.demo.component_figures import same_captions
-from textinv.demo.drawing import from_uint8, stack
 from textinv.demo.icons import HELD_OUT_OBJECTS, OBJECTS, STYLE_WORDS, UNET_STYLES, Sprites, load_sprites
-from textinv.demo.world import World, draw
+from textinv.demo.world import Odds, World, draw
 
 WIDTH = 192
-ALL_EFFECTS = ("pixel art", "sketch", "silhouette", "neon", "watercolor", "duotone")
+LAYERS = 4
+WINDOW = 32
 
 
 @dataclass(frozen=True)
 class Settings:
     """What one run of the training does."""
 
-    samples: int = 160_000
     batch: int = 128
     learning_rate: float = 1e-3
+    weight_decay: float = 0.05
     warm_up: int = 100
-    freeze_text: bool = False
-    narrow_share: float = 0.6
-    """Share of pairs from the UNet's own world; the others show every object and effect in every style."""
-    save_every: int = 100
-    seed: int = 3
+    """Steps over which the learning rate rises; it then falls linearly to zero."""
+    wide_share: float = 0.35
+    """Share of pictures from all objects and styles; the rest is what the UNet draws."""
+    name_weight: float = 0.5
+    """Weight of telling an object from all other names."""
+    seed: int = 0
 
 
-def new_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
-    """An untrained CLIP with four layers in each tower."""
-    shape = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_hidden_layers": 4, "num_attention_heads": 6}
+def fresh_model(tokenizer: CLIPTokenizer) -> CLIPModel:
+    """Build an untrained CLIPModel for `tokenizer`."""
+    shape = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 4 * WIDTH,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": 6,
+    }
     text = CLIPTextConfig(
-        **shape,
         vocab_size=len(tokenizer),
-        max_position_embeddings=tokenizer.model_max_length,
+        max_position_embeddings=WINDOW,
         projection_dim=WIDTH,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
+        **shape,
     )
-    vision = CLIPVisionConfig(**shape, image_size=64, patch_size=8, projection_dim=WIDTH)
+    vision = CLIPVisionConfig(image_size=64, patch_size=8, projection_dim=WIDTH, **shape)
     return CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=WIDTH))
 
 
-def training_worlds(sprites: Sprites) -> tuple[World, World]:
-    """The UNet's world, and the wide one; neither holds a held-out object."""
-    objects = sorted({name for style, name in sprites if style in STYLE_WORDS} - set(HELD_OUT_OBJECTS))
-    return World(sprites, OBJECTS, UNET_STYLES), World(sprites, objects, tuple(STYLE_WORDS), ALL_EFFECTS)
+def clip_worlds(sprites: Sprites) -> tuple[World, World]:
+    """The narrow world that the UNet draws, and the wide one of every object that is not held out."""
+    wide = sorted({name for _, name in sprites} - set(HELD_OUT_OBJECTS))
+    odds = Odds(tiny=0.0, effect=0.15)
+    effects = ("pixel art", "sketch", "silhouette", "neon", "watercolor", "duotone")
+    styles = [style for style in STYLE_WORDS if any(kind == style for kind, _ in sprites)]
+    return World(sprites, OBJECTS, UNET_STYLES, odds=odds), World(sprites, wide, styles, effects, odds)
 
 
 @dataclass
-class ClipTraining:
-    """The state of one training run, and its step; every batch is a function of (seed, step)."""
+class CLIPTraining:
+    """The state of one training run, and its losses."""
 
-    folder: Path
-    clip: CLIPModel
+    model: CLIPModel
     tokenizer: CLIPTokenizer
     worlds: tuple[World, World]
     settings: Settings
-    step: int = 0
-    top1: float = field(default=0.0, init=False)
-    """Running share of right captions among the batch."""
+    names: Sequence[str] = tuple(name.replace("-", " ") for name in OBJECTS)
+    rng: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
-        self.clip.float().train()
-        self.clip.text_model.requires_grad_(not self.settings.freeze_text)
-        trained = [parameter for parameter in self.clip.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, betas=(0.9, 0.98), weight_decay=0.05)
+        self.rng = random.Random(self.settings.seed)
+        self.name_ids_KL = self.tokenize([f"a {name}" for name in self.names])
 
-    @property
-    def num_steps(self) -> int:
-        """Steps of the whole run."""
-        return self.settings.samples // self.settings.batch
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        return torch.as_tensor(
+            self.tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt").input_ids
+        )
 
-    def pairs(self) -> tuple[Tensor, list[str]]:
-        """Pictures `(B, 3, H, W)` and captions of this step."""
-        settings, rng = self.settings, random.Random(f"{self.settings.seed}/{self.step}")
-        scenes = []
-        for _ in range(settings.batch):
-            world = self.worlds[rng.random() >= settings.narrow_share]
-            scene, caption = world.sample(rng)
-            scenes.append((draw(scene, world.sprites), caption))
-        return from_uint8(stack([picture for picture, _ in scenes])), [caption for _, caption in scenes]
+    def batch(self) -> tuple[Tensor, list[str], Tensor]:
+        """Draw pictures `(B, 3, H, W)`, captions, and each picture's object among the names (-1: none or two)."""
+        pixels, captions, objects = [], [], []
+        narrow, wide = self.worlds
+        for _ in range(self.settings.batch):
+            world = wide if self.rng.random() < self.settings.wide_share else narrow
+            scene, caption = world.sample(self.rng)
+            pixels.append(np.asarray(draw(scene, world.sprites)))
+            captions.append(caption)
+            name = scene.things[0].object
+            objects.append(OBJECTS.index(name) if len(scene.things) == 1 and name in OBJECTS else -1)
+        pictures = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+        return pictures, captions, torch.tensor(objects)
 
-    def loss(self, pixels_BCHW: Tensor, captions: list[str]) -> Tensor:
-        """Symmetric contrastive loss; equal captions do not compete."""
-        ids_BL = self.tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    def image_features(self, pictures: Tensor) -> Tensor:
+        pooled = self.model.vision_model(pixel_values=pictures).pooler_output
+        return normalize(self.model.visual_projection(pooled).float(), dim=-1)
+
+    def text_features(self, ids_BL: Tensor) -> Tensor:
+        pooled = self.model.text_model(input_ids=ids_BL).pooler_output
+        return normalize(self.model.text_projection(pooled).float(), dim=-1)
+
+    def loss(self) -> tuple[Tensor, float]:
+        """The loss of one batch, and how often a picture finds its own caption among the batch."""
+        pictures, captions, objects_B = self.batch()
         with torch.autocast("cpu", torch.bfloat16):
-            logits_BB = self.clip(input_ids=ids_BL, pixel_values=pixels_BCHW).logits_per_image.float()
-        own = torch.arange(len(captions))
-        others = same_captions(captions) & ~torch.eye(len(captions), dtype=torch.bool)
-        logits_BB = logits_BB.masked_fill(others, -1e4)
-        self.top1 = 0.95 * self.top1 + 0.05 * (logits_BB.argmax(1) == own).float().mean().item()
-        return (F.cross_entropy(logits_BB, own) + F.cross_entropy(logits_BB.T, own)) / 2
+            images_BD = self.image_features(pictures)
+            texts_BD = self.text_features(self.tokenize(captions))
+            names_KD = self.text_features(self.name_ids_KL)
+        scale = self.model.logit_scale.exp()
+        logits_BB = scale * images_BD @ texts_BD.T
+        same = torch.tensor([[a == b for b in captions] for a in captions]) & ~torch.eye(
+            len(captions), dtype=torch.bool
+        )
+        logits_BB = logits_BB.masked_fill(same, -1e4)
+        own_B = torch.arange(len(captions))
+        contrast = (cross_entropy(logits_BB, own_B) + cross_entropy(logits_BB.T, own_B)) / 2
+        naming = cross_entropy(scale * images_BD @ names_KD.T, objects_B, ignore_index=-1)
+        found = (logits_BB.argmax(1) == own_B).float().mean().item()
+        return contrast + self.settings.name_weight * naming, found
 
-    def advance(self) -> float:
-        """Take one optimizer step and return its loss."""
+    def run(self, num_steps: int) -> Iterator[tuple[int, float, float]]:
+        """Train; yields (step, smoothed loss, smoothed share of pictures that find their caption)."""
         settings = self.settings
-        falling = (1 + math.cos(math.pi * self.step / self.num_steps)) / 2
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * min(1.0, (self.step + 1) / settings.warm_up) * falling
-        loss = self.loss(*self.pairs())
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.clip.parameters(), 1.0)
-        self.optimizer.step()
-        self.clip.logit_scale.data.clamp_(max=math.log(100))
-        self.step += 1
-        return loss.item()
-
-    def run(self) -> None:
-        """Train to the end, logging and saving on the way."""
-        started = time.monotonic()
-        while self.step < self.num_steps:
-            loss = self.advance()
-            if self.step % 25 == 0:
-                seconds = time.monotonic() - started
-                print(
-                    f"step {self.step}/{self.num_steps} loss {loss:.3f} top-1 {self.top1:.3f} {seconds:.0f}s",
-                    flush=True,
-                )
-            if self.step % self.settings.save_every == 0:
-                self.save()
-        self.save()
-
-    def save(self) -> None:
-        """Write the CLIP in fp16 as `clip/`, and everything that a later run continues from."""
-        state = {"step": self.step, "clip": self.clip.state_dict(), "optimizer": self.optimizer.state_dict()}
-        torch.save(state, self.folder / "clip.tmp")
-        os.replace(self.folder / "clip.tmp", self.folder / "clip.pt")
-        halved = CLIPModel(self.clip.config)
-        halved.load_state_dict(self.clip.state_dict())
-        halved.half().save_pretrained(self.folder / "clip")
-
-    def resume(self) -> None:
-        """Continue from the folder's own state, if it has one."""
-        if (self.folder / "clip.pt").exists():
-            state = torch.load(self.folder / "clip.pt")
-            self.step = state["step"]
-            self.clip.load_state_dict(state["clip"])
-            self.optimizer.load_state_dict(state["optimizer"])
-
-
-def train_clip(icons: Path, out: Path, tokenizer: CLIPTokenizer, start: Path | None, settings: Settings) -> None:
-    """Train a CLIP into `out`, from new or from the CLIP folder `start`."""
-    torch.manual_seed(settings.seed)
-    clip = CLIPModel.from_pretrained(start) if start else new_clip(tokenizer)
-    out.mkdir(parents=True, exist_ok=True)
-    training = ClipTraining(out, clip, tokenizer, training_worlds(load_sprites(icons)), settings)
-    training.resume()
-    training.run()
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(
+            trained, settings.learning_rate, betas=(0.9, 0.98), weight_decay=settings.weight_decay, fused=True
+        )
+        mean_loss = mean_found = 0.0
+        for step in range(num_steps):
+            for group in optimizer.param_groups:
+                rise = min(1.0, (step + 1) / settings.warm_up)
+                group["lr"] = settings.learning_rate * rise * (1 - step / num_steps)
+            loss, found = self.loss()
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            self.model.logit_scale.data.clamp_(max=float(np.log(100)))
+            keep = 0.97 if step else 0.0
+            mean_loss = keep * mean_loss + (1 - keep) * loss.item()
+            mean_found = keep * mean_found + (1 - keep) * found
+            yield step + 1, mean_loss, mean_found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--icons", type=Path, required=True, help="sprites written by textinv.demo.icons.save_sprites")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--tokenizer", type=Path, default=WEIGHTS / "tokenizer")
-    parser.add_argument("--from", dest="start", type=Path, help="continue from this CLIP folder")
-    parser.add_argument("--freeze-text", action="store_true")
-    parser.add_argument("--samples", type=int, default=Settings.samples)
-    parser.add_argument("--learning-rate", type=float, default=Settings.learning_rate)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the trained CLIPModel")
+    parser.add_argument("--start", type=Path, help="a CLIPModel folder to start from")
+    parser.add_argument("--keep-text", action="store_true", help="leave the text encoder as it is")
+    parser.add_argument("--pairs", type=int, default=150_000, help="pictures to train on")
+    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    settings = Settings(arguments.samples, learning_rate=arguments.learning_rate, freeze_text=arguments.freeze_text)
-    tokenizer = CLIPTokenizer.from_pretrained(arguments.tokenizer)
-    train_clip(arguments.icons, arguments.out, tokenizer, arguments.start, settings)
+
+    torch.set_num_threads(arguments.threads)
+    settings = Settings()
+    torch.manual_seed(settings.seed)
+    tokenizer = CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer")
+    start = arguments.start
+    model = CLIPModel.from_pretrained(start, dtype=torch.float32) if start else fresh_model(tokenizer)
+    model.text_model.requires_grad_(not arguments.keep_text)
+    training = CLIPTraining(model.train(), tokenizer, clip_worlds(load_sprites(arguments.icons)), settings)
+    started = time.monotonic()
+    for step, loss, found in training.run(arguments.pairs // settings.batch):
+        if step % 50 == 0:
+            print(f"step {step} loss {loss:.3f} top-1 of 128 {found:.3f} {time.monotonic() - started:.0f}s", flush=True)
+        if step % 200 == 0:
+            model.save_pretrained(arguments.out)
+    model.save_pretrained(arguments.out)
 
 
 if __name__ == "__main__":
