@@ -1,0 +1,184 @@
+"""What a manifest may say: its fields, their ranges, what each means and costs.
+
+Owns the model of what a person wrote. A field that is not written is None here: defaults come from the recipe when the
+manifest is planned. The text under each field is the manifest reference (`manifests/README.md`) and the JSON Schema's
+description. Does not know files, YAML or specs.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from textinv.manifest.origin import Origin
+from textinv.plan.spec import Crop, Kind, Schedule
+
+RecipeName = Literal["fast", "balanced", "faithful"]
+TemplateList = Literal["object", "style"]
+
+
+class Strict(BaseModel):
+    """Frozen, and every unknown field is an error."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class AdvancedFields(Strict):
+    """The methods behind the recipes. Most people never need them."""
+
+    optimizer: Literal["sphere", "adamw"] | None = None
+    """How rows are moved. `sphere`: rows keep the length of ordinary words and turn by a fixed angle per step, so that
+    prompts keep their say (Kim et al. 2026, arXiv:2512.13672). `adamw`: rows may take any length (Loshchilov and Hutter
+    2019, arXiv:1711.05101). Same cost. Default: the recipe's."""
+    warm_up_steps: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    """Steps over which the learning rate rises to its peak. 0 to 10000."""
+    kappa: Annotated[float, Field(ge=0, le=1)] | None = None
+    """`sphere` only: pull towards the initializer (von Mises-Fisher prior). 0 to 1; more keeps prompts editable and
+    loses likeness: 0 is most faithful, 0.0005 already very editable (arXiv:2512.13672, table 3)."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
+    """`adamw` only: shrinks rows at every step. 0 to 1."""
+    norm_pull: Annotated[float, Field(ge=0, le=1)] | None = None
+    """`adamw` only: share of the way to the length of ordinary words that rows are pulled after each step. 0 to 1; 1
+    fixes the length."""
+    average_rows: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Keep a moving average of the rows with this decay instead of the rows themselves: it calms the noise around the
+    optimum at no cost. 0 (off) to below 1; 0.9 averages over about 10 steps."""
+    context_weight: Annotated[float, Field(ge=0, le=10)] | None = None
+    """Weight of a term that keeps the other words of a prompt meaning what they mean next to the class word (Feng et
+    al. 2024, CoRe, arXiv:2408.15914, the text-only term). Needs `class_word`. 0 (off) to 10; costs one pass of the text
+    encoder per step."""
+    timesteps: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
+    """Band of noise levels that are trained on, `[first, end]` of 1000, without the end; 0 is hardly any noise.
+    Low-noise steps teach little (Seo et al. 2025, arXiv:2503.14868, fig. 4). Costs nothing."""
+    snr_gamma: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Min-SNR weighting of the loss (Hang et al. 2023, arXiv:2303.09556), usually 5; not written: all samples weigh the
+    same. Above 0, to 100."""
+    stop_every: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Steps between looks at the fixed batch. 1 to 10000; each look costs `stop_samples` forward passes. Default: as
+    often as costs a fifth of the training."""
+    stop_window: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    """Looks in the window of the stopping rule. 2 to 10000; more waits longer before it stops."""
+    stop_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Stop when the loss varies less in the window than this share of its variance over the whole training
+    (Voronov et al. 2023, DVAR, arXiv:2302.04841). Between 0 and 1; less trains longer."""
+    stop_samples: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Samples in the fixed batch. 1 to 256; more gives a steadier loss and costs a forward pass each per look."""
+
+
+class TrainingFields(Strict):
+    """How to learn. Under `defaults` for all concepts, or in one concept for that one, which wins."""
+
+    recipe: RecipeName | None = None
+    """Named set of all values below. `fast`: tens of steps; `balanced` (default): as good as a long training in most
+    cases; `faithful`: looks for the last likeness and takes several times as long."""
+    kind: Kind | None = None
+    """What is to be learned: `object` (default), a particular thing, or `style`, the way that pictures look. Decides
+    which templates are used."""
+    class_word: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """What kind of thing it is, in words that the base model knows: "fox", "teapot". The initializer, the context term
+    and the evaluation of editability use it. Costs nothing; recommended."""
+    init: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    """Where the rows start. Any text (several words are spread over the vectors); `auto`: the words that the base
+    model's own image encoder ranks first for the pictures, or that give the least loss; `<name>` or `<name@3>`: a
+    concept of the registry; `file:rows/fox.safetensors`: an embedding file. Default: the class word, else `auto`. A
+    good start is worth as much as a better method; `auto` costs seconds."""
+    num_vectors: Annotated[int, Field(ge=1, le=32)] | None = None
+    """Rows to learn for the concept. 1 (default) to 32; each takes one token of every prompt. More hold more detail and
+    make prompts harder to edit; the original paper found one enough (Gal et al. 2022, arXiv:2208.01618)."""
+    resolution_px: Annotated[int, Field(ge=16, le=4096, multiple_of=8)] | None = None
+    """Side of the square that pictures are trained at, a multiple of 8. 16 to 4096; cost grows with its square.
+    Default: what the base model was trained at."""
+    crop: Crop | None = None
+    """Which part of a picture that is not square is kept: `center` (default), or a `random` part, drawn once."""
+    flip: bool | None = None
+    """Also learn from mirrored pictures. Leave it off (default) for anything with a left and a right: text, faces,
+    logos."""
+    templates: TemplateList | list[Annotated[str, Field(max_length=500)]] | None = None
+    """Captions for pictures that have none of their own: the original paper's `object` or `style` list, or lines of
+    your own with `{}` where the concept goes. Default: the list of the concept's kind."""
+    samples_per_step: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Samples in one step. 1 to 256; cost grows with it, noise in the gradient falls."""
+    learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
+    """Size of a step: radians for `sphere`, the usual learning rate for `adamw`. Above 0, to 10; more learns faster and
+    forgets the prompt sooner."""
+    schedule: Schedule | None = None
+    """How the learning rate develops towards `max_steps`: `constant`, `linear` or `cosine` decay."""
+    max_steps: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Steps after which training ends in any case. 1 to 100000; cost grows with it unless the stopping rule fires."""
+    min_steps: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    """Steps before which the stopping rule may not fire. 0 to `max_steps`."""
+    stop: Literal["dvar", "fixed"] | None = None
+    """When to end: `dvar` once the loss on a fixed batch no longer falls (arXiv:2302.04841); `fixed` always at
+    `max_steps`."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    """Of every random draw: the same seed gives the same rows, wherever and in whatever company a concept is learned.
+    0 (default) or more."""
+    preview_every: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    """Draw a preview every so many steps; 0 (default): never. Each costs about 25 forward passes."""
+    min_size_px: Annotated[int, Field(ge=1, le=16_384)] | None = None
+    """Refuse pictures whose shorter side is smaller. 1 to 16384. Default: half of `resolution_px`; pictures smaller
+    than `resolution_px` itself give a warning. More than 100 million pixels are always refused."""
+    advanced: AdvancedFields | None = None
+    """The methods behind the recipes."""
+
+
+class ImageEntry(Strict):
+    """One picture with what belongs to it."""
+
+    file: Annotated[str, Field(min_length=1)]
+    """File, relative to the manifest; or `sha256:...` of a picture that was uploaded before."""
+    caption: Annotated[str, Field(max_length=1000)] | None = None
+    """What the picture shows, with `{}` or the concept's own `<name>` where the concept goes. It keeps what it names
+    (the background, a second thing) out of the concept."""
+    mask: Annotated[str, Field(min_length=1)] | None = None
+    """Picture of the same proportions: white where the loss counts, black where it does not."""
+
+
+class ConceptFields(TrainingFields):
+    """One concept: its name, its pictures, and whatever should differ from the defaults."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """Prompts call it `<name>`. A letter or digit, then up to 62 letters, digits, `.`, `_` or `-`, all lower case, at
+    least one letter; each name once per manifest."""
+    images: Annotated[str, Field(min_length=1)] | Annotated[list[str | ImageEntry], Field(min_length=1)]
+    """Its pictures: a folder, a file, a glob (`photos/fox-*.jpg`) or an `s3://bucket/prefix/`; or a list of these, of
+    `sha256:...` digests of uploaded pictures, and of entries with `file`, `caption` and `mask`. Relative to the
+    manifest. 3 to 5 pictures that differ in everything but the concept are best; 1 works, with less to tell the
+    concept from its background. A `.png` with transparency is learned from where it is opaque. More pictures cost
+    nothing."""
+    captions: Literal["beside", "ignore"] | None = None
+    """`beside` (default): a `.txt` file next to a picture, of the same name, is its caption, with `{}` where the
+    concept goes. `ignore`: such files are not read."""
+    masks: Annotated[str, Field(min_length=1)] | None = None
+    """Folder with a mask for each picture, of the same name: white where the loss counts. It takes the place of
+    transparency. Costs nothing."""
+
+
+class Manifest(Strict):
+    """What to learn, on which base model."""
+
+    base_model: Annotated[str, Field(min_length=1)]
+    """The frozen text-to-image model: `emoji` (the demo base that comes with textinv), an alias from the settings, a
+    hub id, a diffusers folder, or a single-file checkpoint; paths are relative to the manifest and start with `.` or
+    `/`."""
+    revision: Annotated[str, Field(min_length=1)] | None = None
+    """Commit, branch or tag of a hub id. Default: its main branch, as it is when the manifest is planned."""
+    name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """What the job is called in listings. Default: the file's name."""
+    defaults: TrainingFields = Field(default_factory=TrainingFields)
+    """Values for all concepts that do not say otherwise."""
+    concepts: Annotated[list[ConceptFields], Field(min_length=1)]
+    """What to learn, one entry per concept."""
+
+    _origin: Origin = PrivateAttr(default_factory=Origin)
+
+    @property
+    def origin(self) -> Origin:
+        """Where the manifest came from: its file, folder and lines."""
+        return self._origin
+
+    def with_origin(self, origin: Origin) -> "Manifest":
+        """The same manifest, knowing where it came from."""
+        self._origin = origin
+        return self
