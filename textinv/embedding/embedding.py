@@ -67,7 +67,7 @@ class Embedding:
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def to_bytes(self) -> bytes:
-        """Write the canonical safetensors: keys are encoder names in order, no metadata, equal rows give equal bytes."""
+        """Write the canonical safetensors: keyed by encoder, in order, no metadata; equal rows give equal bytes."""
         return write_safetensors(self.rows, {})
 
     @classmethod
@@ -119,7 +119,7 @@ def _checked_rows(encoder: str, tensor: Tensor) -> Tensor:
     num_vectors, width = tensor.shape
     if not (1 <= num_vectors <= MAX_VECTORS and 1 <= width <= MAX_WIDTH):
         raise EmbeddingFormatError(
-            f"rows of {encoder} are {num_vectors} x {width}; at most {MAX_VECTORS} vectors of width {MAX_WIDTH} are read"
+            f"rows of {encoder} are {num_vectors} x {width}; the most is {MAX_VECTORS} vectors of width {MAX_WIDTH}"
         )
     rows_ND = tensor.detach().to("cpu", torch.float32, copy=True).contiguous()
     if not bool(torch.isfinite(rows_ND).all()):

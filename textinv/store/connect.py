@@ -5,6 +5,7 @@ Owns the check at connect and the choice between a configured endpoint and the e
 
 import threading
 
+from textinv.errors import StoreError
 from textinv.settings import Settings, StoreSettings
 from textinv.store.embedded import EmbeddedServer
 from textinv.store.probe import probe_conditional_writes
@@ -22,16 +23,27 @@ def connect_store(settings: StoreSettings) -> S3Store:
         StoreUnreachableError: nobody answers at the endpoint.
         StoreCredentialsError: the keys are refused.
         StoreUnsafeError: the store ignores conditional writes.
-        StoreError: there is no such bucket.
+        StoreError: the bucket is missing and cannot be made.
     """
     secret = settings.secret_key.get_secret_value() if settings.secret_key else ""
     identity = (settings.endpoint_url, f"{settings.bucket}/{settings.prefix}", secret, settings.access_key)
     with _connecting:
         if identity not in _connected:
             store = S3Store(settings)
-            probe_conditional_writes(store, settings.endpoint_url or "AWS S3")
+            _probe(store)
             _connected[identity] = store
         return _connected[identity]
+
+
+def _probe(store: S3Store) -> None:
+    where = store.settings.endpoint_url or "AWS S3"
+    try:
+        probe_conditional_writes(store, where)
+    except StoreError as error:
+        if error.details.get("store_code") != "NoSuchBucket":
+            raise
+        store.make_bucket()
+        probe_conditional_writes(store, where)
 
 
 def ensure_store(settings: Settings) -> ObjectStore:

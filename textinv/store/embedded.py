@@ -12,7 +12,7 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,19 +69,11 @@ class EmbeddedServer:
 
     def down(self) -> bool:
         """Stop the server; whether there was one to stop."""
-        if not self.folder.is_dir():
-            return False
-        with _locked(self.folder / "start.lock"):
-            state = load_state(self.folder)
-            if state is None or not self._is_running():
-                return False
-            # A process id from a file may belong to somebody else by now.
-            pid = weed.find_process(self.folder) or state.pid
-            for sign, patience_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, _STOP_S)):
-                _send(pid, sign)
-                if _wait(lambda: not self._is_running(), patience_s):
-                    return True
-        raise StoreError(f"the embedded store in {self.folder} (process {pid}) does not stop; end it by hand")
+        return self._stop((signal.SIGTERM, signal.SIGKILL))
+
+    def kill(self) -> bool:
+        """Stop the server in the middle of whatever it does; what it has acknowledged is kept."""
+        return self._stop((signal.SIGKILL,))
 
     def settings(self) -> StoreSettings | None:
         """How to reach the server, without starting it; None when it was never started in this folder."""
@@ -116,6 +108,21 @@ class EmbeddedServer:
             f"the embedded store did not start in {self.folder}: {weed.last_words(self.folder)}",
             log=str(self.folder / "weed.out"),
         )
+
+    def _stop(self, signals: Sequence[signal.Signals]) -> bool:
+        if not self.folder.is_dir():
+            return False
+        with _locked(self.folder / "start.lock"):
+            state = load_state(self.folder)
+            if state is None or not self._is_running():
+                return False
+            # A process id from a file may belong to somebody else by now.
+            pid = weed.find_process(self.folder) or state.pid
+            for sign in signals:
+                _send(pid, sign)
+                if _wait(lambda: not self._is_running(), _STOP_S):
+                    return True
+        raise StoreError(f"the embedded store in {self.folder} (process {pid}) does not stop; end it by hand")
 
     def _becomes_healthy(self, state: ServerState) -> bool:
         """Wait for the S3 service; False when the server has died instead."""

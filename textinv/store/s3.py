@@ -46,8 +46,11 @@ class S3Store:
 
     def make_bucket(self) -> None:
         """Make the bucket unless it exists."""
+        endpoint, region = self.settings.endpoint_url or "", self.settings.region
+        elsewhere = "amazonaws.com" in endpoint and region != "us-east-1"
+        where = {"CreateBucketConfiguration": {"LocationConstraint": region}} if elsewhere else {}
         with suppress(StoreConflictError), translated(self.settings, ""):
-            self._client.create_bucket(Bucket=self.settings.bucket)
+            self._client.create_bucket(Bucket=self.settings.bucket, **where)
 
     def get(self, key: str) -> StoredObject:
         """Read an object."""

@@ -62,7 +62,9 @@ def _from_answer(error: ClientError, settings: StoreSettings, key: str) -> Store
     where = f"the store at {settings.endpoint_url}"
     if code == "NoSuchBucket":
         return StoreError(
-            f"{where} has no bucket {settings.bucket!r}: create it, or name another one in the settings", key=key
+            f"{where} has no bucket {settings.bucket!r}: create it, or name another one in the settings",
+            key=key,
+            store_code=code,
         )
     if code in _MISSING:
         return ObjectNotFoundError(f"{where} has no object {key!r} in bucket {settings.bucket!r}", key=key)

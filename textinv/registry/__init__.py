@@ -1,0 +1,21 @@
+"""Published concepts: immutable numbered versions, one head per concept, and what keeps them in order.
+
+Between training (which publishes) and serving (which resolves); knows objects by key, and neither S3 nor models.
+"""
+
+from textinv.registry.copying import copy_concept
+from textinv.registry.entries import ConceptSummary, PublishedVersion, VersionEntry, VersionSummary
+from textinv.registry.registry import Registry
+from textinv.registry.sweep import SweepReport
+from textinv.registry.verification import Problem
+
+__all__ = [
+    "ConceptSummary",
+    "Problem",
+    "PublishedVersion",
+    "Registry",
+    "SweepReport",
+    "VersionEntry",
+    "VersionSummary",
+    "copy_concept",
+]

@@ -1,0 +1,67 @@
+"""The list of concepts.
+
+One listing gives the tag of every head; the catalog, a derived object, remembers the summary that belongs to each tag,
+so only heads that changed since are read. A catalog that is stale, damaged or missing costs time and nothing else.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator, Mapping
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from textinv.errors import StoreError
+from textinv.registry.entries import ConceptSummary, summary_of
+from textinv.registry.heads import read_head
+from textinv.registry.layout import CATALOG_KEY, HEADS, name_of
+from textinv.registry.side_by_side import side_by_side
+from textinv.store.protocol import ObjectStore
+
+# Below this, reading the heads again is as fast as reading the catalog.
+_WORTH_WRITING = 16
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the catalog says of one head: its tag and summary; None for a removed concept."""
+
+    etag: str
+    summary: ConceptSummary | None
+
+
+_CATALOG = TypeAdapter(dict[str, Line])
+
+
+def list_concepts(store: ObjectStore, prefix: str) -> Iterator[ConceptSummary]:
+    """List the concepts whose names start with `prefix`, in order."""
+    tags = {name_of(info.key): info.etag for info in store.list(HEADS + prefix)}
+    known = _read_catalog(store) if len(tags) > _WORTH_WRITING else {}
+    changed = [name for name, etag in tags.items() if name not in known or known[name].etag != etag]
+    fresh = dict(zip(changed, side_by_side(lambda name: _line(store, name), changed), strict=True))
+    lines = {name: fresh.get(name, known.get(name)) for name in tags}
+    if len(changed) > _WORTH_WRITING:
+        _write_catalog(store, {name: line for name, line in ({**known, **fresh}).items() if line is not None})
+    for line in lines.values():
+        if line is not None and line.summary is not None:
+            yield line.summary
+
+
+def _line(store: ObjectStore, name: str) -> Line | None:
+    at = read_head(store, name)
+    return Line(at.etag, None if at.head.removed else summary_of(at.head)) if at else None
+
+
+def _read_catalog(store: ObjectStore) -> Mapping[str, Line]:
+    try:
+        return _CATALOG.validate_json(gzip.decompress(store.get(CATALOG_KEY).body))
+    except (StoreError, ValidationError, OSError, EOFError, zlib.error):
+        return {}
+
+
+def _write_catalog(store: ObjectStore, lines: Mapping[str, Line]) -> None:
+    try:
+        store.put(CATALOG_KEY, gzip.compress(_CATALOG.dump_json(dict(lines)), 1, mtime=0), "application/gzip")
+    except StoreError:
+        # Somebody who may only read lists as well, just not faster next time.
+        return

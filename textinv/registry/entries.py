@@ -1,0 +1,175 @@
+"""What the registry stores and what it hands out.
+
+Owns the JSON of versions and heads, and the values that callers get. Lenient when reading: unknown fields are ignored,
+so that an older program can read what a newer one wrote.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from textinv.embedding import Embedding
+from textinv.errors import CorruptObjectError
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def body(self) -> bytes:
+        """Write it as JSON; equal values give equal bytes."""
+        return self.model_dump_json().encode()
+
+
+class Artifact(_Stored):
+    """One file of a run."""
+
+    key: str
+    size_bytes: int
+    sha256: str
+    media_type: str
+
+
+class VersionEntry(_Stored):
+    """A version as it is stored: everything about it but its artifacts' bytes."""
+
+    name: str
+    version: int
+    run_id: str
+    fingerprint: str
+    created: str
+    base_model: str
+    base_revision: str
+    digest: str
+    num_vectors: int
+    widths: dict[str, int]
+    artifacts: dict[str, Artifact]
+
+
+class Head(_Stored):
+    """The current version of a concept, with all that serving needs.
+
+    `generation` grows with every change, so that no two states have the same ETag. `latest` is the highest version that
+    the head has ever been told of: a head below it was moved back on purpose. A removed concept keeps its head, so
+    that its numbers are never given again.
+    """
+
+    entry: VersionEntry
+    generation: int
+    latest: int
+    removed: bool = False
+    embedding: str
+    """Base64 of the canonical bytes."""
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PublishedVersion:
+    """A version with its embedding, as serving and people use it.
+
+    `etag` is the tag of the head that it was read from; None when it was asked for by number.
+    """
+
+    name: str
+    version: int
+    run_id: str
+    base_model: str
+    base_revision: str
+    embedding: Embedding
+    digest: str
+    record: Mapping[str, Any]
+    created: str
+    etag: str | None
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class VersionSummary:
+    """A line in the list of a concept's versions."""
+
+    name: str
+    version: int
+    created: str
+    run_id: str
+    fingerprint: str
+    digest: str
+    base_model: str
+    current: bool
+
+
+@dataclass(frozen=True)
+class ConceptSummary:
+    """A line in the list of concepts: its current version. `latest` is the highest version there has been."""
+
+    name: str
+    version: int
+    latest: int
+    created: str
+    fingerprint: str
+    digest: str
+    base_model: str
+    base_revision: str
+    num_vectors: int
+    widths: Mapping[str, int]
+
+
+def parse_entry(key: str, body: bytes) -> VersionEntry:
+    """Read a stored version.
+
+    Raises:
+        CorruptObjectError: it is not one.
+    """
+    try:
+        return VersionEntry.model_validate_json(body)
+    except ValidationError as error:
+        raise _damaged(key, error) from error
+
+
+def parse_head(key: str, body: bytes) -> Head:
+    """Read a stored head.
+
+    Raises:
+        CorruptObjectError: it is not one.
+    """
+    try:
+        return Head.model_validate_json(body)
+    except ValidationError as error:
+        raise _damaged(key, error) from error
+
+
+def check_digest(key: str, body: bytes, sha256: str) -> bytes:
+    """Return `body` if it is what was written.
+
+    Raises:
+        CorruptObjectError: it is not.
+    """
+    found = hashlib.sha256(body).hexdigest()
+    if found != sha256:
+        raise CorruptObjectError(
+            f"{key} has SHA-256 {found[:12]}..., but {sha256[:12]}... was written: the store changed its bytes; "
+            "restore it, or remove the version and train it again",
+            key=key,
+        )
+    return body
+
+
+def summary_of(head: Head) -> ConceptSummary:
+    """Summarize a head."""
+    entry = head.entry
+    shared = {field: getattr(entry, field) for field in ConceptSummary.__dataclass_fields__ if field != "latest"}
+    return ConceptSummary(latest=head.latest, **shared)
+
+
+def version_summary(entry: VersionEntry, current: int | None) -> VersionSummary:
+    """Summarize a version; `current` is the number that the head names."""
+    shared = {field: getattr(entry, field) for field in VersionSummary.__dataclass_fields__ if field != "current"}
+    return VersionSummary(current=entry.version == current, **shared)
+
+
+def _damaged(key: str, error: ValidationError) -> CorruptObjectError:
+    first = error.errors(include_url=False)[0]
+    return CorruptObjectError(
+        f"{key} is not what was written ({first['msg']} at {first['loc']}): run `textinv concept verify`", key=key
+    )

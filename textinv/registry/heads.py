@@ -1,0 +1,161 @@
+"""Reading and moving heads.
+
+Owns the compare-and-swap of the one mutable object of a concept. Does not decide which version should be current.
+"""
+
+import base64
+import json
+import random
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from textinv.embedding import Embedding
+from textinv.errors import CorruptObjectError, EmbeddingFormatError, ObjectNotFoundError, StoreConflictError
+from textinv.registry.entries import Head, PublishedVersion, VersionEntry, check_digest, parse_head
+from textinv.registry.layout import EMBEDDING_FILE, RECORD_FILE, head_key
+from textinv.store.protocol import JSON, ObjectStore
+
+_MAX_TRIES = 30
+
+
+class HeadAt(NamedTuple):
+    """A head and the tag it was read at."""
+
+    head: Head
+    etag: str
+
+
+class Contents(NamedTuple):
+    """What a head carries beside its entry."""
+
+    embedding: Embedding
+    record: dict[str, Any]
+
+
+def read_head(store: ObjectStore, name: str) -> HeadAt | None:
+    """Read a head, that of a removed concept too; None when there never was one.
+
+    Raises:
+        CorruptObjectError: it cannot be read.
+    """
+    key = head_key(name)
+    try:
+        stored = store.get(key)
+    except ObjectNotFoundError:
+        return None
+    return HeadAt(parse_head(key, stored.body), stored.etag)
+
+
+def change_head(store: ObjectStore, name: str, change: Callable[[Head | None], Head | None]) -> None:
+    """Replace a head by `change` of it, tried again when somebody else was faster; `change` returns None to leave it.
+
+    Raises:
+        StoreConflictError: others were faster every time.
+    """
+    for attempt in range(_MAX_TRIES):
+        current = read_head(store, name)
+        head = change(current.head if current else None)
+        if head is None:
+            return
+        try:
+            if current is None:
+                store.create(head_key(name), head.body(), JSON)
+            else:
+                store.swap(head_key(name), head.body(), current.etag, JSON)
+            return
+        except StoreConflictError:
+            time.sleep(random.uniform(0, min(0.5, 0.01 * 2**attempt)))
+    raise StoreConflictError(f"the head of {name} could not be moved: others moved it {_MAX_TRIES} times meanwhile")
+
+
+def roll_forward(store: ObjectStore, entry: VersionEntry, contents: Contents | None = None) -> None:
+    """Make a version current, unless the head has already been told of it or of a later one."""
+
+    def newer(head: Head | None) -> Head | None:
+        if head is not None and head.latest >= entry.version:
+            return None
+        return head_for(entry, contents or load_contents(store, entry), head, entry.version)
+
+    change_head(store, entry.name, newer)
+
+
+def head_for(entry: VersionEntry, contents: Contents, previous: Head | None, latest: int) -> Head:
+    """Make the head that names `entry`."""
+    return Head(
+        entry=entry,
+        generation=previous.generation + 1 if previous else 1,
+        latest=latest,
+        embedding=base64.b64encode(contents.embedding.to_bytes()).decode(),
+        record=contents.record,
+    )
+
+
+def load_contents(store: ObjectStore, entry: VersionEntry) -> Contents:
+    """Read and check the embedding and the record of a version.
+
+    Raises:
+        CorruptObjectError: bytes are missing, or not those that were written.
+    """
+    embedding = load_artifact(store, entry, EMBEDDING_FILE)
+    record = load_artifact(store, entry, RECORD_FILE)
+    return Contents(decode_embedding(entry.artifacts[EMBEDDING_FILE].key, embedding), json.loads(record))
+
+
+def load_artifact(store: ObjectStore, entry: VersionEntry, file: str) -> bytes:
+    """Read and check one artifact of a version.
+
+    Raises:
+        CorruptObjectError: it is missing, or not what was written.
+    """
+    artifact = entry.artifacts.get(file)
+    try:
+        if artifact is not None:
+            return check_digest(artifact.key, store.get(artifact.key).body, artifact.sha256)
+    except ObjectNotFoundError:
+        pass
+    raise CorruptObjectError(f"{entry.name}@{entry.version} has lost its {file}: remove this version, or restore it")
+
+
+def decode_embedding(key: str, body: bytes) -> Embedding:
+    """Read stored canonical bytes.
+
+    Raises:
+        CorruptObjectError: they are no embedding.
+    """
+    try:
+        return Embedding.from_bytes(body)
+    except EmbeddingFormatError as error:
+        raise CorruptObjectError(f"{key}: {error.message}", key=key) from error
+
+
+def published(entry: VersionEntry, contents: Contents, etag: str | None) -> PublishedVersion:
+    """Hand out a version."""
+    return PublishedVersion(
+        name=entry.name,
+        version=entry.version,
+        run_id=entry.run_id,
+        base_model=entry.base_model,
+        base_revision=entry.base_revision,
+        embedding=contents.embedding,
+        digest=entry.digest,
+        record=contents.record,
+        created=entry.created,
+        etag=etag,
+        fingerprint=entry.fingerprint,
+    )
+
+
+def published_head(at: HeadAt) -> PublishedVersion:
+    """Hand out the version that a head names, from the head alone.
+
+    Raises:
+        CorruptObjectError: its embedding is not the one that was published.
+    """
+    entry, key = at.head.entry, head_key(at.head.entry.name)
+    try:
+        body = base64.b64decode(at.head.embedding, validate=True)
+    except ValueError as error:
+        raise CorruptObjectError(f"{key} carries no readable embedding ({error})", key=key) from error
+    embedding = decode_embedding(key, check_digest(key, body, entry.digest))
+    return published(entry, Contents(embedding, at.head.record), at.etag)

@@ -1,0 +1,66 @@
+"""Where the registry's objects lie.
+
+    format.json                          which layout this is; created once
+    runs/<run-id>/<file>                 artifacts of a finished training: immutable, written before they are named
+    done/<fingerprint>.json              which run won a spec, and the version it is or becomes; created once
+    versions/<name>/<00000012>.json      a version; its creation commits it, and it never changes
+    heads/<name>.json                    the current version, swapped; carries the embedding and the record
+    index/catalog.json.gz                summaries of all heads; derived, may be stale
+
+Owns the names only.
+"""
+
+import secrets
+import time
+
+FORMAT = 1
+FORMAT_KEY = "format.json"
+CATALOG_KEY = "index/catalog.json.gz"
+CLOCK_KEY = "index/clock"
+HEADS = "heads/"
+VERSIONS = "versions/"
+RUNS = "runs/"
+DONE = "done/"
+PROBES = "probe/"
+EMBEDDING_FILE = "embedding.safetensors"
+RECORD_FILE = "record.json"
+
+
+def head_key(name: str) -> str:
+    """Key of a concept's head."""
+    return f"{HEADS}{name}.json"
+
+
+def versions_prefix(name: str) -> str:
+    """Prefix of a concept's versions."""
+    return f"{VERSIONS}{name}/"
+
+
+def version_key(name: str, version: int) -> str:
+    """Key of a version; the padding makes listings come in order."""
+    return f"{versions_prefix(name)}{version:08d}.json"
+
+
+def done_key(fingerprint: str) -> str:
+    """Key of the claim of a spec."""
+    return f"{DONE}{fingerprint}.json"
+
+
+def run_prefix(run_id: str) -> str:
+    """Prefix of a run's artifacts."""
+    return f"{RUNS}{run_id}/"
+
+
+def run_key(run_id: str, file: str) -> str:
+    """Key of an artifact."""
+    return f"{run_prefix(run_id)}{file}"
+
+
+def name_of(key: str) -> str:
+    """The last part of a key without its suffix: a concept's name, a fingerprint."""
+    return key.rpartition("/")[2].removesuffix(".json")
+
+
+def new_run_id() -> str:
+    """Make a unique id that sorts by time, as well as this machine's clock allows."""
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(5)}"

@@ -1,0 +1,242 @@
+"""The registry: concepts by name and version in an object store.
+
+The surface that training, serving and people use; each operation's steps are in the module it calls. Stations 6 and 7
+on the way: artifact -> `name@version` -> `PublishedVersion`.
+"""
+
+import difflib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from textinv.embedding import Embedding
+from textinv.errors import InputError, ObjectNotFoundError, StoreError, UnknownConceptError
+from textinv.placeholders import NAME_RULE, ConceptRef, is_name
+from textinv.registry import catalog, movement, publication, sweep, verification
+from textinv.registry.entries import (
+    ConceptSummary,
+    PublishedVersion,
+    VersionEntry,
+    VersionSummary,
+    parse_entry,
+    parse_head,
+    version_summary,
+)
+from textinv.registry.heads import HeadAt, load_contents, published, published_head, read_head
+from textinv.registry.layout import DONE, FORMAT, FORMAT_KEY, HEADS, head_key, name_of, version_key
+from textinv.store.protocol import JSON, ObjectStore
+
+# Names for "did you mean" are listed at most so often: a service may be asked for unknown concepts all day.
+_NAMES_KEPT_S = 30.0
+
+
+class Registry:
+    """Concepts in `store`; safe between threads, holds no state but what it may forget."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+        self._format_known = False
+        self._names: tuple[float, Sequence[str]] | None = None
+
+    def publish(
+        self,
+        name: str,
+        embedding: Embedding,
+        record: Mapping[str, Any],
+        *,
+        fingerprint: str,
+        base_model: str,
+        base_revision: str,
+        run_id: str | None = None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> PublishedVersion:
+        """Publish what was learned for the spec with this fingerprint, once.
+
+        Whoever comes second, or again after a lost reply or a crash, publishes nothing and gets the version that is
+        already there. `files` are stored beside the embedding (previews, for example).
+
+        Raises:
+            InputError: `name` may not name a concept, or the fingerprint belongs to another one.
+            StoreError: the store failed; trying again is safe.
+        """
+        if not is_name(name):
+            raise InputError(f"{name!r} cannot name a concept: a name is {NAME_RULE}")
+        self._check_format(write=True)
+        finished = publication.new_finished(
+            name, embedding, record, fingerprint, (base_model, base_revision), run_id, files or {}
+        )
+        entry = publication.publish(self.store, finished)
+        if entry.name != name:
+            raise InputError(f"this result was already published as {entry.name}@{entry.version}, not as {name}")
+        if entry.run_id == finished.run_id:
+            return published(entry, publication.contents_of(finished), None)
+        return self._load(entry)
+
+    def finished(self, fingerprint: str) -> Mapping[str, Any] | None:
+        """Say which version came of a spec: `name`, `version`, `run_id` and more; None when it has none yet.
+
+        A publication that was cut short is completed on the way.
+        """
+        claim = publication.read_claim(self.store, fingerprint)
+        if claim is None:
+            return None
+        at = read_head(self.store, claim.entry.name)
+        if at is not None and at.head.latest >= claim.entry.version:
+            return None if at.head.removed else claim.entry.model_dump()
+        return publication.complete(self.store, claim).model_dump()
+
+    def finished_fingerprints(self) -> set[str]:
+        """Fingerprints of all specs that were ever finished, by one listing; for plans of many concepts."""
+        return {name_of(info.key) for info in self.store.list(DONE)}
+
+    def resolve(self, ref: ConceptRef) -> PublishedVersion:
+        """Fetch a version, or the current one.
+
+        Raises:
+            UnknownConceptError: there is no such concept or version.
+            CorruptObjectError: stored bytes are not those that were written.
+        """
+        self._check_format()
+        if ref.version is None:
+            return published_head(self._head(ref.name))
+        return self._load(self.entry(ref.name, ref.version))
+
+    def refresh(self, known: PublishedVersion) -> PublishedVersion:
+        """Ask whether the head has moved since; the same object when it has not, or was asked for by number.
+
+        Raises:
+            UnknownConceptError: the concept was removed.
+            CorruptObjectError: stored bytes are not those that were written.
+        """
+        if known.etag is None:
+            return known
+        key = head_key(known.name)
+        try:
+            stored = self.store.get_if_changed(key, known.etag)
+        except ObjectNotFoundError:
+            raise self._unknown(known.name) from None
+        if stored is None:
+            return known
+        return published_head(self._present(known.name, HeadAt(parse_head(key, stored.body), stored.etag)))
+
+    def entry(self, name: str, version: int) -> VersionEntry:
+        """Read a version without its artifacts.
+
+        Raises:
+            UnknownConceptError: there is none.
+        """
+        key = version_key(name, version)
+        try:
+            return parse_entry(key, self.store.get(key).body)
+        except ObjectNotFoundError:
+            raise self._unknown(name, version) from None
+
+    def current_entry(self, name: str) -> VersionEntry:
+        """Read the current version without its artifacts.
+
+        Raises:
+            UnknownConceptError: there is no such concept.
+        """
+        return self._head(name).head.entry
+
+    def versions(self, name: str) -> Sequence[VersionSummary]:
+        """List a concept's versions, oldest first.
+
+        Raises:
+            UnknownConceptError: there is no such concept.
+        """
+        current = self._head(name).head.entry.version
+        return [version_summary(entry, current) for entry in movement.stored_versions(self.store, name)]
+
+    def move_head(self, name: str, version: int) -> PublishedVersion:
+        """Make another version current; it stays so until a new one is published or the head is moved again.
+
+        Raises:
+            UnknownConceptError: there is no such concept or version.
+        """
+        self._head(name)
+        self.reconcile(name)
+        movement.move_head(self.store, self.entry(name, version))
+        return published_head(self._head(name))
+
+    def remove(self, name: str, version: int | None = None) -> None:
+        """Remove a concept with all its versions, or one version that is not current. Numbers are not given again.
+
+        Raises:
+            UnknownConceptError: there is no such concept or version.
+            InputError: the version is the current one.
+        """
+        if version is None:
+            if not movement.remove_concept(self.store, name):
+                raise self._unknown(name)
+        elif self._head(name).head.entry.version == version:
+            raise InputError(
+                f"{name}@{version} is the current version: move to another one first (`textinv concept rollback`), "
+                f"or remove {name} as a whole"
+            )
+        else:
+            movement.remove_versions(self.store, [self.entry(name, version)])
+
+    def reconcile(self, name: str) -> None:
+        """Bring the head up to the newest version, when a publisher died between the two; a rollback stays."""
+        movement.reconcile(self.store, name)
+
+    def gc(self, *, dry_run: bool = False, grace_s: float = sweep.GRACE_S) -> sweep.SweepReport:
+        """Finish interrupted publications and remove what nothing names and is older than `grace_s`."""
+        self._check_format()
+        return sweep.sweep(self.store, dry_run=dry_run, grace_s=grace_s)
+
+    def verify(self, name: str | None = None) -> Iterator[verification.Problem]:
+        """Hash everything again (of one concept, or of all) and report what is damaged or missing."""
+        self._check_format()
+        return verification.verify(self.store, name)
+
+    def list(self, prefix: str = "") -> Iterator[ConceptSummary]:
+        """List concepts in order of their names."""
+        self._check_format()
+        return catalog.list_concepts(self.store, prefix)
+
+    def _load(self, entry: VersionEntry) -> PublishedVersion:
+        return published(entry, load_contents(self.store, entry), None)
+
+    def _head(self, name: str) -> HeadAt:
+        at = read_head(self.store, name) if is_name(name) else None
+        # The publisher of a first version may have died before it wrote the head.
+        if at is None and is_name(name) and movement.reconcile(self.store, name):
+            at = read_head(self.store, name)
+        return self._present(name, at)
+
+    def _present(self, name: str, at: HeadAt | None) -> HeadAt:
+        if at is None or at.head.removed:
+            raise self._unknown(name)
+        return at
+
+    def _unknown(self, name: str, version: int | None = None) -> UnknownConceptError:
+        ref = ConceptRef(name, version)
+        if version is not None and name in self._known_names():
+            numbers = [entry.version for entry in movement.stored_versions(self.store, name)]
+            known = f": it has versions {', '.join(map(str, numbers))}" if numbers else ""
+            return UnknownConceptError(f"there is no version {version} of concept {name!r}{known}", concept=str(ref))
+        close = [other for other in difflib.get_close_matches(name, self._known_names(), 4) if other != name]
+        hint = f": did you mean {', '.join(close)}?" if close else ": `textinv concept ls` lists those there are"
+        return UnknownConceptError(f"there is no concept {name!r} in the store{hint}", concept=str(ref), close=close)
+
+    def _known_names(self) -> Sequence[str]:
+        now = time.monotonic()
+        if self._names is None or now - self._names[0] > _NAMES_KEPT_S:
+            self._names = now, [name_of(info.key) for info in self.store.list(HEADS)]
+        return self._names[1]
+
+    def _check_format(self, write: bool = False) -> None:
+        """Refuse a layout of another program version; state ours before the first write."""
+        if self._format_known:
+            return
+        body = b'{"format":%d}' % FORMAT
+        try:
+            if self.store.get(FORMAT_KEY).body != body:
+                raise StoreError(f"{FORMAT_KEY} names a layout that this program does not know: use a newer textinv")
+        except ObjectNotFoundError:
+            if not write:
+                return
+            self.store.create(FORMAT_KEY, body, JSON)
+        self._format_known = True

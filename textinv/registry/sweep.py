@@ -1,0 +1,112 @@
+"""Finishing what was interrupted and removing what nothing names.
+
+Owns the mark and sweep over runs, claims and left-overs of removed concepts. Pictures and job state belong to the
+cluster and are left alone.
+"""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from textinv.errors import CorruptObjectError
+from textinv.registry.entries import VersionEntry
+from textinv.registry.heads import read_head
+from textinv.registry.layout import CLOCK_KEY, DONE, PROBES, RUNS, VERSIONS, name_of
+from textinv.registry.movement import read_entry, reconcile, remove_versions
+from textinv.registry.publication import complete, read_claim
+from textinv.registry.side_by_side import side_by_side
+from textinv.store.protocol import ObjectInfo, ObjectStore
+
+# Must exceed the longest time between a run's first artifact and its claim; a publisher may wait for its store.
+GRACE_S = 24 * 3600.0
+
+
+@dataclass
+class SweepReport:
+    """What was done, or would be: publications completed, objects removed and their size, what could not be read."""
+
+    completed: list[str] = field(default_factory=list)
+    removed_keys: list[str] = field(default_factory=list)
+    removed_bytes: int = 0
+    damaged: list[str] = field(default_factory=list)
+
+
+def sweep(store: ObjectStore, *, dry_run: bool, grace_s: float) -> SweepReport:
+    """Complete publications, then remove unnamed objects that are older than `grace_s` by the store's own clock.
+
+    Nothing is removed from runs while a version cannot be read, as it may name any of them.
+    """
+    report = SweepReport()
+    # Listed first: a run that is claimed while this goes on is then too young to be looked at.
+    candidates = _old_objects(store, grace_s)
+    live = _live_runs(store, report, dry_run)
+    doomed = [info for info in candidates if not _is_live(info, live) and not (report.damaged and _is_run(info))]
+    report.removed_keys += [info.key for info in doomed]
+    report.removed_bytes += sum(info.size_bytes for info in doomed)
+    if not dry_run:
+        store.delete(info.key for info in doomed)
+    return report
+
+
+def store_clock(store: ObjectStore) -> datetime:
+    """Ask the store for its time: this machine's clock may be wrong by any amount."""
+    store.put(CLOCK_KEY, secrets.token_bytes(8))
+    return next(info.modified for info in store.list(CLOCK_KEY) if info.key == CLOCK_KEY)
+
+
+def _old_objects(store: ObjectStore, grace_s: float) -> list[ObjectInfo]:
+    limit = store_clock(store) - timedelta(seconds=grace_s)
+    return [info for prefix in (RUNS, PROBES) for info in store.list(prefix) if info.modified <= limit]
+
+
+def _is_run(info: ObjectInfo) -> bool:
+    return info.key.startswith(RUNS)
+
+
+def _is_live(info: ObjectInfo, live: set[str]) -> bool:
+    return _is_run(info) and info.key.split("/")[1] in live
+
+
+def _live_runs(store: ObjectStore, report: SweepReport, dry_run: bool) -> set[str]:
+    entries = list(_read_versions(store, report))
+    claims = {name_of(info.key) for info in store.list(DONE)} - {entry.fingerprint for entry in entries}
+    unfinished = [claim for claim in side_by_side(lambda one: read_claim(store, one), sorted(claims)) if claim]
+    for claim in unfinished:
+        report.completed.append(f"{claim.entry.name}@{claim.entry.version}")
+        if not dry_run:
+            complete(store, claim)
+    buried = _settle_heads(store, entries, report, dry_run)
+    live = {entry.run_id for entry in entries if entry not in buried}
+    return live | {claim.entry.run_id for claim in unfinished}
+
+
+def _read_versions(store: ObjectStore, report: SweepReport) -> Iterable[VersionEntry]:
+    def read(key: str) -> VersionEntry | None:
+        try:
+            return read_entry(store, key)
+        except CorruptObjectError:
+            report.damaged.append(key)
+            return None
+
+    keys = [info.key for info in store.list(VERSIONS)]
+    return [entry for entry in side_by_side(read, keys) if entry is not None]
+
+
+def _settle_heads(
+    store: ObjectStore, entries: list[VersionEntry], report: SweepReport, dry_run: bool
+) -> list[VersionEntry]:
+    """Roll heads forward that lag; return the versions of removed concepts that were left behind."""
+    newest = {entry.name: entry for entry in entries}
+    buried: list[VersionEntry] = []
+    for name, at in zip(newest, side_by_side(lambda name: read_head(store, name), newest), strict=True):
+        if at is not None and at.head.removed:
+            buried += [entry for entry in entries if entry.name == name and entry.version <= at.head.latest]
+        elif at is None or at.head.latest < newest[name].version:
+            report.completed.append(f"{name}@{newest[name].version}")
+            if not dry_run:
+                reconcile(store, name)
+    report.removed_keys += [f"{VERSIONS}{entry.name}/{entry.version}" for entry in buried]
+    if not dry_run:
+        remove_versions(store, buried)
+    return buried
