@@ -53,7 +53,7 @@ def test_padding_is_at_most_a_third_and_sizes_are_few() -> None:
 
 
 def test_samples_with_one_caption_share_it_and_padding_weighs_nothing() -> None:
-    choices = Choices(num_pictures=2, num_captions=1, timesteps=(0, 1000), flip=False, latent_shape=(4, 8, 8))
+    choices = Choices(num_pictures=2, num_templates=1, timesteps=(0, 1000), flip=False, latent_shape=(4, 8, 8))
     members = [
         Member(slot, 10 * slot, 2, 7 * slot, math.inf, draw(slot, 3, count, choices))
         for slot, count in ((0, 4), (2, 1))

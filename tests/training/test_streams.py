@@ -4,7 +4,7 @@ import torch
 
 from textinv.training.streams import Choices, draw, seed_of, stratified
 
-CHOICES = Choices(num_pictures=3, num_captions=5, timesteps=(300, 700), flip=True, latent_shape=(4, 8, 8))
+CHOICES = Choices(num_pictures=3, num_templates=5, timesteps=(300, 700), flip=True, latent_shape=(4, 8, 8))
 
 
 def test_a_step_draws_the_same_whenever_it_is_asked_for() -> None:

@@ -7,7 +7,7 @@ for it. Does not know how latents or tokens came to be: it only counts where the
 Shapes: B samples, K distinct captions, C latent channels, H x W latent size, S slots.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +26,27 @@ class Member:
     caption_start: int
     snr_gamma: float
     draw: Draw
+    context: "ContextPlace | None" = None
+
+
+@dataclass(frozen=True)
+class ContextPlace:
+    """The context prompt of one slot's step: where its tokens and its reference lie in the pool, and its weight."""
+
+    caption: int
+    reference: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class ContextBatch:
+    """The context prompts of a step: X of them, padded with weight zero."""
+
+    caption_of_X: Tensor
+    """Index into the batch's distinct captions."""
+    reference_X: Tensor
+    slot_of_X: Tensor
+    weight_X: Tensor
 
 
 @dataclass(frozen=True)
@@ -47,6 +68,7 @@ class Batch:
     noise_BCHW: Tensor
     num_samples: int
     """Samples that are not padding."""
+    context: ContextBatch | None
 
 
 def padded_size(count: int) -> int:
@@ -71,8 +93,10 @@ def assemble(members: Sequence[Member], device: torch.device) -> Batch:
         gammas.append(torch.full((count,), member.snr_gamma))
     num_samples = sum(len(member.draw) for member in members)
     extra = padded_size(num_samples) - num_samples
-    caption_B = _padded(captions, extra)
-    captions_K, caption_of_B = torch.unique(caption_B, return_inverse=True)
+    places = [(member.slot, member.context) for member in members if member.context]
+    context_X = torch.tensor([place.caption for _, place in places], dtype=torch.long)
+    captions_K, caption_of = torch.unique(torch.cat([_padded(captions, extra), context_X]), return_inverse=True)
+    caption_of_B, caption_of_X = caption_of.split([num_samples + extra, len(places)])
     spare = padded_size(len(captions_K)) - len(captions_K)
 
     def send(tensor: Tensor) -> Tensor:
@@ -89,6 +113,19 @@ def assemble(members: Sequence[Member], device: torch.device) -> Batch:
         latent_noise_BCHW=send(_padded([member.draw.latent_noise_BCHW for member in members], extra)),
         noise_BCHW=send(_padded([member.draw.noise_BCHW for member in members], extra)),
         num_samples=num_samples,
+        context=_contexts(places, caption_of_X, send) if places else None,
+    )
+
+
+def _contexts(
+    places: Sequence[tuple[int, ContextPlace]], caption_of_X: Tensor, send: Callable[[Tensor], Tensor]
+) -> ContextBatch:
+    extra = padded_size(len(places)) - len(places)
+    return ContextBatch(
+        caption_of_X=send(_padded([caption_of_X], extra)),
+        reference_X=send(_padded([torch.tensor([place.reference for _, place in places])], extra)),
+        slot_of_X=send(_padded([torch.tensor([slot for slot, _ in places])], extra)),
+        weight_X=send(torch.tensor([place.weight for _, place in places] + [0.0] * extra)),
     )
 
 

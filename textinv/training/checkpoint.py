@@ -48,5 +48,5 @@ class Checkpoint:
             return cls(state["fingerprint"], state["counters"], tensors)
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise CorruptObjectError(
-                f"{len(data)} bytes are not a checkpoint of the form {FORMAT} ({error}): delete it to start the concept anew"
+                f"{len(data)} bytes are not a {FORMAT} ({error}): delete the checkpoint to start the concept anew"
             ) from error

@@ -11,9 +11,6 @@ from torch import Tensor
 
 from textinv.errors import BaseModelError
 
-OBJECTIVE_VERSION = 1
-"""Part of every fingerprint: raise it when the same spec would learn other rows."""
-
 
 def add_noise(latents_BCHW: Tensor, noise_BCHW: Tensor, alphas_cumprod_B: Tensor) -> Tensor:
     """Diffuse latents: sqrt(a) z + sqrt(1 - a) eps."""

@@ -106,7 +106,8 @@ def adamw_step(rows_SVD: Tensor, first_SVD: Tensor, second_SVD: Tensor, settings
     first_SVD = first_SVD / (1 - torch.pow(BETA1, settings.number))
     second_SVD = second_SVD / (1 - torch.pow(BETA2, settings.number))
     kept_SVD = rows_SVD * (1 - settings.rate * settings.weight_decay)
-    return kept_SVD - settings.rate * first_SVD / (second_SVD.sqrt() + EPSILON)
+    moved_SVD: Tensor = kept_SVD - settings.rate * first_SVD / (second_SVD.sqrt() + EPSILON)
+    return moved_SVD
 
 
 def pull_norm(rows_SVD: Tensor, norm: float, share: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ reaches that slot's rows only. Does not know where work comes from or where resu
 Shapes: S slots, V vectors per slot, D width of a text encoder, N vectors of one concept.
 """
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,11 +22,11 @@ from textinv.training.checkpoint import Checkpoint
 from textinv.training.optimizers import StepSettings
 from textinv.training.pool import Pool, slot_losses
 from textinv.training.record import record_of
-from textinv.training.rows import RowTables
+from textinv.training.rows import TRAIN_LOSS, RowTables
 from textinv.training.schedules import rate_at
 from textinv.training.slot import Evaluation, Slot
 from textinv.training.stopping import StopReason
-from textinv.training.work import Progress, TrainedConcept, Work
+from textinv.training.work import TrainedConcept, Work
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Ended:
 
     work: Work
     outcome: TrainedConcept | TextinvError
-    record: dict[str, object]
+    record: dict[str, Any]
 
 
 class ConceptPack:
@@ -44,8 +44,8 @@ class ConceptPack:
     def __init__(self, model: BaseModel, num_slots: int) -> None:
         self.model = model
         self.num_slots = num_slots
-        norms = {name: float(model.vocabulary(name).float().norm(dim=-1).mean()) for name in model.encoder_names}
-        self._tables = RowTables(norms, model.encoder_widths, num_slots, model.device)
+        self._norms = {name: float(model.vocabulary(name).float().norm(dim=-1).mean()) for name in model.encoder_names}
+        self._tables = RowTables(self._norms, model.encoder_widths, num_slots, model.device)
         self._slots: dict[int, Slot] = {}
         self._pool: Pool | None = None
         self._train_loss_S = torch.zeros(num_slots, device=model.device)
@@ -60,6 +60,10 @@ class ConceptPack:
         """Whether another concept can be added."""
         return len(self._slots) < self.num_slots
 
+    def fits(self, work: Work) -> bool:
+        """Whether a concept has the latent size of those that are in training."""
+        return all(slot.spec.resolution_px == work.spec.resolution_px for slot in self.slots)
+
     def add(self, work: Work) -> Slot:
         """Put a concept into a free slot, at its beginning or where its checkpoint left it.
 
@@ -68,10 +72,9 @@ class ConceptPack:
             CorruptObjectError: its checkpoint is broken.
         """
         index = next(index for index in range(self.num_slots) if index not in self._slots)
-        slot, tensors = open_slot(self.model, work, index, self._tables)
-        self._tables.grow(slot.spec.num_vectors)
+        slot, tensors = open_slot(self.model, work, index, self._norms)
         self._tables.load(index, tensors)
-        self._train_loss_S[index] = tensors["train_loss"].item()
+        self._train_loss_S[index] = tensors[TRAIN_LOSS].to(self.model.device)
         self._slots[index] = slot
         self._pool = None
         return slot
@@ -84,17 +87,14 @@ class ConceptPack:
     def checkpoint(self, slot: Slot) -> bytes:
         """The slot's state, from which `add` goes on."""
         tensors = self._tables.dump(slot.index, slot.spec.num_vectors)
-        tensors["train_loss"] = self._train_loss_S[slot.index].cpu().clone()
+        tensors[TRAIN_LOSS] = self._train_loss_S[slot.index].cpu().clone()
         tensors |= {f"best.{encoder}": rows_ND for encoder, rows_ND in slot.best_rows.items()}
         return Checkpoint(slot.spec.fingerprint, slot.counters(), tensors).to_bytes()
 
     def step(self) -> None:
         """Take one optimizer step with every slot. Nothing is read back from the device."""
         pool = self._current_pool()
-        members = [
-            slot.training_member(pool.latent_starts[slot.index], pool.caption_starts[slot.index])
-            for slot in self.slots
-        ]
+        members = [pool.training_member(slot) for slot in self.slots]
         batch = assemble(members, self.model.device)
         rows = self._tables.leaves()
         losses_S = slot_losses(self.model, pool, batch, rows)
@@ -112,9 +112,7 @@ class ConceptPack:
         if not due:
             return []
         pool = self._current_pool()
-        members = [
-            slot.evaluation_member(pool.latent_starts[slot.index], pool.caption_starts[slot.index]) for slot in due
-        ]
+        members = [pool.evaluation_member(slot) for slot in due]
         kept = self._tables.kept(self._settings().sphere)
         losses_S = slot_losses(self.model, pool, assemble(members, self.model.device), kept)
         looks = torch.stack([losses_S, self._train_loss_S]).tolist()
@@ -133,18 +131,45 @@ class ConceptPack:
         record = record_of(slot, reason, self.model, self.num_slots)
         if reason == "diverged":
             error = DivergedError(
-                f"{slot.spec.name}: the loss or the rows became non-finite by step {slot.step}; lower the learning rate "
-                f"(now {slot.spec.optimizer.learning_rate:g})",
+                f"{slot.spec.name}: the loss or the rows became non-finite by step {slot.step}; lower the learning "
+                f"rate (now {slot.spec.optimizer.learning_rate:g})",
                 step=slot.step,
             )
             return Ended(slot.work, error, record)
         return Ended(slot.work, TrainedConcept(slot.spec, Embedding(slot.best_rows), record), record)
 
+    def _current_pool(self) -> Pool:
+        if self._pool is None:
+            self._pool = Pool.of(self.slots, self._tables.num_vectors)
+        return self._pool
+
     def _settings(self) -> StepSettings:
         columns = [(0.0,) * len(StepSettings._fields)] * self.num_slots
         for slot in self.slots:
-            columns[slot.index] = step_settings(slot)
+            columns[slot.index] = settings_of(slot)
         table_FS = torch.tensor(columns).T.contiguous()
         if self.model.device.type == "cuda":
             table_FS = table_FS.pin_memory()
         return StepSettings(*table_FS.to(self.model.device, non_blocking=True)[:, :, None, None])
+
+
+def settings_of(slot: Slot) -> tuple[float, ...]:
+    """What a slot asks of its next step, in the order of `StepSettings`."""
+    spec, optimizer = slot.spec, slot.spec.optimizer
+    rate = rate_at(
+        slot.step,
+        peak=optimizer.learning_rate,
+        schedule=optimizer.schedule,
+        warm_up_steps=optimizer.warm_up_steps,
+        max_steps=spec.max_steps,
+    )
+    return (
+        1.0,
+        float(optimizer.kind == "sphere"),
+        rate,
+        slot.step + 1.0,
+        optimizer.kappa,
+        optimizer.weight_decay,
+        optimizer.norm_pull,
+        optimizer.average_rows,
+    )

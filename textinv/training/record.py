@@ -3,6 +3,7 @@
 Owns its fields. Does not know where it is stored.
 """
 
+import math
 import platform
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +14,7 @@ import transformers
 
 from textinv.errors import TextinvError
 from textinv.models.base import BaseModel
-from textinv.training.objective import OBJECTIVE_VERSION
+from textinv.plan.spec import OBJECTIVE_VERSION
 from textinv.training.slot import Slot
 from textinv.training.stopping import StopReason
 from textinv.training.work import Work
@@ -28,7 +29,7 @@ def record_of(slot: Slot, reason: StopReason, model: BaseModel, num_slots: int) 
         "sample_passes": slot.sample_passes,
         "seconds": round(slot.seconds, 3),
         "kept_step": slot.best_step,
-        "trace": [asdict(seen) for seen in slot.history],
+        "trace": [_finite(asdict(seen)) for seen in slot.history],
         "num_slots": num_slots,
         "base_model": {"id": model.id, "revision": model.revision, "family": model.family, "dtype": str(model.dtype)},
         "device": str(model.device),
@@ -43,6 +44,11 @@ def record_of_failure(work: Work, error: TextinvError) -> dict[str, Any]:
 
 def _spec_fields(work: Work) -> dict[str, Any]:
     return {"spec": work.spec.model_dump(mode="json"), "fingerprint": work.spec.fingerprint, "work_id": work.work_id}
+
+
+def _finite(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no word for what is not a number."""
+    return {name: value if value is None or math.isfinite(value) else None for name, value in fields.items()}
 
 
 def versions() -> dict[str, str]:

@@ -14,6 +14,8 @@ from torch import Tensor
 from textinv.training.optimizers import RowState, StepSettings
 
 FIELDS = ("rows", "anchor", "first", "second", "average")
+TRAIN_LOSS = "train_loss"
+"""Name of the sum of a slot's training losses since its last evaluation, a scalar."""
 
 
 class RowTables:
@@ -25,10 +27,6 @@ class RowTables:
             encoder: RowState.zeros((num_slots, 1, width), norms[encoder], device) for encoder, width in widths.items()
         }
 
-    def norm(self, encoder: str) -> float:
-        """Mean norm of an encoder's vocabulary rows."""
-        return self._states[encoder].norm
-
     def grow(self, num_vectors: int) -> None:
         """Make room for concepts of up to `num_vectors` vectors."""
         missing = num_vectors - self.num_vectors
@@ -39,16 +37,6 @@ class RowTables:
                 tensor_SVD = getattr(state, f"{field}_SVD")
                 setattr(state, f"{field}_SVD", torch.nn.functional.pad(tensor_SVD, (0, 0, 0, missing)))
         self.num_vectors = num_vectors
-
-    def start(self, slot: int, rows: Mapping[str, Tensor], anchors: Mapping[str, Tensor]) -> None:
-        """Put fresh rows (N, D) into a slot, with a clean optimizer state."""
-        state = {}
-        for encoder, rows_ND in rows.items():
-            zeros_ND = torch.zeros_like(rows_ND)
-            unit_ND = torch.nn.functional.normalize(anchors[encoder], dim=-1)
-            for field, value in zip(FIELDS, (rows_ND, unit_ND, zeros_ND, zeros_ND, rows_ND), strict=True):
-                state[f"{field}.{encoder}"] = value
-        self.load(slot, state)
 
     def load(self, slot: int, tensors: Mapping[str, Tensor]) -> None:
         """Put a slot's state back as `dump` gave it."""
@@ -80,3 +68,14 @@ class RowTables:
         """Take one optimizer step with every slot that is live."""
         for encoder, state in self._states.items():
             state.advance(gradients[encoder], settings)
+
+
+def fresh_state(rows: Mapping[str, Tensor], anchors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state of a slot that starts from `rows` (N, D) and is pulled towards the directions of `anchors` (N, D)."""
+    state: dict[str, Tensor] = {TRAIN_LOSS: torch.zeros(())}
+    for encoder, rows_ND in rows.items():
+        zeros_ND = torch.zeros_like(rows_ND)
+        unit_ND = torch.nn.functional.normalize(anchors[encoder], dim=-1)
+        for field, value in zip(FIELDS, (rows_ND, unit_ND, zeros_ND, zeros_ND, rows_ND), strict=True):
+            state[f"{field}.{encoder}"] = value
+    return state

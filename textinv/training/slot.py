@@ -13,10 +13,10 @@ from torch import Tensor
 
 from textinv.models.base import Tokens
 from textinv.plan.spec import TrainSpec
-from textinv.training.batches import Member
+from textinv.training.context import References
 from textinv.training.latents import PictureLatents
 from textinv.training.stopping import StopReason, has_converged
-from textinv.training.streams import Choices, draw
+from textinv.training.streams import Choices, Draw, draw, draw_index
 from textinv.training.work import Progress, Work
 
 
@@ -39,6 +39,8 @@ class Slot:
     captions: dict[str, Tokens]
     """Per text encoder, M captions; rows are counted from 0 within the concept."""
     choices: Choices
+    references: References | None = None
+    """For the context term; its prompts are the last captions."""
     step: int = 0
     sample_passes: int = 0
     seconds_before: float = 0.0
@@ -59,18 +61,24 @@ class Slot:
         """Wall-clock seconds in a slot, earlier ones included."""
         return self.seconds_before + time.monotonic() - self.begun
 
-    def training_member(self, latent_start: int, caption_start: int) -> Member:
-        """This step's part of the batch."""
-        drawn = draw(self.spec.seed, self.step, self.spec.samples_per_step, self.choices)
-        return self._member(drawn, latent_start, caption_start, self.spec.snr_gamma or math.inf)
+    @property
+    def num_captions(self) -> int:
+        """Captions of all kinds."""
+        return len(next(iter(self.captions.values())).ids_BL)
 
-    def evaluation_member(self, latent_start: int, caption_start: int) -> Member:
-        """The fixed batch: the same samples at every evaluation."""
-        drawn = draw(self.spec.seed, 0, self.spec.stop.num_samples, self.choices, "evaluate")
-        return self._member(drawn, latent_start, caption_start, math.inf)
+    def training_draw(self) -> Draw:
+        """What this step draws."""
+        return draw(self.spec.seed, self.step, self.spec.samples_per_step, self.choices)
 
-    def _member(self, drawn: Any, latent_start: int, caption_start: int, gamma: float) -> Member:
-        return Member(self.index, latent_start, self.latents.num_pictures, caption_start, gamma, drawn)
+    def evaluation_draw(self) -> Draw:
+        """The fixed batch: the same samples at every evaluation, stratified over the timestep band."""
+        return draw(self.spec.seed, 0, self.spec.stop.num_samples, self.choices, "evaluate")
+
+    def context_prompt(self) -> int | None:
+        """Which context prompt this step draws; None without a context term."""
+        if self.references is None:
+            return None
+        return draw_index(self.spec.seed, "context", self.step, len(self.references.mask_PL))
 
     @property
     def is_due(self) -> bool:
@@ -98,9 +106,7 @@ class Slot:
     def progress(self, state: str) -> Progress:
         """How far the concept is."""
         loss = self.history[-1].loss if self.history else math.nan
-        return Progress(
-            self.spec.name, self.step, self.spec.max_steps, loss, self.sample_passes, self.seconds, state
-        )
+        return Progress(self.spec.name, self.step, self.spec.max_steps, loss, self.sample_passes, self.seconds, state)
 
     def counters(self) -> dict[str, Any]:
         """Plain JSON state for a checkpoint."""

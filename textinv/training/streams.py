@@ -33,13 +33,16 @@ class Draw:
 
 @dataclass(frozen=True)
 class Choices:
-    """What a concept may draw from: picture and caption counts, its timestep band (half-open) and latent shape."""
+    """What a concept may draw from."""
 
     num_pictures: int
-    num_captions: int
+    num_templates: int
     timesteps: tuple[int, int]
+    """Half-open."""
     flip: bool
     latent_shape: tuple[int, int, int]
+    own_captions: tuple[int, ...] = ()
+    """Per picture: the index of its own caption, or -1 where any template may be drawn; empty: no picture has one."""
 
 
 def seed_of(seed: int, purpose: str, *indices: int) -> int:
@@ -60,16 +63,26 @@ def draw(seed: int, step: int, num_samples: int, choices: Choices, purpose: str 
     from each of `num_samples` equal parts of the band, which keeps their distribution uniform and their mean steady.
     """
     positions = range(step * num_samples, (step + 1) * num_samples)
+    pictures_B = _shuffled(seed, f"{purpose}/pictures", choices.num_pictures, positions)
+    captions_B = _shuffled(seed, f"{purpose}/captions", max(1, choices.num_templates), positions)
+    if choices.own_captions:
+        own_B = torch.tensor(choices.own_captions)[pictures_B]
+        captions_B = torch.where(own_B >= 0, own_B, captions_B)
     generator = stream(seed, f"{purpose}/samples", step)
     shape = (num_samples, *choices.latent_shape)
     return Draw(
-        pictures_B=_shuffled(seed, f"{purpose}/pictures", choices.num_pictures, positions),
+        pictures_B=pictures_B,
         flips_B=(torch.rand(num_samples, generator=generator) < 0.5) & choices.flip,
-        captions_B=_shuffled(seed, f"{purpose}/captions", choices.num_captions, positions),
+        captions_B=captions_B,
         timesteps_B=stratified(choices.timesteps, torch.rand(num_samples, generator=generator)),
         latent_noise_BCHW=torch.randn(shape, generator=generator),
         noise_BCHW=torch.randn(shape, generator=generator),
     )
+
+
+def draw_index(seed: int, purpose: str, step: int, count: int) -> int:
+    """Draw one of `count` things, in shuffled rounds."""
+    return _round(seed, purpose, count, step // count)[step % count]
 
 
 def stratified(band: tuple[int, int], uniform_B: Tensor) -> Tensor:

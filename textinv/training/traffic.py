@@ -13,7 +13,8 @@ import torch
 
 from textinv.errors import CancelledError, OutOfMemoryError, TextinvError
 from textinv.models.base import BaseModel
-from textinv.training.pack import ConceptPack
+from textinv.training.capacity import Capacity
+from textinv.training.pack import ConceptPack, Ended
 from textinv.training.record import record_of_failure
 from textinv.training.slot import Slot
 from textinv.training.stopping import StopReason
@@ -23,8 +24,9 @@ from textinv.training.work import TrainedConcept, TrainingSink, Work, WorkSource
 class Traffic:
     """Carries work from a source into a pack, and outcomes to a sink."""
 
-    def __init__(self, model: BaseModel, source: WorkSource, sink: TrainingSink, num_slots: int) -> None:
-        self.pack = ConceptPack(model, num_slots)
+    def __init__(self, model: BaseModel, source: WorkSource, sink: TrainingSink, capacity: Capacity) -> None:
+        self.pack = ConceptPack(model, capacity.num_slots)
+        self._capacity = capacity
         self._source = source
         self._sink = sink
         self._waiting: deque[Work] = deque()
@@ -53,24 +55,29 @@ class Traffic:
 
     def settle(self) -> bool:
         """Evaluate what is due and deliver what has ended; whether a slot became free."""
-        verdicts = self.pack.evaluate()
-        return any([self._settle(slot, reason) for slot, reason in verdicts])
+        ended = [self._settle(slot, reason) for slot, reason in self.pack.evaluate()]
+        return any(ended)
 
     def _settle(self, slot: Slot, reason: StopReason | None) -> bool:
         try:
             self._sink.progress(slot.work, slot.progress(reason or "training"))
         except CancelledError as error:
-            ended = self.pack.end(slot, "cancelled")
+            ended = self._end(slot, "cancelled")
             self._sink.failed(ended.work, error, ended.record)
             return True
         if reason is None:
             return False
-        ended = self.pack.end(slot, reason)
+        ended = self._end(slot, reason)
         if isinstance(ended.outcome, TrainedConcept):
             self._sink.finished(ended.work, ended.outcome)
         else:
             self._sink.failed(ended.work, ended.outcome, ended.record)
         return True
+
+    def _end(self, slot: Slot, reason: StopReason) -> Ended:
+        ended = self.pack.end(slot, reason)
+        ended.record["samples_per_s"] = dict(self._capacity.samples_per_s)
+        return ended
 
     def step(self) -> None:
         """Take one step; when memory runs out, halve the slots instead, and nothing is lost."""

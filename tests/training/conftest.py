@@ -1,0 +1,79 @@
+"""Small concepts for the demo base, and the base itself."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from textinv.models import load_base_model
+from textinv.models.base import BaseModel
+
+from textinv.demo import WEIGHTS
+from textinv.images import Picture
+from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
+from textinv.training import Work
+
+SPHERE = OptimizerSpec(kind="sphere", learning_rate=0.08, schedule="linear", warm_up_steps=5, kappa=1e-4)
+ADAMW = OptimizerSpec(kind="adamw", learning_rate=2e-3, schedule="constant", weight_decay=1e-2)
+FIXED = StopSpec(rule="fixed", every_steps=10, window=5, threshold=0.15, num_samples=8)
+COLOURS = {"red": (220, 40, 40), "teal": (30, 160, 160), "yellow": (250, 220, 60), "purple": (140, 60, 180)}
+
+
+def pictures_of(colour: str, count: int = 3) -> list[Picture]:
+    """Disks of one colour on different backgrounds."""
+    y, x = np.mgrid[:64, :64]
+    pictures = []
+    for index in range(count):
+        pixels = np.full((64, 64, 3), (255, 200 - 60 * index, 255 - 40 * index), np.uint8)
+        pixels[(x - 30 - index) ** 2 + (y - 32) ** 2 < (16 + 2 * index) ** 2] = COLOURS[colour]
+        pictures.append(Picture(pixels, None, f"{colour}-{index}", f"{colour}-{index}.png"))
+    return pictures
+
+
+def make_work(name: str, colour: str = "red", checkpoint: bytes | None = None, **changes: Any) -> Work:
+    """A concept with fast settings; `changes` replace fields of its spec."""
+    pictures = changes.pop("picture_list", None) or pictures_of(colour)
+    fields: dict[str, Any] = {
+        "name": name,
+        "kind": "object",
+        "pictures": tuple(PictureRef(digest=picture.digest, name=picture.name) for picture in pictures),
+        "base_model": "emoji",
+        "base_revision": "test",
+        "class_word": "ball",
+        "init": "ball",
+        "num_vectors": 1,
+        "resolution_px": 64,
+        "crop": "center",
+        "flip": False,
+        "templates": ("a {}", "a photo of a {}", "an emoji of a {}"),
+        "samples_per_step": 4,
+        "max_steps": 20,
+        "min_steps": 10,
+        "optimizer": SPHERE,
+        "timesteps": (300, 1000),
+        "stop": FIXED,
+        "seed": 1,
+        "recipe": "test",
+    }
+    return Work(TrainSpec(**{**fields, **changes}), pictures, checkpoint, work_id=f"work-{name}")
+
+
+@pytest.fixture(scope="session")
+def model() -> BaseModel:
+    """The demo base, on the CPU in float32."""
+    torch.set_num_threads(1)
+    return load_base_model(str(Path(WEIGHTS)), device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def works() -> Callable[..., Work]:
+    """Makes work: a name, a colour, a checkpoint, and fields of the spec to change."""
+    return make_work
+
+
+@pytest.fixture(scope="session")
+def adamw() -> OptimizerSpec:
+    """AdamW at a rate that suits the demo base."""
+    return ADAMW

@@ -1,0 +1,95 @@
+"""What a concept learns does not depend on its neighbours, on interruptions, or on their misfortunes."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from textinv.errors import DivergedError
+from textinv.models.base import BaseModel
+from textinv.plan.spec import OptimizerSpec
+from textinv.training import ConceptPack, TrainedConcept, Work
+from textinv.training.local import learn
+
+MakeWork = Callable[..., Work]
+STEPS = 100
+
+
+def rows_of(concept: TrainedConcept) -> Tensor:
+    return concept.embedding.rows["text_encoder"]
+
+
+def difference(one: TrainedConcept, two: TrainedConcept) -> float:
+    """Relative difference of the learned rows."""
+    return ((rows_of(one) - rows_of(two)).norm() / rows_of(one).norm()).item()
+
+
+def losses(concept: TrainedConcept) -> list[float]:
+    return [seen["loss"] for seen in concept.record["trace"]]
+
+
+def strangers(works: MakeWork, count: int, **changes: Any) -> list[Work]:
+    """Concepts that differ in everything that may differ."""
+    return [
+        works(
+            f"stranger{index}",
+            colour=("teal", "yellow", "purple")[index % 3],
+            num_vectors=1 + index % 3,
+            samples_per_step=1 + index % 2,
+            seed=50 + index,
+            flip=bool(index % 2),
+            **{"max_steps": 30 + index, **changes},
+        )
+        for index in range(count)
+    ]
+
+
+def test_a_concept_learns_the_same_alone_and_among_seven_strangers(model: BaseModel, works: MakeWork) -> None:
+    mine = works("mine", max_steps=STEPS, samples_per_step=2)
+    alone = learn(model, [mine], num_slots=1).concepts["mine"]
+    among = learn(model, [*strangers(works, 3), mine, *strangers(works, 7)[3:]], num_slots=8).concepts["mine"]
+    assert difference(alone, among) < 1e-3
+    assert losses(among) == pytest.approx(losses(alone), rel=1e-3)
+
+
+def run_pack(pack: ConceptPack, steps: int) -> None:
+    for _ in range(steps):
+        pack.evaluate()
+        pack.step()
+
+
+def test_a_pack_that_was_interrupted_at_a_random_step_goes_on_bit_for_bit(model: BaseModel, works: MakeWork) -> None:
+    averaged = works("x").spec.optimizer.model_copy(update={"average_rows": 0.9})
+    batch = [works("one", optimizer=averaged), works("two", "teal", num_vectors=2, samples_per_step=2)]
+    interrupted_at = random.Random().randrange(1, 20)
+    whole, first, second = ConceptPack(model, 2), ConceptPack(model, 2), ConceptPack(model, 2)
+    for work in batch:
+        whole.add(work)
+        first.add(work)
+    run_pack(whole, 20)
+    run_pack(first, interrupted_at)
+    for slot in first.slots:
+        second.add(Work(slot.spec, slot.work.pictures, first.checkpoint(slot)))
+    run_pack(second, 20 - interrupted_at)
+    for one, two in zip(whole.slots, second.slots, strict=True):
+        assert one.history == two.history, f"interrupted at step {interrupted_at}"
+        one_end, two_end = whole.end(one, "cap").outcome, second.end(two, "cap").outcome
+        assert isinstance(one_end, TrainedConcept)
+        assert isinstance(two_end, TrainedConcept)
+        assert torch.equal(rows_of(one_end), rows_of(two_end)), f"interrupted at step {interrupted_at}"
+
+
+def test_a_neighbour_that_diverges_ends_with_its_trace_and_is_not_noticed(
+    model: BaseModel, works: MakeWork, adamw: OptimizerSpec
+) -> None:
+    wild = adamw.model_copy(update={"learning_rate": 1e30})
+    calm = learn(model, [works("mine"), works("other", "teal", optimizer=adamw)], num_slots=2).concepts["mine"]
+    run = learn(model, [works("mine"), works("other", "teal", optimizer=wild)], num_slots=2)
+    assert isinstance(run.errors["other"], DivergedError)
+    assert run.records["other"]["stopped"] == "diverged"
+    assert run.records["other"]["trace"][0]["loss"] > 0
+    assert torch.equal(rows_of(run.concepts["mine"]), rows_of(calm))
+    assert losses(run.concepts["mine"]) == losses(calm)

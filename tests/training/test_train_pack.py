@@ -1,0 +1,96 @@
+"""Learning concepts of the demo world from beginning to end."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from textinv.errors import CancelledError, ImageError
+from textinv.models.base import BaseModel
+from textinv.plan.spec import OptimizerSpec
+from textinv.training import Progress, Work, train_pack
+from textinv.training.local import Collected, WorkList, learn
+
+MakeWork = Callable[..., Work]
+
+
+def weights_of(model: BaseModel) -> dict[str, torch.Tensor]:
+    return {encoder: model.vocabulary(encoder).clone() for encoder in model.encoder_names}
+
+
+def test_two_concepts_are_learned_and_their_fixed_batch_losses_fall(model: BaseModel, works: MakeWork) -> None:
+    before = weights_of(model)
+    learned = learn(model, [works("one", "red"), works("two", "teal", num_vectors=2)], num_slots=2)
+    assert learned.errors == {}
+    for name, num_vectors in (("one", 1), ("two", 2)):
+        concept = learned.concepts[name]
+        trace = [seen["loss"] for seen in concept.record["trace"]]
+        assert trace[-1] < trace[0]
+        assert concept.embedding.rows["text_encoder"].shape == (num_vectors, model.encoder_widths["text_encoder"])
+        assert concept.record["stopped"] == "cap"
+        assert concept.record["sample_passes"] == 80
+        assert json.loads(json.dumps(concept.record)) == concept.record
+    assert not torch.equal(
+        learned.concepts["one"].embedding.rows["text_encoder"][0],
+        learned.concepts["two"].embedding.rows["text_encoder"][0],
+    )
+    for encoder, vocabulary in weights_of(model).items():
+        assert torch.equal(vocabulary, before[encoder])
+
+
+def test_adamw_and_sphere_share_a_pack(model: BaseModel, works: MakeWork, adamw: OptimizerSpec) -> None:
+    learned = learn(model, [works("sphere"), works("adamw", optimizer=adamw)], num_slots=2)
+    norms = {
+        name: concept.embedding.rows["text_encoder"].norm(dim=-1).item() for name, concept in learned.concepts.items()
+    }
+    vocabulary_norm = model.vocabulary("text_encoder").float().norm(dim=-1).mean().item()
+    assert norms["sphere"] == pytest.approx(vocabulary_norm, rel=1e-5)
+    assert norms["adamw"] != pytest.approx(vocabulary_norm, rel=1e-3)
+    for concept in learned.concepts.values():
+        assert concept.record["trace"][-1]["loss"] < concept.record["trace"][0]["loss"]
+
+
+def test_slots_are_refilled_until_the_source_is_empty(model: BaseModel, works: MakeWork) -> None:
+    batch = [works(f"c{index}", max_steps=2 + index, samples_per_step=2) for index in range(5)]
+    learned = learn(model, batch, num_slots=2)
+    assert sorted(learned.concepts) == [f"c{index}" for index in range(5)]
+    assert {concept.record["steps"] for concept in learned.concepts.values()} == {2, 3, 4, 5, 6}
+    assert set(learned.slots.values()) == {0, 1}
+
+
+def test_a_concept_without_pictures_fails_alone(model: BaseModel, works: MakeWork) -> None:
+    empty = works("empty")
+    empty = Work(empty.spec, [], None, "empty")
+    learned = learn(model, [empty, works("fine", max_steps=2)], num_slots=2)
+    assert isinstance(learned.errors["empty"], ImageError)
+    assert learned.records["empty"]["error"]["code"] == "invalid_image"
+    assert set(learned.concepts) == {"fine"}
+
+
+def test_draining_saves_every_slot_and_a_later_run_goes_on(model: BaseModel, works: MakeWork) -> None:
+    sink = Collected()
+    looks = iter([False] * 4)
+    train_pack(model, WorkList([works("one"), works("two")]), sink, num_slots=2, should_drain=lambda: next(looks, True))
+    assert sink.concepts == {}
+    assert set(sink.checkpoints) == {"one", "two"}
+    assert all(len(data) < 16_000 for data in sink.checkpoints.values())
+    rest = learn(model, [works(name, checkpoint=data) for name, data in sink.checkpoints.items()], num_slots=2)
+    assert all(concept.record["steps"] == 20 for concept in rest.concepts.values())
+
+
+def test_a_cancelled_concept_leaves_and_the_others_go_on(model: BaseModel, works: MakeWork) -> None:
+    def cancel_one(progress: Progress) -> None:
+        if progress.name == "one" and progress.step == 10:
+            raise CancelledError("one was cancelled")
+
+    learned = learn(model, [works("one"), works("two")], num_slots=2, on_progress=cancel_one)
+    assert isinstance(learned.errors["one"], CancelledError)
+    assert learned.records["one"]["stopped"] == "cancelled"
+    assert learned.records["one"]["steps"] == 10
+    assert learned.concepts["two"].record["steps"] == 20
+
+
+def test_concepts_of_another_size_wait_for_their_turn(model: BaseModel, works: MakeWork) -> None:
+    learned = learn(model, [works("big", max_steps=2), works("small", max_steps=2, resolution_px=32)], num_slots=2)
+    assert set(learned.concepts) == {"big", "small"}

@@ -1,0 +1,109 @@
+"""Encoders that judge pictures: the base model's own CLIP, or any CLIP or DINO folder.
+
+Owns preparing pictures as the encoder wants them and scaling features to unit length. Does not know concepts.
+
+Shapes: P pictures, F width of the features.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from transformers import AutoModel, AutoTokenizer
+
+from textinv.errors import SettingsError
+
+PLAIN = (0.5, 0.5, 0.5)
+"""Mean and deviation that map [0, 1] to [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class PictureEncoder:
+    """A vision tower, and the text tower that goes with it where there is one."""
+
+    id: str
+    model: Any
+    tokenizer: Any | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size_px: int
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether prompts can be compared with pictures."""
+        return self.tokenizer is not None
+
+    @torch.no_grad()
+    def pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Unit features (P, F) of pictures (H, W, 3): resized to cover the encoder's square, then cut in the middle."""
+        device = next(self.model.parameters()).device
+        pixels_P3hw = torch.stack([_square(pixels, self.size_px) for pixels in pictures]).to(device)
+        mean, std = (torch.tensor(value, device=device)[:, None, None] for value in (self.mean, self.std))
+        pixels_P3hw = ((pixels_P3hw - mean) / std).to(next(self.model.parameters()).dtype)
+        if hasattr(self.model, "visual_projection"):
+            output = self.model.vision_model(pixel_values=pixels_P3hw).pooler_output
+            features_PF = self.model.visual_projection(output)
+        else:
+            features_PF = self.model(pixel_values=pixels_P3hw).pooler_output
+        return torch.nn.functional.normalize(features_PF.float(), dim=-1).cpu()
+
+    @torch.no_grad()
+    def prompts(self, prompts: Sequence[str]) -> Tensor:
+        """Unit features (P, F) of prompts.
+
+        Raises:
+            SettingsError: the encoder reads no text.
+        """
+        if self.tokenizer is None:
+            raise SettingsError(f"{self.id} reads no text: editability needs a CLIP")
+        window = self.model.config.text_config.max_position_embeddings
+        tokens = self.tokenizer(
+            list(prompts), padding="max_length", truncation=True, max_length=window, return_tensors="pt"
+        )
+        device = next(self.model.parameters()).device
+        output = self.model.text_model(input_ids=tokens.input_ids.to(device)).pooler_output
+        return torch.nn.functional.normalize(self.model.text_projection(output).float(), dim=-1).cpu()
+
+
+def load_encoder(folder: Path) -> PictureEncoder:
+    """Load a CLIP or DINO folder.
+
+    Raises:
+        SettingsError: the folder does not hold one.
+    """
+    try:
+        model = (
+            AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval().requires_grad_(False)
+        )
+        reads_text = hasattr(model, "text_model")
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True) if reads_text else None
+    except (OSError, ValueError, KeyError) as error:
+        raise SettingsError(f"{folder} holds no CLIP or DINO that transformers can load: {error}") from error
+    return encoder_of(model, tokenizer, folder, id=str(folder))
+
+
+def encoder_of(model: Any, tokenizer: Any | None, folder: Path | None, *, id: str) -> PictureEncoder:
+    """Wrap loaded towers; how pictures are prepared comes from the folder's `preprocessor_config.json`, else [-1, 1]."""
+    path = folder / "preprocessor_config.json" if folder else None
+    said = json.loads(path.read_text()) if path and path.is_file() else {}
+    vision = getattr(model.config, "vision_config", model.config)
+    mean, std = said.get("image_mean", PLAIN), said.get("image_std", PLAIN)
+    return PictureEncoder(id, model, tokenizer, tuple(mean), tuple(std), int(vision.image_size))
+
+
+def _square(pixels: NDArray[np.uint8], size_px: int) -> Tensor:
+    """(3, size_px, size_px) in [0, 1]."""
+    picture = Image.fromarray(pixels)
+    scale = size_px / min(picture.size)
+    width, height = (max(size_px, round(side * scale)) for side in picture.size)
+    left, top = (width - size_px) // 2, (height - size_px) // 2
+    picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+    picture = picture.crop((left, top, left + size_px, top + size_px))
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255

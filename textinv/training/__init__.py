@@ -1,0 +1,7 @@
+"""Learning many concepts at once in one frozen base model."""
+
+from textinv.training.loop import train_pack
+from textinv.training.pack import ConceptPack
+from textinv.training.work import Progress, TrainedConcept, TrainingSink, Work, WorkSource
+
+__all__ = ["ConceptPack", "Progress", "TrainedConcept", "TrainingSink", "Work", "WorkSource", "train_pack"]

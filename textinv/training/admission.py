@@ -1,0 +1,90 @@
+"""Opening a slot: everything that is done once per concept, before its first step.
+
+Owns fitting and encoding its pictures, tokenising its captions, and its first rows or those of its checkpoint. Does not
+know the other slots.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from textinv.errors import CorruptObjectError, ImageError
+from textinv.images import Picture, fit_picture
+from textinv.models.base import BaseModel
+from textinv.plan.spec import TrainSpec
+from textinv.training.captions import tokenize_captions
+from textinv.training.checkpoint import Checkpoint
+from textinv.training.context import encode_references
+from textinv.training.initial import first_rows, on_sphere
+from textinv.training.latents import PictureLatents, encode_pictures
+from textinv.training.prompts import CONTEXT_PROMPTS
+from textinv.training.rows import fresh_state
+from textinv.training.slot import Slot
+from textinv.training.streams import Choices
+from textinv.training.work import Work
+
+
+def open_slot(model: BaseModel, work: Work, index: int, norms: Mapping[str, float]) -> tuple[Slot, dict[str, Tensor]]:
+    """Prepare a concept for slot `index`; its row state as `RowTables.load` takes it.
+
+    Raises:
+        InputError: its pictures, captions or initializer cannot be used.
+        CorruptObjectError: its checkpoint is broken, or another spec's.
+    """
+    spec = work.spec
+    latents = encode_work(model, work)
+    texts, own_captions = captions_of(spec)
+    choices = Choices(latents.num_pictures, len(spec.templates), spec.timesteps, spec.flip, latents.shape, own_captions)
+    references = None
+    if spec.context_weight and spec.class_word:
+        texts = [*texts, *CONTEXT_PROMPTS]
+        references = encode_references(model, spec.class_word, spec.num_vectors)
+    slot = Slot(work, index, latents, tokenize_captions(model, texts, spec.num_vectors), choices, references)
+    if work.checkpoint is None:
+        rows = first_rows(model, spec)
+        return slot, fresh_state(on_sphere(rows, norms, spec), anchors=rows)
+    checkpoint = _matching(Checkpoint.from_bytes(work.checkpoint), spec)
+    slot.restore(checkpoint.counters)
+    slot.best_rows = {name[5:]: value for name, value in checkpoint.tensors.items() if name.startswith("best.")}
+    return slot, dict(checkpoint.tensors)
+
+
+def encode_work(model: BaseModel, work: Work) -> PictureLatents:
+    """Fit the pictures of a concept to its size and encode them.
+
+    Raises:
+        ImageError: there are none.
+    """
+    if not work.pictures:
+        raise ImageError(f"{work.spec.name} has no pictures: give it one to five")
+    fitted = [_fit(picture, work.spec) for picture in work.pictures]
+    pixels_P3hw = torch.stack([torch.from_numpy(pixels) for pixels, _ in fitted])
+    weight_Phw = torch.stack([weight for _, weight in fitted])
+    return encode_pictures(model, pixels_P3hw, weight_Phw, flip=work.spec.flip)
+
+
+def _fit(picture: Picture, spec: TrainSpec) -> tuple[np.ndarray, Tensor]:
+    side = spec.resolution_px
+    pixels, weight = fit_picture(picture, side, side, spec.crop, seed=spec.seed)
+    return pixels, torch.ones(side, side) if weight is None else torch.from_numpy(weight)
+
+
+def captions_of(spec: TrainSpec) -> tuple[Sequence[str], tuple[int, ...]]:
+    """All distinct captions, templates first; per picture the index of its own one, -1 for none."""
+    texts = list(spec.templates)
+    own = []
+    for picture in spec.pictures:
+        own.append(-1 if picture.caption is None else len(texts))
+        texts += [] if picture.caption is None else [picture.caption]
+    return texts, tuple(own)
+
+
+def _matching(checkpoint: Checkpoint, spec: TrainSpec) -> Checkpoint:
+    if checkpoint.fingerprint != spec.fingerprint:
+        raise CorruptObjectError(
+            f"the checkpoint of {spec.name} belongs to another spec ({checkpoint.fingerprint[:12]}, not "
+            f"{spec.fingerprint[:12]}): delete it to start anew"
+        )
+    return checkpoint

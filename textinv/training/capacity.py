@@ -1,0 +1,118 @@
+"""How many slots a worker should have.
+
+Owns the measurement behind `auto`: packs of growing size are timed on the device with random latents; the smallest one
+that comes near the best throughput wins. On a GPU a pack that does not fit into memory ends the search. Measured once
+per process for each base model and size. Does not know concepts.
+"""
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+
+from textinv.errors import OutOfMemoryError
+from textinv.images import Picture
+from textinv.models.base import BaseModel
+from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
+from textinv.training.pack import ConceptPack
+from textinv.training.work import Work
+
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+SAMPLES_PER_SLOT = 4
+NEAR_BEST = 0.9
+"""A smaller pack is preferred as long as it reaches this share of the best throughput."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """The number of slots, and the samples per second that were measured for each size tried (empty: it was given)."""
+
+    num_slots: int
+    samples_per_s: tuple[tuple[int, float], ...] = ()
+
+
+def choose_num_slots(model: BaseModel, num_slots: int | Literal["auto"], resolution_px: int | None = None) -> Capacity:
+    """Take the number as it is given, or measure it.
+
+    Raises:
+        OutOfMemoryError: not even one slot fits.
+    """
+    if num_slots != "auto":
+        return Capacity(num_slots)
+    return _measured(model, resolution_px or model.native_px)
+
+
+@lru_cache(maxsize=16)
+def _measured(model: BaseModel, resolution_px: int) -> Capacity:
+    measured: list[tuple[int, float]] = []
+    for size in SIZES:
+        try:
+            measured.append((size, samples_per_second(model, size, resolution_px)))
+        except torch.OutOfMemoryError:
+            break
+        if past_knee(measured):
+            break
+    if not measured:
+        raise OutOfMemoryError(
+            f"not even one slot of {SAMPLES_PER_SLOT} samples at {resolution_px} px fits into memory"
+        )
+    return Capacity(knee(measured), tuple(measured))
+
+
+def past_knee(measured: list[tuple[int, float]]) -> bool:
+    """Whether the last doubling brought less than a twentieth."""
+    return len(measured) >= 2 and measured[-1][1] < 1.05 * measured[-2][1]
+
+
+def knee(measured: list[tuple[int, float]]) -> int:
+    """The smallest size that reaches nearly the best throughput."""
+    best = max(rate for _, rate in measured)
+    return next(size for size, rate in measured if rate >= NEAR_BEST * best)
+
+
+def samples_per_second(model: BaseModel, num_slots: int, resolution_px: int) -> float:
+    """Sample passes per second of a pack of `num_slots`; the first step is not counted."""
+    pack = ConceptPack(model, num_slots)
+    for _ in range(num_slots):
+        pack.add(_work(model, resolution_px))
+    pack.step()
+    _wait_for(model.device)
+    begun = time.perf_counter()
+    pack.step()
+    _wait_for(model.device)
+    return num_slots * SAMPLES_PER_SLOT / (time.perf_counter() - begun)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _work(model: BaseModel, resolution_px: int) -> Work:
+    """A concept to measure with: one gray picture, one caption."""
+    gray = np.full((resolution_px, resolution_px, 3), 128, np.uint8)
+    spec = TrainSpec(
+        name="probe",
+        kind="object",
+        pictures=(PictureRef(digest="0" * 64, name="gray"),),
+        base_model=model.id,
+        base_revision=model.revision,
+        init="a",
+        num_vectors=1,
+        resolution_px=resolution_px,
+        crop="center",
+        flip=False,
+        templates=("a {}",),
+        samples_per_step=SAMPLES_PER_SLOT,
+        max_steps=2,
+        min_steps=2,
+        optimizer=OptimizerSpec(kind="sphere", learning_rate=0.01, schedule="constant"),
+        timesteps=(0, 1000),
+        stop=StopSpec(rule="fixed", every_steps=2, window=2, threshold=0.1, num_samples=8),
+        seed=0,
+        recipe="probe",
+    )
+    return Work(spec, [Picture(gray, None, "0" * 64, "gray")])

@@ -1,0 +1,71 @@
+"""The context term: the words around the placeholder should mean what they mean around the class word.
+
+Wu et al. 2025, "Core Context Regularization", arXiv:2408.15914, text part only: the mean over the other tokens of
+1 - cos(E(prompt with the concept)_i, E(prompt with the class word)_i), up to the end of the prompt. It needs no pass
+through the UNet: the prompts ride along in the step's one text-encoder pass.
+
+Owns the reference encodings and the term. Shapes: P prompts, L window, D hidden width, X prompts of a step, N vectors
+of the concept, n tokens of the class word.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from textinv.models.base import BaseModel, Tokens
+from textinv.training.captions import tokenize_captions, tokenize_texts
+from textinv.training.prompts import CONTEXT_PROMPTS
+
+
+@dataclass(frozen=True)
+class References:
+    """Encodings of the prompts with the class word, moved to the positions of the prompts with the placeholder."""
+
+    hidden_PLD: Tensor
+    mask_PL: Tensor
+    """True where a position is compared."""
+
+
+@torch.no_grad()
+def encode_references(model: BaseModel, class_word: str, num_vectors: int) -> References:
+    """Encode every context prompt with the class word in the concept's place."""
+    texts = [prompt.replace("{}", class_word) for prompt in CONTEXT_PROMPTS]
+    tokens = tokenize_texts(model, texts)
+    encoder = model.encoder_names[0]
+    length = len(model.token_rows(encoder, class_word))
+    source_PL, mask_PL = aligned(
+        tokenize_captions(model, CONTEXT_PROMPTS, num_vectors)[encoder], tokens[encoder], length
+    )
+    hidden_PLD = model.encode_text(tokens, {}).hidden_BLD
+    moved_PLD = torch.gather(hidden_PLD, 1, source_PL[:, :, None].expand_as(hidden_PLD))
+    return References(moved_PLD, mask_PL)
+
+
+def aligned(placed: Tokens, worded: Tokens, length: int) -> tuple[Tensor, Tensor]:
+    """Where each position of prompts with the placeholder lies in those with the class word of `length` tokens.
+
+    Returns source positions (P, L) and whether a position is compared (P, L): all but the placeholder's, up to the end
+    of the shorter prompt.
+    """
+    window = placed.ids_BL.shape[1]
+    position_L = torch.arange(window, device=placed.ids_BL.device)
+    learned_PL = placed.row_BL >= 0
+    first_P1 = learned_PL.int().argmax(1, keepdim=True)
+    shift_P1 = torch.where(position_L > first_P1, length - learned_PL.sum(1, keepdim=True), 0)
+    source_PL = (position_L + shift_P1).clamp(0, window - 1)
+    mask_PL = ~learned_PL & (position_L <= _ends(placed.ids_BL)) & (source_PL <= _ends(worded.ids_BL))
+    return source_PL, mask_PL
+
+
+def context_losses(hidden_XLD: Tensor, reference_XLD: Tensor, mask_XL: Tensor) -> Tensor:
+    """Mean over the compared positions of 1 - cosine, per prompt (X,), float32."""
+    cosine_XL = torch.nn.functional.cosine_similarity(hidden_XLD.float(), reference_XLD.float(), dim=-1)
+    return ((1 - cosine_XL) * mask_XL).sum(1) / mask_XL.sum(1).clamp_min(1)
+
+
+def _ends(ids_BL: Tensor) -> Tensor:
+    """Last position of each prompt (B, 1): where the run of equal ids that fills the window begins."""
+    changes_BL = ids_BL[:, 1:] != ids_BL[:, :-1]
+    position_L = torch.arange(1, ids_BL.shape[1], device=ids_BL.device)
+    return (changes_BL * position_L).amax(1, keepdim=True)
