@@ -9,6 +9,7 @@ Twitter / jdecked and EmojiOne), `fluent-emoji-flat` (MIT, Microsoft), `fxemoji`
 
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -53,6 +54,24 @@ HELD_OUT_OBJECTS = tuple(
 )
 """Objects that no part of the base model has seen, in any style."""
 
+PACKAGES: Mapping[str, str] = {
+    "noto": "1.2.9",
+    "noto-v1": "1.2.5",
+    "twemoji": "1.2.5",
+    "emojione": "1.2.3",
+    "fluent-emoji-flat": "1.2.6",
+    "fxemoji": "1.2.2",
+}
+"""Icon package -> the version that the base was made from; the npm name is `@iconify-json/<package>`."""
+
+_CATEGORIES = ("Activities", "Animals & Nature", "Food & Drink", "Objects", "Travel & Places")
+_UNCLEAR = re.compile(
+    "clock|oclock|moon|thirty|person|woman|man-|japanese|button|globe-showing|sunrise|sunset|night-|cityscape|mark$|"
+    "face-with|playing|joker|mahjong|flower-cards|trackball|keycap|medal|speaker|bookmark|no-|calendar|chart|mailbox|"
+    "lantern$"
+)
+"""Names of pictures that cannot be told apart, or that show people, signs or text."""
+
 Sprite = NDArray[np.uint8]
 """`(SPRITE_PX, SPRITE_PX, 4)` RGBA."""
 Sprites = Mapping[tuple[str, str], Sprite]
@@ -74,6 +93,19 @@ def render_packages(packages: Iterable[Path], objects: Iterable[str]) -> Iterato
                 height = icon.get("height", icons.get("height", 16))
                 if (sprite := _render(icon["body"], width, height)) is not None:
                     yield (icons["prefix"], name), sprite
+
+
+def drawable_objects(packages: Iterable[Path]) -> list[str]:
+    """Names of things, of one or two words, that every style of `UNET_STYLES` has.
+
+    The CLIP and the VAE learn from them. Held-out objects are among them: whoever trains leaves them out.
+    """
+    folders = {json.loads((package / "icons.json").read_text())["prefix"]: package for package in packages}
+    categories = json.loads((folders["noto"] / "metadata.json").read_text())["categories"]
+    things = {name for category in _CATEGORIES for name in categories[category]}
+    for style in UNET_STYLES:
+        things &= set(json.loads((folders[style] / "icons.json").read_text())["icons"])
+    return sorted(name for name in things if name.count("-") <= 1 and not _UNCLEAR.search(name))
 
 
 def _render(body: str, width: float, height: float) -> Sprite | None:

@@ -1,0 +1,184 @@
+"""Train the VAE of the demo base: pictures to latents of a quarter of their side, and back.
+
+At a compression of 8 such small pictures are not learned in hours; at 4 they are crisp in minutes, and small batches
+(4 to 8) learn twice as much per picture as larger ones. At the end the latents are whitened: each channel has mean 0
+and standard deviation 1, so the scaling factor is 1. `--decoder-only` trains the decoder against latents that must not
+change, which is the only thing allowed once a UNet is trained. Resumable.
+
+    python -m textinv.demo.train_vae --icons ICONS.npz --out FOLDER [--from FOLDER --decoder-only] [--samples N]
+
+Legend: B pictures, C channels, H W size.
+"""
+
+import argparse
+import math
+import os
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from textinv.demo.drawing import from_uint8, stack
+from textinv.demo.icons import load_sprites
+from textinv.demo.train_clip import clip_worlds
+from textinv.demo.world import World, draw
+
+VAE_CONFIG: dict[str, Any] = {
+    "in_channels": 3,
+    "out_channels": 3,
+    "down_block_types": ("DownEncoderBlock2D",) * 3,
+    "up_block_types": ("UpDecoderBlock2D",) * 3,
+    "block_out_channels": (24, 48, 96),
+    "layers_per_block": 1,
+    "latent_channels": 4,
+    "norm_num_groups": 1,
+    "sample_size": 64,
+    "scaling_factor": 1.0,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run of the training does."""
+
+    samples: int = 200_000
+    batch: int = 8
+    learning_rate: float = 2e-3
+    warm_up: int = 100
+    kl_weight: float = 2e-6
+    """More makes latents smoother and pictures softer; channels collapse above about 1e-5."""
+    decoder_only: bool = False
+    save_every: int = 500
+    seed: int = 5
+
+
+@dataclass
+class VaeTraining:
+    """The state of one training run, and its step; every batch is a function of (seed, step)."""
+
+    folder: Path
+    vae: AutoencoderKL
+    world: World
+    settings: Settings
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        self.vae.float().train()
+        if self.settings.decoder_only:
+            self.vae.encoder.requires_grad_(False)
+            self.vae.quant_conv.requires_grad_(False)
+        trained = [parameter for parameter in self.vae.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, betas=(0.9, 0.99), weight_decay=0.001)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.settings.samples // self.settings.batch
+
+    def pixels(self, step: int) -> Tensor:
+        """Pictures `(B, 3, H, W)` of a step; negative ones lie outside of the training."""
+        rng = random.Random(f"{self.settings.seed}/{step}")
+        scenes = [self.world.sample(rng)[0] for _ in range(self.settings.batch)]
+        return from_uint8(stack([draw(scene, self.world.sprites) for scene in scenes]))
+
+    def loss(self, pixels_BCHW: Tensor) -> Tensor:
+        """Absolute error of values and of their differences to neighbours, which keeps outlines sharp; a weak KL."""
+        posterior = self.vae.encode(pixels_BCHW).latent_dist
+        error = self.vae.decode(posterior.sample()).sample - pixels_BCHW
+        loss = error.abs().mean() + 0.5 * error.diff(dim=-1).abs().mean() + 0.5 * error.diff(dim=-2).abs().mean()
+        if not self.settings.decoder_only:
+            loss = loss + self.settings.kl_weight * posterior.kl().mean()
+        return torch.as_tensor(loss)
+
+    def advance(self) -> float:
+        """Take one optimizer step and return its loss."""
+        settings = self.settings
+        falling = (1 + math.cos(math.pi * self.step / self.num_steps)) / 2
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * min(1.0, (self.step + 1) / settings.warm_up) * falling
+        loss = self.loss(self.pixels(self.step))
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.vae.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        return loss.item()
+
+    def run(self) -> None:
+        """Train to the end, then whiten the latents unless they must not change."""
+        started, mean = time.monotonic(), 0.0
+        while self.step < self.num_steps:
+            loss = self.advance()
+            mean = 0.99 * mean + 0.01 * loss if mean else loss
+            if self.step % self.settings.save_every == 0:
+                self.save()
+                print(
+                    f"step {self.step}/{self.num_steps} loss {mean:.4f} {time.monotonic() - started:.0f}s", flush=True
+                )
+        self.save()
+        if not self.settings.decoder_only:
+            whiten(self.vae, torch.cat([self.pixels(-1 - place) for place in range(64)]))
+        self.vae.half().save_pretrained(self.folder / "vae")
+
+    def save(self) -> None:
+        """Write everything that a later run continues from."""
+        state = {"step": self.step, "vae": self.vae.state_dict(), "optimizer": self.optimizer.state_dict()}
+        torch.save(state, self.folder / "vae.tmp")
+        os.replace(self.folder / "vae.tmp", self.folder / "vae.pt")
+
+    def resume(self) -> None:
+        """Continue from the folder's own state, if it has one."""
+        if (self.folder / "vae.pt").exists():
+            state = torch.load(self.folder / "vae.pt")
+            self.step = state["step"]
+            self.vae.load_state_dict(state["vae"])
+            self.optimizer.load_state_dict(state["optimizer"])
+
+
+@torch.no_grad()
+def whiten(vae: AutoencoderKL, pixels_BCHW: Tensor) -> None:
+    """Fold each latent channel's mean and scale into the 1x1 convolutions beside it; reconstructions stay the same."""
+    vae.eval()
+    latents_BCHW = torch.cat([vae.encode(batch).latent_dist.mean for batch in torch.split(pixels_BCHW, 64)])
+    mean_C, std_C = latents_BCHW.mean((0, 2, 3)), latents_BCHW.std((0, 2, 3))
+    channels = len(mean_C)
+    before, after = vae.quant_conv, vae.post_quant_conv
+    before.weight[:channels] /= std_C[:, None, None, None]
+    before.bias[:channels] = (before.bias[:channels] - mean_C) / std_C
+    before.bias[channels:] -= 2 * std_C.log()  # the posterior's log-variance shrinks with it
+    after.bias += after.weight[:, :, 0, 0] @ mean_C
+    after.weight *= std_C[None, :, None, None]
+
+
+def train_vae(icons: Path, out: Path, start: Path | None, settings: Settings) -> None:
+    """Train a VAE into `out/vae`, from new or from the VAE folder `start`."""
+    torch.manual_seed(settings.seed)
+    _, wide = clip_worlds(load_sprites(icons))
+    vae = AutoencoderKL.from_pretrained(start) if start else AutoencoderKL(**VAE_CONFIG)
+    out.mkdir(parents=True, exist_ok=True)
+    training = VaeTraining(out, vae, wide, settings)
+    training.resume()
+    training.run()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--icons", type=Path, required=True, help="sprites written by textinv.demo.icons.save_sprites")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--from", dest="start", type=Path, help="continue from this VAE folder")
+    parser.add_argument("--decoder-only", action="store_true", help="leave the latents as they are")
+    parser.add_argument("--samples", type=int, default=Settings.samples)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    settings = Settings(arguments.samples, decoder_only=arguments.decoder_only)
+    train_vae(arguments.icons, arguments.out, arguments.start, settings)
+
+
+if __name__ == "__main__":
+    main()
