@@ -5,7 +5,7 @@ term more: a picture of one thing is also told apart from the names of all objec
 batch seldom differ by the object alone.
 
 `--keep-text` trains the image encoder and the projections against the text encoder as it is. A UNet that was trained
-on that text encoder goes on working.
+on that text encoder goes on working. Every batch is a function of (seed, step); a run continues from its own state.
 
     python -m textinv.demo.train_clip --icons ICONS.npz --out FOLDER [--start FOLDER --keep-text] [--pairs N]
 
@@ -13,10 +13,12 @@ Shape legend: B batch, L tokens, D projected width, K objects.
 """
 
 import argparse
+import copy
+import os
 import random
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -84,15 +86,23 @@ def clip_worlds(sprites: Sprites) -> tuple[World, World]:
 class CLIPTraining:
     """The state of one training run, and its losses."""
 
+    folder: Path
     model: CLIPModel
     tokenizer: CLIPTokenizer
     worlds: tuple[World, World]
     settings: Settings
     names: Sequence[str] = tuple(name.replace("-", " ") for name in OBJECTS)
-    rng: random.Random = field(init=False)
+    step: int = 0
 
     def __post_init__(self) -> None:
-        self.rng = random.Random(self.settings.seed)
+        self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.trained,
+            self.settings.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=self.settings.weight_decay,
+            fused=True,
+        )
         self.name_ids_KL = self.tokenize([f"a {name}" for name in self.names])
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
@@ -104,9 +114,10 @@ class CLIPTraining:
         """Draw pictures `(B, 3, H, W)`, captions, and each picture's object among the names (-1: none or two)."""
         pixels, captions, objects = [], [], []
         narrow, wide = self.worlds
+        rng = random.Random(f"{self.settings.seed}/{self.step}")
         for _ in range(self.settings.batch):
-            world = wide if self.rng.random() < self.settings.wide_share else narrow
-            scene, caption = world.sample(self.rng)
+            world = wide if rng.random() < self.settings.wide_share else narrow
+            scene, caption = world.sample(rng)
             pixels.append(np.asarray(draw(scene, world.sprites)))
             captions.append(caption)
             name = scene.things[0].object
@@ -141,34 +152,71 @@ class CLIPTraining:
         found = (logits_BB.argmax(1) == own_B).float().mean().item()
         return contrast + self.settings.name_weight * naming, found
 
-    def run(self, num_steps: int) -> Iterator[tuple[int, float, float]]:
-        """Train; yields (step, smoothed loss, smoothed share of pictures that find their caption)."""
+    def advance(self, num_steps: int) -> tuple[float, float]:
+        """Take one of `num_steps` optimizer steps; returns its loss, and how often a picture finds its caption."""
         settings = self.settings
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(
-            trained, settings.learning_rate, betas=(0.9, 0.98), weight_decay=settings.weight_decay, fused=True
-        )
-        mean_loss = mean_found = 0.0
-        for step in range(num_steps):
-            for group in optimizer.param_groups:
-                rise = min(1.0, (step + 1) / settings.warm_up)
-                group["lr"] = settings.learning_rate * rise * (1 - step / num_steps)
-            loss, found = self.loss()
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(trained, 1.0)
-            optimizer.step()
-            self.model.logit_scale.data.clamp_(max=float(np.log(100)))
-            keep = 0.97 if step else 0.0
-            mean_loss = keep * mean_loss + (1 - keep) * loss.item()
+        for group in self.optimizer.param_groups:
+            rise = min(1.0, (self.step + 1) / settings.warm_up)
+            group["lr"] = settings.learning_rate * rise * (1 - self.step / num_steps)
+        loss, found = self.loss()
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
+        self.optimizer.step()
+        self.model.logit_scale.data.clamp_(max=float(np.log(100)))
+        self.step += 1
+        return loss.item(), found
+
+    def run(self, num_steps: int) -> None:
+        """Train up to step `num_steps`, logging and saving on the way."""
+        started, mean_loss, mean_found, keep = time.monotonic(), 0.0, 0.0, 0.0
+        while self.step < num_steps:
+            loss, found = self.advance(num_steps)
+            mean_loss = keep * mean_loss + (1 - keep) * loss
             mean_found = keep * mean_found + (1 - keep) * found
-            yield step + 1, mean_loss, mean_found
+            keep = 0.97
+            if self.step % 50 == 0:
+                seconds = time.monotonic() - started
+                print(f"step {self.step} loss {mean_loss:.3f} top-1 of 128 {mean_found:.3f} {seconds:.0f}s", flush=True)
+            if self.step % 200 == 0:
+                self.save()
+        self.save()
+
+    def save(self) -> None:
+        """Write everything that a later run continues from, and the CLIPModel in fp16 as `clip/`."""
+        state = {"step": self.step, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        torch.save(state, self.folder / "clip.tmp")
+        os.replace(self.folder / "clip.tmp", self.folder / "clip.pt")
+        copy.deepcopy(self.model).half().save_pretrained(self.folder / "clip")
+
+    def resume(self) -> None:
+        """Continue from the folder's own state, if it has one."""
+        if (self.folder / "clip.pt").exists():
+            state = torch.load(self.folder / "clip.pt")
+            self.step = state["step"]
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+
+
+def train_clip(
+    icons: Path, out: Path, tokenizer: CLIPTokenizer, pairs: int, *, start: Path | None = None, keep_text: bool = False
+) -> None:
+    """Train a CLIPModel into `out/clip` on `pairs` pictures, from new or from the CLIPModel folder `start`."""
+    settings = Settings()
+    torch.manual_seed(settings.seed)
+    model = CLIPModel.from_pretrained(start, dtype=torch.float32) if start else fresh_model(tokenizer)
+    model.text_model.requires_grad_(not keep_text)
+    out.mkdir(parents=True, exist_ok=True)
+    training = CLIPTraining(out, model.train(), tokenizer, clip_worlds(load_sprites(icons)), settings)
+    training.resume()
+    training.run(pairs // settings.batch)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--icons", type=Path, required=True, help="sprites written by textinv.demo.icons.save_sprites")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the trained CLIPModel")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the state and the trained CLIPModel")
+    parser.add_argument("--tokenizer", type=Path, default=WEIGHTS / "tokenizer")
     parser.add_argument("--start", type=Path, help="a CLIPModel folder to start from")
     parser.add_argument("--keep-text", action="store_true", help="leave the text encoder as it is")
     parser.add_argument("--pairs", type=int, default=150_000, help="pictures to train on")
@@ -176,20 +224,15 @@ def main() -> None:
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
-    settings = Settings()
-    torch.manual_seed(settings.seed)
-    tokenizer = CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer")
-    start = arguments.start
-    model = CLIPModel.from_pretrained(start, dtype=torch.float32) if start else fresh_model(tokenizer)
-    model.text_model.requires_grad_(not arguments.keep_text)
-    training = CLIPTraining(model.train(), tokenizer, clip_worlds(load_sprites(arguments.icons)), settings)
-    started = time.monotonic()
-    for step, loss, found in training.run(arguments.pairs // settings.batch):
-        if step % 50 == 0:
-            print(f"step {step} loss {loss:.3f} top-1 of 128 {found:.3f} {time.monotonic() - started:.0f}s", flush=True)
-        if step % 200 == 0:
-            model.save_pretrained(arguments.out)
-    model.save_pretrained(arguments.out)
+    tokenizer = CLIPTokenizer.from_pretrained(arguments.tokenizer)
+    train_clip(
+        arguments.icons,
+        arguments.out,
+        tokenizer,
+        arguments.pairs,
+        start=arguments.start,
+        keep_text=arguments.keep_text,
+    )
 
 
 if __name__ == "__main__":
