@@ -59,7 +59,7 @@ class Settings(_Frozen):
     """Key for the HTTP service, when it asks for one."""
     device: str = "auto"
     """Device for commands that compute on this machine: auto, cpu, cuda, cuda:1, mps."""
-    gpu_hour_price: float | None = Field(None, ge=0)
+    gpu_hour_price: float | None = Field(default=None, ge=0)
     """Price of one GPU hour in any currency; with it, `plan` estimates costs."""
 
 

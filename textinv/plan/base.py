@@ -1,0 +1,30 @@
+"""What a plan needs to know of a base model, without loading it."""
+
+from pathlib import Path
+
+from textinv.manifest.fields import Manifest
+from textinv.plan.resolve import BaseFacts
+from textinv.settings import Settings
+
+
+def base_name(manifest: Manifest) -> str:
+    """The base model as a worker can find it: a path is made absolute."""
+    name, folder = manifest.base_model, manifest.origin.folder
+    if folder is not None and name.startswith((".", "~")):
+        return str((folder / Path(name).expanduser()).resolve())
+    return name
+
+
+def base_facts(manifest: Manifest, settings: Settings) -> BaseFacts:
+    """Look a base model up.
+
+    Raises:
+        BaseModelError: it cannot be found or read.
+    """
+    from textinv.models import base_revision, native_size_px  # torch: only when nobody looked it up before
+
+    name = base_name(manifest)
+    return BaseFacts(
+        revision=base_revision(name, revision=manifest.revision, aliases=settings.base_models),
+        native_px=native_size_px(name, revision=manifest.revision, aliases=settings.base_models),
+    )

@@ -1,0 +1,74 @@
+"""What a plan will cost, roughly.
+
+Owns the arithmetic: sample passes from the specs, time from the pace of concepts that were learned on the same base
+model before, money from a price. A guess that has nothing to go by is None, not a number.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from statistics import median
+from typing import TYPE_CHECKING
+
+from textinv.errors import TextinvError
+from textinv.placeholders import ConceptRef
+from textinv.plan.progress import PlannedSpec
+from textinv.plan.spec import TrainSpec
+
+if TYPE_CHECKING:
+    from textinv.registry import Registry
+
+EXAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of all concepts that are not done."""
+
+    concepts: int
+    sample_passes: int
+    """As many as are likely: a concept with a stopping rule is taken to stop half-way between its bounds."""
+    max_sample_passes: int
+    worker_s: float | None
+    """Seconds of one worker like those that learned before."""
+    cost: float | None
+    """In the currency of the price of a GPU hour."""
+
+
+def estimate(specs: Sequence[PlannedSpec], registry: "Registry | None", gpu_hour_price: float | None) -> Estimate:
+    """Estimate what is still to be done."""
+    left = [planned.spec for planned in specs if planned.state != "done"]
+    passes = sum(likely_passes(spec) for spec in left)
+    pace = _pace(left[0].base_revision, registry) if left and registry else None
+    seconds = passes / pace if pace else None
+    return Estimate(
+        concepts=len(left),
+        sample_passes=passes,
+        max_sample_passes=sum(spec.max_steps * spec.samples_per_step for spec in left),
+        worker_s=seconds,
+        cost=seconds / 3600 * gpu_hour_price if seconds is not None and gpu_hour_price is not None else None,
+    )
+
+
+def likely_passes(spec: TrainSpec) -> int:
+    """Sample passes that a concept is likely to take."""
+    steps = spec.max_steps if spec.stop.rule == "fixed" else (spec.min_steps + spec.max_steps) / 2
+    return round(steps * spec.samples_per_step)
+
+
+def _pace(base_revision: str, registry: "Registry") -> float | None:
+    """Sample passes per second of one worker, from the records of a few concepts of the same base model."""
+    paces = list(islice(_paces(base_revision, registry), EXAMPLES))
+    return median(paces) if paces else None
+
+
+def _paces(base_revision: str, registry: "Registry") -> Iterator[float]:
+    alike = (summary for summary in registry.list() if summary.base_revision == base_revision)
+    for summary in islice(alike, 2 * EXAMPLES):
+        try:
+            record = registry.resolve(ConceptRef(summary.name)).record
+            passes, seconds, slots = (float(record[field]) for field in ("sample_passes", "seconds", "num_slots"))
+        except (TextinvError, KeyError, TypeError, ValueError):
+            continue  # imported by hand, or removed meanwhile
+        if passes > 0 and seconds > 0:
+            yield passes / seconds * max(1.0, slots)

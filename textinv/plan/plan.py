@@ -1,0 +1,132 @@
+"""Step 2 of the way: `Manifest` to `Plan`, the ordered work with every default filled in.
+
+Owns putting the parts together: pictures pinned by digest, initializers pinned, specs resolved, each compared with what
+is already published. Everything that is wrong is reported at once. Nothing is uploaded and nothing is trained.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from textinv.manifest.fields import Manifest
+from textinv.manifest.load import Draft
+from textinv.manifest.origin import Origin, Problem, raise_problems
+from textinv.plan.base import base_facts
+from textinv.plan.estimate import Estimate, estimate
+from textinv.plan.facts import FactsCache
+from textinv.plan.initializers import Initializers
+from textinv.plan.pictures import Gathered, Wanted, gather_all
+from textinv.plan.progress import PlannedSpec, compare
+from textinv.plan.resolve import BaseFacts, Values, broken_combinations, resolution_of, resolve_spec
+from textinv.plan.shelf import Shelf
+from textinv.plan.sources import Source
+from textinv.settings import Settings
+
+if TYPE_CHECKING:
+    from textinv.registry import Registry
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Ordered work."""
+
+    name: str
+    specs: Sequence[PlannedSpec]
+    pictures: Mapping[str, Source]
+    """Where the bytes of each picture and mask are, by digest."""
+    warnings: Sequence[Problem]
+    estimate: Estimate
+
+    @cached_property
+    def counts(self) -> Mapping[str, int]:
+        """How many concepts are new, changed and done."""
+        counted = Counter(planned.state for planned in self.specs)
+        return {state: counted[state] for state in ("new", "changed", "done")}
+
+    def to_json(self) -> dict[str, Any]:
+        """What people and programs are told of it."""
+        return {
+            "name": self.name,
+            "counts": dict(self.counts),
+            "estimate": vars(self.estimate),
+            "warnings": [vars(warning) for warning in self.warnings],
+            "concepts": [planned.to_json() for planned in self.specs],
+        }
+
+
+def make_plan(
+    manifest: Manifest,
+    registry: "Registry | None" = None,
+    *,
+    settings: Settings | None = None,
+    base: BaseFacts | None = None,
+    shelf: Shelf | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Plan:
+    """Plan a manifest; without a registry every concept is new.
+
+    `base` and `shelf` are found through `settings` when they are not given. `progress` hears how many concepts'
+    pictures have been looked at, of how many.
+
+    Raises:
+        ManifestError: pictures, captions or initializers cannot be used, or fields contradict each other.
+        BaseModelError: the base model cannot be read.
+    """
+    settings = settings or Settings()
+    base = base or base_facts(manifest, settings)
+    shelf = shelf or shelf_for(manifest.origin, settings, registry)
+    gathered = _gather(manifest, base, shelf, settings, progress)
+    problems = [problem for one in gathered for problem in one.problems]
+    initializers = Initializers(manifest, registry)
+    drafts = []
+    for index, (concept, pictures) in enumerate(zip(manifest.concepts, gathered, strict=True)):
+        values = Values(manifest, concept)
+        broken = list(broken_combinations(values, index))
+        init, init_embedding = initializers.pin(values, index, broken)
+        problems += broken
+        if not problems:
+            drafts.append(resolve_spec(values, pictures.pictures, base, init, init_embedding))
+    raise_problems(sorted(problems, key=lambda problem: problem.line or 0))
+    specs = compare(drafts, registry)
+    return Plan(
+        name=manifest.name or _file_stem(manifest.origin),
+        specs=specs,
+        pictures={digest: source for one in gathered for digest, source in one.sources.items()},
+        warnings=[warning for one in gathered for warning in one.warnings],
+        estimate=estimate(specs, registry, settings.gpu_hour_price),
+    )
+
+
+def shelf_for(origin: Origin, settings: Settings, registry: "Registry | None" = None) -> Shelf:
+    """Pictures as the command line finds them: files beside the manifest, uploads in the store, any bucket."""
+    from textinv.plan.buckets import bucket_opener
+
+    return Shelf(origin.folder, uploads=registry.store if registry else None, bucket=bucket_opener(settings))
+
+
+def picture_problems(draft: Draft, shelf: Shelf, settings: Settings) -> list[Problem]:
+    """What is wrong with the pictures of those concepts of a draft that are well-formed."""
+    wanted = [Wanted(index, concept, 1, concept.min_size_px or 1) for index, concept in draft.concepts]
+    gathered = gather_all(wanted, draft.origin, shelf, FactsCache(settings.home))
+    return [problem for one in gathered for problem in one.problems]
+
+
+def _gather(
+    manifest: Manifest,
+    base: BaseFacts,
+    shelf: Shelf,
+    settings: Settings,
+    progress: Callable[[int, int], None] | None,
+) -> list[Gathered]:
+    wanted = []
+    for index, concept in enumerate(manifest.concepts):
+        values = Values(manifest, concept)
+        resolution_px = resolution_of(values, base)
+        wanted.append(Wanted(index, concept, resolution_px, values.stated("min_size_px") or resolution_px // 2))
+    return gather_all(wanted, manifest.origin, shelf, FactsCache(settings.home), progress)
+
+
+def _file_stem(origin: Origin) -> str:
+    return origin.file.rpartition("/")[2].rpartition(".")[0] or origin.file

@@ -1,0 +1,58 @@
+"""Recipes: named sets of the values that decide how a concept is learned.
+
+Owns the numbers and where they come from. Does not know manifests: `textinv.plan.resolve` lays what a person wrote over
+a recipe.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from textinv.plan.spec import Schedule
+
+EVALUATION_SHARE = 0.2
+"""Looks at the fixed batch may cost this share of the training."""
+ADAMW_LEARNING_RATE = 5e-3
+"""Of the original paper (Gal et al. 2022, arXiv:2208.01618), where a manifest asks for AdamW and says no rate."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Values of all training fields that a manifest may leave out."""
+
+    samples_per_step: int
+    max_steps: int
+    min_steps: int
+    optimizer: Literal["sphere", "adamw"] = "sphere"
+    learning_rate: float = 0.08
+    schedule: Schedule = "linear"
+    warm_up_steps: int = 0
+    kappa: float = 1e-4
+    weight_decay: float = 0.0
+    norm_pull: float = 0.0
+    average_rows: float = 0.0
+    context_weight: float = 0.0
+    timesteps: tuple[int, int] = (300, 1000)
+    snr_gamma: float | None = None
+    stop: Literal["dvar", "fixed"] = "dvar"
+    stop_window: int = 6
+    stop_threshold: float = 0.15
+    stop_samples: int = 8
+
+
+_FAST = Recipe(samples_per_step=4, max_steps=60, min_steps=20)
+RECIPES: Mapping[str, Recipe] = {
+    "fast": _FAST,
+    "balanced": replace(_FAST, max_steps=150, min_steps=40),
+    "faithful": replace(_FAST, max_steps=400, min_steps=100),
+}
+DEFAULT_RECIPE = "balanced"
+
+
+def steps_between_looks(samples_per_step: int, stop_samples: int) -> int:
+    """Steps between looks of `stop_samples` samples, so that they cost at most `EVALUATION_SHARE` of the training.
+
+    With frozen weights a backward pass costs as much as a forward pass, so a training sample costs two of a look's.
+    """
+    return max(1, math.ceil(stop_samples / (2 * samples_per_step * EVALUATION_SHARE)))

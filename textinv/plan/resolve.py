@@ -1,0 +1,160 @@
+"""What a person wrote, laid over a recipe: one complete spec per concept.
+
+Owns the order in which a value is looked for: the concept, the manifest's defaults, the recipe. Pictures and
+initializers come from elsewhere, already pinned.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from textinv.manifest.fields import AdvancedFields, ConceptFields, Manifest, TrainingFields
+from textinv.manifest.origin import Place, Problem
+from textinv.plan.recipes import ADAMW_LEARNING_RATE, DEFAULT_RECIPE, RECIPES, Recipe, steps_between_looks
+from textinv.plan.spec import Kind, OptimizerSpec, PictureRef, StopSpec, TrainSpec
+from textinv.plan.templates import TEMPLATES
+
+_ONE_METHOD_ONLY = {"kappa": "sphere", "weight_decay": "adamw", "norm_pull": "adamw"}
+
+
+@dataclass(frozen=True)
+class BaseFacts:
+    """What a plan needs to know of a base model."""
+
+    revision: str
+    native_px: int
+    """The size that it was trained at."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """The fields that hold for one concept, by name."""
+
+    manifest: Manifest
+    concept: ConceptFields
+
+    @property
+    def recipe_name(self) -> str:
+        return self.stated("recipe") or DEFAULT_RECIPE
+
+    @property
+    def recipe(self) -> Recipe:
+        return RECIPES[self.recipe_name]
+
+    def stated(self, field: str) -> Any:
+        """What the manifest says of a field, None for nothing."""
+        for fields in _layers(self.concept, self.manifest.defaults, field):
+            value = getattr(fields, field)
+            if value is not None:
+                return value
+        return None
+
+    def __getitem__(self, field: str) -> Any:
+        """What holds for a field of the recipe."""
+        value = self.stated(field)
+        return getattr(self.recipe, field) if value is None else value
+
+    def place(self, index: int, field: str) -> Place:
+        """Where a field is written: in the concept, else in the defaults."""
+        inside: Place = ("advanced", field) if field in AdvancedFields.model_fields else (field,)
+        own = any(getattr(fields, field) is not None for fields in _layers(self.concept, None, field))
+        return ("concepts", index, *inside) if own else ("defaults", *inside)
+
+
+def _layers(concept: TrainingFields, defaults: TrainingFields | None, field: str) -> Iterator[Any]:
+    for fields in (concept, defaults):
+        layer = fields.advanced if fields is not None and field in AdvancedFields.model_fields else fields
+        if layer is not None:
+            yield layer
+
+
+def resolution_of(values: Values, base: BaseFacts) -> int:
+    """Side of the square that the concept is trained at."""
+    return int(values.stated("resolution_px") or base.native_px)
+
+
+def resolve_spec(
+    values: Values, pictures: Sequence[PictureRef], base: BaseFacts, init: str, init_embedding: str | None
+) -> TrainSpec:
+    """Fill in every value of a concept."""
+    concept = values.concept
+    kind: Kind = values.stated("kind") or "object"
+    class_word = values.stated("class_word")
+    templates = values.stated("templates") or kind
+    return TrainSpec(
+        name=concept.name,
+        kind=kind,
+        pictures=tuple(pictures),
+        base_model=values.manifest.base_model,
+        base_revision=base.revision,
+        class_word=class_word,
+        init=init,
+        init_embedding=init_embedding,
+        num_vectors=values.stated("num_vectors") or 1,
+        resolution_px=resolution_of(values, base),
+        crop=values.stated("crop") or "center",
+        flip=bool(values.stated("flip")),
+        templates=TEMPLATES[templates] if isinstance(templates, str) else tuple(templates),
+        samples_per_step=values["samples_per_step"],
+        max_steps=values["max_steps"],
+        min_steps=_min_steps(values),
+        optimizer=_optimizer(values),
+        timesteps=tuple(values["timesteps"]),
+        snr_gamma=values["snr_gamma"],
+        context_weight=values["context_weight"] if class_word else 0.0,
+        stop=_stop(values),
+        seed=values.stated("seed") or 0,
+        preview_every=values.stated("preview_every") or 0,
+        recipe=values.recipe_name,
+    )
+
+
+def broken_combinations(values: Values, index: int) -> Iterator[Problem]:
+    """What the fields that hold for a concept may not say together."""
+    problem, optimizer = values.manifest.origin.problem, values["optimizer"]
+    for field, method in _ONE_METHOD_ONLY.items():
+        if values.stated(field) and optimizer != method:
+            yield problem(values.place(index, field), f"it is for {method}, but the optimizer is {optimizer}: drop one")
+    rate = values.stated("learning_rate")
+    if rate is not None and optimizer == "sphere" and rate > math.pi / 2:
+        yield problem(
+            values.place(index, "learning_rate"),
+            f"{rate} radians is more than a quarter turn per step: sphere wants about 0.01 to 0.3",
+        )
+    if values.stated("context_weight") and not values.stated("class_word"):
+        yield problem(values.place(index, "context_weight"), "it needs a class_word to compare with: write one")
+    min_steps, max_steps = values.stated("min_steps"), values["max_steps"]
+    if min_steps is not None and min_steps > max_steps:
+        yield problem(values.place(index, "min_steps"), f"{min_steps} is more than max_steps ({max_steps}): lower it")
+
+
+def _min_steps(values: Values) -> int:
+    stated = values.stated("min_steps")
+    return int(min(values.recipe.min_steps, values["max_steps"]) if stated is None else stated)
+
+
+def _optimizer(values: Values) -> OptimizerSpec:
+    kind, rate = values["optimizer"], values.stated("learning_rate")
+    if rate is None:
+        rate = values.recipe.learning_rate if kind == values.recipe.optimizer else ADAMW_LEARNING_RATE
+    own = {field: values[field] if method == kind else 0.0 for field, method in _ONE_METHOD_ONLY.items()}
+    return OptimizerSpec(
+        kind=kind,
+        learning_rate=rate,
+        schedule=values["schedule"],
+        warm_up_steps=values["warm_up_steps"],
+        average_rows=values["average_rows"],
+        **own,
+    )
+
+
+def _stop(values: Values) -> StopSpec:
+    samples = values["stop_samples"]
+    return StopSpec(
+        rule=values["stop"],
+        every_steps=values.stated("stop_every") or steps_between_looks(values["samples_per_step"], samples),
+        window=values["stop_window"],
+        threshold=values["stop_threshold"],
+        num_samples=samples,
+    )
