@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from textinv.manifest.origin import Origin
-from textinv.plan.spec import Crop, Kind, Schedule
+from textinv.manifest.words import Crop, Kind, Method, Schedule, StopRule
 
 RecipeName = Literal["fast", "balanced", "faithful"]
 TemplateList = Literal["object", "style"]
@@ -27,7 +27,7 @@ class Strict(BaseModel):
 class AdvancedFields(Strict):
     """The methods behind the recipes. Most people never need them."""
 
-    optimizer: Literal["sphere", "adamw"] | None = None
+    optimizer: Method | None = None
     """How rows are moved. `sphere`: rows keep the length of ordinary words and turn by a fixed angle per step, so that
     prompts keep their say (Kim et al. 2026, arXiv:2512.13672). `adamw`: rows may take any length (Loshchilov and Hutter
     2019, arXiv:1711.05101). Same cost. Default: the recipe's."""
@@ -108,7 +108,7 @@ class TrainingFields(Strict):
     """Steps after which training ends in any case. 1 to 100000; cost grows with it unless the stopping rule fires."""
     min_steps: Annotated[int, Field(ge=0, le=100_000)] | None = None
     """Steps before which the stopping rule may not fire. 0 to `max_steps`."""
-    stop: Literal["dvar", "fixed"] | None = None
+    stop: StopRule | None = None
     """When to end: `dvar` once the loss on a fixed batch no longer falls (arXiv:2302.04841); `fixed` always at
     `max_steps`."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None

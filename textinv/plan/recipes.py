@@ -7,9 +7,8 @@ a recipe.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from textinv.plan.spec import Schedule
+from textinv.manifest.words import Method, Schedule, StopRule
 
 EVALUATION_SHARE = 0.2
 """Looks at the fixed batch may cost this share of the training."""
@@ -24,7 +23,7 @@ class Recipe:
     samples_per_step: int
     max_steps: int
     min_steps: int
-    optimizer: Literal["sphere", "adamw"] = "sphere"
+    optimizer: Method = "sphere"
     learning_rate: float = 0.08
     schedule: Schedule = "linear"
     warm_up_steps: int = 0
@@ -35,7 +34,7 @@ class Recipe:
     context_weight: float = 0.0
     timesteps: tuple[int, int] = (300, 1000)
     snr_gamma: float | None = None
-    stop: Literal["dvar", "fixed"] = "dvar"
+    stop: StopRule = "dvar"
     stop_window: int = 6
     stop_threshold: float = 0.15
     stop_samples: int = 8

@@ -11,8 +11,9 @@ from typing import Any
 
 from textinv.manifest.fields import AdvancedFields, ConceptFields, Manifest, TrainingFields
 from textinv.manifest.origin import Place, Problem
+from textinv.manifest.words import Kind
 from textinv.plan.recipes import ADAMW_LEARNING_RATE, DEFAULT_RECIPE, RECIPES, Recipe, steps_between_looks
-from textinv.plan.spec import Kind, OptimizerSpec, PictureRef, StopSpec, TrainSpec
+from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
 from textinv.plan.templates import TEMPLATES
 
 _ONE_METHOD_ONLY = {"kappa": "sphere", "weight_decay": "adamw", "norm_pull": "adamw"}

@@ -6,16 +6,14 @@ in and out. Does not know manifests (what a person wrote), recipes, or how train
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from textinv.manifest.words import Crop, Kind, Method, Schedule, StopRule
+
 OBJECTIVE_VERSION = 1
 """Part of every fingerprint: raised when the same spec would learn other rows."""
-
-Kind = Literal["object", "style"]
-Crop = Literal["center", "random"]
-Schedule = Literal["constant", "linear", "cosine"]
 
 
 class _Frozen(BaseModel):
@@ -38,7 +36,7 @@ class PictureRef(_Frozen):
 class OptimizerSpec(_Frozen):
     """How rows are moved."""
 
-    kind: Literal["sphere", "adamw"]
+    kind: Method
     learning_rate: float
     """Radians per step (sphere) or AdamW's learning rate; the peak of the schedule."""
     schedule: Schedule
@@ -56,7 +54,7 @@ class OptimizerSpec(_Frozen):
 class StopSpec(_Frozen):
     """When a concept has learned enough."""
 
-    rule: Literal["dvar", "fixed"]
+    rule: StopRule
     """`dvar` stops by evidence between `min_steps` and `max_steps`; `fixed` always takes `max_steps`."""
     every_steps: int
     """Steps between evaluations of the fixed batch."""
