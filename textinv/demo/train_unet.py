@@ -12,6 +12,7 @@ Shape legend: B batch, C latent channels, H W latent size, L tokens, D width.
 import argparse
 import copy
 import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -61,13 +62,13 @@ class Settings:
     average_over: float = 0.08
     """Width of the weight average, as a share of the steps so far."""
     max_average_decay: float = 0.9995
-    pool_start: int = 24_576
+    pool_start: int = 32_768
     pool_step: int = 8_192
     pool_max: int = 262_144
-    samples_per_picture: float = 2.0
+    samples_per_picture: float = 4.0
     """The pool grows until each of its pictures has been seen about this often."""
     log_every: int = 100
-    save_every: int = 500
+    save_every: int = 250
     seed: int = 0
 
 
@@ -83,6 +84,12 @@ class UNetTraining:
     step: int = 0
     unet: UNet2DConditionModel = field(init=False)
     average: UNet2DConditionModel = field(init=False)
+    stopping: bool = False
+    """Set from outside to save and end after the current step."""
+
+    def stop(self, *_: object) -> None:
+        """End after the current step; a handler of signals."""
+        self.stopping = True
 
     def __post_init__(self) -> None:
         torch.manual_seed(self.settings.seed)
@@ -156,6 +163,8 @@ class UNetTraining:
                 )
             if self.step % settings.save_every == 0:
                 self.save()
+            if self.stopping:
+                break
         self.save()
 
     def _grow_pool(self) -> None:
@@ -216,6 +225,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     training = UNetTraining(arguments.out, pool, text_encoder.eval().requires_grad_(False).to(device), settings, device)
     training.resume()
+    signal.signal(signal.SIGTERM, training.stop)
     training.run(arguments.samples // settings.batch, arguments.cool_down // settings.batch)
 
 
