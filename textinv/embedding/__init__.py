@@ -4,5 +4,7 @@ Takes rows from training or from a file and hands bytes to the registry; knows n
 """
 
 from textinv.embedding.embedding import Embedding
+from textinv.embedding.foreign import import_embedding
+from textinv.embedding.formats import EXPORT_FORMATS, export_bytes, export_embedding
 
-__all__ = ["Embedding"]
+__all__ = ["EXPORT_FORMATS", "Embedding", "export_bytes", "export_embedding", "import_embedding"]

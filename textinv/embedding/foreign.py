@@ -1,0 +1,161 @@
+"""Reading the embedding files of other programs.
+
+Owns recognizing whose file it is and refusing what is not an embedding, in words that say why. A file is data from a
+stranger: pickles are read by torch's weights-only reader, which builds tensors and plain containers and nothing else,
+and sizes are looked at before memory is taken.
+"""
+
+import io
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from textinv.embedding.embedding import ENCODER_NAMES, Embedding
+from textinv.embedding.web_ui_picture import read_web_ui_picture
+from textinv.errors import EmbeddingFormatError
+
+MAX_FILE_BYTES = 64 * 2**20
+_PICTURES = {".png", ".webp"}
+_PICKLES = {".pt", ".bin", ".pth", ".ckpt"}
+_FIRST = {"text_encoder", "clip_l", "emb_params", "emp_params"}
+_SECOND = {"text_encoder_2", "clip_g"}
+_T5 = {"t5", "t5xxl"}
+
+
+class _ParameterDict(dict[str, Any]):
+    """Stands in for torch's `ParameterDict` in old pickles, whose own code need not run for the values."""
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        parameters = state.get("_parameters") or {}
+        self.update({key: value for key, value in (*parameters.items(), *state.items()) if isinstance(value, Tensor)})
+
+
+def import_embedding(path: Path) -> Embedding:
+    """Read an embedding that any known program wrote.
+
+    Safetensors, `.pt`, `.bin`, a picture of the web UI's, or a folder of diffusers'.
+
+    Raises:
+        EmbeddingFormatError: the file holds something else, several embeddings, or something that is not read.
+    """
+    if path.is_dir():
+        return _import_folder(path)
+    return embedding_from(_read(path), path.name)
+
+
+def embedding_from(contents: Any, source: str) -> Embedding:
+    """Find the rows in what a file holds; `source` names it in messages.
+
+    Raises:
+        EmbeddingFormatError: there are none, or more than one embedding.
+    """
+    if isinstance(contents, Tensor):
+        contents = {"emb_params": contents}
+    if not isinstance(contents, Mapping):
+        raise EmbeddingFormatError(f"{source} holds a {type(contents).__name__}, not an embedding")
+    if isinstance(contents.get("string_to_param"), Mapping):
+        contents = _only_entry(contents["string_to_param"], source)
+    tensors = {str(key): value for key, value in contents.items() if isinstance(value, Tensor)}
+    try:
+        return Embedding(_by_encoder(tensors, source))
+    except EmbeddingFormatError as error:
+        message = error.message if error.message.startswith(source) else f"{source}: {error.message}"
+        raise EmbeddingFormatError(message) from None
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise EmbeddingFormatError(
+                f"{path.name} has {path.stat().st_size} bytes; embeddings have thousands, at most {MAX_FILE_BYTES}"
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise EmbeddingFormatError(f"{path} cannot be read: {error.strerror}") from error
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        return _read_safetensors(data, path.name)
+    if suffix in _PICKLES:
+        return _read_pickle(data, path.name)
+    if suffix in _PICTURES:
+        return read_web_ui_picture(data, path.name)
+    kinds = ", ".join(sorted({".safetensors"} | _PICKLES | _PICTURES))
+    raise EmbeddingFormatError(f"{path.name} has none of the endings of embedding files: {kinds}")
+
+
+def _read_safetensors(data: bytes, source: str) -> Any:
+    try:
+        return safetensors.torch.load(data)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise EmbeddingFormatError(f"{source} is not a safetensors file: {error}") from error
+
+
+def _read_pickle(data: bytes, source: str) -> Any:
+    _check_unpacked_size(data, source)
+    stand_in: Any = (_ParameterDict, "torch.nn.modules.container.ParameterDict")
+    try:
+        with torch.serialization.safe_globals([stand_in]):
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise EmbeddingFormatError(
+            f"{source} wants to run code when it is read, or is no torch file; it was not run: ask its author for a "
+            ".safetensors"
+        ) from error
+    except (RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError, IndexError, OSError) as error:
+        raise EmbeddingFormatError(f"{source} is not a torch file that can be read: {error}") from error
+
+
+def _check_unpacked_size(data: bytes, source: str) -> None:
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except zipfile.BadZipFile as error:
+        raise EmbeddingFormatError(f"{source} is a damaged torch file: {error}") from error
+    if size > MAX_FILE_BYTES:
+        raise EmbeddingFormatError(f"{source} unpacks to {size} bytes; at most {MAX_FILE_BYTES} are read")
+
+
+def _import_folder(folder: Path) -> Embedding:
+    rows: dict[str, Tensor] = {}
+    for encoder, stem in zip(ENCODER_NAMES, ("learned_embeds", "learned_embeds_2"), strict=True):
+        found = [path for suffix in (".safetensors", ".bin") if (path := folder / (stem + suffix)).is_file()]
+        if found:
+            rows[encoder] = import_embedding(found[0]).rows["text_encoder"]
+    if not rows:
+        raise EmbeddingFormatError(f"{folder} has no learned_embeds.safetensors: name the file itself")
+    return Embedding(rows)
+
+
+def _only_entry(params: Mapping[Any, Any], source: str) -> Mapping[str, Any]:
+    if len(params) != 1:
+        raise EmbeddingFormatError(f"{source} holds {len(params)} embeddings ({list(params)}); one per file is read")
+    return {"emb_params": next(iter(params.values()))}
+
+
+def _by_encoder(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    if "IN01" in tensors or "MID" in tensors:
+        raise EmbeddingFormatError(f"{source} has rows per UNet layer (XTI), which no base model here takes")
+    if any(key.endswith("_out") for key in tensors):
+        raise EmbeddingFormatError(f"{source} was trained on the text encoder's output (*_out), which is not supported")
+    if _T5 & set(tensors):
+        raise EmbeddingFormatError(f"{source} has rows of a T5 encoder, which no base model here has")
+    first, second = _FIRST & set(tensors), _SECOND & set(tensors)
+    if set(tensors) == first | second and len(first) <= 1 and len(second) <= 1 and tensors:
+        keys = zip(ENCODER_NAMES, (first, second), strict=True)
+        return {encoder: _two_dimensional(tensors[key]) for encoder, found in keys for key in found}
+    if len(tensors) == 1:
+        return {"text_encoder": _two_dimensional(next(iter(tensors.values())))}
+    raise EmbeddingFormatError(f"{source} holds {len(tensors)} tensors ({sorted(tensors)[:5]}); an embedding is one")
+
+
+def _two_dimensional(tensor: Tensor) -> Tensor:
+    return tensor[None] if tensor.dim() == 1 else tensor

@@ -1,0 +1,105 @@
+"""Writing embeddings for other programs.
+
+Owns which keys each program reads. One safetensors serves most of them, with the key `emb_params` for one text encoder
+and the keys `clip_l` and `clip_g` for two: AUTOMATIC1111, Forge, ComfyUI, InvokeAI, kohya's scripts and diffusers (with
+`token=`) take these. Any further key makes A1111 and diffusers refuse a file, so all else goes into its header. Reading is in `foreign`.
+"""
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from textinv.embedding.embedding import Embedding, write_safetensors
+from textinv.errors import EmbeddingFormatError
+
+ExportFormat = Literal["auto", "diffusers", "a1111-pt", "onetrainer"]
+EXPORT_FORMATS: tuple[str, ...] = get_args(ExportFormat)
+_LETTERS = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
+
+
+def export_embedding(
+    embedding: Embedding,
+    name: str,
+    format: str,  # the word that people type
+    folder: Path,
+    metadata: Mapping[str, str] | None = None,
+) -> list[Path]:
+    """Write an embedding for other programs and return the files.
+
+    `auto` is one safetensors for nearly all of them; `diffusers` a folder for `load_textual_inversion(folder)`;
+    `a1111-pt` the web UI's own pickle; `onetrainer` the key that only OneTrainer reads. Programs that take
+    their trigger from the file name are told `name`; diffusers is told `<name>`.
+
+    Raises:
+        EmbeddingFormatError: there is no such format, or it cannot hold this embedding.
+    """
+    writer = _WRITERS.get(format)
+    if writer is None:
+        raise EmbeddingFormatError(f"there is no export format {format!r}: choose from {', '.join(EXPORT_FORMATS)}")
+    files = writer(embedding, name, {"format": "pt", "name": name, **(metadata or {})})
+    written = []
+    for file, body in files.items():
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+        written.append(path)
+    return written
+
+
+def export_bytes(embedding: Embedding, name: str, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Write the one safetensors that nearly all programs read (format `auto`)."""
+    return write_safetensors(_shared_keys(embedding), {"format": "pt", "name": name, **(metadata or {})})
+
+
+def _auto(embedding: Embedding, name: str, metadata: Mapping[str, str]) -> dict[str, bytes]:
+    return {f"{name}.safetensors": write_safetensors(_shared_keys(embedding), metadata)}
+
+
+def _shared_keys(embedding: Embedding) -> dict[str, Tensor]:
+    if list(embedding.rows) == ["text_encoder"]:
+        return {"emb_params": embedding.rows["text_encoder"]}
+    return {_LETTERS[encoder]: rows_ND for encoder, rows_ND in embedding.rows.items()}
+
+
+def _diffusers(embedding: Embedding, name: str, metadata: Mapping[str, str]) -> dict[str, bytes]:
+    files = {"text_encoder": "learned_embeds.safetensors", "text_encoder_2": "learned_embeds_2.safetensors"}
+    return {
+        f"{name}/{files[encoder]}": write_safetensors({f"<{name}>": rows_ND}, metadata)
+        for encoder, rows_ND in embedding.rows.items()
+    }
+
+
+def _a1111_pt(embedding: Embedding, name: str, metadata: Mapping[str, str]) -> dict[str, bytes]:
+    if list(embedding.rows) != ["text_encoder"]:
+        raise EmbeddingFormatError(
+            f"a1111-pt holds the rows of one text encoder, {name} has {', '.join(embedding.rows)}: use the format auto"
+        )
+    contents = {
+        "string_to_token": {"*": 265},
+        "string_to_param": {"*": embedding.rows["text_encoder"]},
+        "name": name,
+        "step": int(metadata.get("steps", "0")),
+        "sd_checkpoint": None,
+        "sd_checkpoint_name": metadata.get("base_model"),
+    }
+    buffer = io.BytesIO()
+    torch.save(contents, buffer)
+    return {f"{name}.pt": buffer.getvalue()}
+
+
+def _onetrainer(embedding: Embedding, name: str, metadata: Mapping[str, str]) -> dict[str, bytes]:
+    keys = _shared_keys(embedding)
+    renamed = {"emp_params" if key == "emb_params" else key: rows_ND for key, rows_ND in keys.items()}
+    return {f"{name}.safetensors": write_safetensors(renamed, metadata)}
+
+
+_WRITERS: Mapping[str, Callable[[Embedding, str, Mapping[str, str]], dict[str, bytes]]] = {
+    "auto": _auto,
+    "diffusers": _diffusers,
+    "a1111-pt": _a1111_pt,
+    "onetrainer": _onetrainer,
+}
