@@ -18,7 +18,7 @@ from textinv.cli.output import report_error
 from textinv.errors import TextinvError
 
 COMMAND_GROUP = "textinv.commands"
-OWN_COMMANDS = ("config",)
+OWN_COMMANDS = ("validate", "plan", "concept", "store", "config", "demo")
 """Modules of `textinv.cli` with a `register(app)` of their own commands."""
 
 

@@ -52,7 +52,7 @@ def _expected(detail: ErrorDetails) -> str:
         return f"be {context['expected']}"
     if kind in ("too_short", "too_long"):
         bound = context.get("min_length", context.get("max_length"))
-        return f"hold at {'least' if kind == 'too_short' else 'most'} {bound} entries"
+        return f"hold at {'least' if kind == 'too_short' else 'most'} {bound} {'entry' if bound == 1 else 'entries'}"
     if kind in ("string_too_short", "string_too_long"):
         bound = context.get("min_length", context.get("max_length"))
         return f"have at {'least' if kind == 'string_too_short' else 'most'} {bound} characters"
@@ -86,7 +86,8 @@ def _shown(given: Any) -> str:
     if given is None:
         return "nothing"
     if isinstance(given, dict | list):
-        return "a mapping" if isinstance(given, dict) else "a list"
+        kind = "mapping" if isinstance(given, dict) else "list"
+        return f"a {kind}" if given else f"an empty {kind}"
     text = repr(given)
     return text if len(text) <= 60 else text[:57] + "..."
 

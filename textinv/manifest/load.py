@@ -90,14 +90,10 @@ def settled(draft: Draft) -> Manifest:
     Raises:
         ManifestError: it has some.
     """
-    raise_problems(_by_line(draft.problems))
+    raise_problems(draft.problems)
     if draft.manifest is None:
         raise ManifestError(f"{draft.origin.file} cannot be read")
     return draft.manifest
-
-
-def _by_line(problems: Sequence[Problem]) -> list[Problem]:
-    return sorted(problems, key=lambda problem: problem.line or 0)
 
 
 def _well_formed(data: Any) -> Iterator[tuple[int, ConceptFields]]:

@@ -72,14 +72,19 @@ def dotted(place: Sequence[str | int]) -> str:
 
 
 def raise_problems(problems: Iterable[Problem]) -> None:
-    """Raise all problems at once, if there are any.
+    """Raise all problems at once, by line, if there are any.
 
     Raises:
         ManifestError: `problems` holds each as file, line, field and message.
     """
-    found = list(dict.fromkeys(problems))
+    found = in_order(problems)
     if found:
         raise ManifestError("\n".join(map(str, found)), problems=[vars(problem) for problem in found])
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Each problem once, by line."""
+    return sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0)
 
 
 def _step(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, int] | None:

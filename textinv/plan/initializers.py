@@ -50,7 +50,7 @@ class Initializers:
         return label, base64.b64encode(version.embedding.to_bytes()).decode()
 
     def _file(self, init: str) -> tuple[str, str]:
-        from textinv.embedding.formats import import_embedding  # torch: only when a file is named
+        from textinv.embedding import import_embedding  # torch: only when a file is named
 
         folder = self._manifest.origin.folder or Path()
         embedding = import_embedding(folder / Path(init.removeprefix(EMBEDDING_FILE)).expanduser())

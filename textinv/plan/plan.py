@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from textinv.manifest.fields import Manifest
-from textinv.manifest.load import Draft
 from textinv.manifest.origin import Origin, Problem, raise_problems
 from textinv.plan.base import base_facts
 from textinv.plan.estimate import Estimate, estimate
@@ -20,7 +19,7 @@ from textinv.plan.initializers import Initializers
 from textinv.plan.pictures import Gathered, Wanted, gather_all
 from textinv.plan.progress import PlannedSpec, compare
 from textinv.plan.resolve import BaseFacts, Values, broken_combinations, resolution_of, resolve_spec
-from textinv.plan.shelf import Shelf
+from textinv.plan.shelf import Shelf, shelf_for
 from textinv.plan.sources import Source
 from textinv.settings import Settings
 
@@ -76,7 +75,7 @@ def make_plan(
     """
     settings = settings or Settings()
     base = base or base_facts(manifest, settings)
-    shelf = shelf or shelf_for(manifest.origin, settings, registry)
+    shelf = shelf or shelf_for(manifest.origin, settings)
     gathered = _gather(manifest, base, shelf, settings, progress)
     problems = [problem for one in gathered for problem in one.problems]
     initializers = Initializers(manifest, registry)
@@ -88,7 +87,7 @@ def make_plan(
         problems += broken
         if not problems:
             drafts.append(resolve_spec(values, pictures.pictures, base, init, init_embedding))
-    raise_problems(sorted(problems, key=lambda problem: problem.line or 0))
+    raise_problems(problems)
     specs = compare(drafts, registry)
     return Plan(
         name=manifest.name or _file_stem(manifest.origin),
@@ -97,20 +96,6 @@ def make_plan(
         warnings=[warning for one in gathered for warning in one.warnings],
         estimate=estimate(specs, registry, settings.gpu_hour_price),
     )
-
-
-def shelf_for(origin: Origin, settings: Settings, registry: "Registry | None" = None) -> Shelf:
-    """Pictures as the command line finds them: files beside the manifest, uploads in the store, any bucket."""
-    from textinv.plan.buckets import bucket_opener
-
-    return Shelf(origin.folder, uploads=registry.store if registry else None, bucket=bucket_opener(settings))
-
-
-def picture_problems(draft: Draft, shelf: Shelf, settings: Settings) -> list[Problem]:
-    """What is wrong with the pictures of those concepts of a draft that are well-formed."""
-    wanted = [Wanted(index, concept, 1, concept.min_size_px or 1) for index, concept in draft.concepts]
-    gathered = gather_all(wanted, draft.origin, shelf, FactsCache(settings.home))
-    return [problem for one in gathered for problem in one.problems]
 
 
 def _gather(

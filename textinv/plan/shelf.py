@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from textinv.errors import ImageError
+from textinv.manifest.origin import Origin
+from textinv.plan.buckets import bucket_opener
 from textinv.plan.sources import DIGEST, LocalFile, RemoteObject, Source, StoredPicture
+from textinv.settings import Settings
 from textinv.store.protocol import ObjectInfo, ObjectStore
 
 REMOTE = "s3://"
@@ -27,11 +30,11 @@ class Shelf:
         self,
         folder: Path | None,
         *,
-        uploads: ObjectStore | None = None,
+        uploads: Callable[[], ObjectStore] | None = None,
         bucket: Callable[[str], ObjectStore] | None = None,
         allowed_prefixes: Sequence[str] | None = None,
     ) -> None:
-        """`uploads` holds pictures by digest, `bucket` opens others; `allowed_prefixes`: None means any."""
+        """`uploads` opens the store of uploaded pictures, `bucket` others by name; no `allowed_prefixes` means any."""
         self._folder = folder
         self._uploads = uploads
         self._bucket = bucket
@@ -65,7 +68,7 @@ class Shelf:
             ImageError: it means none, or several.
         """
         found, _ = self.pictures(text)
-        if len(found) != 1 or (self._is_folder(text)):
+        if len(found) != 1 or self._is_folder(text):
             raise ImageError(f"{text!r} means {len(found)} files: name one")
         return found[0]
 
@@ -104,7 +107,7 @@ class Shelf:
             raise ImageError(f"{text!r} is no digest: write sha256: and 64 hexadecimal digits")
         if self._uploads is None:
             raise ImageError(f"{text!r} lies in the store, which is not at hand")
-        return StoredPicture(self._uploads, digest)
+        return StoredPicture(self._uploads(), digest)
 
     def _listing(self, url: str) -> Mapping[str, RemoteObject]:
         """Objects under a prefix by key; one listing per prefix."""
@@ -118,6 +121,17 @@ class Shelf:
             infos = _bounded(url, store.list(prefix))
             self._listings[url] = {info.key: RemoteObject(store, info, name) for info in infos}
         return self._listings[url]
+
+
+def shelf_for(origin: Origin, settings: Settings) -> Shelf:
+    """Pictures as the command line finds them: files beside the manifest, uploads in the store, any bucket."""
+
+    def uploads() -> ObjectStore:
+        from textinv.store import ensure_store
+
+        return ensure_store(settings)
+
+    return Shelf(origin.folder, uploads=uploads, bucket=bucket_opener(settings))
 
 
 def _bounded(url: str, infos: Iterator[ObjectInfo]) -> Iterator[ObjectInfo]:

@@ -1,0 +1,81 @@
+"""Everything that can be said about a manifest without a base model or a store.
+
+Owns going on after the first problem: where a manifest as a whole cannot be read, the pictures of its well-formed
+concepts are still looked at, so that a person has to mend it once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textinv.manifest.fields import Manifest, TrainingFields
+from textinv.manifest.load import Draft, draft_manifest
+from textinv.manifest.origin import Problem, in_order
+from textinv.plan.facts import FactsCache
+from textinv.plan.pictures import Gathered, Wanted, gather_all
+from textinv.plan.resolve import Values, broken_combinations
+from textinv.plan.shelf import shelf_for
+from textinv.settings import Settings
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What is wrong with a manifest, and what is only unwise."""
+
+    file: str
+    problems: Sequence[Problem]
+    warnings: Sequence[Problem]
+    concepts: int
+    pictures: int
+
+    def to_json(self) -> dict[str, Any]:
+        """What people and programs are told of it."""
+        return {
+            "file": self.file,
+            "valid": not self.problems,
+            "concepts": self.concepts,
+            "pictures": self.pictures,
+            "problems": [vars(problem) for problem in self.problems],
+            "warnings": [vars(warning) for warning in self.warnings],
+        }
+
+
+def check_manifest(path: Path, settings: Settings) -> Checked:
+    """Check a manifest and its pictures.
+
+    Raises:
+        ManifestError: there is no such file, or it is no text.
+        StoreError: pictures lie in a store that cannot be read.
+    """
+    draft = draft_manifest(path)
+    gathered = _pictures(draft, settings)
+    problems = [*draft.problems, *(problem for one in gathered for problem in one.problems)]
+    if draft.manifest is not None:
+        problems += _combinations(draft.manifest)
+    warnings = [warning for one in gathered for warning in one.warnings]
+    return Checked(
+        file=str(path),
+        problems=in_order(problems),
+        warnings=in_order(warnings),
+        concepts=len(draft.concepts),
+        pictures=sum(len(one.pictures) for one in gathered),
+    )
+
+
+def _pictures(draft: Draft, settings: Settings) -> list[Gathered]:
+    defaults = draft.manifest.defaults if draft.manifest else TrainingFields()
+    wanted = []
+    for index, concept in draft.concepts:
+        resolution_px = concept.resolution_px or defaults.resolution_px or 1
+        least_px = concept.min_size_px or defaults.min_size_px or max(1, resolution_px // 2)
+        wanted.append(Wanted(index, concept, resolution_px, least_px))
+    return gather_all(wanted, draft.origin, shelf_for(draft.origin, settings), FactsCache(settings.home))
+
+
+def _combinations(manifest: Manifest) -> list[Problem]:
+    return [
+        problem
+        for index, concept in enumerate(manifest.concepts)
+        for problem in broken_combinations(Values(manifest, concept), index)
+    ]
