@@ -1,0 +1,31 @@
+"""Captions as tokens: tokenised once per concept, with the placeholder's rows counted from 0.
+
+Owns putting the placeholder where `{}` stands. Does not know slots.
+"""
+
+from collections.abc import Sequence
+
+from textinv.errors import PromptError
+from textinv.models.base import BaseModel, Tokens
+from textinv.placeholders import ConceptRef
+
+SELF = ConceptRef("concept")
+"""Stands for the concept itself within its own captions."""
+
+
+def tokenize_captions(model: BaseModel, texts: Sequence[str], num_vectors: int) -> dict[str, Tokens]:
+    """Tokenise captions with `{}` in them, per text encoder (M, L), on the model's device.
+
+    Raises:
+        PromptError: a caption has no `{}`, or the concept does not fit into the window.
+    """
+    for text in texts:
+        if "{}" not in text:
+            raise PromptError(f"the caption {text!r} has no {{}}: write {{}} where the concept's word belongs")
+    return tokenize_texts(model, [text.replace("{}", SELF.placeholder) for text in texts], num_vectors)
+
+
+def tokenize_texts(model: BaseModel, texts: Sequence[str], num_vectors: int = 0) -> dict[str, Tokens]:
+    """Tokenise texts in which `SELF` may occur, per text encoder (M, L), on the model's device."""
+    tokens = model.tokenize(texts, {SELF: range(num_vectors)})
+    return {name: Tokens(one.ids_BL.to(model.device), one.row_BL.to(model.device)) for name, one in tokens.items()}
