@@ -37,12 +37,13 @@ HUE_STEP_DEG = 15
 class Settings:
     """What one run of the training does."""
 
-    samples: int = 100_000
+    samples: int = 260_000
     batch: int = 64
     learning_rate: float = 3e-3
     object_weight: float = 2.0
     """Weight of naming the object, the hardest question; all others weigh 1."""
     save_every: int = 50
+    accuracy_pictures: int = 2048
     seed: int = 11
 
 
@@ -60,7 +61,7 @@ def judge_scene(rng: random.Random) -> Scene:
         mirrored=rng.random() < 0.15,
     )
     background = rng.choice(list(COLOURS)) if rng.random() < 0.6 else "white"
-    effect = rng.choice([effect for effect in QUESTIONS["effect"] if effect != NONE]) if rng.random() < 0.35 else None
+    effect = rng.choice([effect for effect in QUESTIONS["effect"] if effect != NONE]) if rng.random() < 0.25 else None
     if rng.random() < 0.15:
         offsets = tuple((rng.uniform(-1, 1), rng.uniform(-4, 4)) for _ in range(2))
         return Scene((thing, thing), background, "normal", effect, offsets_px=offsets)
@@ -83,11 +84,11 @@ def judge_batch(seed: str, num: int, *, soften: bool) -> tuple[Tensor, dict[str,
     scenes = [judge_scene(rng) for _ in range(num)]
     pictures = [draw(scene, demo_sprites()) for scene in scenes]
     if soften:
-        pictures = [_blurred(picture, rng.uniform(0, 1.4)) if rng.random() < 0.5 else picture for picture in pictures]
+        pictures = [_blurred(picture, rng.uniform(0, 1.2)) if rng.random() < 0.4 else picture for picture in pictures]
     pixels_BCHW = from_uint8(stack(pictures))
     if soften:
         noise = np.random.default_rng(rng.randrange(2**32)).standard_normal(pixels_BCHW.shape, np.float32)
-        pixels_BCHW += rng.uniform(0, 0.12) * torch.from_numpy(noise)
+        pixels_BCHW += rng.uniform(0, 0.08) * torch.from_numpy(noise)
     return pixels_BCHW, right_answers(scenes)
 
 
@@ -168,7 +169,7 @@ class JudgeTraining:
 
 
 @torch.no_grad()
-def judge_accuracy(net: JudgeNet, num_pictures: int = 2048) -> dict[str, float]:
+def judge_accuracy(net: JudgeNet, num_pictures: int) -> dict[str, float]:
     """Share of right answers per question on fresh pictures; questions without a visible answer do not count."""
     right = dict.fromkeys(QUESTIONS, 0)
     asked = dict.fromkeys(QUESTIONS, 0)
@@ -187,7 +188,7 @@ def train_judge(out: Path, settings: Settings) -> dict[str, float]:
     training = JudgeTraining(out, settings)
     training.resume()
     training.run()
-    accuracy = judge_accuracy(training.net)
+    accuracy = judge_accuracy(training.net, settings.accuracy_pictures)
     (out / "judge" / "accuracy.json").write_text(json.dumps(accuracy, indent=2) + "\n")
     return accuracy
 

@@ -53,6 +53,7 @@ class Settings:
     kl_weight: float = 2e-6
     """More makes latents smoother and pictures softer; channels collapse above about 1e-5."""
     decoder_only: bool = False
+    whitening_batches: int = 64
     save_every: int = 500
     seed: int = 5
 
@@ -122,7 +123,7 @@ class VaeTraining:
                 )
         self.save()
         if not self.settings.decoder_only:
-            whiten(self.vae, torch.cat([self.pixels(-1 - place) for place in range(64)]))
+            whiten(self.vae, torch.cat([self.pixels(-1 - place) for place in range(self.settings.whitening_batches)]))
         self.vae.half().save_pretrained(self.folder / "vae")
 
     def save(self) -> None:
