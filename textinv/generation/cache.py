@@ -130,5 +130,4 @@ class EmbeddingCache:
 
 
 def _size_bytes(known: Known) -> int:
-    rows = known.published.embedding.rows.values()
-    return _OVERHEAD_BYTES + sum(one.numel() * one.element_size() for one in rows)
+    return _OVERHEAD_BYTES + known.published.embedding.size_bytes

@@ -35,7 +35,7 @@ def check_mounts(model: BaseModel, refs: Iterable[ConceptRef], mounts: Mapping[C
         if isinstance(mount, PublishedVersion) and mount.base_revision != model.revision:
             raise BaseModelMismatchError(
                 f"the concept {ref} was learned on {mount.base_model!r} (revision {mount.base_revision[:12]}), but "
-                f"this is {model.id!r} (revision {model.revision[:12]}); learn it on this base model, or ask one with that",
+                f"this is {model.id!r} (revision {model.revision[:12]}); learn it on this base model",
                 name=ref.name,
                 learned_on=mount.base_model,
                 base_model=model.id,
@@ -54,10 +54,9 @@ def used_concepts(refs: Iterable[ConceptRef], mounts: Mapping[ConceptRef, Mount]
 
 
 def _check_widths(model: BaseModel, ref: ConceptRef, embedding: Embedding) -> None:
-    widths = {encoder: rows.shape[1] for encoder, rows in embedding.rows.items()}
-    if widths != dict(model.encoder_widths):
+    if embedding.widths != dict(model.encoder_widths):
         raise BaseModelMismatchError(
-            f"the embedding of {ref} has rows of width {_said(widths)}, but the text encoders of {model.id!r} take "
+            f"the embedding of {ref} has rows of width {_said(embedding.widths)}, but the text encoders of {model.id!r} take "
             f"{_said(model.encoder_widths)}; learn it on this base model",
             name=ref.name,
             base_model=model.id,

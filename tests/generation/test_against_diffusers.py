@@ -1,0 +1,108 @@
+"""Our pictures are diffusers' pictures: same seed, same noise scheduler, same embedding file."""
+
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from textinv.demo import WEIGHTS
+from textinv.embedding import Embedding, export_embedding
+from textinv.generation.draw import generate
+from textinv.generation.request import GenerateRequest
+from textinv.models import BaseModel, load_base_model
+from textinv.placeholders import ConceptRef
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def model() -> BaseModel:
+    return load_base_model("emoji", device="cpu", dtype="float32")
+
+
+@pytest.fixture
+def pipeline() -> Any:
+    return _without_bar(diffusers.StableDiffusionPipeline.from_pretrained(WEIGHTS, torch_dtype=torch.float32))
+
+
+def _without_bar(pipeline: Any) -> Any:
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _theirs(pipeline: Any, prompt: str, seed: int, **fields: object) -> np.ndarray:
+    call = {"num_inference_steps": STEPS, "guidance_scale": 4.0, "negative_prompt": "blue", **fields}
+    return np.asarray(pipeline(prompt, generator=torch.Generator().manual_seed(seed), **call).images[0])
+
+
+def _ours(model: BaseModel, prompt: str, seed: int, mounts: Any = None, **fields: object) -> np.ndarray:
+    request = GenerateRequest(
+        prompt,
+        negative_prompt="blue",
+        num_inference_steps=STEPS,
+        guidance_scale=4.0,
+        seed=seed,
+        **fields,  # type: ignore[arg-type]
+    )
+    return generate(model, request, mounts)[0].pixels
+
+
+def _differ(one: np.ndarray, other: np.ndarray) -> int:
+    return int(np.abs(one.astype(int) - other.astype(int)).max())
+
+
+@pytest.mark.parametrize(
+    ("name", "scheduler_class"),
+    [
+        ("ddim", diffusers.DDIMScheduler),
+        ("euler", diffusers.EulerDiscreteScheduler),
+        ("euler-a", diffusers.EulerAncestralDiscreteScheduler),
+        ("dpmpp-2m", diffusers.DPMSolverMultistepScheduler),
+        ("unipc", diffusers.UniPCMultistepScheduler),
+    ],
+)
+def test_the_same_seed_draws_the_picture_that_diffusers_draws(
+    model: BaseModel, pipeline: Any, name: str, scheduler_class: Any
+) -> None:
+    pipeline.scheduler = scheduler_class.from_config(pipeline.scheduler.config)
+    theirs = _theirs(pipeline, "a red apple", seed=11)
+    assert _differ(_ours(model, "a red apple", seed=11, noise_scheduler=name), theirs) <= 1
+
+
+@pytest.mark.parametrize("num_vectors", [1, 3])
+def test_an_exported_embedding_draws_the_same_in_diffusers(
+    model: BaseModel, pipeline: Any, tmp_path: Path, num_vectors: int
+) -> None:
+    rows = torch.randn(num_vectors, 192, generator=torch.Generator().manual_seed(4))
+    rows *= model.vocabulary("text_encoder").norm(dim=1).mean() / rows.norm(dim=1, keepdim=True)
+    embedding = Embedding({"text_encoder": rows})
+    (path,) = export_embedding(embedding, "odd-thing", "diffusers", tmp_path)
+    pipeline.load_textual_inversion(str(path), token="<odd-thing>")
+    pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config)
+    prompt = "a <odd-thing> on grass"
+    theirs = _theirs(pipeline, prompt, seed=2)
+    mounts = {ConceptRef("odd-thing"): embedding}
+    assert _differ(_ours(model, prompt, seed=2, mounts=mounts, noise_scheduler="ddim"), theirs) <= 1
+    assert _differ(theirs, _theirs(pipeline, "a on grass", seed=2)) > 1
+
+
+def test_img2img_is_diffusers_img2img(model: BaseModel, pipeline: Any) -> None:
+    picture = _ours(model, "a green frog", seed=1)
+    edit = _without_bar(diffusers.StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False))
+    edit.scheduler = diffusers.EulerDiscreteScheduler.from_config(edit.scheduler.config)
+    theirs = _theirs(edit, "a red apple", seed=3, image=Image.fromarray(picture), strength=0.7)
+    ours = _ours(model, "a red apple", seed=3, init_image=picture, strength=0.7, noise_scheduler="euler")
+    assert _differ(ours, theirs) <= 1
+
+
+def test_a_masked_edit_changes_what_the_mask_lets_and_nothing_else(model: BaseModel) -> None:
+    picture = _ours(model, "a green frog", seed=1)
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    mask[:, 32:] = 255
+    edited = _ours(model, "a red apple", seed=3, init_image=picture, mask=mask, strength=1.0)
+    assert _differ(edited[:, :32], picture[:, :32]) == 0
+    assert _differ(edited[:, 32:], picture[:, 32:]) > 30
