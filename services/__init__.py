@@ -1,1 +1,4 @@
-"""Drawing over HTTP with Ray Serve."""
+"""Drawing over HTTP with Ray Serve.
+
+Two deployments: the front (CPU; HTTP, keys, encoding of pictures) and the studio (one frozen base model per replica).
+"""

@@ -1,0 +1,34 @@
+"""The ASGI application: all routes around one `Desk`.
+
+Owns which routes there are and what every request passes through. Knows neither Ray nor how pictures are made.
+"""
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.responses import Response
+
+from services.api import concepts, health, images, models
+from services.api.drawing import ClientGoneError
+from services.api.errors import add_error_handlers
+from services.api.passage import Passage
+from services.desk import Desk
+from services.statuses import CLIENT_GONE
+
+_ROUTERS = (health.router, images.router, models.router, concepts.router)
+
+
+def make_app(desk: Desk) -> FastAPI:
+    """Assemble the application."""
+    app = FastAPI(
+        title="textinv",
+        version=version("textinv"),
+        description="Draws any sentence with any stored concepts: write `<name>` in a prompt.",
+    )
+    app.state.desk = desk
+    for router in _ROUTERS:
+        app.include_router(router)
+    add_error_handlers(app)
+    app.add_exception_handler(ClientGoneError, lambda request, error: Response(status_code=CLIENT_GONE))
+    app.add_middleware(Passage, max_body_bytes=desk.config.max_body_bytes)
+    return app

@@ -1,0 +1,84 @@
+"""`/v1/concepts`: what is stored, by page and by name.
+
+Owns the JSON of concepts. Reads the registry and never publishes.
+"""
+
+import dataclasses
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+
+from textinv.errors import UnknownConceptError
+from textinv.placeholders import ConceptRef, is_name
+from textinv.registry import ConceptSummary, PublishedVersion, VersionSummary
+
+from services.api.access import Caller, may_draw
+from services.desk import Desk, in_thread
+
+router = APIRouter(tags=["concepts"])
+
+
+@router.get("/v1/concepts")
+async def list_concepts(
+    request: Request,
+    search: Annotated[str, Query(max_length=63, description="Part of the name.")] = "",
+    after: Annotated[str, Query(max_length=63, description="The last name of the page before.")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000, description="Concepts per page.")] = 100,
+    _: Caller = may_draw,
+) -> dict[str, Any]:
+    """List the stored concepts in order of their names."""
+    page = await in_thread(request.app.state.desk.concepts.page, search, after, limit)
+    return {
+        "object": "list",
+        "data": [_line(one) for one in page.concepts],
+        "has_more": page.has_more,
+        "next": page.concepts[-1].name if page.has_more else None,
+        "total": page.total,
+    }
+
+
+@router.get("/v1/concepts/{name}")
+async def show_concept(name: str, request: Request, _: Caller = may_draw) -> dict[str, Any]:
+    """Show a concept's current version: its training record, and all versions there are."""
+    desk: Desk = request.app.state.desk
+    check_name(name)
+    published = await in_thread(desk.registry.resolve, ConceptRef(name))
+    return await in_thread(_shown, desk, published)
+
+
+def check_name(name: str) -> None:
+    """Check that a path names a concept.
+
+    Raises:
+        UnknownConceptError: nothing can have this name.
+    """
+    if not is_name(name):
+        raise UnknownConceptError(f"there is no concept {name[:80]!r}: nothing can have this name", concept=name[:80])
+
+
+def _line(one: ConceptSummary) -> dict[str, Any]:
+    shown = dataclasses.asdict(one) | {"object": "concept", "placeholder": f"<{one.name}>"}
+    del shown["fingerprint"]
+    return shown
+
+
+def _shown(desk: Desk, published: PublishedVersion) -> dict[str, Any]:
+    return {
+        "object": "concept",
+        "name": published.name,
+        "placeholder": f"<{published.name}>",
+        "version": published.version,
+        "created": published.created,
+        "run_id": published.run_id,
+        "digest": published.digest,
+        "base_model": published.base_model,
+        "base_revision": published.base_revision,
+        "num_vectors": published.embedding.num_vectors,
+        "widths": published.embedding.widths,
+        "record": dict(published.record),
+        "versions": [_version(one) for one in desk.registry.versions(published.name)],
+    }
+
+
+def _version(one: VersionSummary) -> dict[str, Any]:
+    return dataclasses.asdict(one) | {"object": "concept.version", "placeholder": f"<{one.name}@{one.version}>"}

@@ -1,0 +1,90 @@
+"""From a checked request to pictures: starting a studio's draw, waiting for it, leaving it when the client leaves.
+
+Owns what all image routes share. Does not know any route's format.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from textinv.errors import ServiceError
+from textinv.generation.request import GenerateRequest
+
+from services.studio import Begun, Drawing, DrawEvent, Drawn, Studio
+
+T = TypeVar("T")
+
+# `name@version=digest`, the digest as short as A1111's hashes.
+_DIGEST_CHARS = 12
+
+
+class ClientGoneError(Exception):
+    """The client closed its connection before the answer was there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """All pictures of a request and the concepts they use (name@version -> digest)."""
+
+    drawings: tuple[Drawing, ...]
+    concepts: Mapping[str, str]
+
+
+async def begin(studio: Studio, request: GenerateRequest) -> tuple[Begun, AsyncGenerator[DrawEvent, None]]:
+    """Start a draw and wait until it is accepted; whoever gets the generator closes it.
+
+    Raises:
+        TextinvError: it was refused.
+    """
+    events = studio.draw(request)
+    first = await anext(events)
+    if not isinstance(first, Begun):
+        await events.aclose()
+        raise ServiceError(f"the studio began with {type(first).__name__}; is it of another release?")
+    return first, events
+
+
+async def draw(studio: Studio, request: GenerateRequest) -> Finished:
+    """Draw a request to its end.
+
+    Raises:
+        TextinvError: it was refused or failed.
+    """
+    begun, events = await begin(studio, request)
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, Drawn):
+                return Finished(event.drawings, begun.concepts)
+    raise ServiceError("the studio ended without the pictures; ask again")
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Do work for a client and cancel it when the client closes its connection.
+
+    Raises:
+        ClientGoneError: the client has gone.
+    """
+    task, watch = asyncio.ensure_future(work), asyncio.ensure_future(_wait_for_disconnect(request))
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGoneError
+        return task.result()
+    finally:
+        for one in (task, watch):
+            one.cancel()
+        await asyncio.gather(task, watch, return_exceptions=True)
+
+
+def concepts_header(concepts: Mapping[str, str]) -> dict[str, str]:
+    """The header that says which concept versions a picture uses."""
+    return {"x-textinv-concepts": ", ".join(f"{ref}={digest[:_DIGEST_CHARS]}" for ref, digest in concepts.items())}
+
+
+async def _wait_for_disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,89 @@
+"""What an error looks like over HTTP: OpenAI's four keys, whatever went wrong.
+
+Owns the translation of our errors, of FastAPI's and of everything unforeseen. Statuses come from `services.statuses`.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from textinv.errors import RequestError, TextinvError
+
+from services.statuses import retry_after_s, status_of, type_of
+
+log = logging.getLogger(__name__)
+
+# Fields of `GenerateRequest` by the names that callers know.
+_PARAMS = {"num_images": "n", "width_px": "size", "height_px": "size", "init_image": "image"}
+_CODES = {401: "access_denied", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+
+
+def error_body(status: int, message: str, code: str, param: str | None = None) -> dict[str, Any]:
+    """The JSON of an error; `detail` is where A1111's clients look."""
+    return {
+        "error": {"message": message, "type": type_of(status), "param": param, "code": code},
+        "detail": message,
+    }
+
+
+def error_of(error: TextinvError, *, named_in_path: bool = False) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Status, JSON and headers of one of our errors."""
+    status = status_of(error, named_in_path=named_in_path)
+    param = error.details.get("param")
+    wait_s = retry_after_s(error, status)
+    headers = {} if wait_s is None else {"Retry-After": str(wait_s)}
+    return status, error_body(status, error.message, error.code, _PARAMS.get(param, param)), headers
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Make every error of an application look alike."""
+    app.add_exception_handler(TextinvError, _answer_own)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(Exception, _answer_unforeseen)
+
+
+def refusal(problems: list[Any]) -> RequestError:
+    """Say the first of pydantic's problems as one of ours, naming the field."""
+    first = problems[0]
+    where = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
+    param = ".".join(where) or None
+    if first["type"] == "extra_forbidden":
+        message = f"there is no parameter {param!r}; leave it out or correct its name"
+    elif first["type"] == "json_invalid":
+        message, param = f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}", None
+    else:
+        said = first["msg"].removeprefix("Value error, ")
+        message = f"{param}: {said[:1].lower()}{said[1:]}" if param else said
+    return RequestError(message, param=param)
+
+
+async def _answer_own(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TextinvError)
+    status, body, headers = error_of(error, named_in_path=bool(request.path_params))
+    if status >= 500:
+        log.warning("%s %s: %s: %s", request.method, request.url.path, error.code, error.message)
+    return JSONResponse(body, status, headers)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return await _answer_own(request, refusal(list(error.errors())))
+
+
+async def _answer_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    headers: Mapping[str, str] | None = error.headers
+    code = _CODES.get(error.status_code, "invalid_request")
+    message = f"{request.method} {request.url.path}: {error.detail}"
+    return JSONResponse(error_body(error.status_code, message, code), error.status_code, headers)
+
+
+async def _answer_unforeseen(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return JSONResponse(error_body(500, "the service failed; its log says why", "service_failed"), 500)

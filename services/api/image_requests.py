@@ -1,0 +1,109 @@
+"""The body of `POST /v1/images/generations`: OpenAI's fields, all of them, and ours.
+
+Owns what each field may hold. A field of OpenAI's that cannot be honoured here is accepted at its default and is
+otherwise an error that names it. Source: openai/openai-openapi, openapi.yaml, v2.3.0, CreateImageRequest.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, model_validator
+
+from textinv.errors import RequestError
+from textinv.generation.request import MAX_SEED, MAX_STEPS, GenerateRequest
+
+from services.api.pictures import PictureFormat
+
+# Seeds of 32 bits survive every client: JavaScript keeps 53 bits, A1111 32.
+RANDOM_SEED_BELOW = 2**32
+_MAX_LISTED = 64
+
+
+def _integral(value: Any) -> Any:
+    """Take 2.0 for 2, as JSON does not tell them apart, and text of a form for a number."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.strip().lstrip("+-").isdecimal() and len(value) < 20:
+        return int(value)
+    return value
+
+
+Int = Annotated[StrictInt, BeforeValidator(_integral)]
+
+
+class DrawFields(BaseModel):
+    """Fields that generations and edits share."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    prompt: str = Field(min_length=1, max_length=32_000, examples=["a watercolour of <dotty-fox> on a hill"])
+    """What to draw; `<name>` and `<name@version>` stand for stored concepts."""
+    model: str | None = None
+    """Which base model draws; this service has one."""
+    n: Int = Field(1, ge=1, le=64)
+    """How many pictures; picture k is drawn from `seed + k`."""
+    size: str = Field("auto", max_length=40, examples=["auto"])
+    """`auto` (the base model's native size) or `WIDTHxHEIGHT`."""
+    response_format: Literal["b64_json", "url"] = "b64_json"
+    """Whether pictures come in the answer or as URLs that work for a while."""
+    output_format: PictureFormat = "png"
+    """File format of the pictures."""
+    output_compression: Int = Field(100, ge=0, le=100)
+    """Quality of JPEG and WebP; PNG has only 100."""
+    quality: Literal["auto", "standard"] = "auto"
+    """Accepted at its default; take more inference steps for more quality."""
+    background: Literal["auto", "opaque"] = "auto"
+    """Accepted unless it is `transparent`, which the base model cannot draw."""
+    moderation: Literal["auto"] = "auto"
+    """Accepted at its default."""
+    style: Literal["vivid"] = "vivid"
+    """Accepted at its default; say the style in the prompt."""
+    stream: bool = False
+    """Whether to answer with server-sent events."""
+    partial_images: Int = Field(0, ge=0, le=3)
+    """How many previews of each picture a stream carries."""
+    user: str | None = Field(None, max_length=512)
+    """Whose request it is: callers take turns."""
+    seed: Int | None = Field(None, ge=0, le=MAX_SEED - 64)
+    """The same seed gives the same picture; none: a random one, which the answer tells."""
+    negative_prompt: str = Field("", max_length=32_000)
+    """What not to draw; may name concepts too."""
+    num_inference_steps: Int = Field(GenerateRequest.num_inference_steps, ge=1, le=MAX_STEPS)
+    """Inference steps: more take longer and look better up to a point."""
+    guidance_scale: float = Field(GenerateRequest.guidance_scale, ge=0, le=100, allow_inf_nan=False)
+    """How closely the picture follows the prompt; 1 turns guidance off."""
+    noise_scheduler: str | None = Field(None, max_length=64)
+    """Noise scheduler by name, as `euler`, `ddim`, `dpmpp-2m`; none: the service's default."""
+    concepts: list[str] = Field(default_factory=list, max_length=_MAX_LISTED)
+    """Concepts whose bare names in the prompt are placeholders; `name@version` pins the version."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_means_default(cls, given: Any) -> Any:
+        return {key: value for key, value in given.items() if value is not None} if isinstance(given, Mapping) else given
+
+    def choose_seed(self) -> int:
+        """The caller's seed, or a random one."""
+        return secrets.randbelow(RANDOM_SEED_BELOW) if self.seed is None else self.seed
+
+    def check_together(self, max_num_images: int) -> None:
+        """Check what no field says alone.
+
+        Raises:
+            RequestError: two fields do not go together, or more pictures are asked for than the operator allows.
+        """
+        if self.n > max_num_images:
+            raise RequestError(f"n is {self.n}; this service draws {max_num_images} at most per request", param="n")
+        if self.output_format == "png" and self.output_compression != 100:
+            raise RequestError(
+                "output_compression is for jpeg and webp; leave it out for png", param="output_compression"
+            )
+        if self.stream and self.response_format == "url":
+            raise RequestError("a stream carries b64_json; leave response_format out", param="response_format")
+        if self.partial_images and not self.stream:
+            raise RequestError("partial_images needs stream: true", param="partial_images")
+
+
+class GenerationsBody(DrawFields):
+    """Body of `POST /v1/images/generations`."""

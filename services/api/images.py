@@ -1,0 +1,122 @@
+"""`POST /v1/images/generations`, in OpenAI's shape.
+
+Owns the way from its body to a `GenerateRequest` and from pictures to its answer. Streams are in `image_streams`.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from textinv.errors import RequestError
+from textinv.generation.request import GenerateRequest
+
+from services.api.access import Caller, may_draw
+from services.api.concepts_asked import apply_concepts
+from services.api.drawing import Finished, begin, concepts_header, draw, unless_gone
+from services.api.image_requests import DrawFields, GenerationsBody
+from services.api.image_streams import stream_events
+from services.api.pictures import as_base64, encode_picture
+from services.api.sizes import ChosenSize, choose_size, parse_size
+from services.desk import Desk, in_thread
+from services.studio import StudioFacts
+
+router = APIRouter(tags=["images"])
+MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+
+
+@router.post("/v1/images/generations")
+async def generate(body: GenerationsBody, request: Request, caller: Caller = may_draw) -> Response:
+    """Draw pictures of a prompt in which `<name>` stands for any stored concept."""
+    desk: Desk = request.app.state.desk
+    facts = await desk.facts()
+    check_model(body.model, desk, facts)
+    size = choose_size(parse_size(body.size, facts), facts, desk.config.resize)
+    return await answer(desk, request, body, size, request_of(body, size, caller, desk))
+
+
+def check_model(model: str | None, desk: Desk, facts: StudioFacts) -> None:
+    """Check that the base model asked for is the one that draws.
+
+    Raises:
+        RequestError: it is another one.
+    """
+    if model not in (None, "", facts.base_model, desk.config.base_model):
+        raise RequestError(
+            f"there is no model {model[:80]!r} here; leave `model` out or use {desk.config.base_model!r}", param="model"
+        )
+
+
+def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk) -> GenerateRequest:
+    """Turn a body into what the studio draws.
+
+    Raises:
+        RequestError: fields do not go together.
+    """
+    body.check_together(desk.config.max_num_images)
+    prompt, negative_prompt = apply_concepts(body.prompt, body.negative_prompt, body.concepts)
+    steps, partials = body.num_inference_steps, body.partial_images
+    request = GenerateRequest(
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        width_px=size.drawn.width_px,
+        height_px=size.drawn.height_px,
+        num_inference_steps=steps,
+        guidance_scale=body.guidance_scale,
+        seed=body.choose_seed(),
+        noise_scheduler=body.noise_scheduler,
+        num_images=body.n,
+        preview_every=math.ceil(steps / (partials + 1)) if partials else 0,
+        caller=caller.turn_of(body.user),
+    )
+    request.check()
+    return request
+
+
+async def answer(desk: Desk, request: Request, body: DrawFields, size: ChosenSize, order: GenerateRequest) -> Response:
+    """Draw and answer, at once or as a stream."""
+    if body.stream:
+        begun, events = await begin(desk.studio, order)
+        kind = "image_edit" if order.init_image is not None else "image_generation"
+        blocks = stream_events(kind, body, size, begun, events)
+        return StreamingResponse(blocks, media_type="text/event-stream", headers=concepts_header(begun.concepts))
+    finished = await unless_gone(request, draw(desk.studio, order))
+    return JSONResponse(await _answer_body(desk, body, size, finished), headers=concepts_header(finished.concepts))
+
+
+async def _answer_body(desk: Desk, body: DrawFields, size: ChosenSize, finished: Finished) -> dict[str, Any]:
+    files = await in_thread(_encode, body, size, finished)
+    if body.response_format == "url":
+        pictures = [{"url": url} for url in await in_thread(_upload, desk, files, body.output_format)]
+    else:
+        pictures = [{"b64_json": as_base64(file)} for file in files]
+    return {
+        "created": int(time.time()),
+        "data": [
+            picture | {"seed": drawing.seed} for picture, drawing in zip(pictures, finished.drawings, strict=True)
+        ],
+        "size": str(size.answered),
+        "output_format": body.output_format,
+        "background": "opaque",
+        "concepts": dict(finished.concepts),
+    }
+
+
+def _encode(body: DrawFields, size: ChosenSize, finished: Finished) -> list[bytes]:
+    return [
+        encode_picture(drawing, body.output_format, body.output_compression, size.resized)
+        for drawing in finished.drawings
+    ]
+
+
+def _upload(desk: Desk, files: Sequence[bytes], form: str) -> list[str]:
+    urls = []
+    for file in files:
+        key = f"served/{time.strftime('%Y-%m-%d', time.gmtime())}/{hashlib.sha256(file).hexdigest()}.{form}"
+        desk.store.put(key, file, MEDIA_TYPES[form])
+        urls.append(desk.store.presign(key, desk.config.url_expires_s, MEDIA_TYPES[form]))
+    return urls

@@ -1,0 +1,43 @@
+"""`GET /v1/models`, `/v1/models/{id}`: the base model, in OpenAI's shape. Concepts are not models: see `/v1/concepts`."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from textinv.errors import UnknownConceptError
+
+from services.api.access import Caller, may_draw
+from services.desk import Desk
+
+router = APIRouter(tags=["models"])
+_STARTED = int(time.time())
+
+
+@router.get("/v1/models")
+async def list_models(request: Request, _: Caller = may_draw) -> dict[str, Any]:
+    """List the base model that draws."""
+    return {"object": "list", "data": [await _model(request.app.state.desk)]}
+
+
+@router.get("/v1/models/{model:path}")
+async def show_model(model: str, request: Request, _: Caller = may_draw) -> dict[str, Any]:
+    """Show the base model that draws."""
+    shown = await _model(request.app.state.desk)
+    if model != shown["id"]:
+        raise UnknownConceptError(f"there is no model {model[:80]!r} here; the one that draws is {shown['id']!r}")
+    return shown
+
+
+async def _model(desk: Desk) -> dict[str, Any]:
+    facts = await desk.facts()
+    return {
+        "id": desk.config.base_model,
+        "object": "model",
+        "created": _STARTED,
+        "owned_by": "textinv",
+        "base_model": facts.base_model,
+        "revision": facts.base_revision,
+        "family": facts.family,
+        "native_px": facts.native_px,
+    }

@@ -1,0 +1,89 @@
+"""What every request passes through: a request id, a bound on the body, one line in the log.
+
+A plain ASGI wrapper, because Starlette's `BaseHTTPMiddleware` hides a client's leaving from the routes.
+"""
+
+import json
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.api.errors import error_body
+
+log = logging.getLogger("services.requests")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TOO_LARGE = 413
+
+
+class Passage:
+    """Wraps an application."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        asked = headers.get("x-request-id", "")
+        trip = _Trip(receive, send, asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex, self._max_body_bytes)
+        length = headers.get("content-length", "0")
+        try:
+            if length.isdecimal() and len(length) < 20 and int(length) > self._max_body_bytes:
+                await trip.refuse()
+            else:
+                await self._app(scope, trip.receive, trip.send)
+        finally:
+            fields = {
+                "request_id": trip.request_id,
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": trip.status,
+                "seconds": round(time.monotonic() - trip.began_at, 4),
+            }
+            log.info("%s", json.dumps(fields))
+
+
+class _Trip:
+    """One request on its way."""
+
+    def __init__(self, receive: Receive, send: Send, request_id: str, max_body_bytes: int) -> None:
+        self.request_id = request_id
+        self.status: int | None = None
+        self.began_at = time.monotonic()
+        self._receive = receive
+        self._send = send
+        self._max_body_bytes = max_body_bytes
+        self._num_bytes = 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._num_bytes += len(message.get("body", b""))
+        if self._num_bytes > self._max_body_bytes:
+            raise HTTPException(_TOO_LARGE, self._refusal)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            MutableHeaders(scope=message)["x-request-id"] = self.request_id
+        await self._send(message)
+
+    async def refuse(self) -> None:
+        """Answer without reading the body."""
+        body = json.dumps(error_body(_TOO_LARGE, self._refusal, "body_too_large")).encode()
+        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+        await self.send({"type": "http.response.start", "status": _TOO_LARGE, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+    @property
+    def _refusal(self) -> str:
+        return f"the body is larger than {self._max_body_bytes} bytes; send less"

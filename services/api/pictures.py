@@ -1,0 +1,51 @@
+"""Pictures as callers get them: PNG, JPEG or WebP, each with its infotext.
+
+Owns encoding. PNG carries the infotext in a `parameters` chunk, the others in EXIF's UserComment, as A1111 does.
+"""
+
+import base64
+import io
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from textinv.generation.infotext import write_png
+
+from services.studio import Drawing
+
+PictureFormat = Literal["png", "jpeg", "webp"]
+_USER_COMMENT = 0x9286
+_EXIF_IFD = 0x8769
+# EXIF 2.3, UserComment: the text is preceded by the name of its encoding.
+_UNICODE = b"UNICODE\0"
+
+
+def encode_picture(drawing: Drawing, form: PictureFormat, compression: int, size_px: tuple[int, int] | None) -> bytes:
+    """Encode a drawing, resized to `size_px` (width, height) when that is given; `compression` is JPEG's quality."""
+    pixels = drawing.pixels if size_px is None else _resize(drawing.pixels, size_px)
+    return encode_pixels(pixels, form, compression, drawing.infotext)
+
+
+def encode_pixels(pixels: NDArray[np.uint8], form: PictureFormat, compression: int, infotext: str = "") -> bytes:
+    """Encode pixels (H, W, 3)."""
+    if form == "png":
+        return write_png(pixels, infotext)
+    exif = Image.Exif()
+    if infotext:
+        exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _UNICODE + infotext.encode("utf-16-be", "replace")
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, form.upper(), quality=max(compression, 1), exif=exif)
+    return buffer.getvalue()
+
+
+def as_base64(data: bytes) -> str:
+    """Encode bytes for JSON."""
+    return base64.b64encode(data).decode()
+
+
+def _resize(pixels: NDArray[np.uint8], size_px: tuple[int, int]) -> NDArray[np.uint8]:
+    if pixels.shape[1::-1] == size_px:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize(size_px, Image.Resampling.LANCZOS))

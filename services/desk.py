@@ -1,0 +1,62 @@
+"""Everything that routes work with, in one object: `Desk`.
+
+Owns the bundle and the few questions that several routes ask. Knows no HTTP.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from textinv.registry import Registry
+from textinv.store.protocol import ObjectStore
+
+from services.concept_list import ConceptList
+from services.config import ServiceConfig
+from services.keys import KeyRing
+from services.studio import Studio, StudioFacts
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Any key does: whether it exists is not the question.
+_PROBE_KEY = "format.json"
+
+
+class Desk:
+    """Config, studio, store, registry and keys of one front."""
+
+    def __init__(self, config: ServiceConfig, studio: Studio, store: ObjectStore) -> None:
+        self.config = config
+        self.studio = studio
+        self.store = store
+        self.registry = Registry(store)
+        self.concepts = ConceptList(self.registry)
+        self.key_ring = KeyRing(store)
+        self._facts: StudioFacts | None = None
+
+    async def facts(self) -> StudioFacts:
+        """What the studio draws with; asked for once.
+
+        Raises:
+            NotReadyError: the studio is not there yet.
+        """
+        if self._facts is None:
+            self._facts = await self.studio.facts()
+        return self._facts
+
+    async def check_ready(self) -> None:
+        """Check that a request could be drawn now.
+
+        Raises:
+            NotReadyError: the base model is not there yet.
+            StoreError: the store does not answer.
+        """
+        await self.facts()
+        await in_thread(self.store.exists, _PROBE_KEY)
+
+
+async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Make a call that waits for the store, without holding up the event loop."""
+    return await asyncio.to_thread(call, *args, **kwargs)
+
+

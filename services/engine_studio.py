@@ -1,0 +1,121 @@
+"""The studio that draws: an engine, a cache of embeddings and their registry, in one process.
+
+Owns the way from a request to a ticket, and from the engine's thread to the event loop. Knows neither HTTP nor Ray.
+Stations 7 to 9 on the way.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from textinv.errors import NotReadyError
+from textinv.generation.admission import MAX_NATIVE_AREAS, MIN_NATIVE_SIDE, Limits
+from textinv.generation.cache import EmbeddingCache
+from textinv.generation.engine import Engine
+from textinv.generation.mounts import used_concepts
+from textinv.generation.request import GeneratedImage, GenerateRequest
+from textinv.generation.ticket import Preview, Ticket
+from textinv.models import load_base_model
+from textinv.registry import Registry
+from textinv.store import ensure_store
+
+from services.config import MIB, ServiceConfig
+from services.studio import Begun, Drawing, DrawEvent, Drawn, Progress, Sketch, StudioFacts
+
+PROGRESS_EVERY_S = 0.3
+# Threads that wait for cold concepts; a request with concepts at hand passes through in microseconds.
+_NUM_WAITERS = 64
+
+
+class EngineStudio:
+    """Draws with an engine of its own; the engine's thread runs from `start` to `close`."""
+
+    def __init__(self, engine: Engine, cache: EmbeddingCache) -> None:
+        self.engine = engine
+        self.cache = cache
+        self._waiters = ThreadPoolExecutor(_NUM_WAITERS, thread_name_prefix="textinv-mount")
+        self._closed = False
+
+    def start(self) -> None:
+        """Let the engine run."""
+        self.engine.start()
+
+    def close(self) -> None:
+        """Stop drawing; what is under way fails."""
+        self._closed = True
+        self.engine.close()
+        self.cache.close()
+        self._waiters.shutdown(wait=False, cancel_futures=True)
+
+    async def facts(self) -> StudioFacts:
+        """Say what is drawn with."""
+        if self._closed:
+            raise NotReadyError("this studio is closed; ask another replica")
+        model = self.engine.model
+        return StudioFacts(
+            base_model=model.id,
+            base_revision=model.revision,
+            family=model.family,
+            native_px=model.native_px,
+            grain_px=max(model.latent_scale, 8),
+            min_side_px=math.ceil(MIN_NATIVE_SIDE * model.native_px),
+            max_image_px=self.engine.limits.max_image_px or MAX_NATIVE_AREAS * model.native_px**2,
+            encoder_widths=dict(model.encoder_widths),
+        )
+
+    async def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
+        """Draw a request."""
+        loop = asyncio.get_running_loop()
+        events: asyncio.Queue[Preview | None] = asyncio.Queue()
+        ticket, begun = await loop.run_in_executor(self._waiters, self._submit, request)
+        ticket.on_preview(lambda preview: _call_in(loop, lambda: events.put_nowait(preview)))
+        ticket.add_done_callback(lambda _: _call_in(loop, lambda: events.put_nowait(None)))
+        try:
+            yield begun
+            while True:
+                try:
+                    preview = await asyncio.wait_for(events.get(), PROGRESS_EVERY_S if progress else None)
+                except TimeoutError:
+                    yield Progress(ticket.progress)
+                    continue
+                if preview is None:
+                    break
+                yield Sketch(preview.image, preview.step, preview.pixels)
+            yield Drawn(tuple(_drawing(image) for image in ticket.result(timeout=0)))
+        finally:
+            ticket.cancel()
+
+    def _submit(self, request: GenerateRequest) -> tuple[Ticket, Begun]:
+        request.check()
+        mounts = self.cache.resolve(request.refs)
+        return self.engine.submit(request, mounts), Begun(used_concepts(request.refs, mounts))
+
+
+def open_studio(config: ServiceConfig) -> EngineStudio:
+    """Load the base model, connect to the store and start an engine.
+
+    Raises:
+        BaseModelError: the base model cannot be loaded.
+        StoreError: the store cannot be reached.
+    """
+    settings = config.settings()
+    model = load_base_model(
+        config.base_model, device=config.device, dtype=config.dtype, aliases=settings.base_models
+    )
+    engine = Engine(model, max_batch=config.max_batch, limits=Limits(max_waiting=config.max_waiting))
+    cache = EmbeddingCache(Registry(ensure_store(settings)), config.cache_mib * MIB)
+    studio = EngineStudio(engine, cache)
+    studio.start()
+    return studio
+
+
+def _drawing(image: GeneratedImage) -> Drawing:
+    return Drawing(image.pixels, image.seed, image.infotext)
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Call from the engine's thread; a loop that has ended has nobody left to tell."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(call)

@@ -1,0 +1,145 @@
+"""API keys: making, finding and revoking them; they lie in the store, hashed.
+
+A key reads `ti_<id>_<secret>`. The secret has 256 random bits, so a plain SHA-256 keeps it safe; only the hash is
+stored, at `keys/<id>.json`. Knows no HTTP.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from textinv.errors import AccessError, CorruptObjectError, InputError, ObjectNotFoundError
+from textinv.store.protocol import JSON, ObjectStore
+
+Role = Literal["generate", "submit", "operate"]
+ROLES: tuple[Role, ...] = ("generate", "submit", "operate")
+"""Each may do what those before it may."""
+_PREFIX = "keys/"
+_KEY = re.compile(r"ti_([0-9a-f]{12})_([A-Za-z0-9_-]{20,100})")
+# A revoked key works on for so long at most.
+_KNOWN_S = 5.0
+_MAX_KNOWN = 10_000
+
+
+class ApiKey(BaseModel):
+    """A key as it is stored: everything but its secret."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    label: str
+    role: Role
+    secret_sha256: str
+    created: str
+    name_prefix: str = ""
+    """Concepts whose names start with it are all that the key may touch; empty: all."""
+    per_minute: int | None = None
+    """Requests per minute; None: no limit."""
+    concurrency: int | None = None
+    """Requests at the same time; None: no limit."""
+    revoked: str | None = None
+    """When it was revoked."""
+
+
+class KeyRing:
+    """The keys in a store; what was read lately is remembered."""
+
+    def __init__(self, store: ObjectStore, known_s: float = _KNOWN_S) -> None:
+        self._store = store
+        self._known_s = known_s
+        self._known: dict[str, tuple[float, ApiKey | None]] = {}
+
+    def create(
+        self,
+        label: str,
+        role: Role,
+        *,
+        name_prefix: str = "",
+        per_minute: int | None = None,
+        concurrency: int | None = None,
+    ) -> tuple[str, ApiKey]:
+        """Make a key; its text is told this once."""
+        key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        key = ApiKey(
+            id=key_id,
+            label=label,
+            role=role,
+            secret_sha256=_hash(secret),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            name_prefix=name_prefix,
+            per_minute=per_minute,
+            concurrency=concurrency,
+        )
+        self._store.create(_object_of(key_id), key.model_dump_json().encode(), JSON)
+        return f"ti_{key_id}_{secret}", key
+
+    def list(self) -> Iterator[ApiKey]:
+        """List all keys, the revoked ones too."""
+        for info in self._store.list(_PREFIX):
+            key = self._read(info.key.removeprefix(_PREFIX).removesuffix(".json"))
+            if key is not None:
+                yield key
+
+    def revoke(self, key_id: str) -> ApiKey:
+        """Revoke a key; running services forget it within seconds.
+
+        Raises:
+            InputError: there is no such key.
+        """
+        key = self._read(key_id) if re.fullmatch(r"[0-9a-f]{12}", key_id) else None
+        if key is None:
+            raise InputError(f"there is no key {key_id!r}; `textinv keys ls` lists them")
+        revoked = key.model_copy(update={"revoked": datetime.now(UTC).isoformat(timespec="seconds")})
+        self._store.put(_object_of(key_id), revoked.model_dump_json().encode(), JSON)
+        self._known.pop(key_id, None)
+        return revoked
+
+    def find(self, text: str, role: Role) -> ApiKey:
+        """Find the key that a caller sent and check that it has `role`.
+
+        Raises:
+            AccessError: it is none of ours, was revoked, or has not the role.
+            StoreError: the store cannot be read.
+        """
+        match = _KEY.fullmatch(text)
+        key = self._lookup(match[1]) if match else None
+        if match is None or key is None or not hmac.compare_digest(key.secret_sha256, _hash(match[2])):
+            raise AccessError("this API key is not known here; `textinv keys create` makes one")
+        if key.revoked is not None:
+            raise AccessError(f"the API key {key.id} was revoked at {key.revoked}; ask the operator for another")
+        if ROLES.index(key.role) < ROLES.index(role):
+            raise AccessError(f"the API key {key.id} has the role {key.role!r}; this needs {role!r}", role=role)
+        return key
+
+    def _lookup(self, key_id: str) -> ApiKey | None:
+        read_at, key = self._known.get(key_id, (float("-inf"), None))
+        if time.monotonic() - read_at > self._known_s:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            key = self._read(key_id)
+            self._known[key_id] = time.monotonic(), key
+        return key
+
+    def _read(self, key_id: str) -> ApiKey | None:
+        name = _object_of(key_id)
+        try:
+            return ApiKey.model_validate_json(self._store.get(name).body)
+        except ObjectNotFoundError:
+            return None
+        except ValidationError as error:
+            raise CorruptObjectError(f"{name} is not a key; remove it and create another", key=name) from error
+
+
+def _object_of(key_id: str) -> str:
+    return f"{_PREFIX}{key_id}.json"
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

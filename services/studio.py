@@ -1,0 +1,97 @@
+"""What the HTTP side needs of whoever draws: the protocol `Studio` and its values.
+
+Owns the seam between HTTP and drawing. Knows neither Ray nor the engine: in a test, in one process, or behind a Serve
+handle, a studio is the same thing.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textinv.generation.request import GenerateRequest
+
+
+@dataclass(frozen=True)
+class StudioFacts:
+    """What a studio draws with, and the sizes it can draw (sides are multiples of `grain_px`)."""
+
+    base_model: str
+    base_revision: str
+    family: str
+    native_px: int
+    grain_px: int
+    min_side_px: int
+    max_image_px: int
+    encoder_widths: Mapping[str, int]
+
+    def draws(self, width_px: int, height_px: int) -> bool:
+        """Whether the base model can draw this size."""
+        fits = all(side % self.grain_px == 0 and side >= self.min_side_px for side in (width_px, height_px))
+        return fits and width_px * height_px <= self.max_image_px
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The request was accepted; `concepts` says which versions it uses: name@version -> digest."""
+
+    concepts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How much of the request is done, from 0 to 1."""
+
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """Picture number `image` of the request as it looks after `step` of its inference steps."""
+
+    image: int
+    step: int
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A finished picture: pixels (H, W, 3), the seed it came from, and its infotext."""
+
+    pixels: NDArray[np.uint8]
+    seed: int
+    infotext: str
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """All pictures of a request, in order of their seeds."""
+
+    drawings: tuple[Drawing, ...]
+
+
+DrawEvent = Begun | Progress | Sketch | Drawn
+
+
+class Studio(Protocol):
+    """Draws requests."""
+
+    def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
+        """Draw a request: first `Begun`, then sketches (and progress, when asked for), last `Drawn`.
+
+        Closing the generator early gives the request up.
+
+        Raises:
+            TextinvError: as `Engine.submit`, `Ticket.result` and `EmbeddingCache.resolve`.
+        """
+        ...
+
+    async def facts(self) -> StudioFacts:
+        """Say what is drawn with.
+
+        Raises:
+            NotReadyError: the base model is not there yet.
+        """
+        ...

@@ -1,0 +1,75 @@
+"""A studio without a base model: each picture is one colour, drawn from its seed, prompt and concepts.
+
+A whole implementation of `Studio` for tests of the HTTP side: concepts come from a registry through the real cache,
+inference steps take real time, and closing a draw is noticed.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator
+
+import numpy as np
+from numpy.typing import NDArray
+from services.studio import Begun, Drawing, DrawEvent, Drawn, Progress, Sketch, StudioFacts
+from textinv.errors import OverloadedError
+from textinv.generation.cache import EmbeddingCache
+from textinv.generation.request import GeneratedImage, GenerateRequest
+from textinv.registry import Registry
+from textinv.store.protocol import ObjectStore
+
+FACTS = StudioFacts("colours", "c0ffee", "sd1", 64, 8, 16, 64 * 64 * 4, {"text_encoder": 8})
+
+
+class ColourStudio:
+    """Draws colours; at most `max_requests` at once."""
+
+    def __init__(self, store: ObjectStore, step_s: float = 0.0, max_requests: int = 8) -> None:
+        self.cache = EmbeddingCache(Registry(store), revalidate_s=0.0)
+        self.step_s = step_s
+        self.max_requests = max_requests
+        self.num_running = 0
+        self.num_finished = 0
+        self.num_left = 0
+
+    async def facts(self) -> StudioFacts:
+        return FACTS
+
+    async def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
+        request.check()
+        mounts = await asyncio.to_thread(self.cache.resolve, request.refs)
+        concepts = {f"{one.name}@{one.version}": one.digest for one in mounts.values()}
+        if self.num_running >= self.max_requests:
+            raise OverloadedError(f"{self.num_running} requests run already", retry_after_s=7)
+        self.num_running += 1
+        try:
+            yield Begun(concepts)
+            for step in range(1, request.num_inference_steps + 1):
+                await asyncio.sleep(self.step_s)
+                if progress:
+                    yield Progress(step / request.num_inference_steps)
+                if request.preview_every and step % request.preview_every == 0:
+                    for index in range(request.num_images):
+                        yield Sketch(index, step, _colour(request, request.seed + index, concepts))
+            yield Drawn(tuple(_drawing(request, index, concepts) for index in range(request.num_images)))
+            self.num_finished += 1
+        except (GeneratorExit, asyncio.CancelledError):
+            self.num_left += 1
+            raise
+        finally:
+            self.num_running -= 1
+
+
+def _drawing(request: GenerateRequest, index: int, concepts: dict[str, str]) -> Drawing:
+    seed = request.seed + index
+    pixels = _colour(request, seed, concepts)
+    return Drawing(pixels, seed, GeneratedImage(pixels, seed, request, concepts, "colours").infotext)
+
+
+def _colour(request: GenerateRequest, seed: int, concepts: dict[str, str]) -> NDArray[np.uint8]:
+    said = f"{request.prompt}|{request.negative_prompt}|{seed}|{sorted(concepts.items())}"
+    colour = np.frombuffer(hashlib.sha256(said.encode()).digest()[:3], np.uint8)
+    if request.init_image is not None:
+        painted = np.broadcast_to(colour, request.init_image.shape)
+        change = request.mask[..., None] > 127 if request.mask is not None else True
+        return np.where(change, painted, request.init_image).astype(np.uint8)
+    return np.broadcast_to(colour, (request.height_px or 64, request.width_px or 64, 3)).copy()

@@ -1,0 +1,64 @@
+"""A service in this process: real routes, a real registry over a store in memory, and a studio that draws colours."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+import torch
+from services.api.app import make_app
+from services.config import ServiceConfig
+from services.desk import Desk
+from tests.services.colour_studio import ColourStudio
+from textinv.embedding import Embedding
+from textinv.registry import PublishedVersion, Registry
+from textinv.store.memory import MemoryStore
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def studio(store: MemoryStore) -> Iterator[ColourStudio]:
+    studio = ColourStudio(store)
+    yield studio
+    studio.cache.close()
+
+
+@pytest.fixture
+def config() -> ServiceConfig:
+    return ServiceConfig(base_model="colours", keys=False)
+
+
+@pytest.fixture
+def desk(config: ServiceConfig, studio: ColourStudio, store: MemoryStore) -> Desk:
+    return Desk(config, studio, store)
+
+
+@pytest.fixture
+async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(desk) as client:
+        yield client
+
+
+def client_of(desk: Desk) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(make_app(desk), raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://service")
+
+
+def publish(store: MemoryStore, name: str, value: float = 1.0) -> PublishedVersion:
+    """Publish a concept whose rows are all `value`."""
+    return Registry(store).publish(
+        name,
+        Embedding({"text_encoder": torch.full((2, 8), value)}),
+        {"steps": 100, "why": "converged"},
+        fingerprint=f"{name}-{value}",
+        base_model="colours",
+        base_revision="c0ffee",
+    )
