@@ -7,13 +7,12 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from textinv.registry import Registry
-from textinv.store.protocol import ObjectStore
-
 from services.concept_list import ConceptList
 from services.config import ServiceConfig
 from services.keys import KeyRing
 from services.studio import Studio, StudioFacts
+from textinv.registry import Registry
+from textinv.store.protocol import ObjectStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,5 +57,3 @@ class Desk:
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Make a call that waits for the store, without holding up the event loop."""
     return await asyncio.to_thread(call, *args, **kwargs)
-
-

@@ -7,26 +7,28 @@ Stations 7 to 9 on the way.
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 
-from textinv.errors import NotReadyError
+from textinv.models import load_base_model
+
+from services.config import MIB, ServiceConfig
+from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, Sketch, StudioFacts
+from textinv.errors import DeadlineError, NotReadyError, OverloadedError, ServiceError
 from textinv.generation.admission import MAX_NATIVE_AREAS, MIN_NATIVE_SIDE, Limits
 from textinv.generation.cache import EmbeddingCache
 from textinv.generation.engine import Engine
 from textinv.generation.mounts import used_concepts
-from textinv.generation.request import GeneratedImage, GenerateRequest
+from textinv.generation.request import GenerateRequest
 from textinv.generation.ticket import Preview, Ticket
-from textinv.models import load_base_model
 from textinv.registry import Registry
 from textinv.store import ensure_store
-
-from services.config import MIB, ServiceConfig
-from services.studio import Begun, Drawing, DrawEvent, Drawn, Progress, Sketch, StudioFacts
 
 PROGRESS_EVERY_S = 0.3
 # Threads that wait for cold concepts; a request with concepts at hand passes through in microseconds.
 _NUM_WAITERS = 64
+# A device that has failed for good fails every request; a single failure may have been the request's.
+_MAX_FAILURES = 3
 
 
 class EngineStudio:
@@ -37,6 +39,12 @@ class EngineStudio:
         self.cache = cache
         self._waiters = ThreadPoolExecutor(_NUM_WAITERS, thread_name_prefix="textinv-mount")
         self._closed = False
+        self._num_failures = 0
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it is worth sending requests here: open, and the last few did not all fail."""
+        return not self._closed and self._num_failures < _MAX_FAILURES
 
     def start(self) -> None:
         """Let the engine run."""
@@ -83,9 +91,20 @@ class EngineStudio:
                 if preview is None:
                     break
                 yield Sketch(preview.image, preview.step, preview.pixels)
-            yield Drawn(tuple(_drawing(image) for image in ticket.result(timeout=0)))
+            yield self._drawn(ticket)
         finally:
             ticket.cancel()
+
+    def _drawn(self, ticket: Ticket) -> Drawn:
+        try:
+            images = ticket.result(timeout=0)
+        except ServiceError as error:
+            self._num_failures += not isinstance(error, OverloadedError | DeadlineError)
+            raise
+        except CancelledError as error:
+            raise ServiceError("the request was cancelled in the engine") from error
+        self._num_failures = 0
+        return Drawn(tuple(Drawing(image.pixels, image.seed, image.infotext) for image in images))
 
     def _submit(self, request: GenerateRequest) -> tuple[Ticket, Begun]:
         request.check()
@@ -101,18 +120,12 @@ def open_studio(config: ServiceConfig) -> EngineStudio:
         StoreError: the store cannot be reached.
     """
     settings = config.settings()
-    model = load_base_model(
-        config.base_model, device=config.device, dtype=config.dtype, aliases=settings.base_models
-    )
+    model = load_base_model(config.base_model, device=config.device, dtype=config.dtype, aliases=settings.base_models)
     engine = Engine(model, max_batch=config.max_batch, limits=Limits(max_waiting=config.max_waiting))
     cache = EmbeddingCache(Registry(ensure_store(settings)), config.cache_mib * MIB)
     studio = EngineStudio(engine, cache)
     studio.start()
     return studio
-
-
-def _drawing(image: GeneratedImage) -> Drawing:
-    return Drawing(image.pixels, image.seed, image.infotext)
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

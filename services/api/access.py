@@ -11,10 +11,9 @@ from typing import Any
 
 from fastapi import Depends, Request
 
-from textinv.errors import AccessError
-
 from services.desk import Desk, in_thread
 from services.keys import ApiKey, Role
+from textinv.errors import AccessError
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
+from services.api.access import Caller, may_draw
+from services.desk import Desk, in_thread
 from textinv.errors import UnknownConceptError
 from textinv.placeholders import ConceptRef, is_name
 from textinv.registry import ConceptSummary, PublishedVersion, VersionSummary
-
-from services.api.access import Caller, may_draw
-from services.desk import Desk, in_thread
 
 router = APIRouter(tags=["concepts"])
 

@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
+from services.studio import Begun, DrawEvent, Drawing, Drawn, Studio
 from textinv.errors import ServiceError
 from textinv.generation.request import GenerateRequest
-
-from services.studio import Begun, Drawing, DrawEvent, Drawn, Studio
 
 T = TypeVar("T")
 

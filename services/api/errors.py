@@ -12,9 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from textinv.errors import RequestError, TextinvError
-
 from services.statuses import retry_after_s, status_of, type_of
+from textinv.errors import RequestError, TextinvError
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, model_validator
 
+from services.api.pictures import PictureFormat
 from textinv.errors import RequestError
 from textinv.generation.request import MAX_SEED, MAX_STEPS, GenerateRequest
-
-from services.api.pictures import PictureFormat
 
 # Seeds of 32 bits survive every client: JavaScript keeps 53 bits, A1111 32.
 RANDOM_SEED_BELOW = 2**32
@@ -81,7 +80,9 @@ class DrawFields(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_means_default(cls, given: Any) -> Any:
-        return {key: value for key, value in given.items() if value is not None} if isinstance(given, Mapping) else given
+        return (
+            {key: value for key, value in given.items() if value is not None} if isinstance(given, Mapping) else given
+        )
 
     def choose_seed(self) -> int:
         """The caller's seed, or a random one."""

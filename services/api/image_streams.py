@@ -10,14 +10,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from textinv.errors import TextinvError
-
 from services.api.errors import error_of
 from services.api.image_requests import DrawFields
 from services.api.pictures import as_base64, encode_picture
 from services.api.sizes import ChosenSize
 from services.desk import in_thread
-from services.studio import Begun, Drawing, DrawEvent, Drawn, Sketch
+from services.studio import Begun, DrawEvent, Drawing, Drawn, Sketch
+from textinv.errors import TextinvError
 
 # Required by the schema; tokens are not what drawing is measured in here.
 _USAGE = {

@@ -12,9 +12,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from textinv.errors import RequestError
-from textinv.generation.request import GenerateRequest
-
 from services.api.access import Caller, may_draw
 from services.api.concepts_asked import apply_concepts
 from services.api.drawing import Finished, begin, concepts_header, draw, unless_gone
@@ -24,6 +21,8 @@ from services.api.pictures import as_base64, encode_picture
 from services.api.sizes import ChosenSize, choose_size, parse_size
 from services.desk import Desk, in_thread
 from services.studio import StudioFacts
+from textinv.errors import RequestError
+from textinv.generation.request import GenerateRequest
 
 router = APIRouter(tags=["images"])
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}

@@ -1,14 +1,13 @@
-"""`GET /v1/models`, `/v1/models/{id}`: the base model, in OpenAI's shape. Concepts are not models: see `/v1/concepts`."""
+"""`GET /v1/models`, `/v1/models/{id}`: the base model, in OpenAI's shape. Concepts are listed at `/v1/concepts`."""
 
 import time
 from typing import Any
 
 from fastapi import APIRouter, Request
 
-from textinv.errors import UnknownConceptError
-
 from services.api.access import Caller, may_draw
 from services.desk import Desk
+from textinv.errors import UnknownConceptError
 
 router = APIRouter(tags=["models"])
 _STARTED = int(time.time())

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from textinv.generation.infotext import write_png
-
 from services.studio import Drawing
+from textinv.generation.infotext import write_png
 
 PictureFormat = Literal["png", "jpeg", "webp"]
 _USER_COMMENT = 0x9286

@@ -7,9 +7,8 @@ import math
 import re
 from typing import NamedTuple
 
-from textinv.errors import RequestError
-
 from services.studio import StudioFacts
+from textinv.errors import RequestError
 
 _SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 # The largest that clients ask for by default (OpenAI's 1792x1024, A1111's hires fix) fits well within.

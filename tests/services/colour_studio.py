@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator
 
 import numpy as np
 from numpy.typing import NDArray
-from services.studio import Begun, Drawing, DrawEvent, Drawn, Progress, Sketch, StudioFacts
+
+from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, Sketch, StudioFacts
 from textinv.errors import OverloadedError
 from textinv.generation.cache import EmbeddingCache
 from textinv.generation.request import GeneratedImage, GenerateRequest

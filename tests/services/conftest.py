@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 import torch
+
 from services.api.app import make_app
 from services.config import ServiceConfig
 from services.desk import Desk

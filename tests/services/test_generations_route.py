@@ -6,6 +6,7 @@ import io
 import httpx
 import pytest
 from PIL import Image
+
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import publish
 from textinv.generation.infotext import read_infotext, read_png_infotext

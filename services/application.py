@@ -1,0 +1,51 @@
+"""The Serve application, built by one function from one config.
+
+`services/deploy/serve.yaml` names `build` as its `import_path`; `textinv serve up` calls it.
+"""
+
+from typing import Any
+
+from ray.serve import Application
+
+from services.config import ServiceConfig
+from services.replica import Front, StudioReplica
+
+# A front only waits for replicas; what bounds it is memory for bodies.
+_FRONT_ONGOING = 1000
+# Beyond what an engine lets wait, so that the engine says 429, which knows how long the wait would be.
+_SLACK = 64
+
+
+def build(config: ServiceConfig) -> Application:
+    """Build the application: a front in front of studio replicas that are scaled by their queues."""
+    studio = StudioReplica.options(
+        max_ongoing_requests=config.max_waiting + _SLACK,
+        graceful_shutdown_timeout_s=config.drain_s,
+        graceful_shutdown_wait_loop_s=0.5,
+        health_check_period_s=5,
+        ray_actor_options={"num_cpus": config.num_cpus, "num_gpus": config.num_gpus},
+        **_scaling(config),
+    ).bind(config)
+    front = Front.options(
+        num_replicas=config.num_fronts,
+        max_ongoing_requests=_FRONT_ONGOING,
+        graceful_shutdown_timeout_s=config.drain_s,
+        graceful_shutdown_wait_loop_s=0.5,
+        ray_actor_options={"num_cpus": 0},
+    )
+    return front.bind(config, studio)
+
+
+def _scaling(config: ServiceConfig) -> dict[str, Any]:
+    if config.min_replicas == config.max_replicas:
+        return {"num_replicas": config.min_replicas}
+    return {
+        "autoscaling_config": {
+            "min_replicas": config.min_replicas,
+            "max_replicas": config.max_replicas,
+            "target_ongoing_requests": config.target_ongoing,
+            "upscale_delay_s": 3,
+            "downscale_delay_s": 120,
+            "look_back_period_s": 5,
+        }
+    }

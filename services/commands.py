@@ -1,0 +1,86 @@
+"""The services' commands: `textinv serve up | down | status`, `textinv keys create | ls | revoke`.
+
+Owns flags and what is printed. Imports what is heavy when a command needs it.
+"""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from textinv.cli.current import current_settings
+from textinv.cli.output import AsJson, emit
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    serve = typer.Typer(no_args_is_help=True, help="The HTTP service: start, stop, look.")
+    serve.command("up")(up)
+    serve.command("down")(down)
+    serve.command("status")(status)
+    app.add_typer(serve, name="serve")
+
+
+def up(
+    base_model: Annotated[str, typer.Option(help="Base model that draws.")] = "emoji",
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: that of `service_url`.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; default: that of `service_url`.")] = None,
+    keys: Annotated[
+        bool | None, typer.Option(help="Whether callers need an API key; default: unless only this machine can call.")
+    ] = None,
+    replicas: Annotated[int, typer.Option(help="Replicas that draw.", min=1)] = 1,
+    gpus: Annotated[float, typer.Option(help="GPUs per replica.", min=0)] = 0.0,
+    resize: Annotated[bool, typer.Option(help="Resize pictures to sizes that the base model cannot draw.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Start the service and wait until it is ready."""
+    from services.config import ServiceConfig
+    from services.local.lifecycle import is_loopback, start_service
+    from textinv.store import ensure_store
+
+    settings = current_settings()
+    stated = urlsplit(settings.service_url)
+    host = host or stated.hostname or "127.0.0.1"
+    ensure_store(settings)
+    config = ServiceConfig(
+        base_model=base_model,
+        min_replicas=replicas,
+        max_replicas=replicas,
+        num_gpus=gpus,
+        keys=not is_loopback(host) if keys is None else keys,
+        resize=resize,
+    )
+    state = start_service(settings, config, host, port or stated.port or 8000)
+    emit(state, json, f"{state.base_model} draws at {state.url}")
+
+
+def down(json: AsJson = False) -> None:
+    """Stop the service that `up` started."""
+    from services.local.lifecycle import stop_service
+
+    stopped = stop_service(current_settings())
+    emit({"stopped": stopped}, json, "stopped" if stopped else "no service was running")
+
+
+def status(json: AsJson = False) -> None:
+    """Show whether the service runs; exit status 1 when it is not ready."""
+    from services.local.lifecycle import is_ready
+    from services.local.state import ServiceFolder
+
+    settings = current_settings()
+    folder = ServiceFolder(settings.home)
+    state = folder.load()
+    url = state.url if state else settings.service_url
+    ready = is_ready(url)
+    shown = {
+        "ready": ready,
+        "url": url,
+        "base_model": state.base_model if state else None,
+        "pid": state.pid if state and folder.is_kept() else None,
+        "ray_address": state.ray_address if state else None,
+        "started": state.started if state else None,
+        "log": str(folder.log) if folder.log.exists() else None,
+    }
+    emit(shown, json)
+    if not ready:
+        raise typer.Exit(1)

@@ -1,0 +1,198 @@
+"""Starting, finding and stopping a service: on this machine, or on the Ray cluster that the settings name.
+
+Owns what `textinv serve up`, `down` and `status` do.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from services.config import ServiceConfig
+from services.local.keeper_order import KeeperOrder
+from services.local.state import ServiceFolder, ServiceState
+from textinv.errors import ServiceError, SettingsError
+from textinv.settings import Settings, setting_names, variable_of
+
+START_S = 240.0
+_STOP_S = 60.0
+_POLL_S = 0.2
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    return host in _LOOPBACK
+
+
+def start_service(settings: Settings, config: ServiceConfig, host: str, port: int) -> ServiceState:
+    """Start a service and wait until it is ready; one that already runs is left alone.
+
+    Raises:
+        SettingsError: the port is taken.
+        ServiceError: it does not start; the message holds the last words of its log.
+    """
+    folder = ServiceFolder(settings.home)
+    folder.prepare()
+    if settings.ray_address is not None:
+        from services.local import on_cluster  # Ray is heavy, and only a cluster needs it in this process
+
+        state = _state(config, on_cluster.deploy(settings.ray_address, config, host, port), settings)
+        folder.save(state)
+        return state
+    with folder.keeper_lock() as lock:
+        running = folder.load()
+        if lock is None and running is not None:
+            return running
+        if lock is None:
+            raise ServiceError(f"a service is being started in {folder.path} by somebody else; wait for it")
+        _check_port(host, port)
+        process, state = _spawn(folder, settings, config, KeeperOrder(config=config, host=host, port=port), lock)
+    _wait_until_ready(folder, state, process)
+    return state
+
+
+def stop_service(settings: Settings) -> bool:
+    """Stop the service that was started here; whether there was one.
+
+    Raises:
+        ServiceError: it does not stop.
+    """
+    folder = ServiceFolder(settings.home)
+    state = folder.load()
+    if state is None:
+        return False
+    if state.ray_address is not None:
+        from services.local import on_cluster
+
+        stopped = on_cluster.withdraw(state.ray_address)
+    else:
+        stopped = folder.is_kept() and _end(folder, state)
+    folder.forget()
+    return stopped
+
+
+def is_ready(url: str) -> bool:
+    """Whether a service could draw now."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as reply:
+            return int(reply.status) == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _state(config: ServiceConfig, url: str, settings: Settings) -> ServiceState:
+    return ServiceState(
+        url=url,
+        base_model=config.base_model,
+        pid=None,
+        ray_address=settings.ray_address,
+        ray_folder=None,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _spawn(
+    folder: ServiceFolder, settings: Settings, config: ServiceConfig, order: KeeperOrder, lock: int
+) -> tuple[subprocess.Popen[bytes], ServiceState]:
+    # Ray's sockets lie in here, and their paths may have 107 characters only.
+    ray_folder = tempfile.mkdtemp(prefix="textinv-")
+    environment = (
+        os.environ
+        | environment_of(settings)
+        | {
+            "RAY_TMPDIR": ray_folder,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_SERVE_LOG_TO_STDERR": "0",
+        }
+    )
+    with folder.log.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.local.keeper"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=(lock,),
+            start_new_session=True,
+        )
+    assert process.stdin is not None
+    process.stdin.write(order.model_dump_json().encode())
+    process.stdin.close()
+    state = _state(config, f"http://{order.host}:{order.port}", settings)
+    state = state.model_copy(update={"pid": process.pid, "ray_folder": ray_folder})
+    folder.save(state)
+    return process, state
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, for processes that are started with them."""
+    found = {}
+    for name in setting_names():
+        value: object = settings
+        for part in name.split("."):
+            value = getattr(value, part)
+        if name == "home":
+            value = settings.home.absolute()
+        elif name == "base_models":
+            value = ",".join(f"{alias}={where}" for alias, where in settings.base_models.items()) or None
+        elif hasattr(value, "get_secret_value"):
+            value = value.get_secret_value()
+        if value not in (None, ""):
+            found[variable_of(name)] = str(value)
+    return found
+
+
+def _wait_until_ready(folder: ServiceFolder, state: ServiceState, process: subprocess.Popen[bytes]) -> None:
+    if _wait(lambda: process.poll() is not None or is_ready(state.url), START_S) and process.poll() is None:
+        return
+    said = folder.last_words()
+    if folder.is_kept():
+        _end(folder, state)
+    folder.forget()
+    raise ServiceError(f"the service did not start: {said}", log=str(folder.log))
+
+
+def _end(folder: ServiceFolder, state: ServiceState) -> bool:
+    """Stop the keeper; what is left of its process session is ended by force."""
+    assert state.pid is not None
+    os.kill(state.pid, signal.SIGTERM)
+    if not _wait(lambda: not folder.is_kept(), _STOP_S):
+        os.killpg(state.pid, signal.SIGKILL)
+        if not _wait(lambda: not folder.is_kept(), _POLL_S * 20):
+            raise ServiceError(f"the service (process {state.pid}) does not stop; end it by hand")
+    if state.ray_folder and Path(state.ray_folder).name.startswith("textinv-"):
+        shutil.rmtree(state.ray_folder, ignore_errors=True)
+    return True
+
+
+def _check_port(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SettingsError(
+                f"port {port} of {host} cannot be had ({error.strerror}): stop what uses it, or say --port"
+            ) from error
+
+
+def _wait(is_so: Callable[[], bool], patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True

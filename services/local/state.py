@@ -1,0 +1,90 @@
+"""What is written down about a service that runs on this machine, and how to tell whether it still does.
+
+Owns the folder `<home>/serve`. The keeper holds a lock on `keeper.lock` as long as it lives, because the open file is
+handed down to it; so a state file that was left behind is never believed, and a process id is never mistaken.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+_TAIL_LINES = 12
+
+
+class ServiceState(BaseModel):
+    """A service as it was started; `pid` is the keeper's, None when it runs on a Ray cluster."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    url: str
+    base_model: str
+    pid: int | None
+    ray_address: str | None
+    ray_folder: str | None
+    started: str
+
+
+class ServiceFolder:
+    """The folder of one local service."""
+
+    def __init__(self, home: Path) -> None:
+        self.path = home.absolute() / "serve"
+        self.log = self.path / "service.log"
+        self._state = self.path / "state.json"
+        self._lock = self.path / "keeper.lock"
+
+    def prepare(self) -> None:
+        """Make the folder, for its owner only."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def load(self) -> ServiceState | None:
+        """Read the state; None when there is none."""
+        try:
+            return ServiceState.model_validate_json(self._state.read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def save(self, state: ServiceState) -> None:
+        """Write the state."""
+        draft = self._state.with_suffix(".new")
+        draft.write_text(state.model_dump_json(indent=2))
+        draft.replace(self._state)
+
+    def forget(self) -> None:
+        """Remove the state."""
+        self._state.unlink(missing_ok=True)
+
+    def is_kept(self) -> bool:
+        """Whether a keeper lives."""
+        if not self._lock.exists():
+            return False
+        with self._lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    @contextlib.contextmanager
+    def keeper_lock(self) -> Iterator[int | None]:
+        """Take the lock for a keeper to be started with; None when a keeper lives already."""
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield descriptor
+        except BlockingIOError:
+            yield None
+        finally:
+            os.close(descriptor)
+
+    def last_words(self) -> str:
+        """The last lines of the log."""
+        try:
+            lines = self.log.read_text(errors="replace").splitlines()
+        except OSError:
+            return "it left no log"
+        return "\n".join(line for line in lines if line.strip()).rsplit("\n", _TAIL_LINES)[-1] or "its log is empty"

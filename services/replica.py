@@ -1,0 +1,66 @@
+"""The two Serve deployments: `StudioReplica` draws, `Front` speaks HTTP.
+
+Owns their life cycle under Ray Serve. What they do lies in `EngineStudio` and in `services.api`.
+"""
+
+from collections.abc import AsyncGenerator
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from services.api.app import make_app
+from services.config import ServiceConfig
+from services.desk import Desk
+from services.remote_studio import RemoteStudio
+from services.studio import DrawEvent, StudioFacts
+from textinv.errors import NotReadyError
+from textinv.generation.request import GenerateRequest
+from textinv.store import ensure_store
+
+
+@serve.deployment
+class StudioReplica:
+    """One frozen base model and its engine."""
+
+    def __init__(self, config: ServiceConfig) -> None:
+        # Imported here: a front has no use for the base model's libraries.
+        from services.engine_studio import open_studio
+
+        self._studio = open_studio(config)
+
+    async def draw(self, request: GenerateRequest, progress: bool) -> AsyncGenerator[DrawEvent, None]:
+        """Draw a request; Serve cancels the generator when the caller leaves."""
+        events = self._studio.draw(request, progress=progress)
+        try:
+            async for event in events:
+                yield event
+        finally:
+            await events.aclose()
+
+    async def facts(self) -> StudioFacts:
+        """Say what is drawn with."""
+        return await self._studio.facts()
+
+    def check_health(self) -> None:
+        """Let Serve replace a replica that only fails."""
+        if not self._studio.healthy:
+            raise NotReadyError("this replica fails one request after the other")
+
+    def __del__(self) -> None:
+        """End the engine's thread when Serve lets the replica go."""
+        if hasattr(self, "_studio"):
+            self._studio.close()
+
+
+@serve.deployment
+@serve.ingress()
+class Front:
+    """HTTP for all studio replicas."""
+
+    def __init__(self, config: ServiceConfig, studio: DeploymentHandle) -> None:
+        self._desk = Desk(config, RemoteStudio(studio), ensure_store(config.settings()))
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Give Serve the application."""
+        return make_app(self._desk)
