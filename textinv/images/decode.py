@@ -55,7 +55,7 @@ def decode_picture(data: bytes, name: str) -> Picture:
                 check_pixels(image, name)
                 image.load()
                 upright = ImageOps.exif_transpose(image)
-                return Picture(*_channels(upright), hashlib.sha256(data).hexdigest(), name)
+                pixels, alpha = _channels(upright)
     except UnidentifiedImageError:
         raise ImageError(
             f"{name} is not a picture ({_looks_like(data)}): use {', '.join(FORMATS)}", file=name
@@ -66,6 +66,9 @@ def decode_picture(data: bytes, name: str) -> Picture:
         raise ImageError(
             f"{name} is damaged and cannot be decoded ({error}): save or download it again", file=name
         ) from error
+    if alpha is not None and not alpha.any():
+        raise ImageError(f"{name} is transparent everywhere: nothing could be learned from it", file=name)
+    return Picture(pixels, alpha, hashlib.sha256(data).hexdigest(), name)
 
 
 def check_pixels(image: Image.Image, name: str) -> None:

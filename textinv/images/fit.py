@@ -44,18 +44,21 @@ def with_mask(picture: Picture, mask: Picture) -> Picture:
     Raises:
         ImageError: the mask is black everywhere, or its proportions are not the picture's.
     """
-    ratio = (mask.width_px * picture.height_px) / (mask.height_px * picture.width_px)
-    if not 0.97 < ratio < 1.03:
-        raise ImageError(
-            f"the mask {mask.name} is {mask.width_px} x {mask.height_px} but its picture {picture.name} is "
-            f"{picture.width_px} x {picture.height_px}: give both the same proportions",
-            file=mask.name,
-        )
-    gray = Image.fromarray(mask.pixels).convert("L").resize((picture.width_px, picture.height_px), _BILINEAR)
-    weight = np.asarray(gray)
-    if not weight.any():
-        raise ImageError(f"the mask {mask.name} is black everywhere: paint what is to be learned white", file=mask.name)
-    return replace(picture, alpha=weight)
+    sizes = (mask.width_px, mask.height_px), (picture.width_px, picture.height_px)
+    if problem := mask_problem(*sizes, int(mask.pixels.max())):
+        raise ImageError(f"the mask {mask.name} of {picture.name} {problem}", file=mask.name)
+    gray = Image.fromarray(mask.pixels).convert("L").resize(sizes[1], _BILINEAR)
+    return replace(picture, alpha=np.asarray(gray))
+
+
+def mask_problem(mask_size: tuple[int, int], picture_size: tuple[int, int], peak: int) -> str | None:
+    """What is wrong with a mask, if anything: sizes are (width, height), `peak` its brightest value of 255."""
+    if peak == 0:
+        return "is black everywhere: paint white what is to be learned"
+    if not 0.97 < (mask_size[0] * picture_size[1]) / (mask_size[1] * picture_size[0]) < 1.03:
+        sizes = " and ".join(f"{width} x {height}" for width, height in (mask_size, picture_size))
+        return f"has other proportions than its picture ({sizes}): give both the same"
+    return None
 
 
 def _box(picture: Picture, aspect: float, crop: Crop, seed: int) -> tuple[float, float, float, float]:

@@ -20,6 +20,8 @@ def explain(error: ValidationError, origin: Origin) -> Iterator[Problem]:
     """Each problem once; the alternatives of a field that may be several things are joined by "or"."""
     grouped: dict[Place, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False, include_context=True):
+        if detail["input"] is None:
+            continue  # a key without a value was already found in the YAML
         place = origin.known_part(detail["loc"])
         if detail["type"] == "missing":
             place = (*place, str(detail["loc"][-1]))
@@ -74,8 +76,6 @@ _KINDS = {
 
 def _hint(details: list[ErrorDetails]) -> str:
     given = details[0]["input"]
-    if given is None:
-        return ": write a value or delete the line"
     if isinstance(given, bool | int | float) and any(detail["type"] == "string_type" for detail in details):
         return ": put it in quotes"
     literal = next((detail["ctx"] for detail in details if detail["type"] == "literal_error"), None)
@@ -83,8 +83,6 @@ def _hint(details: list[ErrorDetails]) -> str:
 
 
 def _shown(given: Any) -> str:
-    if given is None:
-        return "nothing"
     if isinstance(given, dict | list):
         kind = "mapping" if isinstance(given, dict) else "list"
         return f"a {kind}" if given else f"an empty {kind}"

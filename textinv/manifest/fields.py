@@ -35,7 +35,7 @@ class AdvancedFields(Strict):
     """Steps over which the learning rate rises to its peak. 0 to 10000."""
     kappa: Annotated[float, Field(ge=0, le=1)] | None = None
     """`sphere` only: pull towards the initializer (von Mises-Fisher prior). 0 to 1; more keeps prompts editable and
-    loses likeness: 0 is most faithful, 0.0005 already very editable (arXiv:2512.13672, table 3)."""
+    loses likeness: 0 is most faithful, 0.0005 already very editable (arXiv:2512.13672)."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
     """`adamw` only: shrinks rows at every step. 0 to 1."""
     norm_pull: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -45,12 +45,12 @@ class AdvancedFields(Strict):
     """Keep a moving average of the rows with this decay instead of the rows themselves: it calms the noise around the
     optimum at no cost. 0 (off) to below 1; 0.9 averages over about 10 steps."""
     context_weight: Annotated[float, Field(ge=0, le=10)] | None = None
-    """Weight of a term that keeps the other words of a prompt meaning what they mean next to the class word (Feng et
-    al. 2024, CoRe, arXiv:2408.15914, the text-only term). Needs `class_word`. 0 (off) to 10; costs one pass of the text
-    encoder per step."""
+    """Weight of a term that keeps the other words of a prompt meaning what they mean next to the class word (CoRe,
+    arXiv:2408.15914, the text-only term). Needs `class_word`. 0 (off) to 10; costs one pass of the text encoder per
+    step."""
     timesteps: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
     """Band of noise levels that are trained on, `[first, end]` of 1000, without the end; 0 is hardly any noise.
-    Low-noise steps teach little (Seo et al. 2025, arXiv:2503.14868, fig. 4). Costs nothing."""
+    Low-noise steps teach little (ZOODiP, arXiv:2503.14868, fig. 4). Costs nothing."""
     snr_gamma: Annotated[float, Field(gt=0, le=100)] | None = None
     """Min-SNR weighting of the loss (Hang et al. 2023, arXiv:2303.09556), usually 5; not written: all samples weigh the
     same. Above 0, to 100."""

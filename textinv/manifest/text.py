@@ -6,6 +6,7 @@ which fields a manifest has.
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -37,7 +38,7 @@ def parse_yaml(text: str, origin: Origin) -> tuple[str | None, Origin, list[Prob
             if node is None:
                 return None, origin, [Problem(origin.file, 1, "", "the file is empty: a manifest names concepts")]
             origin = Origin(origin.file, origin.folder, node)
-            problems = _twice_written(origin)
+            problems = _slips(origin)
             _weigh(node, {}, 0)
             return json.dumps(loader.construct_document(node), default=str), origin, problems
         finally:
@@ -51,7 +52,8 @@ def parse_yaml(text: str, origin: Origin) -> tuple[str | None, Origin, list[Prob
         return None, origin, [Problem(origin.file, None, "", f"this cannot be read as YAML: {error}")]
 
 
-def _twice_written(origin: Origin) -> list[Problem]:
+def _slips(origin: Origin) -> list[Problem]:
+    """Keys that are written twice, and keys without a value."""
     problems: list[Problem] = []
     seen: set[int] = set()
 
@@ -60,14 +62,9 @@ def _twice_written(origin: Origin) -> list[Problem]:
             return
         seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
-            lines: dict[str, int] = {}
+            problems.extend(_slips_in(node, place, origin))
             for key, value in node.value:
-                name, line = str(key.value), int(key.start_mark.line) + 1
-                if name in lines and name != "<<":
-                    message = f"written twice (first in line {lines[name]}): keep one"
-                    problems.append(Problem(origin.file, line, dotted((*place, name)), message))
-                lines.setdefault(name, line)
-                visit(value, (*place, name))
+                visit(value, (*place, str(key.value)))
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 visit(item, (*place, index))
@@ -75,6 +72,18 @@ def _twice_written(origin: Origin) -> list[Problem]:
     if origin.node is not None:
         visit(origin.node, ())
     return problems
+
+
+def _slips_in(mapping: yaml.MappingNode, place: Place, origin: Origin) -> Iterator[Problem]:
+    lines: dict[str, int] = {}
+    for key, value in mapping.value:
+        name, line = str(key.value), int(key.start_mark.line) + 1
+        field = dotted((*place, name))
+        if name in lines and name != "<<":
+            yield Problem(origin.file, line, field, f"written twice (first in line {lines[name]}): keep one")
+        elif value.tag == "tag:yaml.org,2002:null":
+            yield Problem(origin.file, line, field, "it has no value: write one, or delete the line")
+        lines.setdefault(name, line)
 
 
 def _weigh(node: yaml.Node, known: dict[int, int], depth: int) -> int:

@@ -30,6 +30,8 @@ class PictureFacts:
     height_px: int
     look: int
     """For comparing pictures: see `textinv.images.duplicates`."""
+    peak: int
+    """The brightest value in it, of 255."""
 
 
 class FactsCache:
@@ -50,7 +52,9 @@ class FactsCache:
         stamp = source.stamp()
         if stamp not in self._known:
             picture = decode_picture(source.read(), source.name)
-            facts = PictureFacts(picture.digest, picture.width_px, picture.height_px, look_of(picture))
+            facts = PictureFacts(
+                picture.digest, picture.width_px, picture.height_px, look_of(picture), int(picture.pixels.max())
+            )
             self._known[stamp] = facts
             self._changed = True
         return self._known[stamp]
@@ -59,7 +63,9 @@ class FactsCache:
         """Write what is new; a folder that cannot be written to is no failure."""
         if not self._changed or self._file is None:
             return
-        rows = {stamp: [f.digest, f.width_px, f.height_px, f"{f.look:x}"] for stamp, f in list(self._known.items())}
+        rows = {
+            stamp: [f.digest, f.width_px, f.height_px, f"{f.look:x}", f.peak] for stamp, f in list(self._known.items())
+        }
         with self._writing, suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with NamedTemporaryFile("w", dir=self._file.parent, delete=False) as file:
@@ -74,8 +80,8 @@ def _read(file: Path) -> Mapping[str, PictureFacts]:
         if stored["format"] != FORMAT:
             return {}
         return {
-            stamp: PictureFacts(digest, width, height, int(look, 16))
-            for stamp, (digest, width, height, look) in stored["pictures"].items()
+            stamp: PictureFacts(digest, width, height, int(look, 16), peak)
+            for stamp, (digest, width, height, look, peak) in stored["pictures"].items()
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from textinv.errors import ImageError
 from textinv.images.duplicates import same_looks
+from textinv.images.fit import mask_problem
 from textinv.manifest.fields import ConceptFields, ImageEntry
 from textinv.manifest.origin import Origin, Place, Problem
 from textinv.manifest.rules import caption_problem, caption_text
@@ -84,6 +85,7 @@ def gather(wanted: Wanted, origin: Origin, shelf: Shelf, cache: FactsCache) -> G
             continue
         facts.append((found, picture))
         gathered.problems += _too_small(wanted, found, picture, origin)
+        gathered.problems += _bad_mask(found, picture, mask, origin)
         _pin(gathered, found, picture, mask)
     place = ("concepts", wanted.index, "images")
     gathered.warnings += [origin.problem(place, text) for text in _unwise(wanted, facts)]
@@ -177,6 +179,13 @@ def _too_small(wanted: Wanted, found: Found, facts: PictureFacts, origin: Origin
             f"{found.source.name} is {facts.width_px} x {facts.height_px}: its shorter side must have "
             f"{wanted.min_size_px} pixels; use a larger picture, or lower min_size_px",
         )
+
+
+def _bad_mask(found: Found, picture: PictureFacts, mask: PictureFacts | None, origin: Origin) -> Iterator[Problem]:
+    if mask is not None and found.mask is not None:
+        sizes = (mask.width_px, mask.height_px), (picture.width_px, picture.height_px)
+        if problem := mask_problem(*sizes, mask.peak):
+            yield origin.problem(found.place, f"the mask {found.mask.name} {problem}")
 
 
 def _unwise(wanted: Wanted, facts: Sequence[tuple[Found, PictureFacts]]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """The original paper's caption lists.
 
 Gal et al. 2022, arXiv:2208.01618: subsets of the prompt templates that CLIP was evaluated with on ImageNet (Radford et
-al. 2021, arXiv:2103.00020). Data only; `{}` is where the placeholder goes.
+al. 2021, arXiv:2103.00020); lines that stand there twice stand here once. Data
+only; `{}` is where the placeholder goes.
 """
 
 OBJECT = (
@@ -46,14 +47,12 @@ STYLE = (
     "a cool painting in the style of {}",
     "a close-up painting in the style of {}",
     "a bright painting in the style of {}",
-    "a cropped picture in the style of {}",
     "a good painting in the style of {}",
     "a rendition in the style of {}",
     "a nice painting in the style of {}",
     "a small painting in the style of {}",
     "a weird painting in the style of {}",
     "a large painting in the style of {}",
-    "an illustration in the style of {}",
 )
 
 TEMPLATES = {"object": OBJECT, "style": STYLE}
