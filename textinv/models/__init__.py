@@ -1,0 +1,23 @@
+"""Base models: frozen diffusion components of several families behind one interface.
+
+Owns loading them, tokenising prompts with placeholders, writing rows at call time, and running their parts. Does not
+know concepts' pictures, training or serving.
+"""
+
+from textinv.models.base import BaseModel, Conditioning, Tokens
+from textinv.models.load import base_revision, load_base_model, native_size_px
+from textinv.models.prompt import PromptPiece, TokenizedPrompt
+from textinv.models.token_batch import TokenBatch, batch_prompts
+
+__all__ = [
+    "BaseModel",
+    "Conditioning",
+    "PromptPiece",
+    "TokenBatch",
+    "TokenizedPrompt",
+    "Tokens",
+    "base_revision",
+    "batch_prompts",
+    "load_base_model",
+    "native_size_px",
+]

@@ -1,0 +1,158 @@
+"""What the rest of the project knows of a base model: frozen diffusion components that take rows at call time.
+
+Owns the interface and its values. Does not know how a family encodes text, nor where weights lie. On the way:
+`TrainSpec`s and `BaseModel` -> pack; a prompt and `BaseModel` -> engine.
+
+Shapes: B batch, L tokens (the window, or several windows of a long prompt), D width of the hidden states that the UNet
+attends to, P width of the pooled text, V vocabulary, R rows, N vectors, C channels, H rows, W columns, T timesteps.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from textinv.models.clip import Clip
+from textinv.models.prompt import PromptPiece, TokenizedPrompt
+from textinv.placeholders import ConceptRef
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One text encoder's tokens of B texts."""
+
+    ids_BL: Tensor
+    """Vocabulary ids, also where a row is written: there stands a filler id that is no special token."""
+    row_BL: Tensor
+    """-1 where the vocabulary's own row stays, else the index into that encoder's rows (R, D)."""
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the UNet is told about B texts."""
+
+    hidden_BLD: Tensor
+    pooled_BD: Tensor | None = None
+    mask_BL: Tensor | None = None
+    """True where there is text; None when all of it is."""
+
+    def index(self, index_K: Tensor) -> "Conditioning":
+        """Pick texts; an index may occur several times."""
+        pooled_BD = None if self.pooled_BD is None else self.pooled_BD[index_K]
+        mask_BL = None if self.mask_BL is None else self.mask_BL[index_K]
+        return Conditioning(self.hidden_BLD[index_K], pooled_BD, mask_BL)
+
+    def joined(self) -> "Conditioning":
+        """Join B chunks of one prompt into one text (1, B * L, D); the pooled text is the first chunk's."""
+        pooled_BD = None if self.pooled_BD is None else self.pooled_BD[:1]
+        mask_BL = None if self.mask_BL is None else self.mask_BL.reshape(1, -1)
+        return Conditioning(self.hidden_BLD.reshape(1, -1, self.hidden_BLD.shape[-1]), pooled_BD, mask_BL)
+
+    @staticmethod
+    def cat(parts: Sequence["Conditioning"]) -> "Conditioning":
+        """Put texts one after the other; shorter ones are padded and masked, which only `masks_text` models take."""
+        length = max(part.hidden_BLD.shape[1] for part in parts)
+        hidden_BLD = torch.cat([_pad(part.hidden_BLD, length) for part in parts])
+        pooled = [part.pooled_BD for part in parts if part.pooled_BD is not None]
+        pooled_BD = torch.cat(pooled) if pooled else None
+        if all(part.mask_BL is None and part.hidden_BLD.shape[1] == length for part in parts):
+            return Conditioning(hidden_BLD, pooled_BD)
+        return Conditioning(hidden_BLD, pooled_BD, torch.cat([_pad(_mask(part), length) for part in parts]))
+
+
+def _mask(part: Conditioning) -> Tensor:
+    if part.mask_BL is not None:
+        return part.mask_BL
+    return torch.ones(part.hidden_BLD.shape[:2], dtype=torch.bool, device=part.hidden_BLD.device)
+
+
+def _pad(tensor_BL: Tensor, length: int) -> Tensor:
+    batch, own, *rest = tensor_BL.shape
+    return tensor_BL if own == length else torch.cat([tensor_BL, tensor_BL.new_zeros(batch, length - own, *rest)], 1)
+
+
+class BaseModel(ABC):
+    """A frozen base model. Nothing in it requires a gradient, and no call changes it; any thread may call it."""
+
+    id: str
+    """As written: an alias, a hub id, a folder or a file."""
+    revision: str
+    """The hub's commit, or the hash of the weights."""
+    family: str
+    device: torch.device
+    dtype: torch.dtype
+    """Of the UNet and the text encoders."""
+    encoder_names: tuple[str, ...]
+    encoder_widths: Mapping[str, int]
+    window: int
+    """Tokens per text, begin and end included."""
+    latent_channels: int
+    latent_scale: int
+    """Pixels per latent, along a side."""
+    native_px: int
+    prediction_type: str
+    """`epsilon`, `v_prediction` or `sample`."""
+    alphas_cumprod_T: Tensor
+    """float32, on the model's device."""
+    noise_scheduler_config: dict[str, Any]
+    masks_text: bool
+    """Whether padded positions can be masked: not when the UNet pools over all hidden states."""
+    clip: Clip | None
+    """The base model's own CLIP when it ships one."""
+
+    @abstractmethod
+    def tokenize(self, texts: Sequence[str], rows_of: Mapping[ConceptRef, range]) -> dict[str, Tokens]:
+        """Tokenise texts of one window each, per text encoder (B, window), on the CPU.
+
+        `rows_of` says which rows stand at a placeholder: one position for each.
+
+        Raises:
+            PromptError: a text is longer than the window.
+            UnknownConceptError: a placeholder is not in `rows_of`.
+        """
+
+    @abstractmethod
+    def tokenize_prompt(
+        self, prompt: str | Sequence[PromptPiece], vectors_of: Mapping[ConceptRef, int]
+    ) -> TokenizedPrompt:
+        """Tokenise a prompt of any length, or its pieces with their attention weights, into chunks of one window.
+
+        `vectors_of` says how many positions each placeholder takes.
+
+        Raises:
+            PromptError: one placeholder alone is longer than the window.
+            UnknownConceptError: a placeholder is not in `vectors_of`.
+        """
+
+    @abstractmethod
+    def vocabulary(self, encoder: str) -> Tensor:
+        """The token embeddings (V, D) of a text encoder: the weights themselves, to be read only."""
+
+    @abstractmethod
+    def token_rows(self, encoder: str, text: str) -> Tensor:
+        """Copy the vocabulary's rows (n, D) of a text's n tokens."""
+
+    @abstractmethod
+    def encode_text(self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor]) -> Conditioning:
+        """Encode texts with rows (R, D) per text encoder written at their placeholders; differentiable in the rows."""
+
+    @abstractmethod
+    def encode_pixels(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of the latents of pixels in [-1, 1], float32, scaled as the UNet wants them."""
+
+    @abstractmethod
+    def decode_latents(self, latents_BCHW: Tensor) -> Tensor:
+        """Decode latents as the UNet has them to pixels in about [-1, 1], float32."""
+
+    @abstractmethod
+    def predict(
+        self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning, time_ids_B6: Tensor | None = None
+    ) -> Tensor:
+        """Run the UNet; the answer (B, C, H, W), float32, is what `prediction_type` says.
+
+        `time_ids_B6` (SDXL only): original height and width, crop top and left, target height and width, in pixels;
+        without it the picture counts as an uncropped one of its own size.
+        """

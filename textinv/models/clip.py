@@ -1,0 +1,37 @@
+"""The base model's own CLIP: the two towers that measure how well pictures and words agree.
+
+Owns loading them. Does not know how scores are made of their features.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import CLIPModel
+
+from textinv.errors import BaseModelError
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A frozen CLIPModel, the tokenizer of its text tower, and the folder that it came from."""
+
+    model: Any
+    tokenizer: Any
+    folder: Path
+
+
+def load_clip(folder: Path, tokenizer: Any, device: torch.device) -> Clip | None:
+    """Load the CLIP in a folder, in float32 on the device; None when there is no such folder.
+
+    Raises:
+        BaseModelError: the folder holds no CLIP.
+    """
+    if not (folder / "config.json").is_file():
+        return None
+    try:
+        model = CLIPModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BaseModelError(f"{folder} holds no CLIP that can be loaded: {error}; correct or remove it") from error
+    return Clip(model.to(device).eval().requires_grad_(False), tokenizer, folder)

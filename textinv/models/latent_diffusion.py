@@ -1,0 +1,134 @@
+"""What all families share: a VAE, a UNet, text encoders and a noise schedule, frozen.
+
+Owns everything but the text path's differences. A family subclasses this in one file of `textinv/models/families/`.
+
+Shapes: as in `base`.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+
+from textinv.errors import PromptError
+from textinv.models.base import BaseModel, Conditioning, Tokens
+from textinv.models.clip import Clip
+from textinv.models.placement import Placement
+from textinv.models.prompt import PromptPiece, TokenizedPrompt
+from textinv.models.text_encoder import TextEncoder
+from textinv.models.token_batch import tokens_of
+from textinv.placeholders import ConceptRef
+
+
+class LatentDiffusionModel(BaseModel):
+    """A base model made of a diffusers pipeline's components."""
+
+    pipeline_class: ClassVar[Any]
+    """The diffusers pipeline that knows how to load the components."""
+    vae_name: ClassVar[str] = "vae"
+    """The component that turns pixels into latents."""
+
+    def __init__(self, id: str, revision: str, components: Mapping[str, Any], clip: Clip | None, placement: Placement):
+        self.id, self.revision, self.clip = id, revision, clip
+        self.device, self.dtype = placement.device, placement.dtype
+        self._unet = placement.place_unet(components["unet"])
+        self._vae = placement.place_vae(components[self.vae_name])
+        encoders = self.text_encoders(components)
+        self._encoders = {encoder.name: encoder for encoder in encoders}
+        for encoder in encoders:
+            placement.place(encoder.network)
+        self.encoder_names = tuple(self._encoders)
+        self.encoder_widths = {encoder.name: encoder.width for encoder in encoders}
+        self.window = min(encoder.frame.window for encoder in encoders)
+        self.latent_channels = int(self._unet.config.in_channels)
+        self.latent_scale = 2 ** (len(self._vae.config.block_out_channels) - 1)
+        self.native_px = _side(self._unet.config.sample_size) * self.latent_scale
+        self.noise_scheduler_config = dict(components["scheduler"].config)
+        self.prediction_type = self.noise_scheduler_config.get("prediction_type", "epsilon")
+        noise_scheduler = DDPMScheduler.from_config(self.noise_scheduler_config)
+        self.alphas_cumprod_T = noise_scheduler.alphas_cumprod.to(self.device, torch.float32)
+        self.masks_text = self._unet.config.addition_embed_type in (None, "text_time")
+
+    @classmethod
+    @abstractmethod
+    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
+        """Whether a folder's `model_index.json` and the first text encoder's config are this family's."""
+
+    @abstractmethod
+    def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
+        """The text encoders, in the order in which they are always named."""
+
+    def tokenize(self, texts: Sequence[str], rows_of: Mapping[ConceptRef, range]) -> dict[str, Tokens]:
+        vectors_of = {ref: len(rows) for ref, rows in rows_of.items()}
+        prompts = [self.tokenize_prompt(text, vectors_of) for text in texts]
+        for text, prompt in zip(texts, prompts, strict=True):
+            if prompt.num_chunks > 1:
+                raise PromptError(
+                    f"{text!r} takes {prompt.num_chunks} windows of {self.window} tokens, and here one is the most; "
+                    "write less, or learn fewer vectors",
+                    num_windows=prompt.num_chunks,
+                )
+        starts = {ref: rows.start for ref, rows in rows_of.items()}
+        return {name: tokens_of([prompt.chunks[name][0] for prompt in prompts], starts) for name in self.encoder_names}
+
+    def tokenize_prompt(
+        self, prompt: str | Sequence[PromptPiece], vectors_of: Mapping[ConceptRef, int]
+    ) -> TokenizedPrompt:
+        pieces: Sequence[PromptPiece] = [(prompt, 1.0)] if isinstance(prompt, str) else prompt
+        chunks = {name: encoder.chunks(pieces, vectors_of) for name, encoder in self._encoders.items()}
+        most = max(len(one) for one in chunks.values())
+        return TokenizedPrompt(
+            {name: (*one, *[self._encoders[name].frame.close([])] * (most - len(one))) for name, one in chunks.items()}
+        )
+
+    def vocabulary(self, encoder: str) -> Tensor:
+        return self._encoders[encoder].embedding.weight
+
+    def token_rows(self, encoder: str, text: str) -> Tensor:
+        ids = torch.tensor(self._encoders[encoder].ids(text), dtype=torch.long, device=self.device)
+        return self.vocabulary(encoder)[ids]
+
+    @torch.no_grad()
+    def encode_pixels(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        encoded = self._vae.encode(pixels_BCHW.to(self.device, self._vae.dtype))
+        scale = self._vae.config.scaling_factor
+        if hasattr(encoded, "latents"):  # VQModel: latents without a distribution
+            mean_BCHW = encoded.latents.float() * scale
+            return mean_BCHW, torch.zeros_like(mean_BCHW)
+        posterior = encoded.latent_dist
+        return (posterior.mean.float() - self._shift) * scale, posterior.std.float() * scale
+
+    @torch.no_grad()
+    def decode_latents(self, latents_BCHW: Tensor) -> Tensor:
+        unscaled_BCHW = latents_BCHW.float() / self._vae.config.scaling_factor + self._shift
+        pixels_BCHW: Tensor = self._vae.decode(unscaled_BCHW.to(self.device, self._vae.dtype)).sample
+        return pixels_BCHW.float()
+
+    def predict(
+        self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning, time_ids_B6: Tensor | None = None
+    ) -> Tensor:
+        predicted_BCHW: Tensor = self._unet(
+            noisy_BCHW.to(self.dtype),
+            timesteps_B,
+            conditioning.hidden_BLD.to(self.dtype),
+            encoder_attention_mask=conditioning.mask_BL,
+            added_cond_kwargs=self.added_conditions(noisy_BCHW, conditioning, time_ids_B6),
+        ).sample
+        return predicted_BCHW.float()
+
+    def added_conditions(
+        self, noisy_BCHW: Tensor, conditioning: Conditioning, time_ids_B6: Tensor | None
+    ) -> dict[str, Tensor]:
+        """What the UNet takes beside the hidden states; a UNet that pools them itself still wants the empty answer."""
+        return {}
+
+    @property
+    def _shift(self) -> float:
+        return float(self._vae.config.get("shift_factor") or 0.0)
+
+
+def _side(sample_size: int | Sequence[int]) -> int:
+    return sample_size if isinstance(sample_size, int) else int(sample_size[0])

@@ -1,0 +1,86 @@
+"""Load a base model by name; look its revision and size up without loading it.
+
+Owns choosing the family and translating the libraries' errors. Does not know what families do.
+"""
+
+from collections.abc import Mapping
+
+from textinv.errors import BaseModelError
+from textinv.models.base import BaseModel
+from textinv.models.clip import load_clip
+from textinv.models.families import known_families
+from textinv.models.latent_diffusion import LatentDiffusionModel
+from textinv.models.location import Location, locate
+from textinv.models.placement import choose_placement
+from textinv.models.revision import hash_weights
+
+
+def load_base_model(
+    name: str,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    aliases: Mapping[str, str] | None = None,
+) -> BaseModel:
+    """Load a base model, frozen, onto a device.
+
+    Raises:
+        BaseModelError: there is no such base model, or it cannot be loaded.
+    """
+    placement = choose_placement(device, dtype)
+    location = locate(name, revision, aliases or {}, weights=True)
+    family = _family_of(name, location)
+    found = _revision_of(name, location, revision)
+    try:
+        pipeline = family.pipeline_class.from_pretrained(location.folder, dtype=placement.dtype, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
+        raise BaseModelError(f"the base model {name!r} cannot be loaded: {error}") from error
+    components = pipeline.components
+    clip = load_clip(location.folder / "clip", components["tokenizer"], placement.device)
+    return family(name, found, components, clip, placement)
+
+
+def base_revision(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> str:
+    """Look up a base model's revision: the hub's commit, or the hash of a folder's or file's weights.
+
+    Raises:
+        BaseModelError: there is no such base model, or it has another revision than `revision`.
+    """
+    return _revision_of(name, locate(name, revision, aliases or {}, weights=False), revision)
+
+
+def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> int:
+    """Look up the side of the pictures that a base model draws natively.
+
+    Raises:
+        BaseModelError: there is no such base model.
+    """
+    location = locate(name, revision, aliases or {}, weights=False)
+    family = _family_of(name, location)
+    sample_size = location.read_json("unet/config.json")["sample_size"]
+    blocks = location.read_json(f"{family.vae_name}/config.json")["block_out_channels"]
+    side = sample_size if isinstance(sample_size, int) else sample_size[0]
+    return int(side) << len(blocks) - 1
+
+
+def _family_of(name: str, location: Location) -> type[LatentDiffusionModel]:
+    index, text_config = location.read_json("model_index.json"), location.read_json("text_encoder/config.json")
+    families = known_families()
+    for family in families:
+        if family.fits(index, text_config):
+            return family
+    raise BaseModelError(
+        f"the base model {name!r} is a {index.get('_class_name')}; known families are "
+        f"{', '.join(family.family for family in families)}"
+    )
+
+
+def _revision_of(name: str, location: Location, asked: str | None) -> str:
+    found = location.commit or hash_weights(location.checkpoint or location.folder)
+    if location.commit is None and asked is not None and asked != found:
+        raise BaseModelError(
+            f"the base model {name!r} has revision {found}, and {asked} is asked for; get those weights, "
+            "or leave the revision out"
+        )
+    return found

@@ -1,0 +1,63 @@
+"""Where a base model lies: a folder, a single file, or a repository of the model hub.
+
+Owns resolving what a person wrote, and reading small files of it without loading weights. Does not know families.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textinv.demo import WEIGHTS
+from textinv.errors import BaseModelError
+
+SHIPPED = {"emoji": str(WEIGHTS)}
+"""Base models that come with the project."""
+CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
+
+
+@dataclass(frozen=True)
+class Location:
+    """A base model on this machine's disk: its folder in diffusers' layout, and the checkpoint when it is one file."""
+
+    folder: Path
+    checkpoint: Path | None = None
+    commit: str | None = None
+    """Of the hub, when the folder is a snapshot of a repository."""
+
+    def read_json(self, path: str) -> dict[str, Any]:
+        """Read a JSON file of the folder; empty when there is none.
+
+        Raises:
+            BaseModelError: it is not JSON.
+        """
+        file = self.folder / path
+        if not file.is_file():
+            return {}
+        try:
+            found: dict[str, Any] = json.loads(file.read_text())
+        except ValueError as error:
+            raise BaseModelError(f"{file} is not JSON: {error}") from error
+        return found
+
+
+def locate(name: str, revision: str | None, aliases: Mapping[str, str], *, weights: bool) -> Location:
+    """Find a base model; of a hub repository only the small files are fetched unless `weights` are asked for.
+
+    Raises:
+        BaseModelError: there is nothing of that name.
+    """
+    target = aliases.get(name) or SHIPPED.get(name) or name
+    path = Path(target).expanduser()
+    if path.is_dir():
+        return Location(_checked_folder(path))
+    raise BaseModelError(f"{name!r} is no folder")
+
+
+def _checked_folder(folder: Path) -> Path:
+    if not (folder / "model_index.json").is_file():
+        raise BaseModelError(
+            f"{folder} has no model_index.json: it is no diffusers folder; give one that save_pretrained wrote"
+        )
+    return folder

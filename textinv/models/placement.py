@@ -1,0 +1,64 @@
+"""Where and in which precision the frozen parts run.
+
+Owns the choice of device, dtype, memory layout and attention per device. Does not know families.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from textinv.errors import BaseModelError
+
+_DTYPES = {
+    "float32": torch.float32,
+    "fp32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "bf16": torch.bfloat16,
+    "float16": torch.float16,
+    "fp16": torch.float16,
+}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A device and the dtype of UNet and text encoders."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def place(self, module: Any) -> Any:
+        """Freeze a module and move it."""
+        module = module.to(self.device)
+        if module.dtype != self.dtype:  # loaders have cast already, and kept in float32 what a module wants so
+            module = module.to(self.dtype)
+        return module.eval().requires_grad_(False)
+
+    def place_unet(self, unet: Any) -> Any:
+        """Freeze the UNet and move it."""
+        return self.place(unet)
+
+    def place_vae(self, vae: Any) -> Any:
+        """Freeze the VAE and move it; in float32 where float16 would overflow."""
+        overflows = self.dtype == torch.float16 and vae.config.get("force_upcast", False)
+        return Placement(self.device, torch.float32 if overflows else self.dtype).place(vae)
+
+
+def choose_placement(device: str, dtype: str) -> Placement:
+    """Resolve `auto`: the GPU when there is one, bfloat16 (else float16) on it and float32 on a CPU.
+
+    Raises:
+        BaseModelError: no such device or dtype.
+    """
+    try:
+        chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise BaseModelError(f"the device {device!r} cannot be used: {error}; write auto, cpu or cuda") from error
+    if dtype != "auto":
+        if dtype not in _DTYPES:
+            raise BaseModelError(f"the dtype {dtype!r} is unknown; write auto, {', '.join(_DTYPES)}")
+        return Placement(chosen, _DTYPES[dtype])
+    if chosen.type != "cuda":
+        return Placement(chosen, torch.float32)
+    return Placement(chosen, torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16)

@@ -1,0 +1,71 @@
+"""The revision of weights on disk: a hash of their bytes, remembered by path, size and time of change.
+
+Owns which files count: the components that make pictures from text. A tokenizer or a config saved anew by another
+release of a library leaves the revision as it is.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+PARTS = ("unet", "vae", "vqvae", "text_encoder", "text_encoder_2", "bert")
+_BLOCK_BYTES = 1 << 22
+
+
+def hash_weights(path: Path) -> str:
+    """Hash a checkpoint, or all weights of a diffusers folder, to 64 hex digits."""
+    if path.is_file():
+        return _hash_file(path)
+    total = hashlib.sha256()
+    for file in weight_files(path):
+        total.update(f"{file.relative_to(path).as_posix()} {_hash_file(file)}\n".encode())
+    return total.hexdigest()
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that are loaded from a diffusers folder: safetensors of each part, else its pickles, no variants."""
+    files: list[Path] = []
+    for part in PARTS:
+        plain = [file for file in sorted((folder / part).glob("*")) if _is_plain(file)]
+        safe = [file for file in plain if file.suffix == ".safetensors"]
+        files += safe or plain
+    return files
+
+
+def _is_plain(file: Path) -> bool:
+    # "model-00001-of-00002.safetensors" is a shard; "model.fp16.safetensors" a variant that is not loaded.
+    return file.suffix in (".safetensors", ".bin") and "." not in file.stem
+
+
+def _hash_file(file: Path) -> str:
+    state = file.stat()
+    key = [str(file.resolve()), state.st_size, state.st_mtime_ns]
+    remembered = _memory_folder() / hashlib.sha256(json.dumps(key).encode()).hexdigest()
+    try:
+        known = remembered.read_text()
+        if len(known) == hashlib.sha256().digest_size * 2:
+            return known
+    except OSError:
+        pass  # not remembered yet
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            digest.update(block)
+    _remember(remembered, digest.hexdigest())
+    return digest.hexdigest()
+
+
+def _memory_folder() -> Path:
+    caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(caches) / "textinv" / "weight-hashes"
+
+
+def _remember(path: Path, digest: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f"{path.name}.{os.getpid()}")
+        fresh.write_text(digest)
+        fresh.replace(path)
+    except OSError:
+        return  # a read-only home only costs hashing again
