@@ -5,6 +5,7 @@
 
 from typing import Any
 
+from ray import serve
 from ray.serve import Application
 
 from services.config import ServiceConfig
@@ -18,15 +19,19 @@ _SLACK = 64
 
 def build(config: ServiceConfig) -> Application:
     """Build the application: a front in front of studio replicas that are scaled by their queues."""
-    studio = StudioReplica.options(
-        max_ongoing_requests=config.max_waiting + _SLACK,
-        graceful_shutdown_timeout_s=config.drain_s,
-        graceful_shutdown_wait_loop_s=0.5,
-        health_check_period_s=5,
-        ray_actor_options={"num_cpus": config.num_cpus, "num_gpus": config.num_gpus},
-        **_scaling(config),
-    ).bind(config)
-    front = Front.options(
+    studio = (
+        serve.deployment(StudioReplica)
+        .options(
+            max_ongoing_requests=config.max_waiting + _SLACK,
+            graceful_shutdown_timeout_s=config.drain_s,
+            graceful_shutdown_wait_loop_s=0.5,
+            health_check_period_s=5,
+            ray_actor_options={"num_cpus": config.num_cpus, "num_gpus": config.num_gpus},
+            **_scaling(config),
+        )
+        .bind(config)
+    )
+    front = serve.deployment(Front).options(
         num_replicas=config.num_fronts,
         max_ongoing_requests=_FRONT_ONGOING,
         graceful_shutdown_timeout_s=config.drain_s,

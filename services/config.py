@@ -29,37 +29,37 @@ class ServiceConfig(BaseModel):
     """Device of the studio: auto, cpu, cuda."""
     dtype: str = "auto"
     """Number format of the base model: auto, float32, float16, bfloat16."""
-    max_batch: Literal["auto"] | int = Field("auto", union_mode="left_to_right")
+    max_batch: Literal["auto"] | int = Field(default="auto", union_mode="left_to_right")
     """Pictures per inference step; auto measures where throughput stops growing."""
-    max_waiting: int = Field(256, ge=1)
+    max_waiting: int = Field(default=256, ge=1)
     """Pictures that may wait per replica before callers are sent away with 429."""
-    cache_mib: int = Field(512, ge=1)
+    cache_mib: int = Field(default=512, ge=1)
     """Memory for embeddings per replica, in MiB."""
-    min_replicas: int = Field(1, ge=0)
+    min_replicas: int = Field(default=1, ge=0)
     """Studio replicas that are always there; 0 frees the GPU when nobody asks."""
-    max_replicas: int = Field(1, ge=1)
+    max_replicas: int = Field(default=1, ge=1)
     """Studio replicas at most."""
-    target_ongoing: float = Field(16.0, gt=0)
+    target_ongoing: float = Field(default=16.0, gt=0)
     """Requests per studio replica beyond which another one is started."""
-    num_cpus: float = Field(1.0, ge=0)
+    num_cpus: float = Field(default=1.0, ge=0)
     """CPUs that Ray sets aside for each studio replica."""
-    num_gpus: float = Field(0.0, ge=0)
+    num_gpus: float = Field(default=0.0, ge=0)
     """GPUs that Ray sets aside for each studio replica."""
-    num_fronts: int = Field(1, ge=1)
+    num_fronts: int = Field(default=1, ge=1)
     """Front replicas; each answers several hundred small requests a second."""
-    drain_s: float = Field(120.0, ge=0)
+    drain_s: float = Field(default=120.0, ge=0)
     """Seconds that a replica which is to go may take to finish what it has accepted."""
     keys: bool = True
     """Whether callers need an API key; `textinv serve up` turns it off on loopback."""
     resize: bool = False
     """Whether a size that the base model cannot draw is drawn at a native size and resized, instead of refused."""
-    url_expires_s: int = Field(3600, ge=60, le=7 * 86_400)
+    url_expires_s: int = Field(default=3600, ge=60, le=7 * 86_400)
     """Seconds that a URL of a picture works (`response_format: url`)."""
-    max_body_bytes: int = Field(32 * MIB, ge=1024)
+    max_body_bytes: int = Field(default=32 * MIB, ge=1024)
     """Bytes of a request's body; more is refused with 413 before it is read."""
-    max_upload_px: int = Field(16_777_216, ge=4096)
+    max_upload_px: int = Field(default=16_777_216, ge=4096)
     """Pixels of an uploaded picture."""
-    max_num_images: int = Field(10, ge=1, le=64)
+    max_num_images: int = Field(default=10, ge=1, le=64)
     """Pictures per request."""
     cors_origins: tuple[str, ...] = ()
     """Web pages that may call the service from a browser; none by default."""

@@ -64,13 +64,18 @@ class RemoteStudio:
 
 def pinned(request: GenerateRequest, concepts: Mapping[str, str]) -> GenerateRequest:
     """Name in a request's prompts the versions (`name@version` -> digest) that its first try used."""
-    prompts = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
-    for field, text in prompts.items():
-        text = expand_aliases(text)
-        for versioned in concepts:
-            text = text.replace(f"<{versioned.partition('@')[0]}>", f"<{versioned}>")
-        prompts[field] = text
-    return replace(request, **prompts)
+    return replace(
+        request,
+        prompt=_pin(request.prompt, concepts),
+        negative_prompt=_pin(request.negative_prompt, concepts),
+    )
+
+
+def _pin(text: str, concepts: Mapping[str, str]) -> str:
+    text = expand_aliases(text)
+    for versioned in concepts:
+        text = text.replace(f"<{versioned.partition('@')[0]}>", f"<{versioned}>")
+    return text
 
 
 def _raise_own(error: Exception) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The two Serve deployments: `StudioReplica` draws, `Front` speaks HTTP.
+"""What the two Serve deployments run: `StudioReplica` draws, `Front` speaks HTTP.
 
 Owns their life cycle under Ray Serve. What they do lies in `EngineStudio` and in `services.api`.
 """
@@ -19,7 +19,6 @@ from textinv.generation.request import GenerateRequest
 from textinv.store import ensure_store
 
 
-@serve.deployment
 class StudioReplica:
     """One frozen base model and its engine."""
 
@@ -53,7 +52,6 @@ class StudioReplica:
             self._studio.close()
 
 
-@serve.deployment
 @serve.ingress()
 class Front:
     """HTTP for all studio replicas."""

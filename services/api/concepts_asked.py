@@ -45,5 +45,5 @@ def _parse(listed: Sequence[str]) -> dict[str, ConceptRef]:
 def _apply(text: str, refs: dict[str, ConceptRef]) -> str:
     for ref in refs.values():
         name = re.escape(ref.name)
-        text = re.sub(rf"<{name}>|(?<![\w.@<-]){name}(?![\w@>-])", lambda _, ref=ref: ref.placeholder, text)
+        text = re.sub(rf"<{name}>|(?<![\w.@<-]){name}(?![\w@>-])", ref.placeholder, text)
     return text

@@ -33,10 +33,10 @@ def error_body(status: int, message: str, code: str, param: str | None = None) -
 def error_of(error: TextinvError, *, named_in_path: bool = False) -> tuple[int, dict[str, Any], dict[str, str]]:
     """Status, JSON and headers of one of our errors."""
     status = status_of(error, named_in_path=named_in_path)
-    param = error.details.get("param")
+    param: str | None = error.details.get("param")
     wait_s = retry_after_s(error, status)
     headers = {} if wait_s is None else {"Retry-After": str(wait_s)}
-    return status, error_body(status, error.message, error.code, _PARAMS.get(param, param)), headers
+    return status, error_body(status, error.message, error.code, _PARAMS.get(param or "", param)), headers
 
 
 def add_error_handlers(app: FastAPI) -> None:

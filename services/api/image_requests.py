@@ -40,15 +40,15 @@ class DrawFields(BaseModel):
     """What to draw; `<name>` and `<name@version>` stand for stored concepts."""
     model: str | None = None
     """Which base model draws; this service has one."""
-    n: Int = Field(1, ge=1, le=64)
+    n: Int = Field(default=1, ge=1, le=64)
     """How many pictures; picture k is drawn from `seed + k`."""
-    size: str = Field("auto", max_length=40, examples=["auto"])
+    size: str = Field(default="auto", max_length=40, examples=["auto"])
     """`auto` (the base model's native size) or `WIDTHxHEIGHT`."""
     response_format: Literal["b64_json", "url"] = "b64_json"
     """Whether pictures come in the answer or as URLs that work for a while."""
     output_format: PictureFormat = "png"
     """File format of the pictures."""
-    output_compression: Int = Field(100, ge=0, le=100)
+    output_compression: Int = Field(default=100, ge=0, le=100)
     """Quality of JPEG and WebP; PNG has only 100."""
     quality: Literal["auto", "standard"] = "auto"
     """Accepted at its default; take more inference steps for more quality."""
@@ -60,19 +60,19 @@ class DrawFields(BaseModel):
     """Accepted at its default; say the style in the prompt."""
     stream: bool = False
     """Whether to answer with server-sent events."""
-    partial_images: Int = Field(0, ge=0, le=3)
+    partial_images: Int = Field(default=0, ge=0, le=3)
     """How many previews of each picture a stream carries."""
-    user: str | None = Field(None, max_length=512)
+    user: str | None = Field(default=None, max_length=512)
     """Whose request it is: callers take turns."""
-    seed: Int | None = Field(None, ge=0, le=MAX_SEED - 64)
+    seed: Int | None = Field(default=None, ge=0, le=MAX_SEED - 64)
     """The same seed gives the same picture; none: a random one, which the answer tells."""
-    negative_prompt: str = Field("", max_length=32_000)
+    negative_prompt: str = Field(default="", max_length=32_000)
     """What not to draw; may name concepts too."""
-    num_inference_steps: Int = Field(GenerateRequest.num_inference_steps, ge=1, le=MAX_STEPS)
+    num_inference_steps: Int = Field(default=GenerateRequest.num_inference_steps, ge=1, le=MAX_STEPS)
     """Inference steps: more take longer and look better up to a point."""
-    guidance_scale: float = Field(GenerateRequest.guidance_scale, ge=0, le=100, allow_inf_nan=False)
+    guidance_scale: float = Field(default=GenerateRequest.guidance_scale, ge=0, le=100, allow_inf_nan=False)
     """How closely the picture follows the prompt; 1 turns guidance off."""
-    noise_scheduler: str | None = Field(None, max_length=64)
+    noise_scheduler: str | None = Field(default=None, max_length=64)
     """Noise scheduler by name, as `euler`, `ddim`, `dpmpp-2m`; none: the service's default."""
     concepts: list[str] = Field(default_factory=list, max_length=_MAX_LISTED)
     """Concepts whose bare names in the prompt are placeholders; `name@version` pins the version."""

@@ -39,7 +39,7 @@ async def stream_events(
                     index = shown[event.image]
                     shown[event.image] += 1
                     picture = await _picture(body, size, Drawing(event.pixels, 0, ""))
-                    extras = {"partial_image_index": index, "image_index": event.image}
+                    extras: dict[str, Any] = {"partial_image_index": index, "image_index": event.image}
                     yield _block(f"{kind}.partial_image", picture | extras)
                 elif isinstance(event, Drawn):
                     for index, drawing in enumerate(event.drawings):
