@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from services.concept_list import ConceptList
 from services.config import ServiceConfig
+from services.in_flight import InFlight
 from services.keys import KeyRing
 from services.studio import Studio, StudioFacts
 from textinv.registry import Registry
@@ -31,7 +32,8 @@ class Desk:
         self.registry = Registry(store)
         self.concepts = ConceptList(self.registry)
         self.key_ring = KeyRing(store)
-        self._facts: StudioFacts | None = None
+        self.in_flight = InFlight()
+        self.known_facts: StudioFacts | None = None
 
     async def facts(self) -> StudioFacts:
         """What the studio draws with; asked for once.
@@ -39,9 +41,9 @@ class Desk:
         Raises:
             NotReadyError: the studio is not there yet.
         """
-        if self._facts is None:
-            self._facts = await self.studio.facts()
-        return self._facts
+        if self.known_facts is None:
+            self.known_facts = await self.studio.facts()
+        return self.known_facts
 
     async def check_ready(self) -> None:
         """Check that a request could be drawn now.

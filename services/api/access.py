@@ -6,6 +6,7 @@ dependencies that routes declare. Keys themselves are in `services.keys`.
 
 import base64
 import binascii
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from fastapi import Depends, Request
 from services.desk import Desk, in_thread
 from services.keys import ApiKey, Role
 from textinv.errors import AccessError
+from textinv.placeholders import ConceptRef
 
 
 @dataclass(frozen=True)
@@ -32,18 +34,19 @@ class Caller:
         """Whose turn a request takes: the caller's, or that of one of its users."""
         return f"{self.id}/{user}" if user else self.id
 
-    def check_name(self, name: str) -> None:
-        """Check that the caller may touch a concept.
+    def check_concepts(self, refs: Iterable[ConceptRef]) -> None:
+        """Check that the caller may use these concepts.
 
         Raises:
             AccessError: its key is bound to other names.
         """
-        if self.key is not None and not name.startswith(self.key.name_prefix):
-            raise AccessError(
-                f"the API key {self.key.id} is bound to concepts that start with {self.key.name_prefix!r}; "
-                f"{name!r} does not",
-                role=self.key.role,
-            )
+        for ref in refs:
+            if self.key is not None and not ref.name.startswith(self.key.name_prefix):
+                raise AccessError(
+                    f"the API key {self.key.id} is bound to concepts that start with {self.key.name_prefix!r}; "
+                    f"{ref.name!r} does not",
+                    role=self.key.role,
+                )
 
 
 def _requires(role: Role) -> Any:

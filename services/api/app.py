@@ -9,13 +9,22 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 
 from services.api import concepts, health, images, models
+from services.api.a1111 import draw, listings, progress
 from services.api.drawing import ClientGoneError
 from services.api.errors import add_error_handlers
 from services.api.passage import Passage
 from services.desk import Desk
 from services.statuses import CLIENT_GONE
 
-_ROUTERS = (health.router, images.router, models.router, concepts.router)
+_ROUTERS = (
+    health.router,
+    images.router,
+    models.router,
+    concepts.router,
+    draw.router,
+    listings.router,
+    progress.router,
+)
 
 
 def make_app(desk: Desk) -> FastAPI:

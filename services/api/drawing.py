@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
-from services.studio import Begun, DrawEvent, Drawing, Drawn, Studio
+from services.in_flight import Running
+from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, Studio
 from textinv.errors import ServiceError
 from textinv.generation.request import GenerateRequest
 
@@ -33,13 +34,15 @@ class Finished:
     concepts: Mapping[str, str]
 
 
-async def begin(studio: Studio, request: GenerateRequest) -> tuple[Begun, AsyncGenerator[DrawEvent, None]]:
+async def begin(
+    studio: Studio, request: GenerateRequest, *, progress: bool = False
+) -> tuple[Begun, AsyncGenerator[DrawEvent, None]]:
     """Start a draw and wait until it is accepted; whoever gets the generator closes it.
 
     Raises:
         TextinvError: it was refused.
     """
-    events = studio.draw(request)
+    events = studio.draw(request, progress=progress)
     first = await anext(events)
     if not isinstance(first, Begun):
         await events.aclose()
@@ -47,15 +50,17 @@ async def begin(studio: Studio, request: GenerateRequest) -> tuple[Begun, AsyncG
     return first, events
 
 
-async def draw(studio: Studio, request: GenerateRequest) -> Finished:
-    """Draw a request to its end.
+async def draw(studio: Studio, request: GenerateRequest, running: Running | None = None) -> Finished:
+    """Draw a request to its end; `running` is told how far it is.
 
     Raises:
         TextinvError: it was refused or failed.
     """
-    begun, events = await begin(studio, request)
+    begun, events = await begin(studio, request, progress=running is not None)
     async with aclosing(events):
         async for event in events:
+            if isinstance(event, Progress) and running is not None:
+                running.share = event.share
             if isinstance(event, Drawn):
                 return Finished(event.drawings, begun.concepts)
     raise ServiceError("the studio ended without the pictures; ask again")

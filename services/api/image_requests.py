@@ -5,11 +5,11 @@ otherwise an error that names it. Source: openai/openai-openapi, openapi.yaml, v
 """
 
 import secrets
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, model_validator
+from pydantic import ConfigDict, Field
 
+from services.api.bodies import Body, Int
 from services.api.pictures import PictureFormat
 from textinv.errors import RequestError
 from textinv.generation.request import MAX_SEED, MAX_STEPS, GenerateRequest
@@ -19,22 +19,10 @@ RANDOM_SEED_BELOW = 2**32
 _MAX_LISTED = 64
 
 
-def _integral(value: Any) -> Any:
-    """Take 2.0 for 2, as JSON does not tell them apart, and text of a form for a number."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and value.strip().lstrip("+-").isdecimal() and len(value) < 20:
-        return int(value)
-    return value
-
-
-Int = Annotated[StrictInt, BeforeValidator(_integral)]
-
-
-class DrawFields(BaseModel):
+class DrawFields(Body):
     """Fields that generations and edits share."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     prompt: str = Field(min_length=1, max_length=32_000, examples=["a watercolour of <dotty-fox> on a hill"])
     """What to draw; `<name>` and `<name@version>` stand for stored concepts."""
@@ -76,13 +64,6 @@ class DrawFields(BaseModel):
     """Noise scheduler by name, as `euler`, `ddim`, `dpmpp-2m`; none: the service's default."""
     concepts: list[str] = Field(default_factory=list, max_length=_MAX_LISTED)
     """Concepts whose bare names in the prompt are placeholders; `name@version` pins the version."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_means_default(cls, given: Any) -> Any:
-        return (
-            {key: value for key, value in given.items() if value is not None} if isinstance(given, Mapping) else given
-        )
 
     def choose_seed(self) -> int:
         """The caller's seed, or a random one."""

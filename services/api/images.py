@@ -73,6 +73,7 @@ def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk) -
         caller=caller.turn_of(body.user),
     )
     request.check()
+    caller.check_concepts(request.refs)
     return request
 
 

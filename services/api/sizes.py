@@ -68,6 +68,13 @@ def choose_size(size: Size, facts: StudioFacts, resize: bool) -> ChosenSize:
     )
 
 
+def fit_to_base(size: Size, facts: StudioFacts, resize: bool) -> ChosenSize:
+    """Choose what to draw for a picture that is to be edited: its own size, or the nearest of its shape."""
+    if facts.draws(*size):
+        return ChosenSize(size, None)
+    return ChosenSize(_nearest(size, facts), size if resize else None)
+
+
 def _nearest(size: Size, facts: StudioFacts) -> Size:
     """The drawable size of about the native area and of this shape."""
     shrink = facts.native_px / math.sqrt(size.width_px * size.height_px)

@@ -13,6 +13,7 @@ from tests.services.colour_studio import ColourStudio
 from textinv.embedding import Embedding
 from textinv.registry import PublishedVersion, Registry
 from textinv.store.memory import MemoryStore
+from textinv.store.protocol import ObjectStore
 
 
 @pytest.fixture
@@ -48,12 +49,12 @@ async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def client_of(desk: Desk) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(make_app(desk), raise_app_exceptions=False)
+def client_of(desk: Desk, address: str = "127.0.0.1") -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(make_app(desk), raise_app_exceptions=False, client=(address, 40000))
     return httpx.AsyncClient(transport=transport, base_url="http://service")
 
 
-def publish(store: MemoryStore, name: str, value: float = 1.0) -> PublishedVersion:
+def publish(store: ObjectStore, name: str, value: float = 1.0, base_revision: str = "c0ffee") -> PublishedVersion:
     """Publish a concept whose rows are all `value`."""
     return Registry(store).publish(
         name,
@@ -61,5 +62,5 @@ def publish(store: MemoryStore, name: str, value: float = 1.0) -> PublishedVersi
         {"steps": 100, "why": "converged"},
         fingerprint=f"{name}-{value}",
         base_model="colours",
-        base_revision="c0ffee",
+        base_revision=base_revision,
     )

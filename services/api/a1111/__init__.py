@@ -1,0 +1,1 @@
+"""The part of A1111's API that image clients call (`/sdapi/v1`). `<name>` works here too, and so do bare names."""

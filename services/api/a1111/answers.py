@@ -1,0 +1,70 @@
+"""What A1111's image routes answer: `images`, `parameters`, and `info`, which is JSON in a string.
+
+Source: A1111 `modules/processing.py`, `Processed.js`.
+"""
+
+import json
+import time
+from typing import Any
+
+from services.api.a1111.fields import Txt2ImgBody
+from services.api.drawing import Finished
+from services.api.pictures import as_base64, encode_picture
+from services.api.sizes import ChosenSize
+from services.studio import StudioFacts
+from textinv.generation.noise_schedulers import find_scheduler_kind
+from textinv.generation.request import GenerateRequest
+
+SHORT_HASH = 10
+
+
+def answer_of(
+    body: Txt2ImgBody, order: GenerateRequest, size: ChosenSize, finished: Finished, facts: StudioFacts
+) -> dict[str, Any]:
+    """Make the answer to a request that was drawn (or interrupted, then without pictures)."""
+    files = [encode_picture(drawing, "png", 100, size.resized) for drawing in finished.drawings]
+    sent = body.model_dump(exclude={"init_images", "mask"})
+    return {
+        "images": [as_base64(file) for file in files] if body.send_images else [],
+        "parameters": sent,
+        "info": json.dumps(_info(order, size, finished, facts)),
+    }
+
+
+def _info(order: GenerateRequest, size: ChosenSize, finished: Finished, facts: StudioFacts) -> dict[str, Any]:
+    num_images = order.num_images
+    infotexts = [drawing.infotext for drawing in finished.drawings]
+    return {
+        "prompt": order.prompt,
+        "all_prompts": [order.prompt] * num_images,
+        "negative_prompt": order.negative_prompt,
+        "all_negative_prompts": [order.negative_prompt] * num_images,
+        "seed": order.seed,
+        "all_seeds": [order.seed + index for index in range(num_images)],
+        "subseed": -1,
+        "all_subseeds": [-1] * num_images,
+        "subseed_strength": 0,
+        "width": size.answered.width_px,
+        "height": size.answered.height_px,
+        "sampler_name": find_scheduler_kind(order.noise_scheduler).label,
+        "cfg_scale": order.guidance_scale,
+        "steps": order.num_inference_steps,
+        "batch_size": num_images,
+        "restore_faces": False,
+        "face_restoration_model": None,
+        "sd_model_name": facts.base_model,
+        "sd_model_hash": facts.base_revision[:SHORT_HASH],
+        "sd_vae_name": None,
+        "sd_vae_hash": None,
+        "seed_resize_from_w": -1,
+        "seed_resize_from_h": -1,
+        "denoising_strength": order.strength if order.init_image is not None else None,
+        "extra_generation_params": {"TI": dict(finished.concepts)} if finished.concepts else {},
+        "index_of_first_image": 0,
+        "infotexts": infotexts,
+        "styles": [],
+        "job_timestamp": time.strftime("%Y%m%d%H%M%S"),
+        "clip_skip": 1,
+        "is_using_inpainting_conditioning": False,
+        "version": "textinv",
+    }

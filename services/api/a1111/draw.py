@@ -1,0 +1,127 @@
+"""`POST /sdapi/v1/txt2img` and `img2img`.
+
+Owns the way from A1111's fields to a `GenerateRequest`: attention weights are syntax, bare stored names are concepts.
+"""
+
+import secrets
+from dataclasses import replace
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from services.api.a1111.answers import answer_of
+from services.api.a1111.fields import Img2ImgBody, Txt2ImgBody
+from services.api.a1111.listings import check_checkpoint
+from services.api.access import Caller, may_draw
+from services.api.drawing import Finished, concepts_header, draw, unless_gone
+from services.api.image_requests import RANDOM_SEED_BELOW
+from services.api.sizes import ChosenSize, Size, choose_size, fit_to_base
+from services.api.uploads import decode_text, decode_upload, resized, white_mask
+from services.desk import Desk, in_thread
+from services.in_flight import InterruptedByCallerError, Running
+from services.studio import StudioFacts
+from textinv.errors import RequestError
+from textinv.generation.noise_schedulers import find_scheduler_kind
+from textinv.generation.prompt_aliases import expand_bare_names
+from textinv.generation.request import GenerateRequest
+from textinv.images import Picture
+
+router = APIRouter(prefix="/sdapi/v1", tags=["a1111"])
+
+
+@router.post("/txt2img")
+async def txt2img(body: Txt2ImgBody, request: Request, caller: Caller = may_draw) -> JSONResponse:
+    """Draw pictures of a prompt."""
+    desk: Desk = request.app.state.desk
+    facts = await desk.facts()
+    asked = Size(body.width or facts.native_px, body.height or facts.native_px)
+    size = choose_size(asked, facts, desk.config.resize)
+    order = await in_thread(_order_of, body, size, caller, desk)
+    return await _answer(desk, request, body, size, order)
+
+
+@router.post("/img2img")
+async def img2img(body: Img2ImgBody, request: Request, caller: Caller = may_draw) -> JSONResponse:
+    """Draw over a picture, or over the part of it that a mask shows."""
+    desk: Desk = request.app.state.desk
+    facts = await desk.facts()
+    size, order = await in_thread(_edit_of, body, facts, caller, desk)
+    return await _answer(desk, request, body, size, order)
+
+
+def _order_of(body: Txt2ImgBody, size: ChosenSize, caller: Caller, desk: Desk) -> GenerateRequest:
+    num_images = body.batch_size * body.n_iter
+    if num_images > desk.config.max_num_images:
+        raise RequestError(
+            f"batch_size x n_iter is {num_images}; this service draws {desk.config.max_num_images} at most per request",
+            param="batch_size",
+        )
+    check_checkpoint(desk, (body.model_extra or {}).get("override_settings"))
+    sampler = body.sampler_name or body.sampler_index
+    names = {one.name for one in desk.concepts.all()}
+    order = GenerateRequest(
+        prompt=expand_bare_names(body.prompt, names.__contains__),
+        negative_prompt=expand_bare_names(body.negative_prompt, names.__contains__),
+        width_px=size.drawn.width_px,
+        height_px=size.drawn.height_px,
+        num_inference_steps=body.steps,
+        guidance_scale=body.cfg_scale,
+        seed=secrets.randbelow(RANDOM_SEED_BELOW) if body.seed == -1 else body.seed,
+        noise_scheduler=_noise_scheduler(sampler, body.scheduler),
+        num_images=num_images,
+        attention_weights=True,
+        caller=caller.id,
+    )
+    order.check()
+    caller.check_concepts(order.refs)
+    return order
+
+
+def _noise_scheduler(sampler: str | None, schedule_type: str | None) -> str | None:
+    if sampler is None and schedule_type is None:
+        return None
+    try:
+        return find_scheduler_kind(sampler, schedule_type).name
+    except RequestError as error:
+        raise RequestError(error.message, param="sampler_name") from error
+
+
+def _edit_of(body: Img2ImgBody, facts: StudioFacts, caller: Caller, desk: Desk) -> tuple[ChosenSize, GenerateRequest]:
+    if len(body.init_images) != 1:
+        raise RequestError(f"init_images has {len(body.init_images)} pictures; send one", param="init_images")
+    picture = _decoded(body.init_images[0], "init_images", desk)
+    natural = Size(picture.width_px, picture.height_px)
+    if body.width or body.height:
+        asked = Size(body.width or natural.width_px, body.height or natural.height_px)
+        size = choose_size(asked, facts, desk.config.resize)
+    else:
+        size = fit_to_base(natural, facts, desk.config.resize)
+    mask = _decoded(body.mask, "mask", desk) if body.mask else None
+    order = _order_of(body, size, caller, desk)
+    edit = replace(
+        order,
+        init_image=resized(picture.pixels, size.drawn),
+        mask=white_mask(mask, size.drawn, bool(body.inpainting_mask_invert)) if mask else None,
+        strength=body.denoising_strength,
+    )
+    return size, edit
+
+
+def _decoded(text: str, param: str, desk: Desk) -> Picture:
+    return decode_upload(decode_text(text, param), param, desk.config.max_upload_px)
+
+
+async def _answer(
+    desk: Desk, request: Request, body: Txt2ImgBody, size: ChosenSize, order: GenerateRequest
+) -> JSONResponse:
+    running = Running(order.caller, order.num_inference_steps, order.num_images)
+    try:
+        finished = await unless_gone(request, desk.in_flight.run(running, draw(desk.studio, order, running)))
+    except InterruptedByCallerError:
+        finished = Finished((), {})
+    answer: dict[str, Any] = await in_thread(answer_of, body, order, size, finished, await desk.facts())
+    headers = concepts_header(finished.concepts)
+    if body.ignored:
+        headers["x-textinv-ignored"] = ", ".join(name[:64].encode("ascii", "replace").decode() for name in body.ignored)
+    return JSONResponse(answer, headers=headers)

@@ -1,0 +1,145 @@
+"""What A1111's clients ask before they draw: embeddings, options, samplers, checkpoints, and empty lists."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from services.api.a1111.answers import SHORT_HASH
+from services.api.access import Caller, may_draw
+from services.desk import Desk, in_thread
+from services.studio import StudioFacts
+from textinv.errors import RequestError
+from textinv.generation.noise_schedulers import SCHEDULER_KINDS
+from textinv.registry import ConceptSummary
+
+router = APIRouter(prefix="/sdapi/v1", tags=["a1111"])
+_CHECKPOINT = "sd_model_checkpoint"
+
+
+@router.get("/embeddings")
+async def embeddings(request: Request, _: Caller = may_draw) -> dict[str, Any]:
+    """List stored concepts: those that belong to the base model, and the others."""
+    desk: Desk = request.app.state.desk
+    facts = await desk.facts()
+    lists: dict[str, dict[str, Any]] = {"loaded": {}, "skipped": {}}
+    for one in await in_thread(desk.concepts.all):
+        fits = one.base_revision == facts.base_revision and dict(one.widths) == dict(facts.encoder_widths)
+        lists["loaded" if fits else "skipped"][one.name] = _embedding(one)
+    return lists
+
+
+@router.post("/refresh-embeddings")
+async def refresh_embeddings(request: Request, _: Caller = may_draw) -> None:
+    """Read the list of concepts again at the next question; drawing needs no refreshing."""
+    request.app.state.desk.concepts.forget()
+
+
+@router.get("/options")
+async def options(request: Request, _: Caller = may_draw) -> dict[str, Any]:
+    """Show the options that clients read."""
+    return _options(await request.app.state.desk.facts())
+
+
+@router.post("/options")
+async def set_options(sent: dict[str, Any], request: Request, response: Response, _: Caller = may_draw) -> None:
+    """Take options back; one that differs from what holds here is an error when it is the checkpoint, else ignored."""
+    desk: Desk = request.app.state.desk
+    current = _options(await desk.facts())
+    check_checkpoint(desk, sent)
+    ignored = sorted(key for key, value in sent.items() if key != _CHECKPOINT and current.get(key) != value)
+    if ignored:
+        response.headers["x-textinv-ignored"] = ", ".join(ignored).encode("ascii", "replace").decode()[:2000]
+
+
+@router.get("/sd-models")
+async def sd_models(request: Request, _: Caller = may_draw) -> list[dict[str, Any]]:
+    """List the base model."""
+    facts = await request.app.state.desk.facts()
+    return [
+        {
+            "title": _title(facts),
+            "model_name": facts.base_model,
+            "hash": facts.base_revision[:SHORT_HASH],
+            "sha256": facts.base_revision,
+            "filename": facts.base_model,
+            "config": None,
+        }
+    ]
+
+
+@router.get("/samplers")
+async def samplers(_: Caller = may_draw) -> list[dict[str, Any]]:
+    """List noise schedulers by A1111's names."""
+    return [{"name": kind.a1111_name, "aliases": [kind.name, *kind.aliases], "options": {}} for kind in SCHEDULER_KINDS]
+
+
+@router.get("/schedulers")
+async def schedulers(_: Caller = may_draw) -> list[dict[str, Any]]:
+    """List schedule types."""
+    labels = {"automatic": "Automatic"} | {
+        kind.schedule_type.lower(): kind.schedule_type for kind in SCHEDULER_KINDS if kind.schedule_type
+    }
+    return [
+        {"name": name, "label": label, "aliases": None, "default_rho": -1, "need_inner_model": False}
+        for name, label in labels.items()
+    ]
+
+
+@router.get("/loras")
+@router.get("/hypernetworks")
+@router.get("/upscalers")
+@router.get("/latent-upscale-modes")
+@router.get("/prompt-styles")
+@router.get("/face-restorers")
+@router.get("/realesrgan-models")
+@router.get("/sd-vae")
+async def nothing_of_the_kind(_: Caller = may_draw) -> list[Any]:
+    """List what this service does not have."""
+    return []
+
+
+@router.get("/scripts")
+async def scripts(_: Caller = may_draw) -> dict[str, list[str]]:
+    """List what this service does not have."""
+    return {"txt2img": [], "img2img": []}
+
+
+def check_checkpoint(desk: Desk, settings: Any) -> None:
+    """Check that settings which a client sends name no other checkpoint.
+
+    Raises:
+        RequestError: they do.
+    """
+    asked = settings.get(_CHECKPOINT) if isinstance(settings, Mapping) else None
+    facts = desk.known_facts
+    if asked in (None, "") or facts is None or asked in (_title(facts), facts.base_model, desk.config.base_model):
+        return
+    raise RequestError(
+        f"there is no checkpoint {str(asked)[:80]!r} here; the one that draws is {_title(facts)!r}", param=_CHECKPOINT
+    )
+
+
+def _options(facts: StudioFacts) -> dict[str, Any]:
+    return {
+        _CHECKPOINT: _title(facts),
+        "sd_checkpoint_hash": facts.base_revision,
+        "samples_format": "png",
+        "sd_vae": "Automatic",
+        "CLIP_stop_at_last_layers": 1,
+        "enable_pnginfo": True,
+    }
+
+
+def _title(facts: StudioFacts) -> str:
+    return f"{facts.base_model} [{facts.base_revision[:SHORT_HASH]}]"
+
+
+def _embedding(one: ConceptSummary) -> dict[str, Any]:
+    return {
+        "step": None,
+        "sd_checkpoint": one.base_revision[:SHORT_HASH],
+        "sd_checkpoint_name": one.base_model,
+        "shape": next(iter(one.widths.values()), 0),
+        "vectors": one.num_vectors,
+    }

@@ -1,0 +1,163 @@
+"""A1111's routes, as Open WebUI and other clients call them."""
+
+import asyncio
+import base64
+import io
+import json
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from services.config import ServiceConfig
+from services.desk import Desk
+from tests.services.colour_studio import ColourStudio
+from tests.services.conftest import client_of, publish
+from textinv.store.memory import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+
+def picture_of(text: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(text)))
+
+
+def upload(width_px: int = 64, height_px: int = 64, colour: tuple[int, ...] = (10, 20, 30)) -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width_px, height_px), colour).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+async def test_open_webui_verifies_switches_the_model_and_draws(client: httpx.AsyncClient, store: MemoryStore) -> None:
+    publish(store, "dotty-fox")
+    options = (await client.get("/sdapi/v1/options", headers={"authorization": "Basic Og=="})).json()
+    assert options["sd_model_checkpoint"].startswith("colours")
+    posted = await client.post("/sdapi/v1/options", json=options)
+    assert posted.status_code == 200
+    assert posted.json() is None
+    sent = {"prompt": "a dotty-fox.", "batch_size": 2, "width": 64, "height": 64, "steps": 3, "seed": 5}
+    answer = (await client.post("/sdapi/v1/txt2img", json=sent)).json()
+    assert len(answer["images"]) == 2
+    assert picture_of(answer["images"][0]).format == "PNG"
+    info = json.loads(answer["info"])
+    assert info["all_seeds"] == [5, 6]
+    assert "dotty-fox@1" in info["infotexts"][1]
+    assert answer["parameters"]["steps"] == 3
+
+
+async def test_another_checkpoint_is_refused(client: httpx.AsyncClient) -> None:
+    await client.get("/readyz")
+    assert (await client.post("/sdapi/v1/options", json={"sd_model_checkpoint": "other"})).status_code == 400
+    sent = {"prompt": "a", "override_settings": {"sd_model_checkpoint": "other"}}
+    assert (await client.post("/sdapi/v1/txt2img", json=sent)).status_code == 400
+
+
+async def test_fields_without_effect_are_listed_unless_they_hold_their_default(client: httpx.AsyncClient) -> None:
+    sent = {"prompt": "a", "tiling": True, "restore_faces": False, "subseed": -1, "enable_hr": True, "whatever": 1}
+    reply = await client.post("/sdapi/v1/txt2img", json=sent)
+    assert reply.status_code == 200
+    assert reply.headers["x-textinv-ignored"] == "enable_hr, tiling, whatever"
+
+
+async def test_samplers_are_found_by_the_names_that_are_listed(client: httpx.AsyncClient) -> None:
+    for sampler in (await client.get("/sdapi/v1/samplers")).json():
+        reply = await client.post(
+            "/sdapi/v1/txt2img", json={"prompt": "a", "steps": 2, "sampler_name": sampler["name"]}
+        )
+        assert reply.status_code == 200, sampler
+    reply = await client.post("/sdapi/v1/txt2img", json={"prompt": "a", "sampler_name": "magic"})
+    assert reply.status_code == 400
+    assert "magic" in reply.json()["detail"]
+
+
+async def test_embeddings_of_another_base_are_listed_as_skipped(client: httpx.AsyncClient, store: MemoryStore) -> None:
+    publish(store, "ours")
+    publish(store, "theirs", base_revision="another")
+    lists = (await client.get("/sdapi/v1/embeddings")).json()
+    assert list(lists["loaded"]) == ["ours"]
+    assert list(lists["skipped"]) == ["theirs"]
+    assert lists["loaded"]["ours"]["vectors"] == 2
+    assert lists["loaded"]["ours"]["shape"] == 8
+
+
+async def test_a_new_embedding_shows_after_refreshing_and_draws_without(
+    client: httpx.AsyncClient, store: MemoryStore
+) -> None:
+    await client.get("/sdapi/v1/embeddings")
+    publish(store, "fresh")
+    assert (await client.post("/sdapi/v1/txt2img", json={"prompt": "<fresh>", "steps": 1})).status_code == 200
+    assert (await client.post("/sdapi/v1/refresh-embeddings")).json() is None
+    assert "fresh" in (await client.get("/sdapi/v1/embeddings")).json()["loaded"]
+
+
+async def test_img2img_changes_only_what_the_mask_shows(client: httpx.AsyncClient) -> None:
+    mask = Image.new("L", (64, 64), 0)
+    mask.paste(255, (0, 0, 32, 64))
+    buffer = io.BytesIO()
+    mask.save(buffer, "PNG")
+    sent = {
+        "prompt": "a",
+        "init_images": ["data:image/png;base64," + upload()],
+        "mask": base64.b64encode(buffer.getvalue()).decode(),
+        "denoising_strength": 0.5,
+    }
+    answer = (await client.post("/sdapi/v1/img2img", json=sent)).json()
+    pixels = np.asarray(picture_of(answer["images"][0]))
+    assert (pixels[:, 32:] == (10, 20, 30)).all()
+    assert (pixels[:, :32] != (10, 20, 30)).any()
+    inverted = (await client.post("/sdapi/v1/img2img", json=sent | {"inpainting_mask_invert": 1})).json()
+    assert (np.asarray(picture_of(inverted["images"][0]))[:, :32] == (10, 20, 30)).all()
+
+
+@pytest.mark.parametrize(
+    "pictures", [[], ["http://127.0.0.1/a.png"], ["not base64!"], [base64.b64encode(b"text").decode()], ["", ""]]
+)
+async def test_img2img_without_a_picture_is_a_400(client: httpx.AsyncClient, pictures: list[str]) -> None:
+    reply = await client.post("/sdapi/v1/img2img", json={"prompt": "a", "init_images": pictures})
+    assert reply.status_code == 400
+    assert "init_images" in reply.json()["detail"]
+
+
+async def test_progress_shows_and_interrupt_stops_only_the_callers_own_request(
+    store: MemoryStore, desk: Desk, studio: ColourStudio
+) -> None:
+    studio.step_s = 0.01
+    async with client_of(desk) as mine, client_of(desk, "10.0.0.9") as theirs:
+        sent = {"prompt": "a", "steps": 100}
+        drawing = asyncio.create_task(mine.post("/sdapi/v1/txt2img", json=sent))
+        progress = 0.0
+        while progress == 0:
+            await asyncio.sleep(0.01)
+            progress = (await mine.get("/sdapi/v1/progress")).json()["progress"]
+        assert 0 < progress < 1
+        assert (await theirs.get("/sdapi/v1/progress")).json()["progress"] == 0
+        await theirs.post("/sdapi/v1/interrupt")
+        await asyncio.sleep(0.02)
+        assert not drawing.done()
+        assert (await mine.post("/sdapi/v1/interrupt")).json() == {}
+        answer = (await drawing).json()
+    assert answer["images"] == []
+    assert studio.num_left == 1
+    assert studio.num_finished == 0
+
+
+async def test_png_info_reads_back_what_was_drawn(client: httpx.AsyncClient) -> None:
+    drawn = (await client.post("/sdapi/v1/txt2img", json={"prompt": "a hill", "seed": 9, "steps": 4})).json()
+    info = (await client.post("/sdapi/v1/png-info", json={"image": drawn["images"][0]})).json()
+    assert info["parameters"]["Prompt"] == "a hill"
+    assert info["parameters"]["Seed"] == "9"
+    assert info["info"] == json.loads(drawn["info"])["infotexts"][0]
+    assert (await client.post("/sdapi/v1/png-info", json={"image": "AAAA"})).status_code == 400
+
+
+async def test_fixed_sizes_of_clients_are_resized_to_when_the_operator_chose_so(
+    studio: ColourStudio, store: MemoryStore
+) -> None:
+    sent = {"prompt": "a", "width": 512, "height": 256, "steps": 1}
+    async with client_of(Desk(ServiceConfig(base_model="colours", keys=False), studio, store)) as strict:
+        assert (await strict.post("/sdapi/v1/txt2img", json=sent)).status_code == 400
+    config = ServiceConfig(base_model="colours", keys=False, resize=True)
+    async with client_of(Desk(config, studio, store)) as lenient:
+        answer = (await lenient.post("/sdapi/v1/txt2img", json=sent)).json()
+        assert picture_of(answer["images"][0]).size == (512, 256)
