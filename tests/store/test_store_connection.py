@@ -30,6 +30,7 @@ def _closed_port() -> int:
 class CarelessServer(BaseHTTPRequestHandler):
     """Keeps objects as S3 does, but does not look at If-None-Match and If-Match, as several servers do not."""
 
+    protocol_version = "HTTP/1.1"  # answers "Expect: 100-continue", for which boto3 would wait a second
     objects: dict[str, bytes]
     honours_create: bool
 

@@ -24,10 +24,10 @@ from textinv.store import weed
 from textinv.store.s3 import S3Store
 from textinv.store.server_state import ServerState, load_state, new_state, save_state
 
-_START_S = 30.0
 _STOP_S = 10.0
 _START_TRIES = 4
 _POLL_S = 0.02
+_READY_KEY = "probe/embedded"
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,10 @@ class ServerStatus:
 class EmbeddedServer:
     """The embedded S3 server whose data lie in `home/store`."""
 
-    def __init__(self, home: Path, bucket: str = "textinv") -> None:
+    def __init__(self, home: Path, bucket: str = "textinv", *, patience_s: float = 30.0) -> None:
         self.folder = home.absolute() / "store"
         self.bucket = bucket
+        self._patience_s = patience_s
 
     def up(self) -> StoreSettings:
         """Make sure that the server runs and return how to reach it; any number of processes may call this at once.
@@ -63,8 +64,8 @@ class EmbeddedServer:
             if not (self._is_running() and self._becomes_healthy(state)):
                 state = self._start(binary, state)
             settings = _settings(state)
-            # `weed -bucket` would make it too, but only some time after the server says that it is healthy.
-            S3Store(settings).make_bucket()
+            if not _wait(lambda: _serves_objects(S3Store(settings)), self._patience_s):
+                raise StoreError(f"the embedded store in {self.folder} runs but cannot keep objects: is the disk full?")
         return settings
 
     def down(self) -> bool:
@@ -113,11 +114,14 @@ class EmbeddedServer:
         if not self.folder.is_dir():
             return False
         with _locked(self.folder / "start.lock"):
-            state = load_state(self.folder)
-            if state is None or not self._is_running():
+            if not self._is_running():
                 return False
-            # A process id from a file may belong to somebody else by now.
-            pid = weed.find_process(self.folder) or state.pid
+            # The process id of the state file may belong to somebody else by now.
+            pid = weed.find_process(self.folder)
+            if pid is None:
+                raise StoreError(
+                    f"the embedded store in {self.folder} runs, but this machine does not show its process"
+                )
             for sign in signals:
                 _send(pid, sign)
                 if _wait(lambda: not self._is_running(), _STOP_S):
@@ -126,7 +130,7 @@ class EmbeddedServer:
 
     def _becomes_healthy(self, state: ServerState) -> bool:
         """Wait for the S3 service; False when the server has died instead."""
-        if _wait(lambda: weed.is_healthy(state.s3_port) or not self._is_running(), _START_S):
+        if _wait(lambda: weed.is_healthy(state.s3_port) or not self._is_running(), self._patience_s):
             return self._is_running()
         raise StoreUnreachableError(
             f"the embedded store in {self.folder} (process {state.pid}) does not answer at {state.endpoint_url}: "
@@ -149,6 +153,17 @@ def _settings(state: ServerState) -> StoreSettings:
         access_key=state.access_key,
         secret_key=SecretStr(state.secret_key),
     )
+
+
+def _serves_objects(store: S3Store) -> bool:
+    """Whether what earlier runs stored can be read, which is some time after the server says that it is healthy."""
+    # Not through boto3: an early request may be kept waiting for 13 s, while the next one is answered at once.
+    status = weed.get_status(store.presign(_READY_KEY, 60))
+    if status == 404:
+        with contextlib.suppress(StoreError):
+            store.make_bucket()
+            store.put(_READY_KEY, b"ready")
+    return status == 200
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Objects in an S3 bucket through boto3.
 
-Owns requests, client settings and what a lost reply means. Does not decide which store to use (`connect`), and knows no
+Owns requests and what a lost reply means. Does not decide which store to use (`connect`), and knows no
 server in particular: conditions that servers are known to get wrong are probed by `probe`.
 """
 
@@ -11,27 +11,22 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from datetime import datetime
-from email.utils import parsedate_to_datetime
-from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
 from textinv.errors import ObjectNotFoundError, StoreConflictError, StoreError
 from textinv.settings import StoreSettings
 from textinv.store.protocol import BINARY, ObjectInfo, StoredObject, check_key
+from textinv.store.s3_client import s3_client
 from textinv.store.s3_errors import is_retryable_conflict, translated
 
 MAX_DELETE = 1000  # keys in one DeleteObjects request, a limit of S3
-MAX_CONNECTIONS = 32
 _CONFLICT_TRIES = 6
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class S3Store:
     """Objects below `settings.prefix` in a bucket; share one per process between its threads.
 
-    The client is made at the first request and is not pickled, so a store can be sent to another process.
+    It can be sent to another process, which makes a client of its own.
     """
 
     def __init__(self, settings: StoreSettings) -> None:
@@ -39,7 +34,6 @@ class S3Store:
         self._root = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
         # SeaweedFS makes writers that collide on one key wait whole seconds; threads of one process take turns instead.
         self._turns = [threading.Lock() for _ in range(64)]
-        self._opening = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return S3Store, (self.settings,)
@@ -158,44 +152,8 @@ class S3Store:
 
     @property
     def _client(self) -> Any:
-        with self._opening:  # a cached property alone would let several threads make a client each
-            return self._new_client
-
-    @cached_property
-    def _new_client(self) -> Any:
-        import boto3  # a third of a second, which `--help` need not wait for
-        import botocore.session
-
-        core = botocore.session.get_session()
-        # Half of a listing's time would go into the general date parser.
-        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
-        secret = self.settings.secret_key
-        return boto3.session.Session(botocore_session=core).client(
-            "s3",
-            endpoint_url=self.settings.endpoint_url,
-            region_name=self.settings.region,
-            aws_access_key_id=self.settings.access_key,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            config=_client_config(self.settings.endpoint_url),
-        )
-
-
-def _client_config(endpoint_url: str | None) -> Any:
-    from botocore.config import Config
-
-    loopback = endpoint_url is not None and urlsplit(endpoint_url).hostname in _LOOPBACK
-    return Config(
-        signature_version="s3v4",
-        s3={"addressing_style": "path" if endpoint_url else "auto"},
-        retries={"mode": "standard", "total_max_attempts": 4},
-        connect_timeout=2 if loopback else 10,
-        # SeaweedFS tries 13 s before it admits that an object is damaged, and collisions on one key take seconds.
-        read_timeout=20,
-        max_pool_connections=MAX_CONNECTIONS,
-        proxies={} if loopback else None,
-        # Checking a checksum before the status breaks boto3 on error replies that carry one (boto3 issue 4765).
-        response_checksum_validation="when_required",
-    )
+        with translated(self.settings, ""):
+            return s3_client(self.settings)
 
 
 def _with_patience(write: Callable[[], str]) -> str:
@@ -207,10 +165,3 @@ def _with_patience(write: Callable[[], str]) -> str:
                 raise
             time.sleep(random.uniform(0, 0.05 * 2**attempt))
     raise AssertionError("unreachable")
-
-
-def _parse_timestamp(value: Any) -> datetime:
-    if isinstance(value, datetime):
-        return value
-    text = str(value)
-    return datetime.fromisoformat(text) if text[:4].isdigit() else parsedate_to_datetime(text)

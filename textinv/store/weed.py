@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sysconfig
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from textinv.errors import StoreError
 from textinv.store.server_state import ServerState, write_private
@@ -94,12 +95,18 @@ def find_process(folder: Path) -> int | None:
 
 def is_healthy(port: int) -> bool:
     """Whether the S3 service answers on this machine's loopback."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    return get_status(f"http://127.0.0.1:{port}/healthz") == 200
+
+
+def get_status(url: str) -> int | None:
+    """HTTP status of an URL on this machine's loopback; None when there is no answer within a second."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=1)
     try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
+        connection.request("GET", f"{parts.path}?{parts.query}")
+        return connection.getresponse().status
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()
 
