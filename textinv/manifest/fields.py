@@ -107,7 +107,7 @@ class TrainingFields(Strict):
     max_steps: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Steps after which training ends in any case. 1 to 100000; cost grows with it unless the stopping rule fires."""
     min_steps: Annotated[int, Field(ge=0, le=100_000)] | None = None
-    """Steps before which the stopping rule may not fire. 0 to `max_steps`."""
+    """Steps before which the stopping rule may not fire. 0 to 100000, and at most `max_steps`."""
     stop: StopRule | None = None
     """When to end: `dvar` once the loss on a fixed batch no longer falls (arXiv:2302.04841); `fixed` always at
     `max_steps`."""
@@ -115,7 +115,7 @@ class TrainingFields(Strict):
     """Of every random draw: the same seed gives the same rows, wherever and in whatever company a concept is learned.
     0 (default) or more."""
     preview_every: Annotated[int, Field(ge=0, le=100_000)] | None = None
-    """Draw a preview every so many steps; 0 (default): never. Each costs about 25 forward passes."""
+    """Draw a preview every so many steps, up to 100000; 0 (default): never. Each costs about 25 forward passes."""
     min_size_px: Annotated[int, Field(ge=1, le=16_384)] | None = None
     """Refuse pictures whose shorter side is smaller. 1 to 16384. Default: half of `resolution_px`; pictures smaller
     than `resolution_px` itself give a warning. More than 100 million pixels are always refused."""

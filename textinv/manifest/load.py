@@ -97,9 +97,26 @@ def settled(draft: Draft) -> Manifest:
 
 
 def _well_formed(data: Any) -> Iterator[tuple[int, ConceptFields]]:
+    """Concepts that can be checked further, without those of their fields that are wrong."""
     entries = data.get("concepts") if isinstance(data, dict) else None
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-        try:
-            yield index, ConceptFields.model_validate_json(json.dumps(entry))
-        except ValidationError:
-            continue
+        if isinstance(entry, dict):
+            concept = _concept(entry) or _concept(_without_wrong_fields(entry))
+            if concept is not None:
+                yield index, concept
+
+
+def _without_wrong_fields(entry: dict[str, Any]) -> dict[str, Any]:
+    try:
+        ConceptFields.model_validate_json(json.dumps(entry))
+    except ValidationError as error:
+        wrong = {detail["loc"][0] for detail in error.errors(include_url=False)}
+        return {field: value for field, value in entry.items() if field not in wrong}
+    return entry
+
+
+def _concept(entry: dict[str, Any]) -> ConceptFields | None:
+    try:
+        return ConceptFields.model_validate_json(json.dumps(entry))
+    except ValidationError:
+        return None

@@ -1,0 +1,108 @@
+"""The command line: quick to start, plain about failures, JSON where a program reads it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from textinv.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICKSTART = ROOT / "manifests" / "quickstart.yaml"
+HEAVY = ("torch", "boto3", "diffusers", "transformers", "ray", "fastapi", "PIL", "numpy")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with nothing in it and no settings from elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith("TEXTINV_")]:
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+def run(*arguments: str) -> int:
+    """Run a command in this process and return its exit status."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    return int(caught.value.code or 0)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\nfrom textinv.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stderr.strip() == "[]"
+    assert "validate" in done.stdout
+
+
+def test_the_module_can_be_run() -> None:
+    command = [sys.executable, "-m", "textinv.cli", "config", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["store.bucket"] == {"value": "textinv", "origin": "default"}
+
+
+def test_config_shows_values_and_where_they_came_from(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEXTINV_STORE_SECRET_KEY", "very-secret")
+    assert run("--store-bucket", "mine", "config", "--json") == 0
+    shown = capsys.readouterr().out
+    assert "very-secret" not in shown
+    told = json.loads(shown)
+    assert told["store.bucket"] == {"value": "mine", "origin": "flag"}
+    assert told["store.secret_key"]["origin"] == "env TEXTINV_STORE_SECRET_KEY"
+    assert told["store.endpoint_url"] == {"value": None, "origin": "embedded store"}
+    assert run("config") == 0
+    assert "embedded store" in capsys.readouterr().out
+
+
+def test_a_good_manifest_is_validated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("validate", str(QUICKSTART)) == 0
+    assert "4 concepts, 16 pictures" in capsys.readouterr().out
+    assert run("validate", str(QUICKSTART), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["valid"], told["problems"]) == (True, [])
+
+
+def test_mistakes_of_fields_and_pictures_are_told_together(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "fake.png").write_text("text")
+    (folder / "m.yaml").write_text(
+        "base_model: emoji\nconcepts:\n- name: fox\n  images: [none.png, fake.png]\n  seeed: 1\n"
+        "- name: fox\n  images: x\n"
+    )
+    assert run("validate", "m.yaml", "--json") == 2
+    told = json.loads(capsys.readouterr().out)
+    assert told["valid"] is False
+    assert [problem["line"] for problem in told["problems"]] == [4, 4, 5, 6, 7]
+    assert run("validate", "m.yaml") == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "m.yaml:5: concepts[0].seeed: there is no field 'seeed': did you mean 'seed'?" in shown.err
+
+
+def test_a_failure_is_told_as_json_when_json_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("plan", "none.yaml", "--json") == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert json.loads(shown.err)["error"]["code"] == "invalid_manifest"
+    assert run("plan", "none.yaml") == 2
+    assert "error: none.yaml cannot be read" in capsys.readouterr().err
+
+
+def test_brackets_in_messages_are_not_taken_for_markup(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "m.yaml").write_text("base_model: emoji\nconcepts:\n- name: fox\n  images: ['[red]', a]\n")
+    assert run("validate", "m.yaml") == 2
+    assert "'[red]'" in capsys.readouterr().err
+
+
+def test_an_unknown_command_or_flag_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("valdate") == 2
+    assert run("validate", str(QUICKSTART), "--jsn") == 2
+    assert run("--config", "none.toml", "config") == 2

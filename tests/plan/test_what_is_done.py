@@ -1,0 +1,128 @@
+"""A plan says per concept what is new, done or changed, and what is left to pay for."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from textinv.embedding import Embedding
+from textinv.placeholders import ConceptRef
+from textinv.plan import Plan, PlannedSpec
+from textinv.registry import Registry
+from textinv.settings import Settings
+from textinv.store import MemoryStore
+
+Planned = Callable[..., Plan]
+Write = Callable[..., Path]
+TWO = "  - {name: fox, images: foxes, max_steps: 30}\n  - {name: cat, images: foxes, max_steps: 50}\n"
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry(MemoryStore())
+
+
+def publish(registry: Registry, planned: PlannedSpec, seconds: float = 2.0) -> None:
+    spec = planned.spec
+    registry.publish(
+        spec.name,
+        Embedding({"text_encoder": torch.ones(1, 4) * len(planned.fingerprint)}),
+        {"sample_passes": 100, "seconds": seconds, "num_slots": 4},
+        fingerprint=spec.fingerprint,
+        base_model=spec.base_model,
+        base_revision=spec.base_revision,
+    )
+
+
+def states(plan: Plan) -> list[str]:
+    return [planned.state for planned in plan.specs]
+
+
+def test_without_a_registry_and_on_an_empty_one_everything_is_new(
+    foxes: Path, write: Write, planned: Planned, registry: Registry
+) -> None:
+    for given in (None, registry):
+        plan = planned(write(TWO), given)
+        assert states(plan) == ["new", "new"]
+        assert plan.counts == {"new": 2, "changed": 0, "done": 0}
+        assert plan.estimate.worker_s is None
+
+
+def test_what_was_published_is_done_and_costs_nothing(
+    foxes: Path, write: Write, planned: Planned, registry: Registry
+) -> None:
+    for one in planned(write(TWO), registry).specs:
+        publish(registry, one)
+    plan = planned(write(TWO), registry)
+    assert states(plan) == ["done", "done"]
+    assert [one.version for one in plan.specs] == [1, 1]
+    assert plan.estimate.sample_passes == plan.estimate.concepts == 0
+
+
+def test_changing_one_concept_changes_that_one_alone(
+    foxes: Path, write: Write, planned: Planned, registry: Registry
+) -> None:
+    for one in planned(write(TWO), registry).specs:
+        publish(registry, one)
+    plan = planned(write(TWO.replace("50", "60")), registry)
+    assert states(plan) == ["done", "changed"]
+    assert plan.specs[1].reason == "cat@1 was learned from another spec"
+    assert plan.estimate.max_sample_passes == 60 * 4
+
+
+def test_going_back_to_an_older_manifest_moves_the_head_and_trains_nothing(
+    foxes: Path, write: Write, planned: Planned, registry: Registry
+) -> None:
+    older, newer = write(TWO, file="older.yaml"), write(TWO.replace("50", "60"), file="newer.yaml")
+    for path in (older, newer):
+        for one in planned(path, registry).specs:
+            publish(registry, one)
+    cat = planned(older, registry).specs[1]
+    assert (cat.state, cat.version, cat.head_moves) == ("done", 1, True)
+    assert "cat@2 is current" in cat.reason
+    registry.move_head("cat", 1)
+    assert not planned(older, registry).specs[1].head_moves
+    assert planned(newer, registry).specs[1].head_moves
+
+
+def test_a_removed_concept_is_new_again(foxes: Path, write: Write, planned: Planned, registry: Registry) -> None:
+    for one in planned(write(TWO), registry).specs:
+        publish(registry, one)
+    registry.remove("fox")
+    assert states(planned(write(TWO), registry)) == ["new", "done"]
+
+
+def test_time_and_cost_follow_from_the_pace_of_earlier_concepts(
+    foxes: Path, write: Write, planned: Planned, registry: Registry, tmp_path: Path
+) -> None:
+    publish(registry, planned(write(TWO), registry).specs[0], seconds=10.0)  # 100 passes in 10 s in each of 4 slots
+    settings = Settings(home=tmp_path / "home", gpu_hour_price=3.6)
+    estimate = planned(write(TWO), registry, settings=settings).estimate
+    assert estimate.worker_s == pytest.approx(estimate.sample_passes / 40)
+    assert estimate.cost == pytest.approx(estimate.sample_passes / 40 / 1000)
+    assert estimate.sample_passes <= estimate.max_sample_passes == 50 * 4
+
+
+def test_an_initializer_from_the_registry_is_pinned_with_its_bytes(
+    foxes: Path, write: Write, planned: Planned, registry: Registry
+) -> None:
+    publish(registry, planned(write(TWO), registry).specs[0])
+    manifest = write("  - {name: vixen, images: foxes, init: <fox>}\n")
+    spec = planned(manifest, registry).specs[0].spec
+    assert spec.init == "<fox@1>"
+    assert spec.init_embedding is not None
+    before = spec.fingerprint
+    other = planned(write(TWO.replace("30", "31"), file="other.yaml"), registry).specs[0]
+    publish(registry, other)
+    again = planned(manifest, registry).specs[0].spec
+    assert again.init == "<fox@2>"
+    assert again.fingerprint == before  # the bytes are the same
+    assert registry.resolve(ConceptRef("fox")).version == 2
+
+
+def test_a_plan_is_told_as_plain_json(foxes: Path, write: Write, planned: Planned, registry: Registry) -> None:
+    told = planned(write(TWO), registry).to_json()
+    assert told["name"] == "m"
+    assert [concept["state"] for concept in told["concepts"]] == ["new", "new"]
+    assert told["estimate"]["concepts"] == 2

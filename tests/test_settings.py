@@ -1,0 +1,101 @@
+"""A setting is said once: by a flag, else the environment, else a settings file, else it has a default."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from textinv.errors import SettingsError
+from textinv.settings import LoadedSettings, load_settings, setting_docs, setting_names, variable_of
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, no variables, no file in the home folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    monkeypatch.delenv("TEXTINV_CONFIG", raising=False)
+    for name in setting_names():
+        monkeypatch.delenv(variable_of(name), raising=False)
+    return tmp_path
+
+
+def bucket(loaded: LoadedSettings) -> tuple[str, str]:
+    return loaded.settings.store.bucket, loaded.origin["store.bucket"]
+
+
+def test_nothing_said_means_the_embedded_store_under_the_working_directory() -> None:
+    loaded = load_settings()
+    assert loaded.settings.store.endpoint_url is None
+    assert loaded.origin["store.endpoint_url"] == "embedded store"
+    assert loaded.settings.home == Path(".textinv")
+    assert loaded.origin["home"] == "default"
+    assert list(loaded.origin) == setting_names()
+
+
+def test_a_flag_wins_over_the_environment_and_this_over_a_file(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bucket(load_settings()) == ("textinv", "default")
+    (nowhere / "xdg/textinv").mkdir(parents=True)
+    (nowhere / "xdg/textinv/config.toml").write_text('[store]\nbucket = "of-the-user"\n')
+    assert bucket(load_settings()) == ("of-the-user", f"{nowhere}/xdg/textinv/config.toml")
+    (nowhere / "textinv.toml").write_text('[store]\nbucket = "of-the-folder"\n')
+    assert bucket(load_settings()) == ("of-the-folder", "textinv.toml")
+    monkeypatch.setenv("TEXTINV_STORE_BUCKET", "of-the-environment")
+    assert bucket(load_settings()) == ("of-the-environment", "env TEXTINV_STORE_BUCKET")
+    assert bucket(load_settings({"store.bucket": "of-the-flag"})) == ("of-the-flag", "flag")
+    assert bucket(load_settings({"store.bucket": None})) == ("of-the-environment", "env TEXTINV_STORE_BUCKET")
+
+
+def test_a_file_can_be_named_and_its_paths_start_at_it(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (nowhere / "there").mkdir()
+    (nowhere / "there/mine.toml").write_text('home = "data"\ngpu_hour_price = 2\n[base_models]\nsd = "org/model"\n')
+    monkeypatch.setenv("TEXTINV_CONFIG", "there/mine.toml")
+    settings = load_settings().settings
+    assert settings.home == Path("there/data")
+    assert settings.gpu_hour_price == 2
+    assert settings.base_models == {"sd": "org/model"}
+    monkeypatch.setenv("TEXTINV_CONFIG", "nowhere.toml")
+    with pytest.raises(SettingsError, match=r"nowhere\.toml, which is no file"):
+        load_settings()
+
+
+def test_base_models_are_written_as_pairs_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTINV_BASE_MODELS", "sd=org/model, mine=/models/a.safetensors")
+    assert load_settings().settings.base_models == {"sd": "org/model", "mine": "/models/a.safetensors"}
+    monkeypatch.setenv("TEXTINV_BASE_MODELS", "sd")
+    with pytest.raises(SettingsError, match="alias=where"):
+        load_settings()
+
+
+def test_an_unknown_setting_is_refused_with_the_one_that_was_meant(nowhere: Path) -> None:
+    (nowhere / "textinv.toml").write_text('[store]\nbuckett = "x"\n')
+    with pytest.raises(SettingsError, match=r"'store\.buckett' \(textinv\.toml\): did you mean store\.bucket\?"):
+        load_settings()
+    (nowhere / "textinv.toml").write_text("[database]\nurl = 1\n")
+    with pytest.raises(SettingsError, match="there is no setting 'database'"):
+        load_settings()
+
+
+def test_a_file_that_is_no_toml_is_named(nowhere: Path) -> None:
+    (nowhere / "textinv.toml").write_text("home = ")
+    with pytest.raises(SettingsError, match=r"textinv\.toml cannot be read as TOML"):
+        load_settings()
+
+
+def test_a_value_that_cannot_be_used_is_named_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTINV_GPU_HOUR_PRICE", "cheap")
+    with pytest.raises(SettingsError, match=r"gpu_hour_price \(env TEXTINV_GPU_HOUR_PRICE\): .*valid number"):
+        load_settings()
+
+
+def test_secrets_are_not_shown_but_survive_being_sent_to_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTINV_STORE_SECRET_KEY", "very-secret")
+    settings = load_settings().settings
+    assert "very-secret" not in repr(settings) + settings.model_dump_json()
+    again = pickle.loads(pickle.dumps(settings))
+    assert again.store.secret_key.get_secret_value() == "very-secret"
+
+
+def test_every_setting_is_explained() -> None:
+    assert list(setting_docs()) == setting_names()
+    assert all(text.endswith(".") for text in setting_docs().values())
