@@ -64,7 +64,8 @@ def test_a_newcomer_joins_at_the_next_step_and_those_done_leave(model: BaseModel
     engine.step()
     assert engine.num_active == 2
     engine.step()
-    assert short.done() and not long.done()
+    assert short.done()
+    assert not long.done()
     assert engine.num_active == 1
     engine.run_until_idle()
     assert long.result(0)[0].pixels.shape == (model.native_px, model.native_px, 3)
@@ -190,7 +191,7 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once(model: BaseModel) -> N
     engine = Engine(model, max_batch=1)
     engine.submit(_request())
     engine.run_until_idle()
-    with pytest.raises(DeadlineError, match="deadline of 0.001 s"):
+    with pytest.raises(DeadlineError, match=r"deadline of 0\.001 s"):
         engine.submit(_request(steps=150, deadline_s=0.001))
     assert engine.submit(_request(deadline_s=600.0)).request.deadline_s == 600.0
 

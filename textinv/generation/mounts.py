@@ -56,8 +56,8 @@ def used_concepts(refs: Iterable[ConceptRef], mounts: Mapping[ConceptRef, Mount]
 def _check_widths(model: BaseModel, ref: ConceptRef, embedding: Embedding) -> None:
     if embedding.widths != dict(model.encoder_widths):
         raise BaseModelMismatchError(
-            f"the embedding of {ref} has rows of width {_said(embedding.widths)}, but the text encoders of {model.id!r} take "
-            f"{_said(model.encoder_widths)}; learn it on this base model",
+            f"the embedding of {ref} has rows of width {_said(embedding.widths)}, but those of {model.id!r} "
+            f"have {_said(model.encoder_widths)}; learn it on this base model",
             name=ref.name,
             base_model=model.id,
         )
