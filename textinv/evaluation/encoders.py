@@ -6,7 +6,7 @@ Shapes: P pictures, F width of the features.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,14 @@ from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
 from textinv.errors import SettingsError
+from textinv.models.base import BaseModel
 
 PLAIN = (0.5, 0.5, 0.5)
 """Mean and deviation that map [0, 1] to [-1, 1]."""
+
+
+Tokenize = Callable[[Sequence[str]], Tensor]
+"""From prompts to token ids (P, L)."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class PictureEncoder:
 
     id: str
     model: Any
-    tokenizer: Any | None
+    tokenize: Tokenize | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
     size_px: int
@@ -38,7 +43,7 @@ class PictureEncoder:
     @property
     def reads_text(self) -> bool:
         """Whether prompts can be compared with pictures."""
-        return self.tokenizer is not None
+        return self.tokenize is not None
 
     @torch.no_grad()
     def pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
@@ -61,14 +66,15 @@ class PictureEncoder:
         Raises:
             SettingsError: the encoder reads no text.
         """
-        if self.tokenizer is None:
+        if self.tokenize is None:
             raise SettingsError(f"{self.id} reads no text: editability needs a CLIP")
-        window = self.model.config.text_config.max_position_embeddings
-        tokens = self.tokenizer(
-            list(prompts), padding="max_length", truncation=True, max_length=window, return_tensors="pt"
-        )
+        return self.token_ids(self.tokenize(prompts)).cpu()
+
+    @torch.no_grad()
+    def token_ids(self, ids_PL: Tensor) -> Tensor:
+        """Unit features (P, F) of prompts that are token ids already."""
         device = next(self.model.parameters()).device
-        output = self.model.text_model(input_ids=tokens.input_ids.to(device)).pooler_output
+        output = self.model.text_model(input_ids=ids_PL.to(device)).pooler_output
         return torch.nn.functional.normalize(self.model.text_projection(output).float(), dim=-1).cpu()
 
 
@@ -86,16 +92,40 @@ def load_encoder(folder: Path) -> PictureEncoder:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True) if reads_text else None
     except (OSError, ValueError, KeyError) as error:
         raise SettingsError(f"{folder} holds no CLIP or DINO that transformers can load: {error}") from error
-    return encoder_of(model, tokenizer, folder, id=str(folder))
+    return _with_preparation(str(folder), model, _tokenize_with(tokenizer, model) if reads_text else None, folder)
 
 
-def encoder_of(model: Any, tokenizer: Any | None, folder: Path | None, *, id: str) -> PictureEncoder:
-    """Wrap loaded towers; how pictures are prepared comes from the folder's `preprocessor_config.json`, else [-1, 1]."""
-    path = folder / "preprocessor_config.json" if folder else None
-    said = json.loads(path.read_text()) if path and path.is_file() else {}
+def own_encoder(model: BaseModel) -> PictureEncoder:
+    """The base model's own CLIP.
+
+    Raises:
+        SettingsError: it has none.
+    """
+    if model.clip is None:
+        raise SettingsError(f"{model.id} has no CLIP of its own: name a CLIP folder")
+
+    tokenize = _tokenize_with(model.clip.tokenizer, model.clip.model)
+    return _with_preparation(f"{model.id}/clip", model.clip.model, tokenize, model.clip.folder)
+
+
+def _tokenize_with(tokenizer: Any, model: Any) -> Tokenize:
+    window = model.config.text_config.max_position_embeddings
+
+    def tokenize(prompts: Sequence[str]) -> Tensor:
+        said = tokenizer(list(prompts), padding="max_length", truncation=True, max_length=window, return_tensors="pt")
+        ids_PL: Tensor = said.input_ids
+        return ids_PL
+
+    return tokenize
+
+
+def _with_preparation(id: str, model: Any, tokenize: Tokenize | None, folder: Path) -> PictureEncoder:
+    """How pictures are prepared comes from the folder's `preprocessor_config.json`; without one they are in [-1, 1]."""
+    path = folder / "preprocessor_config.json"
+    said = json.loads(path.read_text()) if path.is_file() else {}
     vision = getattr(model.config, "vision_config", model.config)
     mean, std = said.get("image_mean", PLAIN), said.get("image_std", PLAIN)
-    return PictureEncoder(id, model, tokenizer, tuple(mean), tuple(std), int(vision.image_size))
+    return PictureEncoder(id, model, tokenize, tuple(mean), tuple(std), int(vision.image_size))
 
 
 def _square(pixels: NDArray[np.uint8], size_px: int) -> Tensor:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from textinv.errors import CorruptObjectError, ImageError
@@ -17,9 +18,10 @@ from textinv.plan.spec import TrainSpec
 from textinv.training.captions import tokenize_captions
 from textinv.training.checkpoint import Checkpoint
 from textinv.training.context import encode_references
-from textinv.training.initial import first_rows, on_sphere
+from textinv.training.initial import on_sphere, rows_of_embedding, rows_of_text
 from textinv.training.latents import PictureLatents, encode_pictures
 from textinv.training.prompts import CONTEXT_PROMPTS
+from textinv.training.ranking import rank_words
 from textinv.training.rows import fresh_state
 from textinv.training.slot import Slot
 from textinv.training.streams import Choices
@@ -43,12 +45,26 @@ def open_slot(model: BaseModel, work: Work, index: int, norms: Mapping[str, floa
         references = encode_references(model, spec.class_word, spec.num_vectors)
     slot = Slot(work, index, latents, tokenize_captions(model, texts, spec.num_vectors), choices, references)
     if work.checkpoint is None:
-        rows = first_rows(model, spec)
+        rows = first_rows(model, slot)
         return slot, fresh_state(on_sphere(rows, norms, spec), anchors=rows)
     checkpoint = _matching(Checkpoint.from_bytes(work.checkpoint), spec)
     slot.restore(checkpoint.counters)
     slot.best_rows = {name[5:]: value for name, value in checkpoint.tensors.items() if name.startswith("best.")}
     return slot, dict(checkpoint.tensors)
+
+
+def first_rows(model: BaseModel, slot: Slot) -> dict[str, Tensor]:
+    """The rows (N, D) per text encoder that the spec asks to start from.
+
+    Raises:
+        InputError: its initializer cannot be used with this base model.
+    """
+    spec = slot.spec
+    if spec.init_embedding is not None:
+        return rows_of_embedding(model, spec.init_embedding, spec.num_vectors)
+    if spec.init == "auto":
+        return rank_words(model, slot, [picture.pixels for picture in slot.work.pictures])
+    return rows_of_text(model, spec.init, spec.num_vectors)
 
 
 def encode_work(model: BaseModel, work: Work) -> PictureLatents:
@@ -65,7 +81,7 @@ def encode_work(model: BaseModel, work: Work) -> PictureLatents:
     return encode_pictures(model, pixels_P3hw, weight_Phw, flip=work.spec.flip)
 
 
-def _fit(picture: Picture, spec: TrainSpec) -> tuple[np.ndarray, Tensor]:
+def _fit(picture: Picture, spec: TrainSpec) -> tuple[NDArray[np.float32], Tensor]:
     side = spec.resolution_px
     pixels, weight = fit_picture(picture, side, side, spec.crop, seed=spec.seed)
     return pixels, torch.ones(side, side) if weight is None else torch.from_numpy(weight)

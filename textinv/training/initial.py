@@ -57,17 +57,6 @@ def rows_of_embedding(model: BaseModel, data: str, num_vectors: int) -> dict[str
     return {encoder: spread(rows_ND, num_vectors) for encoder, rows_ND in embedding.rows.items()}
 
 
-def first_rows(model: BaseModel, spec: TrainSpec) -> dict[str, Tensor]:
-    """The rows (N, D) per text encoder that a spec asks to start from.
-
-    Raises:
-        InputError: its initializer cannot be used with this base model.
-    """
-    if spec.init_embedding is not None:
-        return rows_of_embedding(model, spec.init_embedding, spec.num_vectors)
-    return rows_of_text(model, spec.init, spec.num_vectors)
-
-
 def on_sphere(rows: Mapping[str, Tensor], norms: Mapping[str, float], spec: TrainSpec) -> dict[str, Tensor]:
     """Scale rows to the vocabulary's mean norm when the optimizer is the sphere method; else leave them."""
     if spec.optimizer.kind != "sphere":

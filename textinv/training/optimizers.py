@@ -106,14 +106,15 @@ def adamw_step(rows_SVD: Tensor, first_SVD: Tensor, second_SVD: Tensor, settings
     first_SVD = first_SVD / (1 - torch.pow(BETA1, settings.number))
     second_SVD = second_SVD / (1 - torch.pow(BETA2, settings.number))
     kept_SVD = rows_SVD * (1 - settings.rate * settings.weight_decay)
-    moved_SVD: Tensor = kept_SVD - settings.rate * first_SVD / (second_SVD.sqrt() + EPSILON)
-    return moved_SVD
+    step_SVD: Tensor = settings.rate * first_SVD / (second_SVD.sqrt() + EPSILON)
+    return kept_SVD - step_SVD
 
 
 def pull_norm(rows_SVD: Tensor, norm: float, share: Tensor) -> Tensor:
     """Scale every row so that its norm moves by `share` of the way to `norm` (pivotal tuning's norm pull)."""
-    norms = rows_SVD.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-    return rows_SVD * (1 + share * (norm - norms) / norms)
+    norms = torch.linalg.vector_norm(rows_SVD, dim=-1, keepdim=True).clamp_min(1e-12)
+    factor: Tensor = 1 + share * (norm - norms) / norms
+    return rows_SVD * factor
 
 
 def warm_averaging(settings: StepSettings) -> Tensor:

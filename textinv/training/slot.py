@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from textinv.embedding import Embedding
 from textinv.models.base import Tokens
 from textinv.plan.spec import TrainSpec
 from textinv.training.context import References
@@ -49,6 +50,8 @@ class Slot:
     best_step: int | None = None
     best_rows: dict[str, Tensor] = field(default_factory=dict)
     """Per text encoder (N, D), on the CPU."""
+    latest_rows: dict[str, Tensor] = field(default_factory=dict)
+    """Those of the last evaluation."""
     begun: float = field(default_factory=time.monotonic)
 
     @property
@@ -89,6 +92,7 @@ class Slot:
     def judge(self, evaluation: Evaluation, rows: dict[str, Tensor]) -> StopReason | None:
         """Take an evaluation into the history, keep the rows if they are the best so far, and say whether to stop."""
         self.history.append(evaluation)
+        self.latest_rows = rows
         if not math.isfinite(evaluation.loss) or not all(torch.isfinite(tensor).all() for tensor in rows.values()):
             return "diverged"
         stop = self.spec.stop
@@ -105,8 +109,17 @@ class Slot:
 
     def progress(self, state: str) -> Progress:
         """How far the concept is."""
-        loss = self.history[-1].loss if self.history else math.nan
-        return Progress(self.spec.name, self.step, self.spec.max_steps, loss, self.sample_passes, self.seconds, state)
+        spec, loss = self.spec, self.history[-1].loss if self.history else math.nan
+        shown = Embedding(self.latest_rows) if self.is_preview_due and math.isfinite(loss) else None
+        return Progress(spec.name, self.step, spec.max_steps, loss, self.sample_passes, self.seconds, state, shown)
+
+    @property
+    def is_preview_due(self) -> bool:
+        """Whether a multiple of `preview_every` steps was passed since the look before the last one."""
+        every = self.spec.preview_every
+        if not every or len(self.history) < 2:
+            return False
+        return self.history[-1].step // every > self.history[-2].step // every
 
     def counters(self) -> dict[str, Any]:
         """Plain JSON state for a checkpoint."""

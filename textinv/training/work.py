@@ -49,6 +49,8 @@ class Progress:
     sample_passes: int
     elapsed_s: float
     state: str
+    embedding: Embedding | None = None
+    """The rows as they are, whenever `preview_every` more steps were taken."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,98 @@
+"""Where rows start."""
+
+import base64
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from textinv.embedding import Embedding
+from textinv.errors import BaseModelMismatchError, PromptError
+from textinv.images import Picture
+from textinv.models.base import BaseModel
+from textinv.training import ConceptPack, Work
+from textinv.training.initial import spread
+
+
+def starting_rows(model: BaseModel, work: Work) -> torch.Tensor:
+    pack = ConceptPack(model, 1)
+    slot = pack.add(work)
+    pack.evaluate()
+    return slot.latest_rows["text_encoder"]
+
+
+def test_tokens_are_spread_over_the_vectors() -> None:
+    tokens = torch.eye(3)
+    assert torch.equal(spread(tokens[:1], 3), tokens[[0, 0, 0]])
+    assert torch.equal(spread(tokens[:2], 4), tokens[[0, 0, 1, 1]])
+    assert torch.equal(spread(tokens, 3), tokens)
+    assert torch.equal(spread(tokens, 1), tokens.mean(0, keepdim=True))
+
+
+def test_rows_start_at_the_initializer_and_on_the_sphere_when_they_live_there(
+    model: BaseModel, works: Callable[..., Work], adamw: object
+) -> None:
+    word = model.token_rows("text_encoder", "fox").float()
+    assert torch.equal(starting_rows(model, works("a", init="fox", optimizer=adamw)), word)
+    on_sphere = starting_rows(model, works("a", init="fox"))
+    assert torch.nn.functional.cosine_similarity(on_sphere, word).item() == pytest.approx(1)
+    assert on_sphere.norm().item() == pytest.approx(model.vocabulary("text_encoder").float().norm(dim=-1).mean().item())
+
+
+def test_rows_may_start_from_an_embedding(model: BaseModel, works: Callable[..., Work], adamw: object) -> None:
+    given = Embedding({"text_encoder": torch.randn(1, model.encoder_widths["text_encoder"])})
+    data = base64.b64encode(given.to_bytes()).decode()
+    work = works("a", init="<other@2>", init_embedding=data, optimizer=adamw)
+    assert torch.equal(starting_rows(model, work), given.rows["text_encoder"])
+    narrow = base64.b64encode(Embedding({"text_encoder": torch.randn(1, 8)}).to_bytes()).decode()
+    with pytest.raises(BaseModelMismatchError, match="8"):
+        ConceptPack(model, 1).add(works("a", init_embedding=narrow))
+
+
+def test_an_initializer_without_tokens_and_a_caption_without_its_place_are_errors(
+    model: BaseModel, works: Callable[..., Work]
+) -> None:
+    with pytest.raises(PromptError, match="initializer"):
+        ConceptPack(model, 1).add(works("a", init=" "))
+    with pytest.raises(PromptError, match=r"\{\}"):
+        ConceptPack(model, 1).add(works("a", templates=("a photo",)))
+
+
+class WithoutClip:
+    """The base without its CLIP."""
+
+    def __init__(self, model: BaseModel) -> None:
+        self._model = model
+        self.clip = None
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._model, name)
+
+
+def red_picture() -> list[Picture]:
+    return [Picture(np.full((64, 64, 3), (220, 40, 40), np.uint8), None, "red", "red.png")]
+
+
+def test_auto_takes_a_row_of_the_vocabulary_that_fits_the_pictures_better_than_most(
+    model: BaseModel, works: Callable[..., Work], adamw: object
+) -> None:
+    work = works("a", init="auto", optimizer=adamw, num_vectors=2)
+    rows = starting_rows(model, work)
+    vocabulary = model.vocabulary("text_encoder").float()
+    assert all((row == vocabulary).all(-1).any() for row in rows)
+    assert not torch.equal(rows[0], rows[1])
+
+
+def test_auto_without_a_clip_takes_the_shortlisted_word_with_the_lowest_loss(
+    model: BaseModel, works: Callable[..., Work], adamw: object
+) -> None:
+    plain: BaseModel = WithoutClip(model)  # type: ignore[assignment]
+    pack = ConceptPack(plain, 1)
+    slot = pack.add(works("a", init="auto", optimizer=adamw))
+    pack.evaluate()
+    for word in ("ball", "fish", "house"):
+        other = ConceptPack(plain, 1)
+        rival = other.add(works("b", init=word, optimizer=adamw))
+        other.evaluate()
+        assert slot.history[0].loss <= rival.history[0].loss + 1e-5

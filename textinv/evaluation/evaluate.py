@@ -1,0 +1,134 @@
+"""Judge a learned concept: is it the thing, and do prompts still work?
+
+Owns which pictures are drawn and which scores are taken, with both anchors: what real pictures reach among themselves,
+and what the initializer's word reaches without any learning. Does not know training, registries or files.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from textinv.embedding import Embedding
+from textinv.evaluation import scores
+from textinv.evaluation.encoders import PictureEncoder, own_encoder
+from textinv.evaluation.prompts import EDITABILITY, FIDELITY
+from textinv.generation.draw import generate_all
+from textinv.generation.request import GenerateRequest
+from textinv.images import Picture
+from textinv.models.base import BaseModel
+from textinv.placeholders import ConceptRef
+
+CONCEPT = ConceptRef("concept")
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The concept to judge."""
+
+    embedding: Embedding
+    kind: Literal["object", "style"]
+    class_word: str
+    """What kind of thing it is: takes the placeholder's place where a prompt is read."""
+    initializer: Mapping[str, Tensor] | None = None
+    """The rows (N, D) per text encoder that learning started from."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How the pictures are drawn."""
+
+    num_images: int = 4
+    """Pictures per prompt for fidelity; one per prompt is drawn for editability."""
+    num_inference_steps: int = 25
+    guidance_scale: float = 4.0
+    seed: int = 0
+
+
+def evaluate(
+    model: BaseModel,
+    judged: Judged,
+    pictures: Sequence[Picture],
+    *,
+    encoders: Sequence[PictureEncoder] = (),
+    drawing: Drawing | None = None,
+    prompts: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Draw with a concept and score it against real pictures (held out, else those of the training); plain JSON.
+
+    Raises:
+        SettingsError: no encoder was given and the base model has none of its own.
+    """
+    drawing = drawing or Drawing()
+    lines = tuple(prompts or EDITABILITY[judged.kind])
+    drawn = _draw(model, judged, drawing, lines)
+    real = [picture.pixels for picture in pictures]
+    return {
+        "encoders": [
+            _scores(encoder, drawn, real, judged.class_word, lines) for encoder in encoders or (own_encoder(model),)
+        ],
+        **_row_scores(model, judged),
+        "prompts": list(lines),
+        "drawing": drawing.__dict__.copy(),
+    }
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Pictures of the concept, of the class word in its place, and of the concept in other company."""
+
+    concept: Sequence[Pixels]
+    word: Sequence[Pixels]
+    edits: Sequence[Pixels]
+
+
+def _draw(model: BaseModel, judged: Judged, drawing: Drawing, lines: Sequence[str]) -> _Drawn:
+    mounts = {CONCEPT: judged.embedding}
+    plain = FIDELITY[judged.kind]
+    texts = [plain.replace("{}", CONCEPT.placeholder), plain.replace("{}", judged.class_word)]
+    texts += [line.replace("{}", CONCEPT.placeholder) for line in lines]
+    requests = [
+        GenerateRequest(
+            prompt=text,
+            num_inference_steps=drawing.num_inference_steps,
+            guidance_scale=drawing.guidance_scale,
+            seed=drawing.seed,
+            num_images=drawing.num_images if index < 2 else 1,
+        )
+        for index, text in enumerate(texts)
+    ]
+    images = generate_all(model, [(request, mounts) for request in requests])
+    pixels = [[image.pixels for image in group] for group in images]
+    return _Drawn(pixels[0], pixels[1], [group[0] for group in pixels[2:]])
+
+
+def _scores(
+    encoder: PictureEncoder, drawn: _Drawn, real: Sequence[Pixels], class_word: str, lines: Sequence[str]
+) -> dict[str, Any]:
+    real_RF = encoder.pictures(real)
+    result: dict[str, Any] = {
+        "encoder": encoder.id,
+        "fidelity": scores.all_pairs(encoder.pictures(drawn.concept), real_RF),
+        "real_to_real": scores.within(real_RF),
+        "class_word_fidelity": scores.all_pairs(encoder.pictures(drawn.word), real_RF),
+    }
+    if encoder.reads_text:
+        asked_TF = encoder.prompts([line.replace("{}", class_word) for line in lines])
+        result["editability"] = scores.matched(encoder.pictures(drawn.edits), asked_TF)
+    return result
+
+
+def _row_scores(model: BaseModel, judged: Judged) -> dict[str, Any]:
+    rows = judged.embedding.rows
+    norms = {name: scores.norm_ratio(rows_ND, model.vocabulary(name).detach().cpu()) for name, rows_ND in rows.items()}
+    if judged.initializer is None:
+        return {"norm_ratio": norms}
+    start = judged.initializer
+    return {
+        "norm_ratio": norms,
+        "cosine_to_initializer": {name: scores.cosine_to(rows_ND, start[name]) for name, rows_ND in rows.items()},
+    }

@@ -1,0 +1,83 @@
+"""`init: auto`: find the vocabulary rows that are nearest to what the pictures show.
+
+With a CLIP of the base's own, the whole vocabulary is ranked: each entry stands in "a photo of a ..." and the prompt is
+compared with the pictures (as in Voronov et al. 2023, arXiv:2302.04841). The vocabulary is encoded once per base model.
+Without one, a shortlist of common words is ranked by the denoising loss on the concept's fixed batch.
+
+Shapes: V vocabulary, F feature width, N vectors, D width of a text encoder, Q words of the shortlist.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from textinv.evaluation.encoders import own_encoder
+from textinv.models.base import BaseModel
+from textinv.training.batches import assemble
+from textinv.training.captions import tokenize_captions
+from textinv.training.initial import rows_of_text
+from textinv.training.pool import Pool, slot_losses
+from textinv.training.slot import Slot
+
+PROMPT = "a photo of a {}"
+ENCODE_BATCH = 512
+LOSS_BATCH = 8
+SHORTLIST = (
+    "animal", "baby", "bag", "ball", "bear", "bird", "boat", "book", "bottle", "bowl", "box", "building", "cake", "car",
+    "cat", "chair", "clock", "creature", "cup", "dog", "doll", "dress", "drawing", "face", "figure", "fish", "flower",
+    "food", "fruit", "furniture", "hat", "horse", "house", "insect", "instrument", "lamp", "landscape", "machine",
+    "man", "monster", "mountain", "mug", "painting", "person", "plant", "robot", "rock", "sculpture", "shoe", "sketch",
+    "statue", "tool", "toy", "train", "tree", "vase", "vehicle", "weapon", "woman",
+)  # fmt: skip
+
+
+def rank_words(model: BaseModel, slot: Slot, pictures: Sequence[NDArray[np.uint8]]) -> dict[str, Tensor]:
+    """The N vocabulary rows (N, D) per text encoder that fit the pictures best, best first."""
+    if model.clip is not None:
+        return _nearest_by_clip(model, pictures, slot.spec.num_vectors)
+    return _nearest_by_loss(model, slot)
+
+
+def _nearest_by_clip(model: BaseModel, pictures: Sequence[NDArray[np.uint8]], num_vectors: int) -> dict[str, Tensor]:
+    seen_F = own_encoder(model).pictures(pictures).mean(0)
+    best_N = (_vocabulary_features(model) @ seen_F).topk(num_vectors).indices
+    return {name: model.vocabulary(name).detach()[best_N].float().cpu() for name in model.encoder_names}
+
+
+@lru_cache(maxsize=1)
+@torch.no_grad()
+def _vocabulary_features(model: BaseModel) -> Tensor:
+    """Unit features (V, F) of every vocabulary entry in `PROMPT`; zeros for the marks that begin and end a prompt."""
+    encoder = own_encoder(model)
+    tokens = tokenize_captions(model, [PROMPT], 1)[model.encoder_names[0]]
+    ids_L, place = tokens.ids_BL[0], int(tokens.row_BL[0].argmax())
+    end = int((ids_L[1:] != ids_L[:-1]).nonzero().max()) + 1
+    size = len(model.vocabulary(model.encoder_names[0]))
+    prompts_VL = ids_L[: end + 1].repeat(size, 1)
+    prompts_VL[:, place] = torch.arange(size, device=prompts_VL.device)
+    parts = [encoder.token_ids(prompts_VL[start : start + ENCODE_BATCH]) for start in range(0, size, ENCODE_BATCH)]
+    features_VF = torch.cat(parts)
+    features_VF[[int(ids_L[0]), int(ids_L[end])]] = 0
+    return features_VF
+
+
+@torch.no_grad()
+def _nearest_by_loss(model: BaseModel, slot: Slot) -> dict[str, Tensor]:
+    words = [slot.spec.class_word] if slot.spec.class_word else []
+    words += SHORTLIST
+    num_vectors = slot.spec.num_vectors
+    rows = [rows_of_text(model, word, num_vectors) for word in words]
+    losses = []
+    for start in range(0, len(rows), LOSS_BATCH):
+        part = rows[start : start + LOSS_BATCH]
+        slots = [replace(slot, index=index) for index in range(len(part))]
+        pool = Pool.of(slots, num_vectors)
+        batch = assemble([pool.evaluation_member(one) for one in slots], model.device)
+        stacked = {name: torch.stack([one[name] for one in part]).to(model.device) for name in model.encoder_names}
+        losses += slot_losses(model, pool, batch, stacked).tolist()
+    return rows[min(range(len(rows)), key=losses.__getitem__)]
