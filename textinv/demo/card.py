@@ -28,7 +28,7 @@ _FIGURES: Mapping[str, str] = {
     "hue": "the named hue, chosen by the CLIP among {hues}",
     "hue by pixels": "the named hue or its neighbour, by pixels",
     "two": '"two X" against one, a large one, and X beside another',
-    "pair": '"X and Y" against 12 near misses',
+    "pair": '"X and Y": one in each half, each among all {objects}',
 }
 
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from textinv.demo.artwork import demo_sprites
 from textinv.demo.drawing import DemoBase, Pixels
@@ -89,17 +90,12 @@ def two_questions(num: int) -> list[Question]:
 
 
 def pair_questions(num: int) -> list[Question]:
-    """Two different things, against two of either, one of either, and other partners."""
-    rng, questions = random.Random("pair"), []
+    """Two different things, each among all trained objects."""
+    rng, questions, names = random.Random("pair"), [], tuple(words(name) for name in OBJECTS)
     for _ in range(num):
-        first, second, *others = (words(found) for found in rng.sample(OBJECTS, 6))
-        right = f"{a(first)} and {a(second)}"
-        wrong = [f"two {first}", f"two {second}", a(first), a(second)]
-        wrong += [f"{a(first)} and {a(other)}" for other in others] + [
-            f"{a(other)} and {a(second)}" for other in others
-        ]
-        things = tuple(Thing(name.replace(" ", "-"), "noto") for name in (first, second))
-        questions.append(Question(right, right, (right, *wrong), Scene(things)))
+        first, second = rng.sample(OBJECTS, 2)
+        prompt = f"{a(words(first))} and {a(words(second))}"
+        questions.append(Question(prompt, words(first), names, Scene((Thing(first, "noto"), Thing(second, "noto")))))
     return questions
 
 
@@ -113,6 +109,28 @@ def chosen_by_clip(base: DemoBase, pixels: Pixels, questions: Sequence[Question]
         scores_K = base.text_features(texts) @ feature_D
         right.append(question.alternatives[int(scores_K.argmax())] == question.right)
     return np.array(right)
+
+
+def both_are_there(base: DemoBase, pixels: Pixels, questions: Sequence[Question]) -> NDArray[np.bool_]:
+    """Whether the CLIP names the one thing in one half of the picture and the other in the other half."""
+    texts_KD = base.text_features([a(name) for name in questions[0].alternatives])
+    named = [base.image_features(np.stack([half(picture, side) for picture in pixels])) @ texts_KD.T for side in (0, 1)]
+    right = []
+    for place, question in enumerate(questions):
+        seen = [question.alternatives[int(scores_BK[place].argmax())] for scores_BK in named]
+        right.append(sorted(seen) == sorted(words(thing.object) for thing in question.scene.things))
+    return np.array(right)
+
+
+def half(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The left (0) or right (1) half of a picture `(H, W, 3)`, enlarged as if its thing stood alone."""
+    height, width = picture.shape[:2]
+    edge = height * 3 // 16
+    cut = Image.fromarray(picture).crop((width // 2 * side, edge, width // 2 * (side + 1), height - edge))
+    cut = cut.resize((round(cut.width * height / cut.height), height), Image.Resampling.BICUBIC)
+    alone = Image.new("RGB", (width, height), tuple(int(value) for value in border_colour(picture)))
+    alone.paste(cut, ((width - cut.width) // 2, 0))
+    return np.asarray(alone)
 
 
 def background_is_right(base: DemoBase, pixels: Pixels, questions: Sequence[Question]) -> NDArray[np.bool_]:
@@ -177,7 +195,7 @@ FIGURES: Mapping[str, tuple[Callable[[int], list[Question]], Rule, int]] = {
     "background": (background_questions, background_is_right, 54),
     "hue": (hue_questions, chosen_by_clip, 64),
     "two": (two_questions, chosen_by_clip, 48),
-    "pair": (pair_questions, chosen_by_clip, 48),
+    "pair": (pair_questions, both_are_there, 48),
 }
 """Name of a figure -> its questions, its rule, and how many to ask (per object for `object`)."""
 
