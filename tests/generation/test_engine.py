@@ -62,11 +62,11 @@ def test_a_newcomer_joins_at_the_next_step_and_those_done_leave(model: BaseModel
     engine.step()
     short = engine.submit(_request(steps=2))
     engine.step()
-    assert engine.num_active == 2
+    assert engine.stats.active == 2
     engine.step()
     assert short.done()
     assert not long.done()
-    assert engine.num_active == 1
+    assert engine.stats.active == 1
     engine.run_until_idle()
     assert long.result(0)[0].pixels.shape == (model.native_px, model.native_px, 3)
 
@@ -75,7 +75,7 @@ def test_the_batch_never_holds_more_than_its_limit(model: BaseModel) -> None:
     engine = Engine(model, max_batch=2)
     tickets = [engine.submit(_request(seed=k)) for k in range(5)]
     while engine.step():
-        assert engine.num_active <= 2
+        assert engine.stats.active <= 2
     assert all(ticket.done() for ticket in tickets)
 
 
@@ -98,7 +98,7 @@ def test_one_who_leaves_costs_at_most_one_more_step(model: BaseModel) -> None:
     engine.step()
     leaver.cancel()
     engine.step()
-    assert engine.num_active == 1
+    assert engine.stats.active == 1
     assert leaver.steps_done <= 2
     engine.run_until_idle()
     assert stayer.result(0)
@@ -220,6 +220,14 @@ def test_a_running_engine_draws_what_is_submitted_from_any_thread(running: Engin
     assert [ticket.result(60)[0].seed for ticket in tickets] == [0, 1, 2]
 
 
+def test_a_draining_engine_finishes_what_it_has_and_takes_nothing_new(running: Engine) -> None:
+    tickets = [running.submit(_request(seed=k)) for k in range(6)]
+    assert running.drain(60)
+    assert all(ticket.result(0) for ticket in tickets)
+    with pytest.raises(NotReadyError):
+        running.submit(_request())
+
+
 def test_a_closed_engine_takes_nothing_and_gives_up_what_it_has(model: BaseModel) -> None:
     engine = Engine(model, max_batch=1)
     ticket = engine.submit(_request(steps=100))
@@ -236,5 +244,5 @@ def test_the_measured_knee_is_recorded_by_size(model: BaseModel) -> None:
     engine.submit(_request())
     engine.run_until_idle()
     size = (model.native_px, model.native_px)
-    assert engine.batch_limits.by_size[size] >= 1
+    assert engine.batch_limits.knees[size] >= 1
     assert 1 in engine.batch_limits.measured_s[size]

@@ -78,6 +78,12 @@ class ActiveImage:
         """Whether no inference step is left."""
         return self.position >= len(self.timesteps_T)
 
+    @property
+    def preview_due(self) -> bool:
+        """Whether a preview is wanted after the next inference step; the last one shows the picture itself."""
+        every, done = self.waiting.request.preview_every, self.position + 1
+        return every > 0 and done % every == 0 and done < len(self.timesteps_T)
+
     def model_input(self) -> Tensor:
         """Scale the latents as the UNet expects them at the next timestep."""
         return self.scheduler.scale_model_input(self.latents_BCHW, self.timestep)

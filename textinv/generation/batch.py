@@ -14,7 +14,7 @@ from torch import Tensor
 from textinv.errors import ServiceError, TextinvError
 from textinv.generation.active import ActiveImage, WaitingImage, start_image
 from textinv.generation.admission import deadline_passed
-from textinv.generation.denoise import Guided, decode_pixels, estimate_clean, predict_guided
+from textinv.generation.denoise import decode_pixels, estimate_clean, predict_guided
 from textinv.generation.pace import Pace
 from textinv.generation.prompts import PromptEncoder
 from textinv.generation.request import GeneratedImage
@@ -64,12 +64,13 @@ class RunningBatch:
         if not self.images:
             return
         started = time.perf_counter()
+        sketches: list[tuple[ActiveImage, Tensor]] = []
         for image, guided in zip(self.images, predict_guided(self._model, self.images), strict=True):
-            timestep = image.timestep
+            if image.preview_due:
+                sketches.append((image, estimate_clean(self._model, guided, image.timestep)))
             image.advance(guided.predicted_BCHW)
             image.waiting.ticket.steps_done += 1
-            if self._preview_due(image):
-                self._show(image, guided, timestep)
+        self._show(sketches)
         self._finish([image for image in self.images if image.finished])
         self._count(time.perf_counter() - started)
         self.images = [image for image in self.images if not image.finished]
@@ -95,14 +96,11 @@ class RunningBatch:
                 self.tally.cancelled_steps += image.position
         self.images = [image for image in self.images if not image.waiting.ticket.done()]
 
-    def _preview_due(self, image: ActiveImage) -> bool:
-        every = image.waiting.request.preview_every
-        return every > 0 and image.position % every == 0 and not image.finished
-
-    def _show(self, image: ActiveImage, guided: Guided, timestep: Tensor) -> None:
-        pixels = decode_pixels(self._model, [estimate_clean(self._model, guided, timestep)])[0]
-        preview = Preview(image.waiting.index, image.position, len(image.timesteps_T), pixels)
-        image.waiting.ticket.show(preview)
+    def _show(self, sketches: Sequence[tuple[ActiveImage, Tensor]]) -> None:
+        decoded = decode_pixels(self._model, [latents_BCHW for _, latents_BCHW in sketches])
+        for (image, _), pixels in zip(sketches, decoded, strict=True):
+            preview = Preview(image.waiting.index, image.position, len(image.timesteps_T), pixels)
+            image.waiting.ticket.show(preview)
 
     def _finish(self, finished: Sequence[ActiveImage]) -> None:
         if not finished:

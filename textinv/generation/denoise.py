@@ -116,7 +116,8 @@ def _predict(model: BaseModel, rows: list[Row]) -> list[Tensor]:
     noisy_BCHW = torch.cat([row.input_BCHW for row in rows])
     timesteps_B = torch.stack([row.timestep for row in rows]).to(noisy_BCHW.device, torch.float32)
     conditioning = Conditioning.cat([row.conditioning for row in rows])
-    return list(model.predict(noisy_BCHW, timesteps_B, conditioning).float().split(1))
+    predicted_BCHW = model.predict(noisy_BCHW, timesteps_B, conditioning)
+    return [predicted_BCHW[k : k + 1] for k in range(len(rows))]
 
 
 def _decode(model: BaseModel, latents: list[Tensor]) -> list[NDArray[np.uint8]]:

@@ -1,13 +1,14 @@
 """The engine: step-level batching of any requests on one frozen base model.
 
-Owns the loop, the waiting line, admission and the background thread. Does not know the registry, HTTP or Ray: concepts
+Owns the loop, admission into the batch and the background thread. Does not know the registry, HTTP or Ray: concepts
 come in as mounts, pictures go out through tickets. Station 8 on the way: `GenerateRequest` -> `GeneratedImage`.
 """
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,7 +16,7 @@ import torch
 from textinv.errors import NotReadyError, ServiceError
 from textinv.generation.active import WaitingImage, count_steps
 from textinv.generation.admission import Limits, check_deadline, check_room, choose_size, deadline_passed
-from textinv.generation.batch import RunningBatch, as_service_error
+from textinv.generation.batch import RunningBatch, Tally, as_service_error
 from textinv.generation.limits import BatchLimits
 from textinv.generation.mounts import Mount, check_mounts, used_concepts
 from textinv.generation.pace import Pace, Size
@@ -28,6 +29,17 @@ from textinv.placeholders import ConceptRef
 
 # Shares of the batch are fractions; their sum may miss 1 by this.
 _ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """What an engine is doing: pictures waiting and in the batch, and counts since the start."""
+
+    waiting: int
+    active: int
+    tally: Tally
+    prompt_hits: int
+    prompt_misses: int
 
 
 class Engine:
@@ -45,7 +57,9 @@ class Engine:
         self._line: WaitingLine[WaitingImage] = WaitingLine()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self._num_joining = 0  # taken out of the line, not in the batch yet
+        self._open = True
+        self._stopping = False
 
     def submit(self, request: GenerateRequest, mounts: Mapping[ConceptRef, Mount] | None = None) -> Ticket:
         """Take a request; it joins the batch at the next step that has room.
@@ -59,30 +73,43 @@ class Engine:
             DeadlineError: it cannot be done in time.
             NotReadyError: the engine is closed.
         """
-        waiting = self._prepare(request, mounts or {})
+        images = self._prepare(request, mounts or {})
+        first, *more = images
         with self._changed:
-            if self._closed:
+            if not self._open:
                 raise NotReadyError("this engine is closed; ask another replica")
-            ahead = self._line.ahead_of(request.caller)
             check_room(self.limits, len(self._line), request, self._wait_s(self._line))
-            one = waiting[0]
-            needed_s = self._wait_s([*ahead, *waiting[1:]]) + self._pace.own_s(one.size_px, one.num_steps)
-            check_deadline(request, needed_s)
-            for image in waiting:
+            wait_s = self._wait_s([*self._line.ahead_of(request.caller), *more])
+            check_deadline(request, wait_s + self._pace.own_s(first.size_px, first.num_steps))
+            for image in images:
                 self._line.add(image)
             self._changed.notify_all()
-        return one.ticket
+        return first.ticket
+
+    @torch.inference_mode()
+    def warm_up(self, sizes: Sequence[Size] = ()) -> None:
+        """Measure how many pictures of these sizes (height, width; default: the native one) share a batch.
+
+        Call it before `start`; otherwise the first step does it for the native size.
+        """
+        (empty,) = self._encoder.encode([self._encoder.prepare("", {}, False)])
+        for size in sizes or [(self.model.native_px, self.model.native_px)]:
+            self.batch_limits.measure(size, empty)
 
     @torch.inference_mode()
     def step(self) -> bool:
         """Let waiting pictures join and take one inference step; False when there is nothing to do."""
         try:
+            if not self.batch_limits.ready:
+                self.warm_up()
             self._batch.join(self._admit())
             self._batch.step()
         except Exception as error:
             self._batch.fail_all(as_service_error(error))
         with self._changed:
-            return bool(self._batch.images or len(self._line))
+            self._num_joining = 0
+            self._changed.notify_all()
+            return self._busy()
 
     def run_until_idle(self) -> None:
         """Step until everything submitted is done."""
@@ -95,44 +122,50 @@ class Engine:
             self._thread = threading.Thread(target=self._run, name="textinv-engine", daemon=True)
             self._thread.start()
 
-    def close(self) -> None:
-        """Stop taking requests, give up those under way, and end the thread."""
+    def drain(self, timeout_s: float) -> bool:
+        """Take nothing new and wait until everything accepted is done; False when time runs out first."""
         with self._changed:
-            self._closed = True
+            self._open = False
+            return self._changed.wait_for(lambda: not self._busy(), timeout_s)
+
+    def close(self) -> None:
+        """Take nothing new, give up what is not done, and end the thread."""
+        with self._changed:
+            self._open, self._stopping = False, True
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
-        self._give_up(ServiceError("the engine was closed before the picture was done; ask again"))
-
-    @property
-    def num_active(self) -> int:
-        """Pictures in the batch."""
-        return len(self._batch.images)
-
-    @property
-    def num_waiting(self) -> int:
-        """Pictures that wait for a place in it."""
+        error = ServiceError("the engine was closed before the picture was done; ask again")
         with self._changed:
-            return len(self._line)
+            waiting = self._line.remove(lambda _: True)
+        for one in waiting:
+            one.ticket.fail(error)
+        self._batch.fail_all(error)
+
+    @property
+    def stats(self) -> EngineStats:
+        """What the engine is doing."""
+        with self._changed:
+            waiting, active = len(self._line), len(self._batch.images)
+        return EngineStats(waiting, active, self._batch.tally, self._encoder.hits, self._encoder.misses)
 
     def _prepare(self, request: GenerateRequest, mounts: Mapping[ConceptRef, Mount]) -> list[WaitingImage]:
         request.check()
         size_px = choose_size(self.model, request, self.limits)
         check_mounts(self.model, request.refs, mounts)
-        weighted = request.attention_weights
-        prompt = self._encoder.prepare(request.prompt, mounts, weighted)
-        guided = request.guidance_scale > 1
-        negative = self._encoder.prepare(request.negative_prompt, mounts, weighted) if guided else None
+        prompt = self._encoder.prepare(request.prompt, mounts, request.attention_weights)
+        negative = self._encoder.prepare(request.negative_prompt, mounts, request.attention_weights)
         num_steps = count_steps(self.model, request)
         ticket = Ticket(request, steps_total=num_steps * request.num_images)
+        guided = request.guidance_scale > 1
         deadline_at = None if request.deadline_s is None else time.monotonic() + request.deadline_s
         concepts = used_concepts(request.refs, mounts)
         return [
-            WaitingImage(ticket, index, size_px, num_steps, prompt, negative, concepts, deadline_at)
+            WaitingImage(ticket, index, size_px, num_steps, prompt, negative if guided else None, concepts, deadline_at)
             for index in range(request.num_images)
         ]
 
-    def _wait_s(self, waiting: "Sequence[WaitingImage] | WaitingLine[WaitingImage]") -> float:
+    def _wait_s(self, waiting: Iterable[WaitingImage]) -> float:
         work: Counter[Size] = Counter()
         for image in list(self._batch.images):
             work[image.waiting.size_px] += len(image.timesteps_T) - image.position
@@ -141,44 +174,33 @@ class Engine:
         return self._pace.wait_s(work)
 
     def _admit(self) -> list[WaitingImage]:
-        self._measure_new_sizes()
         now = time.monotonic()
+        admitted: list[WaitingImage] = []
         with self._changed:
             self._line.remove(lambda one: one.ticket.done())
             late = self._line.remove(lambda one: one.deadline_at is not None and now > one.deadline_at)
-            used = sum(1 / self._limit(image.waiting.size_px) for image in self._batch.images)
-            admitted: list[WaitingImage] = []
+            used = sum(self._share(image.waiting) for image in self._batch.images)
             while one := self._line.take(self._fits(used)):
-                used += 1 / self._limit(one.size_px)
+                used += self._share(one)
                 admitted.append(one)
+            self._num_joining = len(admitted)
         for one in late:
             one.ticket.fail(deadline_passed(one))
         return admitted
 
+    def _share(self, waiting: WaitingImage) -> float:
+        return 1 / self.batch_limits.limit(waiting.size_px)
+
     def _fits(self, used: float) -> Callable[[WaitingImage], bool]:
-        return lambda one: used == 0 or used + 1 / self._limit(one.size_px) < 1 + _ROUNDING
+        return lambda one: used == 0 or used + self._share(one) < 1 + _ROUNDING
 
-    def _measure_new_sizes(self) -> None:
-        with self._changed:
-            sizes = {one.size_px for one in self._line}
-        for size in sizes:
-            if self.batch_limits.known(size) is None:
-                self.batch_limits.limit(size, self._encoder.encode([self._encoder.prepare("", {}, False)])[0])
-
-    def _limit(self, size: Size) -> int:
-        return self.batch_limits.known(size) or 1
+    def _busy(self) -> bool:
+        return bool(self._batch.images or len(self._line) or self._num_joining)
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or bool(len(self._line)) or bool(self._batch.images))
-                if self._closed:
+                self._changed.wait_for(lambda: self._stopping or self._busy())
+                if self._stopping:
                     return
             self.step()
-
-    def _give_up(self, error: ServiceError) -> None:
-        with self._changed:
-            waiting = self._line.remove(lambda _: True)
-        for one in waiting:
-            one.ticket.fail(error)
-        self._batch.fail_all(error)

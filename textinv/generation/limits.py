@@ -4,6 +4,7 @@ Owns the measuring and what was measured. Does not know requests.
 """
 
 import time
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -15,55 +16,64 @@ from textinv.models.base import BaseModel, Conditioning
 MAX_MEASURED = 64
 # A batch whose step takes longer than this makes newcomers wait too long, knee or not.
 MAX_STEP_S = 2.0
+# The first run of a shape pays for its memory and kernels; the fastest of these counts.
+_TRIES = 3
 
 
 class BatchLimits:
-    """Batch limits by size; in `auto` a size is measured when it is first asked for, and at start-up the native one."""
+    """Batch limits by size. With `auto` sizes are measured at start-up; any other is judged by its area from those."""
 
     def __init__(self, model: BaseModel, max_batch: int | Literal["auto"]) -> None:
         self.measured_s: dict[Size, dict[int, float]] = {}
+        """Seconds of one inference step by number of pictures, for each size measured."""
         self._model = model
-        self._max_batch = max_batch
-        self._limits: dict[Size, int] = {}
+        self._fixed = None if max_batch == "auto" else max_batch
+        self._knees: dict[Size, int] = {}
 
     @property
-    def by_size(self) -> dict[Size, int]:
-        """The limits in use so far."""
-        return dict(self._limits)
+    def ready(self) -> bool:
+        """Whether limits can be told without measuring first."""
+        return self._fixed is not None or bool(self._knees)
 
-    def limit(self, size: Size, conditioning: Conditioning) -> int:
-        """Tell the most pictures of a size in one batch; may run the UNet on `conditioning` (one row) to measure it."""
-        if size not in self._limits:
-            self._limits[size] = self._measure(size, conditioning) if self._max_batch == "auto" else self._max_batch
-        return self._limits[size]
+    @property
+    def knees(self) -> Mapping[Size, int]:
+        """The measured limits."""
+        return dict(self._knees)
 
-    def known(self, size: Size) -> int | None:
-        """Tell the limit of a size if it is known already."""
-        return self._limits.get(size)
+    def limit(self, size: Size) -> int:
+        """Tell the most pictures of a size in one batch, at least 1."""
+        if self._fixed is not None:
+            return self._fixed
+        if size in self._knees:
+            return self._knees[size]
+        area = size[0] * size[1]
+        nearest = min(self._knees, key=lambda known: abs(known[0] * known[1] - area), default=size)
+        return max(self._knees.get(nearest, 1) * nearest[0] * nearest[1] // area, 1)
 
-    def _measure(self, size: Size, conditioning: Conditioning) -> int:
+    def measure(self, size: Size, conditioning: Conditioning) -> None:
+        """Find the knee of a size; runs the UNet on `conditioning` (one row), guidance's second row counted."""
         seconds_of: dict[int, float] = {}
         num_images = 1
-        while num_images <= MAX_MEASURED:
+        while num_images <= MAX_MEASURED and find_knee(seconds_of) * 2 >= num_images:
             try:
                 seconds_of[num_images] = self._time_step(size, conditioning, num_images)
             except torch.OutOfMemoryError:
                 torch.cuda.empty_cache()
                 break
-            if find_knee(seconds_of) < num_images or seconds_of[num_images] > MAX_STEP_S:
+            if seconds_of[num_images] > MAX_STEP_S:
                 break
             num_images *= 2
         self.measured_s[size] = seconds_of
-        return find_knee(seconds_of) if seconds_of else 1
+        self._knees[size] = find_knee(seconds_of)
 
     def _time_step(self, size: Size, conditioning: Conditioning, num_images: int) -> float:
-        model = self._model
+        model, num_rows = self._model, 2 * num_images
         height, width = (side_px // model.latent_scale for side_px in size)
-        noisy_BCHW = torch.zeros((2 * num_images, model.latent_channels, height, width), device=model.device)
-        timesteps_B = torch.full((2 * num_images,), 500.0, device=model.device)
-        rows = Conditioning.cat([conditioning] * (2 * num_images))
+        noisy_BCHW = torch.zeros((num_rows, model.latent_channels, height, width), device=model.device)
+        timesteps_B = torch.full((num_rows,), 500.0, device=model.device)
+        rows = Conditioning.cat([conditioning] * num_rows)
         times = []
-        for _ in range(3):
+        for _ in range(_TRIES):
             started = time.perf_counter()
             model.predict(noisy_BCHW, timesteps_B, rows).sum().item()
             times.append(time.perf_counter() - started)

@@ -48,8 +48,8 @@ def used_concepts(refs: Iterable[ConceptRef], mounts: Mapping[ConceptRef, Mount]
     used: dict[str, str] = {}
     for ref in refs:
         mount = mounts[ref]
-        published = isinstance(mount, PublishedVersion)
-        used[f"{mount.name}@{mount.version}" if published else str(ref)] = mount.digest
+        name = f"{mount.name}@{mount.version}" if isinstance(mount, PublishedVersion) else str(ref)
+        used[name] = mount.digest
     return used
 
 

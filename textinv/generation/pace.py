@@ -48,9 +48,9 @@ class Pace:
 
 
 def find_knee(seconds_of: dict[int, float]) -> int:
-    """Find the batch size from which a doubling brings less than `KNEE_GAIN`, from seconds per step by batch size."""
+    """Find the batch size from which a doubling brings less than `KNEE_GAIN`, from seconds per step; 1 if unknown."""
     sizes = sorted(seconds_of)
-    knee = sizes[0]
+    knee = 1
     for smaller, larger in itertools.pairwise(sizes):
         if (larger / seconds_of[larger]) < KNEE_GAIN * (smaller / seconds_of[smaller]):
             break
