@@ -11,6 +11,7 @@ import torch
 from transformers import CLIPModel
 
 from textinv.errors import BaseModelError
+from textinv.models.quiet import quiet
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ def load_clip(folder: Path, tokenizer: Any, device: torch.device) -> Clip | None
     if not (folder / "config.json").is_file():
         return None
     try:
-        model = CLIPModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        with quiet():
+            model = CLIPModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
         raise BaseModelError(f"{folder} holds no CLIP that can be loaded: {error}; correct or remove it") from error
     return Clip(model.to(device).eval().requires_grad_(False), tokenizer, folder)

@@ -28,6 +28,8 @@ class LatentDiffusionModel(BaseModel):
 
     pipeline_class: ClassVar[Any]
     """The diffusers pipeline that knows how to load the components."""
+    load_options: ClassVar[Mapping[str, Any]] = {}
+    """What the pipeline is told when it loads: parts that are not needed."""
     vae_name: ClassVar[str] = "vae"
     """The component that turns pixels into latents."""
 
@@ -90,6 +92,11 @@ class LatentDiffusionModel(BaseModel):
     def token_rows(self, encoder: str, text: str) -> Tensor:
         ids = torch.tensor(self._encoders[encoder].ids(text), dtype=torch.long, device=self.device)
         return self.vocabulary(encoder)[ids]
+
+    def encode_text(self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor]) -> Conditioning:
+        (encoder,) = self._encoders.values()
+        encoded = encoder.encode(tokens[encoder.name], rows.get(encoder.name))
+        return Conditioning(encoded.last_hidden_state)
 
     @torch.no_grad()
     def encode_pixels(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ Owns choosing the family and translating the libraries' errors. Does not know wh
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from textinv.errors import BaseModelError
 from textinv.models.base import BaseModel
@@ -11,7 +12,8 @@ from textinv.models.clip import load_clip
 from textinv.models.families import known_families
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.location import Location, locate
-from textinv.models.placement import choose_placement
+from textinv.models.placement import Placement, choose_placement
+from textinv.models.quiet import quiet
 from textinv.models.revision import hash_weights
 
 
@@ -32,10 +34,7 @@ def load_base_model(
     location = locate(name, revision, aliases or {}, weights=True)
     family = _family_of(name, location)
     found = _revision_of(name, location, revision)
-    try:
-        pipeline = family.pipeline_class.from_pretrained(location.folder, dtype=placement.dtype, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
-        raise BaseModelError(f"the base model {name!r} cannot be loaded: {error}") from error
+    pipeline = _load_pipeline(name, family, location, placement)
     components = pipeline.components
     clip = load_clip(location.folder / "clip", components["tokenizer"], placement.device)
     return family(name, found, components, clip, placement)
@@ -62,6 +61,19 @@ def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[s
     blocks = location.read_json(f"{family.vae_name}/config.json")["block_out_channels"]
     side = sample_size if isinstance(sample_size, int) else sample_size[0]
     return int(side) << len(blocks) - 1
+
+
+def _load_pipeline(name: str, family: type[LatentDiffusionModel], location: Location, placement: Placement) -> Any:
+    options = {"dtype": placement.dtype, "local_files_only": True, **family.load_options}
+    try:
+        with quiet():
+            if location.checkpoint is None:
+                return family.pipeline_class.from_pretrained(location.folder, **options)
+            return family.pipeline_class.from_single_file(
+                str(location.checkpoint), config=str(location.folder), **options
+            )
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
+        raise BaseModelError(f"the base model {name!r} cannot be loaded: {error}; get its files again") from error
 
 
 def _family_of(name: str, location: Location) -> type[LatentDiffusionModel]:

@@ -4,6 +4,7 @@ Owns resolving what a person wrote, and reading small files of it without loadin
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 
 from textinv.demo import WEIGHTS
 from textinv.errors import BaseModelError
+from textinv.models.hub import fetch_snapshot
+from textinv.models.single_file import CHECKPOINT_SUFFIXES, find_config
 
 SHIPPED = {"emoji": str(WEIGHTS)}
 """Base models that come with the project."""
-CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Location:
         try:
             found: dict[str, Any] = json.loads(file.read_text())
         except ValueError as error:
-            raise BaseModelError(f"{file} is not JSON: {error}") from error
+            raise BaseModelError(f"{file} is not JSON: {error}; get the file again") from error
         return found
 
 
@@ -52,7 +55,16 @@ def locate(name: str, revision: str | None, aliases: Mapping[str, str], *, weigh
     path = Path(target).expanduser()
     if path.is_dir():
         return Location(_checked_folder(path))
-    raise BaseModelError(f"{name!r} is no folder")
+    if path.is_file():
+        if path.suffix not in CHECKPOINT_SUFFIXES:
+            raise BaseModelError(f"{path} is no checkpoint; those end in {' or '.join(CHECKPOINT_SUFFIXES)}")
+        return Location(find_config(path), checkpoint=path)
+    if path.suffix in CHECKPOINT_SUFFIXES or not _HUB_ID.fullmatch(target):
+        raise BaseModelError(
+            f"the base model {name!r} is neither a file nor a folder: {path.absolute()} does not exist"
+        )
+    folder = fetch_snapshot(target, revision, weights=weights)
+    return Location(_checked_folder(folder), commit=folder.name)
 
 
 def _checked_folder(folder: Path) -> Path:

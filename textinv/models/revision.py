@@ -33,6 +33,12 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
+def parts_without_weights(folder: Path) -> list[str]:
+    """The parts of a diffusers folder that have a config but no safetensors."""
+    parts = [part for part in PARTS if (folder / part / "config.json").is_file()]
+    return [part for part in parts if not any((folder / part).glob("*.safetensors"))]
+
+
 def _is_plain(file: Path) -> bool:
     # "model-00001-of-00002.safetensors" is a shard; "model.fp16.safetensors" a variant that is not loaded.
     return file.suffix in (".safetensors", ".bin") and "." not in file.stem

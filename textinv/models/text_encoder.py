@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from textinv.models.base import Tokens
 from textinv.models.prompt import Frame, PromptPiece, Token, chunk_units, split_units
 from textinv.models.written_rows import accept_rows, rows_written
 from textinv.placeholders import ConceptRef
@@ -16,10 +17,10 @@ from textinv.placeholders import ConceptRef
 class TextEncoder:
     """A text encoder by name; `network` is its transformers module, `embedding` its token-embedding layer."""
 
-    def __init__(self, name: str, network: Any, tokenizer: Any, window: int) -> None:
+    def __init__(self, name: str, network: Any, embedding: nn.Embedding, tokenizer: Any, window: int) -> None:
         self.name = name
         self.network = network
-        self.embedding: nn.Embedding = network.get_input_embeddings()
+        self.embedding = embedding
         self.frame = _frame(tokenizer, window)
         self._tokenizer = tokenizer
         accept_rows(self.embedding)
@@ -43,12 +44,18 @@ class TextEncoder:
         """
         return chunk_units(split_units(pieces, vectors_of, self.ids, self.frame), self.frame)
 
-    def encode(self, ids_BL: Tensor, row_BL: Tensor, rows_RD: Tensor | None, **options: bool) -> Any:
+    def encode(self, tokens: Tokens, rows_RD: Tensor | None, **options: bool) -> Any:
         """Run the encoder with rows (R, D) written; the answer is the network's own output object."""
         device = self.embedding.weight.device
         rows_RD = None if rows_RD is None else rows_RD.to(device)
-        with rows_written(row_BL.to(device), rows_RD):
-            return self.network(input_ids=ids_BL.to(device), **options)
+        with rows_written(tokens.row_BL.to(device), rows_RD):
+            return self.network(input_ids=tokens.ids_BL.to(device), **options)
+
+
+def clip_encoder(name: str, network: Any, tokenizer: Any) -> TextEncoder:
+    """Wrap a CLIP text encoder of transformers."""
+    window = min(tokenizer.model_max_length, network.config.max_position_embeddings)
+    return TextEncoder(name, network, network.get_input_embeddings(), tokenizer, window)
 
 
 def _frame(tokenizer: Any, window: int) -> Frame:

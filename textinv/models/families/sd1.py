@@ -1,14 +1,12 @@
 """Stable Diffusion 1.x: one CLIP-L text encoder, its last hidden states (Rombach et al. 2022, arXiv 2112.10752)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from diffusers import StableDiffusionPipeline
-from torch import Tensor
 
-from textinv.models.base import Conditioning, Tokens
 from textinv.models.latent_diffusion import LatentDiffusionModel
-from textinv.models.text_encoder import TextEncoder
+from textinv.models.text_encoder import TextEncoder, clip_encoder
 
 
 class StableDiffusion1(LatentDiffusionModel):
@@ -16,18 +14,18 @@ class StableDiffusion1(LatentDiffusionModel):
 
     family = "sd1"
     pipeline_class = StableDiffusionPipeline
+    load_options: ClassVar[Mapping[str, Any]] = {
+        "safety_checker": None,
+        "feature_extractor": None,
+        "image_encoder": None,
+        "requires_safety_checker": False,
+    }
 
     @classmethod
     def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
-        # Both families are StableDiffusionPipeline; OpenAI's CLIP is known by its activation.
-        stable = str(index.get("_class_name", "")).startswith("StableDiffusionPipeline")
+        # SD 1 and 2 are the same pipeline; OpenAI's CLIP is known by its activation.
+        stable = index.get("_class_name") == "StableDiffusionPipeline"
         return stable and text_config.get("hidden_act", "quick_gelu") == "quick_gelu"
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
-        network, tokenizer = components["text_encoder"], components["tokenizer"]
-        window = min(tokenizer.model_max_length, network.config.max_position_embeddings)
-        return [TextEncoder("text_encoder", network, tokenizer, window)]
-
-    def encode_text(self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor]) -> Conditioning:
-        encoder, one = self._encoders["text_encoder"], tokens["text_encoder"]
-        return Conditioning(encoder.encode(one.ids_BL, one.row_BL, rows.get("text_encoder")).last_hidden_state)
+        return [clip_encoder("text_encoder", components["text_encoder"], components["tokenizer"])]

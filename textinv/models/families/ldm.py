@@ -1,0 +1,32 @@
+"""Latent diffusion with a BERT text encoder: the model that Textual Inversion was shown on first.
+
+Rombach et al. 2022, arXiv 2112.10752, section 4.3.1; diffusers' `LDMTextToImagePipeline`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from diffusers import LDMTextToImagePipeline
+
+from textinv.models.latent_diffusion import LatentDiffusionModel
+from textinv.models.text_encoder import TextEncoder
+
+# The pipeline pads to this number whatever its tokenizer says.
+WINDOW = 77
+
+
+class LatentDiffusion(LatentDiffusionModel):
+    """LDM text to image: BERT's last hidden states, no pooled text; padding is text like any other."""
+
+    family = "ldm"
+    pipeline_class = LDMTextToImagePipeline
+    vae_name = "vqvae"
+
+    @classmethod
+    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
+        return index.get("_class_name") in ("LDMTextToImagePipeline", "LatentDiffusionPipeline")
+
+    def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
+        bert = components["bert"]
+        window = min(WINDOW, bert.config.max_position_embeddings)
+        return [TextEncoder("text_encoder", bert, bert.model.embed_tokens, components["tokenizer"], window)]

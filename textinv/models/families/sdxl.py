@@ -1,0 +1,57 @@
+"""Stable Diffusion XL: two text encoders side by side, pooled text and picture size beside the timestep.
+
+Podell et al. 2023, arXiv 2307.01952, section 2.2.
+
+Shapes: as in `textinv.models.base`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from diffusers import StableDiffusionXLPipeline
+from torch import Tensor
+
+from textinv.models.base import Conditioning, Tokens
+from textinv.models.latent_diffusion import LatentDiffusionModel
+from textinv.models.text_encoder import TextEncoder, clip_encoder
+
+
+class StableDiffusionXL(LatentDiffusionModel):
+    """SDXL's base: rows are written in both text encoders."""
+
+    family = "sdxl"
+    pipeline_class = StableDiffusionXLPipeline
+    load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
+
+    @classmethod
+    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
+        # Refiners and edit models are other pipelines, or lack the first text encoder.
+        return index.get("_class_name") == "StableDiffusionXLPipeline" and bool(text_config)
+
+    def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
+        return [
+            clip_encoder("text_encoder", components["text_encoder"], components["tokenizer"]),
+            clip_encoder("text_encoder_2", components["text_encoder_2"], components["tokenizer_2"]),
+        ]
+
+    def encode_text(self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor]) -> Conditioning:
+        first, second = (
+            encoder.encode(tokens[name], rows.get(name), output_hidden_states=True)
+            for name, encoder in self._encoders.items()
+        )
+        # Both were trained to be read one layer before the last.
+        hidden_BLD = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1)
+        return Conditioning(hidden_BLD, second.text_embeds)
+
+    def added_conditions(
+        self, noisy_BCHW: Tensor, conditioning: Conditioning, time_ids_B6: Tensor | None
+    ) -> dict[str, Tensor]:
+        if conditioning.pooled_BD is None:
+            raise ValueError("the conditioning has no pooled text; encode it with this model's encode_text")
+        if time_ids_B6 is None:
+            height, width = (side * self.latent_scale for side in noisy_BCHW.shape[-2:])
+            whole = torch.tensor([height, width, 0, 0, height, width], device=self.device)
+            time_ids_B6 = whole.expand(len(noisy_BCHW), 6)
+        time_ids_B6 = time_ids_B6.to(self.device, self.dtype)
+        return {"text_embeds": conditioning.pooled_BD.to(self.dtype), "time_ids": time_ids_B6}
