@@ -24,7 +24,7 @@ def rows_of(concept: TrainedConcept) -> Tensor:
 
 def difference(one: TrainedConcept, two: TrainedConcept) -> float:
     """Relative difference of the learned rows."""
-    return ((rows_of(one) - rows_of(two)).norm() / rows_of(one).norm()).item()
+    return float((rows_of(one) - rows_of(two)).norm() / rows_of(one).norm())
 
 
 def losses(concept: TrainedConcept) -> list[float]:

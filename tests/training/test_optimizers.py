@@ -78,7 +78,7 @@ def test_adamw_is_what_torch_calls_adamw() -> None:
 
 def test_slots_with_different_methods_do_not_touch_each_other() -> None:
     both = fresh(2)
-    alone = [RowState(*(tensor[k : k + 1].clone() for tensor in tensors(both)), NORM) for k in range(2)]
+    alone = [part_of(both, slot) for slot in range(2)]
     for step in range(20):
         gradient = gradients(both, step)
         both.advance(gradient, settings(2, sphere=[1.0, 0.0], rate=[0.1, 5e-3], number=step + 1))
@@ -113,5 +113,10 @@ def test_averaged_rows_of_a_sphere_slot_lie_on_the_sphere() -> None:
     assert torch.allclose(state.kept_rows(torch.ones(1, 1, 1)).norm(dim=-1), torch.tensor(NORM))
 
 
-def tensors(state: RowState) -> tuple[Tensor, ...]:
-    return state.rows_SVD, state.anchor_SVD, state.first_SVD, state.second_SVD, state.average_SVD
+def part_of(state: RowState, slot: int) -> RowState:
+    """One slot's state as a pack of its own."""
+    rows, anchor, first, second, average = (
+        tensor[slot : slot + 1].clone()
+        for tensor in (state.rows_SVD, state.anchor_SVD, state.first_SVD, state.second_SVD, state.average_SVD)
+    )
+    return RowState(rows, anchor, first, second, average, NORM)

@@ -6,7 +6,7 @@ from statistics import pvariance
 import pytest
 
 from textinv.training.schedules import FLOOR, rate_at
-from textinv.training.stopping import dvar_ratio, evaluation_interval, has_converged
+from textinv.training.stopping import dvar_ratio, has_converged
 
 
 def falling_then_flat(length: int) -> list[float]:
@@ -34,13 +34,6 @@ def test_a_loss_that_keeps_falling_does_not_converge() -> None:
 
 def test_a_constant_loss_has_converged() -> None:
     assert has_converged([0.5] * 10, 10, 0.15)
-
-
-@pytest.mark.parametrize(("samples_per_step", "num_samples"), [(1, 8), (2, 8), (4, 8), (4, 16), (8, 8), (64, 8)])
-def test_evaluations_cost_at_most_a_fifth_of_the_training(samples_per_step: int, num_samples: int) -> None:
-    every = evaluation_interval(samples_per_step, num_samples)
-    assert num_samples / (2 * samples_per_step * every) <= 0.2
-    assert every == 1 or num_samples / (2 * samples_per_step * (every - 1)) > 0.2
 
 
 def test_schedules_warm_up_to_the_peak_and_decay_to_the_floor() -> None:

@@ -7,23 +7,11 @@ values falls below `threshold` times the variance of the whole history.
 Pure functions over the history of fixed-batch losses; knows neither slots nor models.
 """
 
-import math
 from collections.abc import Sequence
 from statistics import pvariance
 from typing import Literal
 
 StopReason = Literal["converged", "cap", "diverged", "cancelled"]
-
-EVALUATION_SHARE = 0.2
-"""Fixed-batch evaluations may cost this share of the training."""
-
-
-def evaluation_interval(samples_per_step: int, num_samples: int) -> int:
-    """Steps between evaluations of `num_samples` samples, so that they cost at most `EVALUATION_SHARE` of the training.
-
-    With frozen weights a backward costs as much as a forward, so a training sample costs two evaluation samples.
-    """
-    return max(1, math.ceil(num_samples / (2 * samples_per_step * EVALUATION_SHARE)))
 
 
 def dvar_ratio(history: Sequence[float], window: int) -> float | None:
