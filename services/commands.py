@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from services import key_commands
 from textinv.cli.current import current_settings
 from textinv.cli.output import AsJson, emit
 
@@ -19,6 +20,11 @@ def register(app: typer.Typer) -> None:
     serve.command("down")(down)
     serve.command("status")(status)
     app.add_typer(serve, name="serve")
+    keys = typer.Typer(no_args_is_help=True, help="API keys of the HTTP service.")
+    keys.command("create")(key_commands.create)
+    keys.command("ls")(key_commands.list_keys)
+    keys.command("revoke")(key_commands.revoke)
+    app.add_typer(keys, name="keys")
 
 
 def up(

@@ -4,14 +4,18 @@ Owns the bundle and the few questions that several routes ask. Knows no HTTP.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import ParamSpec, TypeVar
 
+from services.allowances import Allowances
 from services.concept_list import ConceptList
 from services.config import ServiceConfig
 from services.in_flight import InFlight
-from services.keys import KeyRing
-from services.studio import Studio, StudioFacts
+from services.keys import ApiKey, KeyRing
+from services.replies import Replies
+from services.studio import DrawEvent, Studio, StudioFacts
+from textinv.generation.request import GenerateRequest
 from textinv.registry import Registry
 from textinv.store.protocol import ObjectStore
 
@@ -33,7 +37,22 @@ class Desk:
         self.concepts = ConceptList(self.registry)
         self.key_ring = KeyRing(store)
         self.in_flight = InFlight()
+        self.allowances = Allowances()
+        self.replies = Replies(store)
         self.known_facts: StudioFacts | None = None
+
+    async def draw(
+        self, request: GenerateRequest, key: ApiKey | None = None, *, progress: bool = False
+    ) -> AsyncGenerator[DrawEvent, None]:
+        """Draw as `Studio.draw`, holding one of the key's places meanwhile.
+
+        Raises:
+            OverloadedError: the key's other requests hold all of them.
+        """
+        with self.allowances.place(key):
+            async with aclosing(self.studio.draw(request, progress=progress)) as events:
+                async for event in events:
+                    yield event
 
     async def facts(self) -> StudioFacts:
         """What the studio draws with; asked for once.

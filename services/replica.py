@@ -61,4 +61,4 @@ class Front:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Give Serve the application."""
-        return make_app(self._desk)
+        return make_app(self._desk, tells_request_id=False)

@@ -57,7 +57,9 @@ def _requires(role: Role) -> Any:
         address = request.client.host if request.client else "unknown"
         if not desk.config.keys:
             return Caller(None, address)
-        return Caller(await in_thread(desk.key_ring.find, _sent_key(request), role), address)
+        key = await in_thread(desk.key_ring.find, _sent_key(request), role)
+        desk.allowances.spend(key)
+        return Caller(key, address)
 
     return Depends(check)
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.responses import Response
 
-from services.api import concepts, health, images, models
+from services.api import concepts, edits, health, images, models
 from services.api.a1111 import draw, listings, progress
 from services.api.drawing import ClientGoneError
 from services.api.errors import add_error_handlers
@@ -19,6 +19,7 @@ from services.statuses import CLIENT_GONE
 _ROUTERS = (
     health.router,
     images.router,
+    edits.router,
     models.router,
     concepts.router,
     draw.router,
@@ -27,8 +28,8 @@ _ROUTERS = (
 )
 
 
-def make_app(desk: Desk) -> FastAPI:
-    """Assemble the application."""
+def make_app(desk: Desk, *, tells_request_id: bool = True) -> FastAPI:
+    """Assemble the application; behind Serve, whose proxy tells the request id itself, it does not."""
     app = FastAPI(
         title="textinv",
         version=version("textinv"),
@@ -39,5 +40,5 @@ def make_app(desk: Desk) -> FastAPI:
         app.include_router(router)
     add_error_handlers(app)
     app.add_exception_handler(ClientGoneError, lambda request, error: Response(status_code=CLIENT_GONE))
-    app.add_middleware(Passage, max_body_bytes=desk.config.max_body_bytes)
+    app.add_middleware(Passage, max_body_bytes=desk.config.max_body_bytes, tells_request_id=tells_request_id)
     return app

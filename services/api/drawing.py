@@ -1,4 +1,4 @@
-"""From a checked request to pictures: starting a studio's draw, waiting for it, leaving it when the client leaves.
+"""From a checked request to pictures: starting a draw, waiting for it, leaving it when the client leaves.
 
 Owns what all image routes share. Does not know any route's format.
 """
@@ -12,9 +12,8 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from services.in_flight import Running
-from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, Studio
+from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress
 from textinv.errors import ServiceError
-from textinv.generation.request import GenerateRequest
 
 T = TypeVar("T")
 
@@ -34,30 +33,27 @@ class Finished:
     concepts: Mapping[str, str]
 
 
-async def begin(
-    studio: Studio, request: GenerateRequest, *, progress: bool = False
-) -> tuple[Begun, AsyncGenerator[DrawEvent, None]]:
-    """Start a draw and wait until it is accepted; whoever gets the generator closes it.
+async def begin(events: AsyncGenerator[DrawEvent, None]) -> Begun:
+    """Start a draw and wait until it is accepted; whoever has the generator closes it.
 
     Raises:
         TextinvError: it was refused.
     """
-    events = studio.draw(request, progress=progress)
     first = await anext(events)
     if not isinstance(first, Begun):
         await events.aclose()
         raise ServiceError(f"the studio began with {type(first).__name__}; is it of another release?")
-    return first, events
+    return first
 
 
-async def draw(studio: Studio, request: GenerateRequest, running: Running | None = None) -> Finished:
-    """Draw a request to its end; `running` is told how far it is.
+async def finish(events: AsyncGenerator[DrawEvent, None], running: Running | None = None) -> Finished:
+    """Draw to the end; `running` is told how far it is.
 
     Raises:
         TextinvError: it was refused or failed.
     """
-    begun, events = await begin(studio, request, progress=running is not None)
     async with aclosing(events):
+        begun = await begin(events)
         async for event in events:
             if isinstance(event, Progress) and running is not None:
                 running.share = event.share

@@ -28,7 +28,11 @@ _USAGE = {
 
 
 async def stream_events(
-    kind: str, body: DrawFields, size: ChosenSize, begun: Begun, events: AsyncGenerator[DrawEvent, None]
+    kind: str,
+    body: DrawFields,
+    size: ChosenSize,
+    begun: Begun,
+    events: AsyncGenerator[DrawEvent, None],
 ) -> AsyncIterator[str]:
     """Write a draw as events `<kind>.partial_image` and `<kind>.completed`; a failure becomes an event `error`."""
     shown: Counter[int] = Counter()

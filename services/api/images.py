@@ -4,22 +4,24 @@ Owns the way from its body to a `GenerateRequest` and from pictures to its answe
 """
 
 import hashlib
+import json
 import math
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from services.api.access import Caller, may_draw
 from services.api.concepts_asked import apply_concepts
-from services.api.drawing import Finished, begin, concepts_header, draw, unless_gone
+from services.api.drawing import Finished, begin, concepts_header, finish, unless_gone
 from services.api.image_requests import DrawFields, GenerationsBody
 from services.api.image_streams import stream_events
 from services.api.pictures import as_base64, encode_picture
 from services.api.sizes import ChosenSize, choose_size, parse_size
 from services.desk import Desk, in_thread
+from services.replies import Reply, make_reply
 from services.studio import StudioFacts
 from textinv.errors import RequestError
 from textinv.generation.request import GenerateRequest
@@ -35,7 +37,7 @@ async def generate(body: GenerationsBody, request: Request, caller: Caller = may
     facts = await desk.facts()
     check_model(body.model, desk, facts)
     size = choose_size(parse_size(body.size, facts), facts, desk.config.resize)
-    return await answer(desk, request, body, size, request_of(body, size, caller, desk))
+    return await answer(desk, request, caller, body, size, request_of(body, size, caller, desk))
 
 
 def check_model(model: str | None, desk: Desk, facts: StudioFacts) -> None:
@@ -77,15 +79,41 @@ def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk) -
     return request
 
 
-async def answer(desk: Desk, request: Request, body: DrawFields, size: ChosenSize, order: GenerateRequest) -> Response:
-    """Draw and answer, at once or as a stream."""
+async def answer(
+    desk: Desk,
+    request: Request,
+    caller: Caller,
+    body: DrawFields,
+    size: ChosenSize,
+    order: GenerateRequest,
+    files_digest: str = "",
+) -> Response:
+    """Draw and answer: as a stream, or at once and (with an `Idempotency-Key`) only once.
+
+    `files_digest` tells apart requests whose bodies are alike but for their files.
+    """
     if body.stream:
-        begun, events = await begin(desk.studio, order)
-        kind = "image_edit" if order.init_image is not None else "image_generation"
-        blocks = stream_events(kind, body, size, begun, events)
-        return StreamingResponse(blocks, media_type="text/event-stream", headers=concepts_header(begun.concepts))
-    finished = await unless_gone(request, draw(desk.studio, order))
-    return JSONResponse(await _answer_body(desk, body, size, finished), headers=concepts_header(finished.concepts))
+        return await _streamed(desk, caller, body, size, order)
+    asked = f"{request.url.path} {body.model_dump_json()} {files_digest}".encode()
+
+    async def work() -> Reply:
+        finished = await finish(desk.draw(order, caller.key))
+        content = json.dumps(await _answer_body(desk, body, size, finished)).encode()
+        return make_reply(asked, content, "application/json", concepts_header(finished.concepts))
+
+    key = request.headers.get("idempotency-key")
+    reply = await unless_gone(request, work() if key is None else desk.replies.once(caller.id, key, asked, work))
+    return Response(reply.body, media_type=reply.media_type, headers=reply.headers)
+
+
+async def _streamed(
+    desk: Desk, caller: Caller, body: DrawFields, size: ChosenSize, order: GenerateRequest
+) -> StreamingResponse:
+    events = desk.draw(order, caller.key)
+    begun = await begin(events)
+    kind = "image_edit" if order.init_image is not None else "image_generation"
+    blocks = stream_events(kind, body, size, begun, events)
+    return StreamingResponse(blocks, media_type="text/event-stream", headers=concepts_header(begun.concepts))
 
 
 async def _answer_body(desk: Desk, body: DrawFields, size: ChosenSize, finished: Finished) -> dict[str, Any]:

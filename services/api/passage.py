@@ -24,8 +24,9 @@ _TOO_LARGE = 413
 class Passage:
     """Wraps an application."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, tells_request_id: bool) -> None:
         self._app = app
+        self._tells_request_id = tells_request_id
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,7 +35,9 @@ class Passage:
             return
         headers = Headers(scope=scope)
         asked = headers.get("x-request-id", "")
-        trip = _Trip(receive, send, asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex, self._max_body_bytes)
+        request_id = asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+        trip = _Trip(receive, send, request_id, self._max_body_bytes)
+        trip.tells_request_id = self._tells_request_id
         length = headers.get("content-length", "0")
         try:
             if length.isdecimal() and len(length) < 20 and int(length) > self._max_body_bytes:
@@ -57,6 +60,7 @@ class _Trip:
 
     def __init__(self, receive: Receive, send: Send, request_id: str, max_body_bytes: int) -> None:
         self.request_id = request_id
+        self.tells_request_id = True
         self.status: int | None = None
         self.began_at = time.monotonic()
         self._receive = receive
@@ -74,7 +78,8 @@ class _Trip:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)["x-request-id"] = self.request_id
+            if self.tells_request_id:
+                MutableHeaders(scope=message)["x-request-id"] = self.request_id
         await self._send(message)
 
     async def refuse(self) -> None:

@@ -14,7 +14,7 @@ from services.api.a1111.answers import answer_of
 from services.api.a1111.fields import Img2ImgBody, Txt2ImgBody
 from services.api.a1111.listings import check_checkpoint
 from services.api.access import Caller, may_draw
-from services.api.drawing import Finished, concepts_header, draw, unless_gone
+from services.api.drawing import Finished, concepts_header, finish, unless_gone
 from services.api.image_requests import RANDOM_SEED_BELOW
 from services.api.sizes import ChosenSize, Size, choose_size, fit_to_base
 from services.api.uploads import decode_text, decode_upload, resized, white_mask
@@ -38,7 +38,7 @@ async def txt2img(body: Txt2ImgBody, request: Request, caller: Caller = may_draw
     asked = Size(body.width or facts.native_px, body.height or facts.native_px)
     size = choose_size(asked, facts, desk.config.resize)
     order = await in_thread(_order_of, body, size, caller, desk)
-    return await _answer(desk, request, body, size, order)
+    return await _answer(desk, request, caller, body, size, order)
 
 
 @router.post("/img2img")
@@ -47,7 +47,7 @@ async def img2img(body: Img2ImgBody, request: Request, caller: Caller = may_draw
     desk: Desk = request.app.state.desk
     facts = await desk.facts()
     size, order = await in_thread(_edit_of, body, facts, caller, desk)
-    return await _answer(desk, request, body, size, order)
+    return await _answer(desk, request, caller, body, size, order)
 
 
 def _order_of(body: Txt2ImgBody, size: ChosenSize, caller: Caller, desk: Desk) -> GenerateRequest:
@@ -113,11 +113,12 @@ def _decoded(text: str, param: str, desk: Desk) -> Picture:
 
 
 async def _answer(
-    desk: Desk, request: Request, body: Txt2ImgBody, size: ChosenSize, order: GenerateRequest
+    desk: Desk, request: Request, caller: Caller, body: Txt2ImgBody, size: ChosenSize, order: GenerateRequest
 ) -> JSONResponse:
     running = Running(order.caller, order.num_inference_steps, order.num_images)
     try:
-        finished = await unless_gone(request, desk.in_flight.run(running, draw(desk.studio, order, running)))
+        work = finish(desk.draw(order, caller.key, progress=True), running)
+        finished = await unless_gone(request, desk.in_flight.run(running, work))
     except InterruptedByCallerError:
         finished = Finished((), {})
     answer: dict[str, Any] = await in_thread(answer_of, body, order, size, finished, await desk.facts())
