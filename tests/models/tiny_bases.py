@@ -11,7 +11,7 @@ from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBe
 from textinv.demo import WEIGHTS
 
 WINDOW = 32
-WORDS = "a photo of red blue apple fox cup on grass the in snow two and".split()
+WORDS = "photo of red blue apple fox cup on grass the in snow two and".split()
 
 
 def make_base(family: str, folder: Path, prediction_type: str = "epsilon") -> Path:
