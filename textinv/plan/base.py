@@ -1,10 +1,19 @@
 """What a plan needs to know of a base model, without loading it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from textinv.manifest.fields import Manifest
-from textinv.plan.resolve import BaseFacts
 from textinv.settings import Settings
+
+
+@dataclass(frozen=True)
+class BaseFacts:
+    """What a plan needs to know of a base model."""
+
+    revision: str
+    native_px: int
+    """The size that it was trained at."""
 
 
 def base_name(manifest: Manifest) -> str:

@@ -6,12 +6,12 @@ initializers come from elsewhere, already pinned.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from textinv.manifest.fields import AdvancedFields, ConceptFields, Manifest, TrainingFields
 from textinv.manifest.origin import Place, Problem
 from textinv.manifest.words import Kind
+from textinv.plan.base import BaseFacts, base_name
 from textinv.plan.recipes import ADAMW_LEARNING_RATE, DEFAULT_RECIPE, RECIPES, Recipe, steps_between_looks
 from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
 from textinv.plan.templates import TEMPLATES
@@ -19,55 +19,36 @@ from textinv.plan.templates import TEMPLATES
 _ONE_METHOD_ONLY = {"kappa": "sphere", "weight_decay": "adamw", "norm_pull": "adamw"}
 
 
-@dataclass(frozen=True)
-class BaseFacts:
-    """What a plan needs to know of a base model."""
-
-    revision: str
-    native_px: int
-    """The size that it was trained at."""
-
-
-@dataclass(frozen=True)
 class Values:
-    """The fields that hold for one concept, by name."""
+    """The fields that hold for one concept, by name; those under `advanced` stand among the others."""
 
-    manifest: Manifest
-    concept: ConceptFields
-
-    @property
-    def recipe_name(self) -> str:
-        return self.stated("recipe") or DEFAULT_RECIPE
-
-    @property
-    def recipe(self) -> Recipe:
-        return RECIPES[self.recipe_name]
+    def __init__(self, manifest: Manifest, concept: ConceptFields) -> None:
+        self.manifest = manifest
+        self.concept = concept
+        self._own = _written(concept)
+        self._stated = _written(manifest.defaults) | self._own
+        self.recipe_name: str = self._stated.get("recipe", DEFAULT_RECIPE)
+        self.recipe: Recipe = RECIPES[self.recipe_name]
 
     def stated(self, field: str) -> Any:
         """What the manifest says of a field, None for nothing."""
-        for fields in _layers(self.concept, self.manifest.defaults, field):
-            value = getattr(fields, field)
-            if value is not None:
-                return value
-        return None
+        return self._stated.get(field)
 
     def __getitem__(self, field: str) -> Any:
         """What holds for a field of the recipe."""
-        value = self.stated(field)
+        value = self._stated.get(field)
         return getattr(self.recipe, field) if value is None else value
 
     def place(self, index: int, field: str) -> Place:
         """Where a field is written: in the concept, else in the defaults."""
         inside: Place = ("advanced", field) if field in AdvancedFields.model_fields else (field,)
-        own = any(getattr(fields, field) is not None for fields in _layers(self.concept, None, field))
-        return ("concepts", index, *inside) if own else ("defaults", *inside)
+        return ("concepts", index, *inside) if field in self._own else ("defaults", *inside)
 
 
-def _layers(concept: TrainingFields, defaults: TrainingFields | None, field: str) -> Iterator[Any]:
-    for fields in (concept, defaults):
-        layer = fields.advanced if fields is not None and field in AdvancedFields.model_fields else fields
-        if layer is not None:
-            yield layer
+def _written(fields: TrainingFields) -> dict[str, Any]:
+    """The fields that were written."""
+    advanced = vars(fields.advanced) if fields.advanced else {}
+    return {field: value for field, value in (vars(fields) | advanced).items() if value is not None}
 
 
 def resolution_of(values: Values, base: BaseFacts) -> int:
@@ -87,7 +68,7 @@ def resolve_spec(
         name=concept.name,
         kind=kind,
         pictures=tuple(pictures),
-        base_model=values.manifest.base_model,
+        base_model=base_name(values.manifest),
         base_revision=base.revision,
         class_word=class_word,
         init=init,

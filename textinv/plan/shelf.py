@@ -4,6 +4,7 @@ Owns the meaning of a folder, a file, a glob, an `s3://` prefix and a digest, an
 Does not open pictures.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -40,6 +41,7 @@ class Shelf:
         self._bucket = bucket
         self._allowed = allowed_prefixes
         self._listings: dict[str, Mapping[str, RemoteObject]] = {}
+        self._folders: dict[Path, frozenset[str]] = {}
 
     def pictures(self, text: str) -> tuple[list[Source], list[str]]:
         """The pictures that a text of the manifest means, in order, and the names of files that were passed over.
@@ -53,8 +55,7 @@ class Shelf:
             return _pictures_among(text, list(self._listing(text).values()))
         path = self._path(text)
         if path.is_dir():
-            files = sorted((entry for entry in path.iterdir() if entry.is_file()), key=_natural)
-            return _pictures_among(text, [LocalFile(file) for file in files])
+            return _pictures_among(text, [LocalFile(path / name) for name in sorted(self._names(path), key=_natural)])
         if path.is_file():
             return [LocalFile(path)], []
         if any(sign in text for sign in "*?["):
@@ -76,7 +77,7 @@ class Shelf:
         """The file of the same name with another suffix."""
         if isinstance(source, LocalFile):
             path = source.path.with_suffix(suffix)
-            return LocalFile(path) if path.is_file() else None
+            return LocalFile(path) if path.name in self._names(path.parent) else None
         if isinstance(source, RemoteObject):
             key = PurePosixPath(source.info.key)
             siblings = self._listing(f"{REMOTE}{source.bucket}/{key.parent}/")
@@ -90,6 +91,16 @@ class Shelf:
                 "name an s3:// prefix"
             )
         return self._folder / Path(text).expanduser()
+
+    def _names(self, folder: Path) -> frozenset[str]:
+        """Names of the files in a folder; one listing per folder."""
+        if folder not in self._folders:
+            try:
+                with os.scandir(folder) as entries:
+                    self._folders[folder] = frozenset(entry.name for entry in entries if entry.is_file())
+            except OSError as error:
+                raise ImageError(f"the folder {folder} cannot be read: {error.strerror}") from error
+        return self._folders[folder]
 
     def _is_folder(self, text: str) -> bool:
         return not text.startswith((DIGEST, REMOTE)) and self._path(text).is_dir()
@@ -156,6 +167,6 @@ def _pictures_among(text: str, sources: Sequence[Source]) -> tuple[list[Source],
     return pictures, passed
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def _natural(name: str | Path) -> list[tuple[int, str]]:
     """Order 2.png before 10.png."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name.lower())]
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(name).lower())]
