@@ -37,7 +37,7 @@ HUE_STEP_DEG = 15
 class Settings:
     """What one run of the training does."""
 
-    samples: int = 260_000
+    samples: int = 120_000
     batch: int = 64
     learning_rate: float = 3e-3
     object_weight: float = 2.0
