@@ -50,12 +50,12 @@ class ConceptList:
         """Read the catalog at the next question."""
         self._snapshot = (float("-inf"), ())
 
-    def page(self, search: str, after: str, limit: int) -> Page:
-        """Find the concepts whose names hold `search`, the next `limit` behind the name `after`.
+    def page(self, search: str, after: str, limit: int, prefix: str = "") -> Page:
+        """Find concepts whose names hold `search` and start with `prefix`, the next `limit` behind the name `after`.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        matching = [one for one in self.all() if search.lower() in one.name]
+        matching = [one for one in self.all() if search.lower() in one.name and one.name.startswith(prefix)]
         start = bisect_right([one.name for one in matching], after) if after else 0
         return Page(matching[start : start + limit], start + limit < len(matching), len(matching))

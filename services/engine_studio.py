@@ -10,8 +10,6 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 
-from textinv.models import load_base_model
-
 from services.config import MIB, ServiceConfig
 from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, Sketch, StudioFacts
 from textinv.errors import DeadlineError, NotReadyError, OverloadedError, ServiceError
@@ -21,6 +19,7 @@ from textinv.generation.engine import Engine
 from textinv.generation.mounts import used_concepts
 from textinv.generation.request import GenerateRequest
 from textinv.generation.ticket import Preview, Ticket
+from textinv.models import load_base_model
 from textinv.registry import Registry
 from textinv.store import ensure_store
 
@@ -123,6 +122,7 @@ def open_studio(config: ServiceConfig) -> EngineStudio:
     model = load_base_model(config.base_model, device=config.device, dtype=config.dtype, aliases=settings.base_models)
     engine = Engine(model, max_batch=config.max_batch, limits=Limits(max_waiting=config.max_waiting))
     cache = EmbeddingCache(Registry(ensure_store(settings)), config.cache_mib * MIB)
+    engine.warm_up()
     studio = EngineStudio(engine, cache)
     studio.start()
     return studio

@@ -25,8 +25,11 @@ class StudioReplica:
     def __init__(self, config: ServiceConfig) -> None:
         # Imported here: a front has no use for the base model's libraries.
         from services.engine_studio import open_studio
+        from services.meters import Meters
 
         self._studio = open_studio(config)
+        self._meters = Meters(self._studio)
+        self._meters.start()
 
     async def draw(self, request: GenerateRequest, progress: bool) -> AsyncGenerator[DrawEvent, None]:
         """Draw a request; Serve cancels the generator when the caller leaves."""
@@ -47,8 +50,9 @@ class StudioReplica:
             raise NotReadyError("this replica fails one request after the other")
 
     def __del__(self) -> None:
-        """End the engine's thread when Serve lets the replica go."""
-        if hasattr(self, "_studio"):
+        """End the threads when Serve lets the replica go; requests have been waited for by then."""
+        if hasattr(self, "_meters"):
+            self._meters.stop()
             self._studio.close()
 
 

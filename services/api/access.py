@@ -30,6 +30,11 @@ class Caller:
         """What tells callers apart."""
         return f"key:{self.key.id}" if self.key else f"address:{self.address}"
 
+    @property
+    def name_prefix(self) -> str:
+        """What the names of all concepts start with that the caller may touch."""
+        return self.key.name_prefix if self.key else ""
+
     def turn_of(self, user: str | None) -> str:
         """Whose turn a request takes: the caller's, or that of one of its users."""
         return f"{self.id}/{user}" if user else self.id
@@ -41,9 +46,9 @@ class Caller:
             AccessError: its key is bound to other names.
         """
         for ref in refs:
-            if self.key is not None and not ref.name.startswith(self.key.name_prefix):
+            if self.key is not None and not ref.name.startswith(self.name_prefix):
                 raise AccessError(
-                    f"the API key {self.key.id} is bound to concepts that start with {self.key.name_prefix!r}; "
+                    f"the API key {self.key.id} is bound to concepts that start with {self.name_prefix!r}; "
                     f"{ref.name!r} does not",
                     role=self.key.role,
                 )

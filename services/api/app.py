@@ -8,7 +8,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.responses import Response
 
-from services.api import concepts, edits, health, images, models
+from services.api import concept_files, concepts, edits, health, images, models, operation
 from services.api.a1111 import draw, listings, progress
 from services.api.drawing import ClientGoneError
 from services.api.errors import add_error_handlers
@@ -22,6 +22,8 @@ _ROUTERS = (
     edits.router,
     models.router,
     concepts.router,
+    concept_files.router,
+    operation.router,
     draw.router,
     listings.router,
     progress.router,

@@ -23,10 +23,10 @@ async def list_concepts(
     search: Annotated[str, Query(max_length=63, description="Part of the name.")] = "",
     after: Annotated[str, Query(max_length=63, description="The last name of the page before.")] = "",
     limit: Annotated[int, Query(ge=1, le=1000, description="Concepts per page.")] = 100,
-    _: Caller = may_draw,
+    caller: Caller = may_draw,
 ) -> dict[str, Any]:
     """List the stored concepts in order of their names."""
-    page = await in_thread(request.app.state.desk.concepts.page, search, after, limit)
+    page = await in_thread(request.app.state.desk.concepts.page, search, after, limit, caller.name_prefix)
     return {
         "object": "list",
         "data": [_line(one) for one in page.concepts],
@@ -37,22 +37,24 @@ async def list_concepts(
 
 
 @router.get("/v1/concepts/{name}")
-async def show_concept(name: str, request: Request, _: Caller = may_draw) -> dict[str, Any]:
+async def show_concept(name: str, request: Request, caller: Caller = may_draw) -> dict[str, Any]:
     """Show a concept's current version: its training record, and all versions there are."""
     desk: Desk = request.app.state.desk
-    check_name(name)
+    check_name(name, caller)
     published = await in_thread(desk.registry.resolve, ConceptRef(name))
     return await in_thread(_shown, desk, published)
 
 
-def check_name(name: str) -> None:
-    """Check that a path names a concept.
+def check_name(name: str, caller: Caller) -> None:
+    """Check that a path names a concept that the caller may touch.
 
     Raises:
         UnknownConceptError: nothing can have this name.
+        AccessError: the caller's key is bound to other names.
     """
     if not is_name(name):
         raise UnknownConceptError(f"there is no concept {name[:80]!r}: nothing can have this name", concept=name[:80])
+    caller.check_concepts([ConceptRef(name)])
 
 
 def _line(one: ConceptSummary) -> dict[str, Any]:
@@ -75,8 +77,18 @@ def _shown(desk: Desk, published: PublishedVersion) -> dict[str, Any]:
         "num_vectors": published.embedding.num_vectors,
         "widths": published.embedding.widths,
         "record": dict(published.record),
+        "previews": _previews(desk, published),
         "versions": [_version(one) for one in desk.registry.versions(published.name)],
     }
+
+
+def _previews(desk: Desk, published: PublishedVersion) -> list[dict[str, str]]:
+    artifacts = desk.registry.entry(published.name, published.version).artifacts
+    return [
+        {"file": file, "url": desk.store.presign(artifact.key, desk.config.url_expires_s, artifact.media_type)}
+        for file, artifact in sorted(artifacts.items())
+        if artifact.media_type.startswith("image/")
+    ]
 
 
 def _version(one: VersionSummary) -> dict[str, Any]:

@@ -18,12 +18,14 @@ _CHECKPOINT = "sd_model_checkpoint"
 
 
 @router.get("/embeddings")
-async def embeddings(request: Request, _: Caller = may_draw) -> dict[str, Any]:
+async def embeddings(request: Request, caller: Caller = may_draw) -> dict[str, Any]:
     """List stored concepts: those that belong to the base model, and the others."""
     desk: Desk = request.app.state.desk
     facts = await desk.facts()
     lists: dict[str, dict[str, Any]] = {"loaded": {}, "skipped": {}}
     for one in await in_thread(desk.concepts.all):
+        if not one.name.startswith(caller.name_prefix):
+            continue
         fits = one.base_revision == facts.base_revision and dict(one.widths) == dict(facts.encoder_widths)
         lists["loaded" if fits else "skipped"][one.name] = _embedding(one)
     return lists

@@ -1,0 +1,1 @@
+"""What operators deploy: the Serve config, a Grafana dashboard, and the check of the former."""
