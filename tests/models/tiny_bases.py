@@ -15,9 +15,14 @@ WORDS = "photo of red blue apple fox cup on grass the in snow two and".split()
 
 
 def make_base(family: str, folder: Path, prediction_type: str = "epsilon") -> Path:
-    """Save a tiny model of `sd1`, `sd2`, `sdxl` or `ldm`: 32 px pictures, latents 4 times smaller along a side."""
+    """Save a tiny model: 32 px pictures, latents 4 times smaller along a side.
+
+    `family` is `sd1`, `sd2`, `sdxl`, `ldm`, or `pooling`: an SD1 whose UNet pools the text into its timestep.
+    """
     torch.manual_seed(sum(map(ord, family)))
-    pipeline = {"sd1": _sd1, "sd2": _sd2, "sdxl": _sdxl, "ldm": _ldm}[family](folder, _scheduler(prediction_type))
+    pipeline = {"sd1": _sd1, "sd2": _sd2, "sdxl": _sdxl, "ldm": _ldm, "pooling": _pooling}[family](
+        folder, _scheduler(prediction_type)
+    )
     pipeline.save_pretrained(folder)
     return folder
 
@@ -30,12 +35,17 @@ def _sd2(_folder: Path, scheduler: Any) -> Any:
     return _stable(_clip("gelu"), _clip_tokenizer("!"), scheduler)
 
 
-def _stable(text_encoder: Any, tokenizer: Any, scheduler: Any) -> Any:
+def _pooling(_folder: Path, scheduler: Any) -> Any:
+    pooled = {"addition_embed_type": "text", "addition_embed_type_num_heads": 4}
+    return _stable(_clip("quick_gelu"), _clip_tokenizer("<|endoftext|>"), scheduler, **pooled)
+
+
+def _stable(text_encoder: Any, tokenizer: Any, scheduler: Any, **unet_fields: Any) -> Any:
     return diffusers.StableDiffusionPipeline(
         vae=_vae(),
         text_encoder=text_encoder,
         tokenizer=tokenizer,
-        unet=_unet(cross_attention_dim=32),
+        unet=_unet(cross_attention_dim=32, **unet_fields),
         scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,

@@ -1,0 +1,161 @@
+"""Base models load from folders and from the hub's cache, pinned, or say what is wrong."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from textinv.demo import WEIGHTS
+from textinv.errors import BaseModelError
+from textinv.models import BaseModel, base_revision, load_base_model, native_size_px
+
+OLD, NEW = "a" * 40, "b" * 40
+SNIPPET = """
+import json, sys
+from textinv.errors import BaseModelError
+from textinv.models import base_revision, load_base_model, native_size_px
+model = load_base_model("acme/tiny", device="cpu")
+pinned = load_base_model("acme/tiny", revision="v1", device="cpu")
+try:
+    base_revision("acme/tiny", revision="v3")
+except BaseModelError as error:
+    refused = error.message
+print(json.dumps([model.revision, base_revision("acme/tiny"), native_size_px("acme/tiny"), pinned.revision,
+    model.prediction_type, pinned.prediction_type, base_revision("ours", aliases={"ours": "acme/tiny"}), refused]))
+"""
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl", "ldm"])
+def test_a_folder_is_recognised_and_looked_up_without_loading_it(
+    tiny: Callable[[str], BaseModel], tiny_folder: Callable[[str], Path], family: str
+) -> None:
+    model, folder = tiny(family), str(tiny_folder(family))
+    assert (model.id, model.family, model.prediction_type) == (
+        folder,
+        family,
+        "v_prediction" if family == "sd2" else "epsilon",
+    )
+    assert model.revision == base_revision(folder)
+    assert model.native_px == native_size_px(folder) == 32
+    assert (model.latent_scale, model.latent_channels, model.masks_text) == (4, 4, True)
+
+
+def test_the_demo_base_ships_with_its_clip(emoji: BaseModel) -> None:
+    assert (emoji.id, emoji.family, emoji.native_px, emoji.window) == ("emoji", "sd1", 64, 32)
+    assert emoji.prediction_type == "v_prediction"
+    assert emoji.clip is not None
+    assert emoji.clip.folder == WEIGHTS / "clip"
+    features = emoji.clip.model.get_text_features(**emoji.clip.tokenizer(["a fox"], return_tensors="pt"))
+    assert features.pooler_output.shape == (1, 192)
+
+
+def test_a_revision_follows_the_weights_and_nothing_else(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(tiny_folder("sd1"), folder)
+    before = base_revision(str(folder))
+    assert before == base_revision(str(tiny_folder("sd1")))
+    index = folder / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "_diffusers_version": "0.0.1"}))
+    assert base_revision(str(folder)) == before
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert base_revision(str(folder)) != before
+
+
+def test_weights_are_hashed_once_per_change(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    base_revision(str(tiny_folder("ldm")))
+    remembered = sorted((tmp_path / "textinv").rglob("*"))
+    files = [path for path in remembered if path.is_file()]
+    assert len(files) == 3
+    for path in files:
+        path.write_text("0" * 64)
+    poisoned = base_revision(str(tiny_folder("ldm")))
+    os.utime(tiny_folder("ldm") / "unet" / "diffusion_pytorch_model.safetensors")
+    assert base_revision(str(tiny_folder("ldm"))) != poisoned
+
+
+def test_a_folder_with_other_weights_than_the_pinned_ones_is_refused(tiny_folder: Callable[[str], Path]) -> None:
+    folder = str(tiny_folder("sd1"))
+    assert base_revision(folder, revision=base_revision(folder)) == base_revision(folder)
+    with pytest.raises(BaseModelError, match="f" * 64 + " is asked for"):
+        load_base_model(folder, revision="f" * 64)
+
+
+def test_an_alias_names_a_folder(tiny_folder: Callable[[str], Path]) -> None:
+    folder = str(tiny_folder("sd1"))
+    assert base_revision("ours", aliases={"ours": folder}) == base_revision(folder)
+
+
+def test_the_hubs_cache_is_enough_and_a_revision_is_its_commit(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    repository = tmp_path / "hub" / "models--acme--tiny"
+    for ref, commit, family in (("main", NEW, "sd2"), ("v1", OLD, "sd1")):
+        shutil.copytree(tiny_folder(family), repository / "snapshots" / commit)
+        (repository / "refs").mkdir(exist_ok=True)
+        (repository / "refs" / ref).write_text(commit)
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment.pop("HF_HUB_CACHE", None)
+    done = subprocess.run(
+        [sys.executable, "-c", SNIPPET], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    *found, refused = json.loads(done.stdout)
+    assert found == [NEW, NEW, 32, OLD, "v_prediction", "epsilon", NEW]
+    assert "'acme/tiny' at revision v3" in refused
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("./nowhere", "nowhere does not exist"),
+        ("/nowhere/model.safetensors", "does not exist"),
+        ("acme/nothing", "the model hub did not give it"),
+    ],
+)
+def test_a_name_that_is_nothing_is_refused(name: str, message: str) -> None:
+    with pytest.raises(BaseModelError, match=message):
+        load_base_model(name)
+
+
+def test_a_folder_that_holds_no_base_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BaseModelError, match=r"no model_index\.json"):
+        load_base_model(str(tmp_path))
+    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    with pytest.raises(BaseModelError, match="is a FluxPipeline; known families are ldm, sd1, sd2, sdxl"):
+        load_base_model(str(tmp_path))
+
+
+def test_a_folder_with_a_part_missing_is_refused(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = tmp_path / "partial"
+    shutil.copytree(tiny_folder("sd1"), folder)
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(BaseModelError, match="cannot be loaded"):
+        load_base_model(str(folder))
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("tpu9", "auto"), ("cpu", "int3")])
+def test_an_unknown_device_or_dtype_is_refused(device: str, dtype: str) -> None:
+    with pytest.raises(BaseModelError, match="write auto"):
+        load_base_model("emoji", device=device, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_freezes_the_same_weights(tiny_folder: Callable[[str], Path], dtype: str) -> None:
+    model = load_base_model(str(tiny_folder("sdxl")), device="cpu", dtype=dtype)
+    assert model.dtype == getattr(torch, dtype)
+    assert {model.vocabulary(name).dtype for name in model.encoder_names} == {model.dtype}
+    mean_BCHW, std_BCHW = model.encode_pixels(torch.zeros(1, 3, 32, 32))
+    assert (mean_BCHW.dtype, std_BCHW.dtype) == (torch.float32, torch.float32)
+    assert model.decode_latents(mean_BCHW).dtype == torch.float32

@@ -1,0 +1,102 @@
+"""What a base model's UNet and VAE answer is what diffusers' pipelines make of the same parts."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import diffusers
+import pytest
+import torch
+
+from tests.models.tiny_bases import make_base
+from textinv.models import BaseModel, Conditioning, load_base_model
+
+
+def _noisy(model: BaseModel, count: int) -> torch.Tensor:
+    return torch.randn(count, model.latent_channels, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def _encode(model: BaseModel, texts: list[str]) -> Conditioning:
+    return model.encode_text(model.tokenize(texts, {}), {})
+
+
+def _long(model: BaseModel) -> Conditioning:
+    """Two windows."""
+    return _encode(model, ["apple " * 30, "a cup"]).joined()
+
+
+def test_sdxl_is_told_an_uncropped_picture_of_the_latents_size_unless_told_otherwise(
+    tiny: Callable[[str], BaseModel], tiny_folder: Callable[[str], Path]
+) -> None:
+    model = tiny("sdxl")
+    unet = diffusers.UNet2DConditionModel.from_pretrained(tiny_folder("sdxl"), subfolder="unet")
+    noisy_BCHW, conditioning = _noisy(model, 2), _encode(model, ["a cup", "two foxes"])
+    ours_BCHW = model.predict(noisy_BCHW, torch.tensor([10, 900]), conditioning)
+    time_ids_B6 = torch.tensor([[32, 32, 0, 0, 32, 32]] * 2)
+    added = {"text_embeds": conditioning.pooled_BD, "time_ids": time_ids_B6}
+    theirs_BCHW = unet(noisy_BCHW, torch.tensor([10, 900]), conditioning.hidden_BLD, added_cond_kwargs=added).sample
+    torch.testing.assert_close(ours_BCHW, theirs_BCHW, rtol=1e-4, atol=1e-4)
+    cropped_B6 = time_ids_B6 + torch.tensor([0, 0, 8, 4, 0, 0])
+    assert not torch.allclose(ours_BCHW, model.predict(noisy_BCHW, torch.tensor([10, 900]), conditioning, cropped_B6))
+
+
+def test_sdxl_refuses_a_conditioning_without_pooled_text(tiny: Callable[[str], BaseModel]) -> None:
+    model = tiny("sdxl")
+    hidden_BLD = _encode(model, ["a cup"]).hidden_BLD
+    with pytest.raises(ValueError, match="no pooled text"):
+        model.predict(_noisy(model, 1), torch.tensor([10]), Conditioning(hidden_BLD))
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl", "ldm"])
+def test_a_short_text_beside_a_long_one_is_padded_and_masked_away(
+    tiny: Callable[[str], BaseModel], family: str
+) -> None:
+    model = tiny(family)
+    short, long = _encode(model, ["a fox"]), _long(model)
+    both = Conditioning.cat([short, long])
+    assert both.mask_BL is not None
+    assert both.mask_BL.sum(1).tolist() == [model.window, 2 * model.window]
+    noisy_BCHW, timesteps_B = _noisy(model, 2), torch.tensor([10, 900])
+    together_BCHW = model.predict(noisy_BCHW, timesteps_B, both)
+    for place, alone in enumerate((short, long)):
+        own_BCHW = model.predict(noisy_BCHW[place : place + 1], timesteps_B[place : place + 1], alone)
+        torch.testing.assert_close(together_BCHW[place : place + 1], own_BCHW, rtol=1e-4, atol=1e-4)
+
+
+def test_texts_of_one_length_need_no_mask_and_can_be_picked(tiny: Callable[[str], BaseModel]) -> None:
+    both = Conditioning.cat([_encode(tiny("sdxl"), [text]) for text in ("a fox", "a cup")])
+    assert both.mask_BL is None
+    picked = both.index(torch.tensor([1, 1, 0]))
+    assert picked.pooled_BD is not None
+    assert picked.hidden_BLD.shape[0] == picked.pooled_BD.shape[0] == 3
+    assert torch.equal(picked.hidden_BLD[0], both.hidden_BLD[1])
+
+
+def test_a_unet_that_pools_the_text_itself_cannot_mask_and_says_so(tmp_path: Path) -> None:
+    model = load_base_model(str(make_base("pooling", tmp_path / "pooling")), device="cpu", dtype="float32")
+    assert (model.family, model.masks_text) == ("sd1", False)
+    answer_BCHW = model.predict(_noisy(model, 1), torch.tensor([10]), _encode(model, ["a fox"]))
+    assert answer_BCHW.shape == (1, 4, 8, 8)
+    assert not torch.allclose(answer_BCHW, model.predict(_noisy(model, 1), torch.tensor([10]), _encode(model, ["x"])))
+
+
+@pytest.mark.parametrize("family", ["sd1", "ldm"])
+def test_latents_are_scaled_as_the_unet_wants_them(
+    tiny: Callable[[str], BaseModel], tiny_folder: Callable[[str], Path], family: str
+) -> None:
+    model = tiny(family)
+    vae = diffusers.AutoencoderKL.from_pretrained(tiny_folder(family), subfolder="vqvae" if family == "ldm" else "vae")
+    pixels_BCHW = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    with torch.no_grad():
+        posterior = vae.encode(pixels_BCHW).latent_dist
+        decoded_BCHW = vae.decode(posterior.mean).sample
+    mean_BCHW, std_BCHW = model.encode_pixels(pixels_BCHW)
+    torch.testing.assert_close(mean_BCHW, posterior.mean * 0.18215, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(std_BCHW, posterior.std * 0.18215, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model.decode_latents(mean_BCHW), decoded_BCHW, rtol=1e-4, atol=1e-4)
+
+
+def test_the_noise_schedule_is_the_noise_schedulers(tiny: Callable[[str], BaseModel]) -> None:
+    model = tiny("sd1")
+    scheduler = diffusers.DDIMScheduler.from_config(model.noise_scheduler_config)
+    torch.testing.assert_close(model.alphas_cumprod_T, scheduler.alphas_cumprod)
+    assert len(model.alphas_cumprod_T) == 1000
