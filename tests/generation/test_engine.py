@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,12 +17,14 @@ from textinv.errors import (
     OverloadedError,
     PromptError,
     RequestError,
+    ServiceError,
     UnknownConceptError,
 )
 from textinv.generation.admission import Limits
 from textinv.generation.draw import generate
 from textinv.generation.engine import Engine
 from textinv.generation.infotext import read_infotext, read_png_infotext
+from textinv.generation.readback import read_request
 from textinv.generation.request import GenerateRequest
 from textinv.generation.ticket import Preview
 from textinv.models import BaseModel, load_base_model
@@ -129,6 +132,15 @@ def test_a_png_says_how_the_picture_was_made(model: BaseModel, frog: Embedding) 
     assert infotext.concept_hashes == {"frog-one": frog.digest[:12]}
 
 
+def test_a_picture_is_drawn_again_from_its_own_png(model: BaseModel) -> None:
+    request = _request("a (red) frog, wet", negative_prompt="blue", seed=3, noise_scheduler="DPM++ 2M Karras")
+    first, second = generate(model, replace(request, num_images=2))
+    for image in (first, second):
+        (again,) = generate(model, read_request(read_infotext(read_png_infotext(image.png()) or "")))
+        assert _differ(again.pixels, image.pixels) <= 1
+        assert again.infotext == image.infotext
+
+
 def test_guidance_one_is_the_conditional_prediction_alone(model: BaseModel) -> None:
     plain = generate(model, _request(guidance_scale=1.0, negative_prompt="a blue cat"))[0].pixels
     assert _differ(plain, generate(model, _request(guidance_scale=1.0))[0].pixels) == 0
@@ -177,6 +189,17 @@ def test_a_concept_with_more_vectors_than_the_window_is_refused_with_the_count(m
         Engine(model, max_batch=1).submit(_request("a <frog-one>"), {FROG: too_many})
 
 
+def test_a_concept_whose_rows_run_away_fails_alone(model: BaseModel) -> None:
+    engine = Engine(model, max_batch=4)
+    huge = Embedding({"text_encoder": torch.full((1, 192), 3e38) * torch.arange(192).remainder(2).sub(0.5)})
+    bad = engine.submit(_request("a <frog-one>"), {FROG: huge})
+    good = engine.submit(_request())
+    engine.run_until_idle()
+    with pytest.raises(ServiceError, match="not finite"):
+        bad.result(0)
+    assert _differ(good.result(0)[0].pixels, generate(model, _request())[0].pixels) <= 1
+
+
 def test_a_full_line_refuses_and_says_when_to_come_back(model: BaseModel) -> None:
     engine = Engine(model, max_batch=1, limits=Limits(max_waiting=2))
     accepted = [engine.submit(_request(seed=k)) for k in range(2)]
@@ -187,6 +210,15 @@ def test_a_full_line_refuses_and_says_when_to_come_back(model: BaseModel) -> Non
     assert all(ticket.result(0) for ticket in accepted)
 
 
+def test_a_slow_line_refuses_before_it_is_full(model: BaseModel) -> None:
+    engine = Engine(model, max_batch=1, limits=Limits(max_wait_s=0.001))
+    engine.submit(_request())
+    engine.run_until_idle()
+    engine.submit(_request(steps=20))
+    with pytest.raises(OverloadedError, match="for its place"):
+        engine.submit(_request())
+
+
 def test_a_deadline_that_cannot_be_met_is_refused_at_once(model: BaseModel) -> None:
     engine = Engine(model, max_batch=1)
     engine.submit(_request())
@@ -194,6 +226,15 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once(model: BaseModel) -> N
     with pytest.raises(DeadlineError, match=r"deadline of 0\.001 s"):
         engine.submit(_request(steps=150, deadline_s=0.001))
     assert engine.submit(_request(deadline_s=600.0)).request.deadline_s == 600.0
+
+
+def test_a_free_place_means_no_wait(model: BaseModel) -> None:
+    engine = Engine(model, max_batch=2, limits=Limits(max_wait_s=0.001))
+    engine.submit(_request())
+    engine.run_until_idle()
+    engine.submit(_request(steps=100))
+    engine.step()
+    assert engine.submit(_request(deadline_s=30.0)).request.deadline_s == 30.0
 
 
 def test_a_deadline_that_passes_while_waiting_fails_only_its_request(model: BaseModel) -> None:

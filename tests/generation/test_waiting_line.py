@@ -56,13 +56,22 @@ def test_a_newcomer_waits_for_as_many_of_each_other_caller_as_it_has_itself() ->
 def test_the_pace_tells_what_work_takes() -> None:
     pace = Pace()
     pace.observe([(64, 64)] * 4, 0.2)
-    assert pace.own_s((64, 64), 10) == pytest.approx(2.0)
+    pace.observe([(64, 64)], 0.1)
+    assert pace.own_s((64, 64), 10, together=1) == pytest.approx(1.0)
+    assert pace.own_s((64, 64), 10, together=9) == pytest.approx(2.0)
     assert pace.wait_s({(64, 64): 40, (8, 8): 5}) == pytest.approx(2.0)
 
 
-def test_the_knee_is_where_doubling_no_longer_pays() -> None:
+def test_sizes_that_share_a_step_share_its_seconds() -> None:
+    pace = Pace()
+    pace.observe([(64, 64), (128, 64), (64, 64)], 0.4)
+    assert pace.wait_s({(64, 64): 2, (128, 64): 1}) == pytest.approx(0.4)
+
+
+def test_the_knee_is_the_smallest_batch_that_nearly_reaches_the_best_throughput() -> None:
     assert find_knee({1: 1.0, 2: 1.0, 4: 1.1, 8: 2.15, 16: 4.4}) == 4
-    assert find_knee({1: 1.0}) == 1
+    assert find_knee({1: 1.0, 2: 2.1, 4: 2.0, 8: 2.0}) == 8
+    assert find_knee({1: 1.0}) == find_knee({}) == 1
 
 
 def test_a_bounded_cache_forgets_what_was_used_longest_ago() -> None:

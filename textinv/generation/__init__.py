@@ -11,6 +11,7 @@ from textinv.generation.infotext import Infotext, read_infotext, read_png_infote
 from textinv.generation.mounts import Mount, check_mounts, used_concepts
 from textinv.generation.noise_schedulers import SCHEDULER_KINDS, find_scheduler_kind
 from textinv.generation.prompt_aliases import expand_aliases, expand_bare_names
+from textinv.generation.readback import read_request
 from textinv.generation.request import GeneratedImage, GenerateRequest
 from textinv.generation.ticket import Preview, Ticket
 
@@ -33,5 +34,6 @@ __all__ = [
     "generate_all",
     "read_infotext",
     "read_png_infotext",
+    "read_request",
     "used_concepts",
 ]

@@ -20,9 +20,10 @@ MIN_NATIVE_SIDE = 0.25
 
 @dataclass(frozen=True)
 class Limits:
-    """What an engine takes: pictures waiting at most, and pixels per picture at most (None: by the native size)."""
+    """What an engine takes: pictures waiting, estimated wait for a place, pixels per picture (None: by native size)."""
 
     max_waiting: int = 256
+    max_wait_s: float | None = None
     max_image_px: int | None = None
 
 
@@ -54,7 +55,7 @@ def choose_size(model: BaseModel, request: GenerateRequest, limits: Limits) -> S
 
 
 def check_room(limits: Limits, num_waiting: int, request: GenerateRequest, wait_s: float) -> None:
-    """Check that the line has room for all pictures of a request.
+    """Check that the line has room for all pictures of a request, and is not too slow.
 
     Raises:
         OverloadedError: it has not; `retry_after_s` says when it is likely to.
@@ -62,7 +63,12 @@ def check_room(limits: Limits, num_waiting: int, request: GenerateRequest, wait_
     if num_waiting + request.num_images > limits.max_waiting:
         raise OverloadedError(
             f"{num_waiting} pictures wait and {limits.max_waiting} may; come back later",
-            retry_after_s=max(1, math.ceil(wait_s)),
+            retry_after_s=max(1, math.ceil(wait_s * request.num_images / max(num_waiting, 1))),
+        )
+    if limits.max_wait_s is not None and wait_s > limits.max_wait_s and num_waiting:
+        raise OverloadedError(
+            f"a picture would wait about {wait_s:.1f} s for its place, more than {limits.max_wait_s:g} s; come back later",
+            retry_after_s=max(1, math.ceil(wait_s - limits.max_wait_s)),
         )
 
 

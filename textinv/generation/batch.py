@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from textinv.errors import ServiceError, TextinvError
@@ -17,7 +18,7 @@ from textinv.generation.admission import deadline_passed
 from textinv.generation.denoise import decode_pixels, estimate_clean, predict_guided
 from textinv.generation.pace import Pace
 from textinv.generation.prompts import PromptEncoder
-from textinv.generation.request import GeneratedImage
+from textinv.generation.request import GeneratedImage, GenerateRequest
 from textinv.generation.ticket import Preview
 from textinv.models.base import BaseModel
 
@@ -108,6 +109,9 @@ class RunningBatch:
         decoded = decode_pixels(self._model, [image.latents_BCHW for image in finished])
         for image, pixels in zip(finished, decoded, strict=True):
             waiting = image.waiting
+            if not bool(torch.isfinite(image.latents_BCHW).all()):
+                waiting.ticket.fail(not_finite(waiting.request))
+                continue
             if image.edit is not None:
                 pixels = image.edit.keep_pixels(pixels)
             picture = GeneratedImage(pixels, waiting.seed, waiting.request, waiting.concepts, self._model.id)
@@ -119,6 +123,14 @@ class RunningBatch:
         self.tally.image_steps += len(self.images)
         self.tally.step_s += seconds
         self._pace.observe([image.waiting.size_px for image in self.images], seconds)
+
+
+def not_finite(request: GenerateRequest) -> ServiceError:
+    """Say that the numbers of a picture ran away."""
+    return ServiceError(
+        f"the picture came out as numbers that are not finite (guidance_scale {request.guidance_scale:g}); lower the "
+        "guidance scale, or leave out the concept whose rows are too large"
+    )
 
 
 def as_service_error(error: Exception) -> TextinvError:

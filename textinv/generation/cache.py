@@ -104,11 +104,10 @@ class EmbeddingCache:
 
     def _fetch(self, ref: ConceptRef) -> PublishedVersion:
         try:
-            asked_at, known = self._clock(), self._known.get(ref)
-            published = self._registry.resolve(ref) if known is None else self._revalidate(known.published)
-            self.tally.cold_loads += known is None
-            self._known.put(ref, Known(published, asked_at))
-            return published
+            old = self._known.get(ref)
+            new = self._load(ref) if old is None else self._revalidate(old.published)
+            self._known.put(ref, new)
+            return new.published
         except Exception:
             self.tally.failures += 1
             raise
@@ -116,17 +115,23 @@ class EmbeddingCache:
             with self._lock:
                 self._flights.pop(ref, None)
 
-    def _revalidate(self, known: PublishedVersion) -> PublishedVersion:
+    def _load(self, ref: ConceptRef) -> Known:
+        self.tally.cold_loads += 1
+        asked_at = self._clock()
+        return Known(self._registry.resolve(ref), asked_at)
+
+    def _revalidate(self, known: PublishedVersion) -> Known:
         self.tally.revalidations += 1
+        asked_at = self._clock()
         try:
-            return self._registry.refresh(known)
+            return Known(self._registry.refresh(known), asked_at)
         except CorruptObjectError:
             raise
         except StoreError as error:
             log.warning(
                 "the head of %s could not be asked for, version %d is used on: %s", known.name, known.version, error
             )
-            return known
+            return Known(known, self._clock())  # from now on: a dead store is slow to say so
 
 
 def _size_bytes(known: Known) -> int:

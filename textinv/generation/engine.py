@@ -7,7 +7,7 @@ come in as mounts, pictures go out through tickets. Station 8 on the way: `Gener
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,9 +78,9 @@ class Engine:
         with self._changed:
             if not self._open:
                 raise NotReadyError("this engine is closed; ask another replica")
-            check_room(self.limits, len(self._line), request, self._wait_s(self._line))
-            wait_s = self._wait_s([*self._line.ahead_of(request.caller), *more])
-            check_deadline(request, wait_s + self._pace.own_s(first.size_px, first.num_steps))
+            check_room(self.limits, len(self._line), request, self._wait_s(list(self._line), first))
+            wait_s = self._wait_s([*self._line.ahead_of(request.caller), *more], first)
+            check_deadline(request, wait_s + self._own_s(first))
             for image in images:
                 self._line.add(image)
             self._changed.notify_all()
@@ -165,13 +165,21 @@ class Engine:
             for index in range(request.num_images)
         ]
 
-    def _wait_s(self, waiting: Iterable[WaitingImage]) -> float:
+    def _wait_s(self, ahead: Sequence[WaitingImage], one: WaitingImage) -> float:
+        """Estimate when a place is free for `one`: when all before it are done but those that it can share with."""
+        active = list(self._batch.images)
         work: Counter[Size] = Counter()
-        for image in list(self._batch.images):
+        for image in active:
             work[image.waiting.size_px] += len(image.timesteps_T) - image.position
-        for one in waiting:
-            work[one.size_px] += one.num_steps
-        return self._pace.wait_s(work)
+        for other in ahead:
+            work[other.size_px] += other.num_steps
+        num_before = len(active) + len(ahead)
+        num_in_the_way = max(num_before + 1 - self.batch_limits.limit(one.size_px), 0)
+        return self._pace.wait_s(work) * num_in_the_way / max(num_before, 1)
+
+    def _own_s(self, one: WaitingImage) -> float:
+        together = len(self._batch.images) + len(self._line) + 1
+        return self._pace.own_s(one.size_px, one.num_steps, min(together, self.batch_limits.limit(one.size_px)))
 
     def _admit(self) -> list[WaitingImage]:
         now = time.monotonic()

@@ -16,8 +16,10 @@ from textinv.models.base import BaseModel, Conditioning
 MAX_MEASURED = 64
 # A batch whose step takes longer than this makes newcomers wait too long, knee or not.
 MAX_STEP_S = 2.0
-# The first run of a shape pays for its memory and kernels; the fastest of these counts.
-_TRIES = 3
+# Of so many seconds' runs the fastest counts, at least two: the first of a shape pays for its memory and kernels.
+_TRY_S = 0.2
+# Measuring ends when so many doublings in a row have not moved the knee.
+_PATIENCE = 2
 
 
 class BatchLimits:
@@ -54,7 +56,7 @@ class BatchLimits:
         """Find the knee of a size; runs the UNet on `conditioning` (one row), guidance's second row counted."""
         seconds_of: dict[int, float] = {}
         num_images = 1
-        while num_images <= MAX_MEASURED and find_knee(seconds_of) * 2 >= num_images:
+        while num_images <= MAX_MEASURED and num_images <= find_knee(seconds_of) * 2**_PATIENCE:
             try:
                 seconds_of[num_images] = self._time_step(size, conditioning, num_images)
             except torch.OutOfMemoryError:
@@ -72,8 +74,8 @@ class BatchLimits:
         noisy_BCHW = torch.zeros((num_rows, model.latent_channels, height, width), device=model.device)
         timesteps_B = torch.full((num_rows,), 500.0, device=model.device)
         rows = Conditioning.cat([conditioning] * num_rows)
-        times = []
-        for _ in range(_TRIES):
+        times: list[float] = []
+        while len(times) < 2 or sum(times) < _TRY_S:
             started = time.perf_counter()
             model.predict(noisy_BCHW, timesteps_B, rows).sum().item()
             times.append(time.perf_counter() - started)

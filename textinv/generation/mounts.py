@@ -30,13 +30,13 @@ def check_mounts(model: BaseModel, refs: Iterable[ConceptRef], mounts: Mapping[C
         mount = mounts.get(ref)
         if mount is None:
             raise UnknownConceptError(
-                f"the concept {ref} is not mounted; learn it first or correct its name", name=ref.name
+                f"the concept {ref} is not mounted; learn it first or correct its name", concept=str(ref)
             )
         if isinstance(mount, PublishedVersion) and mount.base_revision != model.revision:
             raise BaseModelMismatchError(
                 f"the concept {ref} was learned on {mount.base_model!r} (revision {mount.base_revision[:12]}), but "
                 f"this is {model.id!r} (revision {model.revision[:12]}); learn it on this base model",
-                name=ref.name,
+                concept=str(ref),
                 learned_on=mount.base_model,
                 base_model=model.id,
             )
@@ -58,7 +58,7 @@ def _check_widths(model: BaseModel, ref: ConceptRef, embedding: Embedding) -> No
         raise BaseModelMismatchError(
             f"the embedding of {ref} has rows of width {_said(embedding.widths)}, but those of {model.id!r} "
             f"have {_said(model.encoder_widths)}; learn it on this base model",
-            name=ref.name,
+            concept=str(ref),
             base_model=model.id,
         )
 

@@ -1,58 +1,50 @@
-"""How fast the engine goes: how many pictures of a size pay off together, and when a newcomer would be done.
+"""How fast the engine goes: when a newcomer would be done, and how many pictures of a size pay off together.
 
-Owns measured seconds and batch limits per size. Does not know requests.
+Owns measured seconds by size and batch. Does not know requests.
 """
 
-import itertools
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-# A doubling of the batch must bring at least this factor of throughput, or the knee is reached.
-KNEE_GAIN = 1.1
+# The knee is the smallest batch that reaches this share of the best throughput measured.
+KNEE_SHARE = 0.9
 # Weight of the newest measurement in the running mean.
 _NEWEST = 0.2
 
 Size = tuple[int, int]
-
-
-@dataclass
-class SizePace:
-    """Running means of one size: seconds of an inference step, and seconds that each picture adds to it."""
-
-    step_s: float
-    image_step_s: float
+"""Height and width of a picture in pixels."""
 
 
 class Pace:
-    """Seconds per inference step of each size, learned while running."""
+    """Running means of seconds per inference step, by size and number of pictures in the batch."""
 
     def __init__(self) -> None:
-        self._by_size: dict[Size, SizePace] = {}
+        self._step_s: dict[Size, dict[int, float]] = {}
 
-    def observe(self, sizes: list[Size], step_s: float) -> None:
-        """Learn from one inference step that took `step_s` over pictures of these sizes, shared out by pixels."""
+    def observe(self, sizes: Sequence[Size], step_s: float) -> None:
+        """Learn from one inference step over pictures of these sizes; mixed ones count by their share of the pixels."""
         total_px = sum(height * width for height, width in sizes)
         for size in set(sizes):
-            image_step_s = step_s * size[0] * size[1] / total_px
-            known = self._by_size.setdefault(size, SizePace(step_s, image_step_s))
-            known.step_s += _NEWEST * (step_s - known.step_s)
-            known.image_step_s += _NEWEST * (image_step_s - known.image_step_s)
+            together = max(round(total_px / (size[0] * size[1])), 1)
+            known = self._step_s.setdefault(size, {})
+            known[together] = known.get(together, step_s) * (1 - _NEWEST) + step_s * _NEWEST
 
-    def wait_s(self, work: dict[Size, int]) -> float:
-        """Estimate how long so many picture-steps per size take; sizes never drawn count as nothing."""
-        return sum(self._by_size[size].image_step_s * steps for size, steps in work.items() if size in self._by_size)
+    def wait_s(self, work: Mapping[Size, int]) -> float:
+        """Estimate how long so many picture-steps per size take in good batches; sizes never drawn count as nothing."""
+        return sum(steps * self._image_step_s(size) for size, steps in work.items())
 
-    def own_s(self, size: Size, num_steps: int) -> float:
-        """Estimate how long a picture takes once it has joined; 0 for a size never drawn."""
-        known = self._by_size.get(size)
-        return 0.0 if known is None else known.step_s * num_steps
+    def own_s(self, size: Size, num_steps: int, together: int) -> float:
+        """Estimate how long a picture takes once it has joined some others; 0 for a size never drawn."""
+        known = self._step_s.get(size)
+        if not known:
+            return 0.0
+        return num_steps * known[min(known, key=lambda number: abs(number - together))]
+
+    def _image_step_s(self, size: Size) -> float:
+        return min((step_s / together for together, step_s in self._step_s.get(size, {}).items()), default=0.0)
 
 
-def find_knee(seconds_of: dict[int, float]) -> int:
-    """Find the batch size from which a doubling brings less than `KNEE_GAIN`, from seconds per step; 1 if unknown."""
-    sizes = sorted(seconds_of)
-    knee = 1
-    for smaller, larger in itertools.pairwise(sizes):
-        if (larger / seconds_of[larger]) < KNEE_GAIN * (smaller / seconds_of[smaller]):
-            break
-        knee = larger
-    return knee
+def find_knee(seconds_of: Mapping[int, float]) -> int:
+    """Find the smallest batch that nearly reaches the best throughput, from seconds per step; 1 if unknown."""
+    throughput = {size: size / seconds for size, seconds in seconds_of.items()}
+    good_enough = KNEE_SHARE * max(throughput.values(), default=0.0)
+    return min((size for size in throughput if throughput[size] >= good_enough), default=1)

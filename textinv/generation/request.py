@@ -31,7 +31,7 @@ _SHORT_HASH = 12
 class GenerateRequest:
     """Pictures to draw. Image k is drawn from `seed + k`.
 
-    `init_image` (H, W, 3) makes it an edit: `strength` in (0, 1] says how much of it may change, and `mask` (H, W),
+    `init_image` (H, W, 3) makes it an edit: `strength` in [0, 1] says how much of it may change, and `mask` (H, W),
     255 where the picture may change, keeps the rest. Sizes default to the init image's, else to the base model's.
     `preview_every` steps a preview is made (0: none). `deadline_s` counts from submission. `caller` is whose turn it
     takes. With `attention_weights`, A1111's `(word:1.2)` and `[word]` are syntax, else plain text.
