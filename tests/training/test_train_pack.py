@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from textinv.errors import CancelledError, ImageError
+from textinv.evaluation import Drawing, own_judge
 from textinv.models.base import BaseModel
 from textinv.plan.spec import OptimizerSpec
 from textinv.training import Progress, Work, train_pack
@@ -89,6 +90,15 @@ def test_a_cancelled_concept_leaves_and_the_others_go_on(model: BaseModel, works
     assert learned.records["one"]["stopped"] == "cancelled"
     assert learned.records["one"]["steps"] == 10
     assert learned.concepts["two"].record["steps"] == 20
+
+
+def test_a_judges_opinion_goes_into_the_record(model: BaseModel, works: MakeWork) -> None:
+    judge = own_judge(model, Drawing(num_images=1, num_inference_steps=2))
+    learned = learn(model, [works("one", max_steps=2, class_word=None, init="ball")], num_slots=1, judge=judge)
+    report = learned.records["one"]["evaluation"]
+    assert -1 < report["encoders"][0]["fidelity"] < report["encoders"][0]["real_to_real"]
+    assert report["cosine_to_initializer"]["text_encoder"] > 0.9
+    assert json.loads(json.dumps(learned.records["one"])) == learned.records["one"]
 
 
 def test_concepts_of_another_size_wait_for_their_turn(model: BaseModel, works: MakeWork) -> None:

@@ -32,10 +32,11 @@ class Judged:
 
     embedding: Embedding
     kind: Literal["object", "style"]
-    class_word: str
-    """What kind of thing it is: takes the placeholder's place where a prompt is read."""
+    class_word: str | None
+    """What kind of thing it is: takes the placeholder's place where a prompt is read. None: editability and the class
+    word's own fidelity are left out."""
     initializer: Mapping[str, Tensor] | None = None
-    """The rows (N, D) per text encoder that learning started from."""
+    """The rows (N or 1, D) per text encoder that learning started from."""
 
 
 @dataclass(frozen=True)
@@ -79,43 +80,47 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Pictures of the concept, of the class word in its place, and of the concept in other company."""
+    """Pictures of the concept, of the concept in other company, and of the class word in its place."""
 
     concept: Sequence[Pixels]
-    word: Sequence[Pixels]
     edits: Sequence[Pixels]
+    word: Sequence[Pixels]
 
 
 def _draw(model: BaseModel, judged: Judged, drawing: Drawing, lines: Sequence[str]) -> _Drawn:
     mounts = {CONCEPT: judged.embedding}
     plain = FIDELITY[judged.kind]
-    texts = [plain.replace("{}", CONCEPT.placeholder), plain.replace("{}", judged.class_word)]
-    texts += [line.replace("{}", CONCEPT.placeholder) for line in lines]
+    asked = [(plain.replace("{}", CONCEPT.placeholder), drawing.num_images)]
+    asked += [(line.replace("{}", CONCEPT.placeholder), 1) for line in lines]
+    asked += [(plain.replace("{}", judged.class_word), drawing.num_images)] if judged.class_word else []
     requests = [
         GenerateRequest(
             prompt=text,
             num_inference_steps=drawing.num_inference_steps,
             guidance_scale=drawing.guidance_scale,
             seed=drawing.seed,
-            num_images=drawing.num_images if index < 2 else 1,
+            num_images=num_images,
         )
-        for index, text in enumerate(texts)
+        for text, num_images in asked
     ]
     images = generate_all(model, [(request, mounts) for request in requests])
     pixels = [[image.pixels for image in group] for group in images]
-    return _Drawn(pixels[0], pixels[1], [group[0] for group in pixels[2:]])
+    edits = [group[0] for group in pixels[1 : 1 + len(lines)]]
+    return _Drawn(pixels[0], edits, pixels[-1] if judged.class_word else [])
 
 
 def _scores(
-    encoder: PictureEncoder, drawn: _Drawn, real: Sequence[Pixels], class_word: str, lines: Sequence[str]
+    encoder: PictureEncoder, drawn: _Drawn, real: Sequence[Pixels], class_word: str | None, lines: Sequence[str]
 ) -> dict[str, Any]:
     real_RF = encoder.pictures(real)
     result: dict[str, Any] = {
         "encoder": encoder.id,
         "fidelity": scores.all_pairs(encoder.pictures(drawn.concept), real_RF),
         "real_to_real": scores.within(real_RF),
-        "class_word_fidelity": scores.all_pairs(encoder.pictures(drawn.word), real_RF),
     }
+    if class_word is None:
+        return result
+    result["class_word_fidelity"] = scores.all_pairs(encoder.pictures(drawn.word), real_RF)
     if encoder.reads_text:
         asked_TF = encoder.prompts([line.replace("{}", class_word) for line in lines])
         result["editability"] = scores.matched(encoder.pictures(drawn.edits), asked_TF)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from textinv.evaluation.report import Judge
 from textinv.models.base import BaseModel
 from textinv.training.capacity import choose_num_slots
 from textinv.training.traffic import Traffic
@@ -29,12 +30,14 @@ def train_pack(
     num_slots: int | Literal["auto"] = "auto",
     should_drain: Callable[[], bool] = never,
     checkpoint_every_s: float = 30.0,
+    judge: Judge | None = None,
 ) -> None:
     """Learn everything that `source` hands out, `num_slots` concepts at a time, and tell `sink` what happens.
 
-    Returns when the source has finished, or, after a checkpoint of every slot, when `should_drain` says so.
+    A `judge` scores every learned concept; what it says goes into the record as `evaluation`. Returns when the source
+    has finished, or, after a checkpoint of every slot, when `should_drain` says so.
     """
-    traffic = Traffic(model, source, sink, choose_num_slots(model, num_slots))
+    traffic = Traffic(model, source, sink, choose_num_slots(model, num_slots), judge)
     while not should_drain():
         traffic.fill()
         while traffic.settle():

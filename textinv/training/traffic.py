@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 
 from textinv.errors import CancelledError, OutOfMemoryError, TextinvError
+from textinv.evaluation.report import Judge
 from textinv.models.base import BaseModel
 from textinv.training.capacity import Capacity
 from textinv.training.pack import ConceptPack, Ended
@@ -24,9 +25,12 @@ from textinv.training.work import TrainedConcept, TrainingSink, Work, WorkSource
 class Traffic:
     """Carries work from a source into a pack, and outcomes to a sink."""
 
-    def __init__(self, model: BaseModel, source: WorkSource, sink: TrainingSink, capacity: Capacity) -> None:
+    def __init__(
+        self, model: BaseModel, source: WorkSource, sink: TrainingSink, capacity: Capacity, judge: Judge | None
+    ) -> None:
         self.pack = ConceptPack(model, capacity.num_slots)
         self._capacity = capacity
+        self._judge = judge
         self._source = source
         self._sink = sink
         self._waiting: deque[Work] = deque()
@@ -69,6 +73,8 @@ class Traffic:
             return False
         ended = self._end(slot, reason)
         if isinstance(ended.outcome, TrainedConcept):
+            if self._judge is not None:
+                ended.record["evaluation"] = self._judge(slot.spec, slot.work.pictures, ended.outcome.embedding)
             self._sink.finished(ended.work, ended.outcome)
         else:
             self._sink.failed(ended.work, ended.outcome, ended.record)
@@ -107,11 +113,14 @@ class Traffic:
             torch.cuda.empty_cache()
 
     def save(self, every_s: float = 0.0) -> None:
-        """Hand out a checkpoint of every slot, unless the last ones are younger than `every_s`."""
+        """Hand out a checkpoint of all that was begun, unless the last ones are younger than `every_s`."""
         if time.monotonic() - self._saved < every_s:
             return
         for slot in self.pack.slots:
             self._sink.checkpoint(slot.work, self.pack.checkpoint(slot))
+        for work in self._waiting:
+            if work.checkpoint is not None:
+                self._sink.checkpoint(work, work.checkpoint)
         self._saved = time.monotonic()
 
 

@@ -1,0 +1,127 @@
+"""`make bench-train`: our recipes beside what everyone else does, on the demo base and concepts it has never seen.
+
+(a) the diffusers example script, when its path is given: one process per concept at its README's settings; (b) an
+honest loop: base loaded once, latents cached, 475 steps of 2 samples; (c) each of our recipes. Then the cost of a
+packed step beside the bare forward and backward. Prints a table and writes `build/bench/train.json`.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from train_concepts import chosen_concepts, works_of
+from train_methods import Script, Sizes, by_plain_loop, by_recipe, by_word, measure
+from train_step import step_costs
+
+from textinv.demo import WEIGHTS
+from textinv.models import load_base_model
+from textinv.plan.base import BaseFacts
+from textinv.plan.recipes import RECIPES
+
+COLUMNS = {
+    "concepts_per_hour": "concepts/h",
+    "sample_passes": "passes",
+    "seconds": "s/concept",
+    "peak_memory_bytes": "memory MB",
+    "fidelity": "fidelity",
+    "editability": "editability",
+    "judge": "judge",
+    "judge_editability": "judge edit",
+    "norm_ratio": "norm",
+}
+UNITS = {"concepts_per_hour": "1/h", "sample_passes": "1", "seconds": "s", "peak_memory_bytes": "B"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmark."""
+    args = _parser().parse_args(arguments)
+    sizes = Sizes(
+        args.concepts, tuple(range(args.seeds)), args.slots, args.inference_steps, args.plain_rate, args.threads
+    )
+    rows: dict[str, Mapping[str, float] | None] = {"(a) diffusers script": None}
+    if args.diffusers_script:
+        script = Script(args.diffusers_script, args.diffusers_python, args.diffusers_concepts)
+        rows["(a) diffusers script"] = measure(script, "balanced", sizes)
+    rows["(b) honest loop"] = measure(by_plain_loop, "balanced", sizes)
+    for recipe in args.recipes:
+        rows[f"(c) {recipe}"] = measure(by_recipe, recipe, sizes)
+    rows["initializer's word"] = measure(by_word, "balanced", sizes)
+    costs = _step_costs(sizes, args.repeats)
+    _print(rows, costs)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.write_text(json.dumps(_report(rows, costs, sizes, args.recipes), indent=2))
+    print(f"written to {args.output}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--concepts", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--slots", type=int, default=8)
+    parser.add_argument("--inference-steps", type=int, default=20)
+    parser.add_argument("--plain-rate", type=float, default=2e-3, help="AdamW's learning rate of the honest loop")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=12, help="timed steps of each kind")
+    parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--diffusers-script", type=Path, help="path of examples/textual_inversion/textual_inversion.py")
+    parser.add_argument("--diffusers-python", default=sys.executable, help="python of the environment for the script")
+    parser.add_argument("--diffusers-concepts", type=int, default=2, help="concepts that the script learns")
+    parser.add_argument("--output", type=Path, default=Path("build/bench/train.json"))
+    return parser
+
+
+def _step_costs(sizes: Sizes, repeats: int) -> dict[str, float]:
+    torch.set_num_threads(sizes.num_threads)
+    model = load_base_model(str(WEIGHTS))
+    works = works_of(chosen_concepts(sizes.num_slots), "balanced", 0, BaseFacts(model.revision, model.native_px))
+    return step_costs(model, works, repeats)
+
+
+def _print(rows: Mapping[str, Mapping[str, float] | None], costs: Mapping[str, float]) -> None:
+    print(f"{'':22}" + "".join(f"{title:>13}" for title in COLUMNS.values()))
+    for name, row in rows.items():
+        print(f"{name:22}" + ("  skipped: no --diffusers-script" if row is None else "".join(_cells(row))))
+    packed, bare, unet = costs["packed"], costs["bare"], costs["unet"]
+    print(f"packed step {packed:.3f} s = {packed / bare:.2f} x UNet and text encoder = {packed / unet:.2f} x UNet")
+
+
+def _cells(row: Mapping[str, float]) -> list[str]:
+    scaled = {**row, "peak_memory_bytes": row["peak_memory_bytes"] / 1e6}
+    return [f"{scaled[name]:13.3f}" if name in scaled else f"{'-':>13}" for name in COLUMNS]
+
+
+def _report(
+    rows: Mapping[str, Mapping[str, float] | None], costs: Mapping[str, float], sizes: Sizes, recipes: list[str]
+) -> dict[str, Any]:
+    """Every measure of every recipe beside each anchor that was run."""
+    measures = []
+    anchors = [name for name, row in rows.items() if name.startswith(("(a)", "(b)")) and row is not None]
+    for recipe in recipes:
+        ours = rows[f"(c) {recipe}"] or {}
+        for anchor in anchors:
+            theirs = rows[anchor] or {}
+            measures += [
+                _measure(f"{recipe}: {name}, against {anchor}", ours[name], theirs[name], UNITS.get(name, "score"))
+                for name in COLUMNS
+                if name in ours and name in theirs
+            ]
+    measures.append(_measure("packed step, against UNet and text encoder", costs["packed"], costs["bare"], "s"))
+    measures.append(_measure("packed step, against UNet", costs["packed"], costs["unet"], "s"))
+    return {"measures": measures, "rows": rows, "sizes": vars(sizes), "device": _device()}
+
+
+def _measure(name: str, ours: float, anchor: float, unit: str) -> dict[str, Any]:
+    return {"measure": name, "ours": ours, "anchor": anchor, "ratio": ours / anchor if anchor else None, "unit": unit}
+
+
+def _device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

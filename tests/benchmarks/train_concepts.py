@@ -1,0 +1,61 @@
+"""What the training benchmark teaches: concepts that the demo base has never seen, in one recipe's specs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from textinv.demo.concept_pictures import Purpose, concept_pictures
+from textinv.demo.concepts import CONCEPTS, TIERS, DemoConcept
+from textinv.images import Picture
+from textinv.manifest.fields import AdvancedFields, ConceptFields, Manifest, TrainingFields
+from textinv.plan.base import BaseFacts
+from textinv.plan.resolve import Values, resolve_spec
+from textinv.plan.spec import PictureRef
+from textinv.training import Work
+
+NUM_PICTURES = 4
+TEMPLATES = {
+    "object": ["a {}", "a photo of a {}", "an emoji of a {}", "{}"],
+    "style": ["a drawing in {} style", "a {} picture", "an emoji in {} style"],
+}
+"""Captions in words that the demo base knows."""
+
+
+def chosen_concepts(count: int) -> list[DemoConcept]:
+    """The first `count` concepts, taking turns between the tiers."""
+    tiers = [[concept for concept in CONCEPTS if concept.tier == tier] for tier in TIERS]
+    turns = [tier[place] for place in range(max(map(len, tiers))) for tier in tiers if place < len(tier)]
+    return turns[:count]
+
+
+def pictures_of(concept: DemoConcept, purpose: Purpose) -> list[Picture]:
+    """Pictures of a concept, without its captions."""
+    shown = concept_pictures(concept, purpose, NUM_PICTURES)
+    return [
+        Picture(np.asarray(one.image), None, f"{concept.name}/{purpose}/{place}", f"{place}.png")
+        for place, one in enumerate(shown)
+    ]
+
+
+def works_of(
+    concepts: Sequence[DemoConcept], recipe: str, seed: int, facts: BaseFacts, advanced: AdvancedFields | None = None
+) -> list[Work]:
+    """Work for every concept under a recipe, changed by `advanced`."""
+    return [_work(concept, recipe, seed, facts, advanced) for concept in concepts]
+
+
+def _work(concept: DemoConcept, recipe: str, seed: int, facts: BaseFacts, advanced: AdvancedFields | None) -> Work:
+    pictures = pictures_of(concept, "training")
+    fields = ConceptFields(
+        name=concept.name.replace(" ", "-"),
+        images="-",
+        kind=concept.kind,
+        class_word=concept.class_word,
+        init=concept.initializer,
+        templates=TEMPLATES[concept.kind],
+    )
+    defaults = TrainingFields.model_validate({"recipe": recipe, "seed": seed, "advanced": advanced})
+    manifest = Manifest(base_model="emoji", concepts=[fields], defaults=defaults)
+    refs = [PictureRef(digest=picture.digest, name=picture.name) for picture in pictures]
+    spec = resolve_spec(Values(manifest, fields), refs, facts, concept.initializer, None)
+    return Work(spec, pictures, work_id=f"{concept.name}/{seed}")

@@ -1,0 +1,159 @@
+"""The ways of learning that the benchmark compares, each in a process of its own: its time, its memory, its scores."""
+
+import multiprocessing
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from PIL import Image
+from train_concepts import chosen_concepts, pictures_of, works_of
+from train_plain import SAMPLES, STEPS, learn_plainly
+from train_scores import score
+
+from textinv.demo import WEIGHTS
+from textinv.demo.concepts import DemoConcept
+from textinv.embedding import Embedding, import_embedding
+from textinv.models import load_base_model
+from textinv.models.base import BaseModel
+from textinv.plan.base import BaseFacts
+from textinv.training import Work
+from textinv.training.local import learn
+
+SCRIPT_STEPS, SCRIPT_SAMPLES = 3000, 4
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much the benchmark does."""
+
+    num_concepts: int
+    seeds: tuple[int, ...]
+    num_slots: int
+    num_inference_steps: int
+    plain_learning_rate: float
+    num_threads: int
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Embeddings in the order of the works, and the sample passes that each took."""
+
+    embeddings: Sequence[Embedding | None]
+    sample_passes: Sequence[int]
+
+
+Method = Callable[[BaseModel, Sequence[Work], Sequence[DemoConcept], Sizes], Learned]
+
+
+def by_recipe(model: BaseModel, works: Sequence[Work], _concepts: Sequence[DemoConcept], sizes: Sizes) -> Learned:
+    """Our packs."""
+    done = learn(model, works, num_slots=sizes.num_slots)
+    learned = [done.concepts[work.spec.name] for work in works]
+    return Learned([one.embedding for one in learned], [one.record["sample_passes"] for one in learned])
+
+
+def by_plain_loop(model: BaseModel, works: Sequence[Work], _concepts: Sequence[DemoConcept], sizes: Sizes) -> Learned:
+    """The honest loop, one concept after the other."""
+    embeddings = [learn_plainly(model, work, sizes.plain_learning_rate) for work in works]
+    return Learned(embeddings, [STEPS * SAMPLES] * len(works))
+
+
+def by_word(_model: BaseModel, works: Sequence[Work], _concepts: Sequence[DemoConcept], _sizes: Sizes) -> Learned:
+    """No learning: the initializer's word."""
+    return Learned([None] * len(works), [0] * len(works))
+
+
+@dataclass(frozen=True)
+class Script:
+    """The diffusers example script, one process per concept, at the settings of its README."""
+
+    path: Path
+    python: str
+    num_concepts: int
+
+    def __call__(
+        self, model: BaseModel, works: Sequence[Work], concepts: Sequence[DemoConcept], _sizes: Sizes
+    ) -> Learned:
+        """Run the script for every concept."""
+        embeddings = [self._one(model, work, concept) for work, concept in zip(works, concepts, strict=True)]
+        return Learned(embeddings, [SCRIPT_STEPS * SCRIPT_SAMPLES] * len(works))
+
+    def _one(self, model: BaseModel, work: Work, concept: DemoConcept) -> Embedding:
+        with tempfile.TemporaryDirectory() as folder:
+            pictures, output = Path(folder) / "pictures", Path(folder) / "output"
+            pictures.mkdir()
+            for picture in pictures_of(concept, "training"):
+                Image.fromarray(picture.pixels).save(pictures / picture.name)
+            subprocess.run(self._command(model, work, concept, pictures, output), check=True)
+            return import_embedding(output / "learned_embeds.safetensors")
+
+    def _command(self, model: BaseModel, work: Work, concept: DemoConcept, pictures: Path, output: Path) -> list[str]:
+        options: dict[str, Any] = {
+            "pretrained_model_name_or_path": WEIGHTS,
+            "train_data_dir": pictures,
+            "learnable_property": concept.kind,
+            "placeholder_token": "<concept>",
+            "initializer_token": concept.initializer.split()[-1],
+            "resolution": model.native_px,
+            "train_batch_size": 1,
+            "gradient_accumulation_steps": SCRIPT_SAMPLES,
+            "max_train_steps": SCRIPT_STEPS,
+            "learning_rate": 5e-4,
+            "lr_scheduler": "constant",
+            "lr_warmup_steps": 0,
+            "seed": work.spec.seed,
+            "output_dir": output,
+            "scale_lr": None,
+        }
+        flags = [part for name, value in options.items() for part in (f"--{name}", value) if part is not None]
+        return [self.python, str(self.path), *map(str, flags)]
+
+
+def measure(method: Method, recipe: str, sizes: Sizes) -> dict[str, float]:
+    """Run a method in a fresh process over all concepts and seeds."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        return pool.submit(_measure, method, recipe, sizes).result()
+
+
+def _measure(method: Method, recipe: str, sizes: Sizes) -> dict[str, float]:
+    torch.set_num_threads(sizes.num_threads)
+    model = load_base_model(str(WEIGHTS))
+    facts = BaseFacts(model.revision, model.native_px)
+    count = method.num_concepts if isinstance(method, Script) else sizes.num_concepts
+    concepts = chosen_concepts(count)
+    seconds, passes, embeddings = 0.0, list[int](), list[Embedding | None]()
+    for seed in sizes.seeds:
+        works = works_of(concepts, recipe, seed, facts)
+        begun = time.perf_counter()
+        learned = method(model, works, concepts, sizes)
+        seconds += time.perf_counter() - begun
+        passes += learned.sample_passes
+        embeddings += learned.embeddings
+    memory = _peak_bytes(model)
+    scores = score(model, [*concepts] * len(sizes.seeds), embeddings, sizes.num_inference_steps)
+    num = len(embeddings)
+    return {
+        "concepts": num,
+        "concepts_per_hour": 3600 * num / seconds,
+        "sample_passes": fmean(passes),
+        "seconds": seconds / num,
+        "peak_memory_bytes": memory,
+        **scores,
+    }
+
+
+def _peak_bytes(model: BaseModel) -> float:
+    if model.device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(model.device))
+    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return float(max(own, children) * (1 if sys.platform == "darwin" else 1024))

@@ -1,0 +1,50 @@
+"""The honest baseline: Textual Inversion one concept at a time, without packing and without waste.
+
+The base model is loaded once, latents are cached, captions are tokenised once, and AdamW moves the learned row only.
+475 steps of 2 samples: where DVAR stops on average (Voronov et al. 2023, arXiv:2302.04841, "few iters").
+"""
+
+import torch
+from torch import Tensor
+
+from textinv.embedding import Embedding
+from textinv.models.base import BaseModel, Tokens
+from textinv.training import Work
+from textinv.training.admission import encode_work
+from textinv.training.captions import tokenize_captions
+from textinv.training.objective import add_noise, target_of
+
+STEPS, SAMPLES = 475, 2
+
+
+def learn_plainly(model: BaseModel, work: Work, learning_rate: float, steps: int = STEPS) -> Embedding:
+    """Learn one concept with AdamW at a constant rate over all timesteps."""
+    (encoder,) = model.encoder_names
+    latents = encode_work(model, work)
+    captions = tokenize_captions(model, work.spec.templates, 1)[encoder]
+    row = torch.nn.Parameter(model.token_rows(encoder, work.spec.init).float().mean(0, keepdim=True))
+    optimizer = torch.optim.AdamW([row], lr=learning_rate, weight_decay=1e-2)
+    generator = torch.Generator(model.device).manual_seed(work.spec.seed)
+    for _ in range(steps):
+        loss = _loss(model, latents.mean_MCHW, latents.std_MCHW, captions, {encoder: row}, generator)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return Embedding({encoder: row.detach()})
+
+
+def _loss(
+    model: BaseModel, mean: Tensor, std: Tensor, captions: Tokens, rows: dict[str, Tensor], generator: torch.Generator
+) -> Tensor:
+    def draw(high: int) -> Tensor:
+        return torch.randint(0, high, (SAMPLES,), generator=generator, device=model.device)
+
+    picture, caption, timesteps = draw(len(mean)), draw(len(captions.ids_BL)), draw(len(model.alphas_cumprod_T))
+    shape = (SAMPLES, *mean.shape[1:])
+    posterior, noise = (torch.randn(shape, generator=generator, device=model.device) for _ in range(2))
+    latents = mean[picture] + std[picture] * posterior
+    alphas = model.alphas_cumprod_T[timesteps]
+    (encoder,) = model.encoder_names
+    encoded = model.encode_text({encoder: Tokens(captions.ids_BL[caption], captions.row_BL[caption])}, rows)
+    predicted = model.predict(add_noise(latents, noise, alphas), timesteps, encoded)
+    return torch.nn.functional.mse_loss(predicted, target_of(model.prediction_type, latents, noise, alphas))

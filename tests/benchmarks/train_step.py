@@ -1,0 +1,60 @@
+"""What packing costs: a packed step against the bare forward and backward on the same batch."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+
+from textinv.models.base import BaseModel, Conditioning, Tokens
+from textinv.training import ConceptPack, Work
+from textinv.training.batches import Batch, assemble
+from textinv.training.pool import Pool
+
+
+def step_costs(model: BaseModel, works: list[Work], repeats: int) -> dict[str, float]:
+    """Median seconds of a packed step, of bare UNet and text encoder, and of the bare UNet, measured in turns."""
+    pack = ConceptPack(model, len(works))
+    for work in works:
+        pack.add(work)
+    pool = Pool.of(pack.slots, 1)
+    batch = assemble([pool.training_member(slot) for slot in pack.slots], model.device)
+    parts: dict[str, Callable[[], None]] = {
+        "packed": pack.step,
+        "bare": lambda: _bare(model, pool, batch),
+        "unet": lambda: _bare_unet(model, batch),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in parts}
+    for _ in range(repeats):
+        for name, part in parts.items():
+            seconds[name].append(_timed(part, model.device))
+    return {name: median(values[1:]) for name, values in seconds.items()}
+
+
+def _timed(part: Callable[[], None], device: torch.device) -> float:
+    begun = time.perf_counter()
+    part()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - begun
+
+
+def _bare(model: BaseModel, pool: Pool, batch: Batch) -> None:
+    num_rows = int(batch.slot_of_B.max()) + 1
+    rows = {
+        name: torch.zeros(num_rows, width, device=model.device, requires_grad=True)
+        for name, width in model.encoder_widths.items()
+    }
+    tokens = {
+        name: Tokens(one.ids_BL[batch.captions_K], one.row_BL[batch.captions_K]) for name, one in pool.captions.items()
+    }
+    encoded = model.encode_text(tokens, rows).index(batch.caption_of_B)
+    predicted = model.predict(batch.noise_BCHW, batch.timesteps_B, encoded)
+    torch.autograd.grad(predicted.square().mean(), list(rows.values()))
+
+
+def _bare_unet(model: BaseModel, batch: Batch) -> None:
+    width = sum(model.encoder_widths.values())
+    hidden = torch.zeros(len(batch.noise_BCHW), model.window, width, device=model.device, requires_grad=True)
+    predicted = model.predict(batch.noise_BCHW, batch.timesteps_B, Conditioning(hidden))
+    torch.autograd.grad(predicted.square().mean(), hidden)
