@@ -67,7 +67,7 @@ def check_room(limits: Limits, num_waiting: int, request: GenerateRequest, wait_
         )
     if limits.max_wait_s is not None and wait_s > limits.max_wait_s and num_waiting:
         raise OverloadedError(
-            f"a picture would wait about {wait_s:.1f} s for its place, more than {limits.max_wait_s:g} s; come back later",
+            f"a picture would wait about {wait_s:.1f} s, more than {limits.max_wait_s:g} s; come back later",
             retry_after_s=max(1, math.ceil(wait_s - limits.max_wait_s)),
         )
 
