@@ -1,5 +1,6 @@
 """Our pictures are diffusers' pictures: same seed, same noise scheduler, same embedding file."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from PIL import Image
 from textinv.demo import WEIGHTS
 from textinv.embedding import Embedding, export_embedding
 from textinv.generation.draw import generate
+from textinv.generation.noise_schedulers import SCHEDULER_KINDS, SchedulerKind
 from textinv.generation.request import GenerateRequest
 from textinv.models import BaseModel, load_base_model
 from textinv.placeholders import ConceptRef
 
 STEPS = 6
+BASE_SCHEDULER = json.loads((WEIGHTS / "scheduler" / "scheduler_config.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +27,12 @@ def model() -> BaseModel:
     return load_base_model("emoji", device="cpu", dtype="float32")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pipeline() -> Any:
+    return _load_pipeline()
+
+
+def _load_pipeline() -> Any:
     return _without_bar(diffusers.StableDiffusionPipeline.from_pretrained(WEIGHTS, torch_dtype=torch.float32))
 
 
@@ -55,34 +62,30 @@ def _differ(one: np.ndarray, other: np.ndarray) -> int:
     return int(np.abs(one.astype(int) - other.astype(int)).max())
 
 
-@pytest.mark.parametrize(
-    ("name", "scheduler_class"),
-    [
-        ("ddim", diffusers.DDIMScheduler),
-        ("euler", diffusers.EulerDiscreteScheduler),
-        ("euler-a", diffusers.EulerAncestralDiscreteScheduler),
-        ("dpmpp-2m", diffusers.DPMSolverMultistepScheduler),
-        ("unipc", diffusers.UniPCMultistepScheduler),
-    ],
-)
+def _right_half() -> np.ndarray:
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:, 32:] = 255
+    return mask
+
+
+@pytest.mark.parametrize("kind", SCHEDULER_KINDS, ids=lambda kind: kind.name)
 def test_the_same_seed_draws_the_picture_that_diffusers_draws(
-    model: BaseModel, pipeline: Any, name: str, scheduler_class: Any
+    model: BaseModel, pipeline: Any, kind: SchedulerKind
 ) -> None:
-    pipeline.scheduler = scheduler_class.from_config(pipeline.scheduler.config)
+    pipeline.scheduler = getattr(diffusers, kind.diffusers_class).from_config(BASE_SCHEDULER, **kind.options)
     theirs = _theirs(pipeline, "a red apple", seed=11)
-    assert _differ(_ours(model, "a red apple", seed=11, noise_scheduler=name), theirs) <= 1
+    assert _differ(_ours(model, "a red apple", seed=11, noise_scheduler=kind.name), theirs) <= 1
 
 
 @pytest.mark.parametrize("num_vectors", [1, 3])
-def test_an_exported_embedding_draws_the_same_in_diffusers(
-    model: BaseModel, pipeline: Any, tmp_path: Path, num_vectors: int
-) -> None:
+def test_an_exported_embedding_draws_the_same_in_diffusers(model: BaseModel, tmp_path: Path, num_vectors: int) -> None:
+    pipeline = _load_pipeline()  # loading an embedding changes it
     rows = torch.randn(num_vectors, 192, generator=torch.Generator().manual_seed(4))
     rows *= model.vocabulary("text_encoder").norm(dim=1).mean() / rows.norm(dim=1, keepdim=True)
     embedding = Embedding({"text_encoder": rows})
     (path,) = export_embedding(embedding, "odd-thing", "diffusers", tmp_path)
     pipeline.load_textual_inversion(str(path), token="<odd-thing>")
-    pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config)
+    pipeline.scheduler = diffusers.DDIMScheduler.from_config(BASE_SCHEDULER)
     prompt = "a <odd-thing> on grass"
     theirs = _theirs(pipeline, prompt, seed=2)
     mounts = {ConceptRef("odd-thing"): embedding}
@@ -90,19 +93,28 @@ def test_an_exported_embedding_draws_the_same_in_diffusers(
     assert _differ(theirs, _theirs(pipeline, "a on grass", seed=2)) > 1
 
 
-def test_img2img_is_diffusers_img2img(model: BaseModel, pipeline: Any) -> None:
+@pytest.mark.parametrize("kind", SCHEDULER_KINDS, ids=lambda kind: kind.name)
+def test_img2img_is_diffusers_img2img(model: BaseModel, pipeline: Any, kind: SchedulerKind) -> None:
     picture = _ours(model, "a green frog", seed=1)
     edit = _without_bar(diffusers.StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False))
-    edit.scheduler = diffusers.EulerDiscreteScheduler.from_config(edit.scheduler.config)
+    edit.scheduler = getattr(diffusers, kind.diffusers_class).from_config(BASE_SCHEDULER, **kind.options)
     theirs = _theirs(edit, "a red apple", seed=3, image=Image.fromarray(picture), strength=0.7)
-    ours = _ours(model, "a red apple", seed=3, init_image=picture, strength=0.7, noise_scheduler="euler")
+    ours = _ours(model, "a red apple", seed=3, init_image=picture, strength=0.7, noise_scheduler=kind.name)
     assert _differ(ours, theirs) <= 1
+
+
+def test_a_masked_edit_is_diffusers_inpainting(model: BaseModel, pipeline: Any) -> None:
+    picture, mask = _ours(model, "a green frog", seed=1), _right_half()
+    edit = _without_bar(diffusers.StableDiffusionInpaintPipeline(**pipeline.components, requires_safety_checker=False))
+    edit.scheduler = diffusers.DDIMScheduler.from_config(BASE_SCHEDULER)
+    fields = {"image": Image.fromarray(picture), "mask_image": Image.fromarray(mask), "strength": 0.7}
+    theirs = _theirs(edit, "a red apple", seed=3, width=64, height=64, **fields)
+    ours = _ours(model, "a red apple", seed=3, init_image=picture, mask=mask, strength=0.7, noise_scheduler="ddim")
+    assert _differ(ours[:, 32:], theirs[:, 32:]) <= 1
 
 
 def test_a_masked_edit_changes_what_the_mask_lets_and_nothing_else(model: BaseModel) -> None:
     picture = _ours(model, "a green frog", seed=1)
-    mask = np.zeros(picture.shape[:2], np.uint8)
-    mask[:, 32:] = 255
-    edited = _ours(model, "a red apple", seed=3, init_image=picture, mask=mask, strength=1.0)
+    edited = _ours(model, "a red apple", seed=3, init_image=picture, mask=_right_half(), strength=1.0)
     assert _differ(edited[:, :32], picture[:, :32]) == 0
     assert _differ(edited[:, 32:], picture[:, 32:]) > 30

@@ -287,3 +287,11 @@ def test_the_measured_knee_is_recorded_by_size(model: BaseModel) -> None:
     size = (model.native_px, model.native_px)
     assert engine.batch_limits.knees[size] >= 1
     assert 1 in engine.batch_limits.measured_s[size]
+
+
+def test_a_size_that_was_not_measured_is_judged_by_its_area(model: BaseModel) -> None:
+    engine = Engine(model)
+    engine.warm_up([(64, 64)])
+    knee = engine.batch_limits.limit((64, 64))
+    assert engine.batch_limits.limit((128, 128)) == max(knee // 4, 1)
+    assert engine.batch_limits.limit((32, 64)) == knee * 2

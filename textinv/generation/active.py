@@ -131,5 +131,6 @@ def _scheduler_of(model: BaseModel, request: GenerateRequest) -> tuple[NoiseSche
     # As diffusers' img2img: the first steps are skipped, counted in whole steps of the noise scheduler's order.
     num_kept = max(min(int(request.num_inference_steps * request.strength), request.num_inference_steps), 1)
     begin = (request.num_inference_steps - num_kept) * scheduler.order
-    scheduler.set_begin_index(begin)
+    if hasattr(scheduler, "set_begin_index"):  # those that find their place by the timestep alone have none
+        scheduler.set_begin_index(begin)
     return scheduler, scheduler.timesteps[begin:]

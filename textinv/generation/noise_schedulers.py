@@ -20,7 +20,7 @@ DEFAULT_NOISE_SCHEDULER = "dpmpp-2m"
 
 
 class NoiseScheduler(Protocol):
-    """What the engine uses of a diffusers scheduler."""
+    """What the engine uses of a diffusers scheduler; some have no `set_begin_index`."""
 
     timesteps: Tensor
     init_noise_sigma: float

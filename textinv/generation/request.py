@@ -7,6 +7,7 @@ import math
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 
 import numpy as np
@@ -105,7 +106,7 @@ class GeneratedImage:
             "Model": self.base_model or None,
             "Denoising strength": None if request.init_image is None else f"{request.strength:g}",
             "TI hashes": ", ".join(f"{name}: {digest[:_SHORT_HASH]}" for name, digest in self.concepts.items()) or None,
-            "Version": f"textinv {version('textinv')}",
+            "Version": _program(),
         }
         said = {key: value for key, value in settings.items() if value is not None}
         return write_infotext(Infotext(request.prompt, request.negative_prompt, said))
@@ -113,6 +114,11 @@ class GeneratedImage:
     def png(self) -> bytes:
         """Encode as PNG that carries the infotext."""
         return write_png(self.pixels, self.infotext)
+
+
+@cache
+def _program() -> str:
+    return f"textinv {version('textinv')}"
 
 
 def _check_prompt(param: str, prompt: str) -> None:
