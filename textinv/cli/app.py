@@ -18,13 +18,16 @@ from textinv.cli.output import report_error
 from textinv.errors import TextinvError
 
 COMMAND_GROUP = "textinv.commands"
-OWN_COMMANDS = ("validate", "plan", "concept", "store", "config", "demo")
+OWN_COMMANDS = ("validate", "plan", "generate", "evaluate", "concept", "store", "config", "demo")
 """Modules of `textinv.cli` with a `register(app)` of their own commands."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    os.environ.setdefault(
+        "TRANSFORMERS_VERBOSITY", "error"
+    )  # its advice about optional packages is not for people here
     try:
         build_app()(arguments)
     except TextinvError as error:

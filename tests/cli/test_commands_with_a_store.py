@@ -1,0 +1,126 @@
+"""Planning, drawing and judging from the command line, on a real store and the demo base."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from textinv.cli import main
+from textinv.embedding import Embedding
+from textinv.generation import read_png_infotext
+from textinv.manifest import load_manifest
+from textinv.models import load_base_model
+from textinv.plan import make_plan
+from textinv.plan.sources import image_key
+from textinv.registry import Registry
+from textinv.settings import Settings
+from textinv.store import EmbeddedServer, ensure_store
+
+QUICKSTART = Path(__file__).resolve().parents[2] / "manifests" / "quickstart.yaml"
+pytestmark = [pytest.mark.store, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A store of its own, in which <dotty-fox> was published with the rows of the word "fox"."""
+    home = tmp_path_factory.mktemp("home")
+    settings = Settings(home=home)
+    try:
+        registry = Registry(ensure_store(settings))
+        plan = make_plan(load_manifest(QUICKSTART), registry, settings=settings)
+        spec = plan.specs[0].spec
+        for picture in spec.pictures:
+            registry.store.put(image_key(picture.digest), plan.pictures[picture.digest].read())
+        model = load_base_model("emoji", device="cpu")
+        rows = {name: model.token_rows(name, "fox") for name in model.encoder_names}
+        registry.publish(
+            spec.name,
+            Embedding(rows),
+            {"spec": spec.model_dump(mode="json"), "sample_passes": 400, "seconds": 20.0, "num_slots": 2},
+            fingerprint=spec.fingerprint,
+            base_model=spec.base_model,
+            base_revision=spec.base_revision,
+        )
+        yield home
+    finally:
+        EmbeddedServer(home).down()
+
+
+def run(home: Path, *arguments: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(["--home", str(home), *arguments])
+    return int(caught.value.code or 0)
+
+
+def test_a_plan_knows_what_is_published_and_what_the_rest_takes(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(home, "plan", str(QUICKSTART), "--json", "--specs") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["counts"] == {"new": 3, "changed": 0, "done": 1}
+    assert told["concepts"][0]["reason"] == "published as dotty-fox@1"
+    assert told["estimate"]["worker_s"] == pytest.approx(told["estimate"]["sample_passes"] / 40)
+    assert told["specs"][0]["resolution_px"] == 64
+    assert run(home, "plan", str(QUICKSTART)) == 0
+    assert "3 new, 0 changed, 1 done" in capsys.readouterr().out
+    assert run(home, "plan", str(QUICKSTART), "--offline", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["counts"]["new"] == 4
+
+
+def test_a_stored_concept_is_drawn_and_the_picture_remembers_it(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "fox.png"
+    assert run(home, "generate", "a <dotty-fox>", "-o", str(out), "-n", "2", "--steps", "3", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["seed"] for one in told] == [0, 1]
+    assert list(told[0]["concepts"]) == ["dotty-fox@1"]
+    first, second = (Path(one["path"]) for one in told)
+    assert first.name == "fox-0.png"
+    assert Image.open(first).size == (64, 64)
+    assert first.read_bytes() != second.read_bytes()
+    remembered = read_png_infotext(first.read_bytes())
+    assert remembered is not None
+    assert remembered.startswith("a <dotty-fox>\n")
+
+
+def test_rows_of_a_word_draw_what_the_word_draws(home: Path, tmp_path: Path) -> None:
+    paths = [tmp_path / "word.png", tmp_path / "concept.png"]
+    for prompt, path in zip(("a fox", "a <dotty-fox>"), paths, strict=True):
+        assert run(home, "generate", prompt, "-o", str(path), "--steps", "3", "--base-model", "emoji") == 0
+    word, concept = (Image.open(path).tobytes() for path in paths)
+    assert word == concept
+
+
+def test_an_unknown_concept_in_a_prompt_is_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(home, "generate", "a <dotti-fox>", "--json") == 2
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert error["code"] == "unknown_concept"
+    assert "did you mean dotty-fox?" in error["message"]
+
+
+def test_a_request_that_cannot_be_drawn_is_refused_before_anything_is_loaded(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(home, "generate", "a fox", "--steps", "0") == 2
+    assert "num_inference_steps" in capsys.readouterr().err
+    assert run(home, "generate", "a fox", "--noise-scheduler", "dpm-99") == 2
+
+
+def test_a_concept_is_judged_by_the_pictures_it_was_learned_from(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(home, "evaluate", "dotty-fox", "--num-images", "1", "--steps", "3", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    (scores,) = told["encoders"]
+    assert (told["name"], told["version"]) == ("dotty-fox", 1)
+    assert 0 < scores["fidelity"] < scores["real_to_real"] <= 1.001
+    assert scores["fidelity"] == pytest.approx(scores["class_word_fidelity"], abs=0.02)  # the rows are the word's
+    assert 0 < scores["editability"] < 1
+
+
+def test_held_out_pictures_and_problems_with_them_are_named(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(home, "evaluate", "dotty-fox", "--pictures", str(tmp_path / "none")) == 2
+    assert "is no file and no folder" in capsys.readouterr().err

@@ -1,0 +1,135 @@
+"""`textinv generate`: draw a prompt on this machine, with any stored concept in it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from textinv.cli.current import current_settings
+from textinv.cli.output import AsJson, emit, stderr
+from textinv.errors import InputError
+from textinv.settings import Settings
+
+if TYPE_CHECKING:
+    from textinv.generation import GeneratedImage, GenerateRequest
+    from textinv.models import BaseModel
+    from textinv.placeholders import ConceptRef
+    from textinv.registry import PublishedVersion
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(generate)
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What to draw; <name> or <name@version> stands for a concept.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write; several get numbers.")] = Path("out.png"),
+    negative_prompt: Annotated[str, typer.Option("--negative", help="What not to draw.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same picture.")] = 0,
+    num_images: Annotated[int, typer.Option("--num", "-n", min=1, help="Pictures; each has the next seed.")] = 1,
+    steps: Annotated[int | None, typer.Option(help="Inference steps.")] = None,
+    guidance_scale: Annotated[float | None, typer.Option("--guidance", help="How literally to take it.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels; default: the base model's own size.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
+    noise_scheduler: Annotated[str | None, typer.Option(help="dpmpp-2m, euler, ddim, ...")] = None,
+    init_image: Annotated[Path | None, typer.Option(help="Picture to change.", exists=True, dir_okay=False)] = None,
+    mask: Annotated[Path | None, typer.Option(help="White where it may change.", exists=True, dir_okay=False)] = None,
+    strength: Annotated[float | None, typer.Option(help="How much of it may change, 0 to 1.")] = None,
+    base_model: Annotated[str | None, typer.Option(help="Default: the one the concepts were learned on.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Draw a prompt and write PNGs that remember how they were made."""
+    from textinv.generation import GenerateRequest
+
+    chosen = {
+        "num_inference_steps": steps,
+        "guidance_scale": guidance_scale,
+        "width_px": width,
+        "height_px": height,
+        "noise_scheduler": noise_scheduler,
+        "strength": strength,
+        **_pictures(init_image, mask),
+    }
+    said: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+    request = GenerateRequest(prompt, negative_prompt, seed=seed, num_images=num_images, **said)
+    request.check()
+    images = _draw(request, base_model, current_settings())
+    paths = _write(images, out)
+    told = [_told(path, image) for path, image in zip(paths, images, strict=True)]
+    emit(told, json, "\n".join(str(path) for path in paths))
+
+
+def load_for(
+    versions: Sequence["PublishedVersion"], base_model: str | None, revision: str | None, settings: Settings
+) -> "BaseModel":
+    """Load the base model that was named, else the one that concepts were learned on.
+
+    Raises:
+        InputError: there is nothing to go by.
+    """
+    from textinv.models import load_base_model
+
+    name = base_model or next((version.base_model for version in versions), None)
+    if name is None:
+        raise InputError("the prompt names no concept, so say which base model draws it: --base-model emoji")
+    with stderr().status(f"loading {name}"):
+        return load_base_model(name, revision=revision, device=settings.device, aliases=settings.base_models)
+
+
+def _draw(request: "GenerateRequest", base_model: str | None, settings: Settings) -> list["GeneratedImage"]:
+    from textinv.generation import generate as draw
+
+    mounts = _mounts(request.refs, settings)
+    model = load_for(list(mounts.values()), base_model, None, settings)
+    with stderr().status("drawing"):
+        return draw(model, request, mounts)
+
+
+def _mounts(refs: Sequence["ConceptRef"], settings: Settings) -> Mapping["ConceptRef", "PublishedVersion"]:
+    if not refs:
+        return {}
+    from textinv.generation import EmbeddingCache
+    from textinv.registry import Registry
+    from textinv.store import ensure_store
+
+    cache = EmbeddingCache(Registry(ensure_store(settings)))
+    try:
+        return cache.resolve(refs)
+    finally:
+        cache.close()
+
+
+def _pictures(init_image: Path | None, mask: Path | None) -> dict[str, Any]:
+    from textinv.images import decode_picture
+
+    decoded = {
+        name: decode_picture(path.read_bytes(), str(path)).pixels
+        for name, path in (("init_image", init_image), ("mask", mask))
+        if path is not None
+    }
+    if "mask" in decoded:
+        decoded["mask"] = decoded["mask"].max(-1)
+    return decoded
+
+
+def _write(images: Sequence["GeneratedImage"], out: Path) -> list[Path]:
+    paths = [out] if len(images) == 1 else [out.with_stem(f"{out.stem}-{number}") for number in range(len(images))]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for path, image in zip(paths, images, strict=True):
+            path.write_bytes(image.png())
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be written: {error.strerror}") from error
+    return paths
+
+
+def _told(path: Path, image: "GeneratedImage") -> dict[str, Any]:
+    return {
+        "path": str(path),
+        "seed": image.seed,
+        "concepts": dict(image.concepts),
+        "base_model": image.base_model,
+        "infotext": image.infotext,
+    }
