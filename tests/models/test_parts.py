@@ -1,5 +1,7 @@
 """What a base model's UNet and VAE answer is what diffusers' pipelines make of the same parts."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from tests.models.tiny_bases import make_base
+from textinv.errors import BaseModelError
 from textinv.models import BaseModel, Conditioning, load_base_model
 
 
@@ -93,6 +96,41 @@ def test_latents_are_scaled_as_the_unet_wants_them(
     torch.testing.assert_close(mean_BCHW, posterior.mean * 0.18215, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(std_BCHW, posterior.std * 0.18215, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(model.decode_latents(mean_BCHW), decoded_BCHW, rtol=1e-4, atol=1e-4)
+
+
+def test_latents_without_a_distribution_have_no_deviation(tmp_path: Path) -> None:
+    model = load_base_model(str(make_base("vq", tmp_path / "vq")), device="cpu", dtype="float32")
+    mean_BCHW, std_BCHW = model.encode_pixels(torch.rand(1, 3, 32, 32))
+    assert mean_BCHW.shape == std_BCHW.shape == (1, 4, 8, 8)
+    assert not std_BCHW.any()
+    assert model.decode_latents(mean_BCHW).shape == (1, 3, 32, 32)
+
+
+def test_an_sdxl_may_want_nothing_said_for_an_empty_negative_prompt(
+    tiny: Callable[[str], BaseModel], tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "zeros"
+    shutil.copytree(tiny_folder("sdxl"), folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "force_zeros_for_empty_prompt": True}))
+    assert not tiny("sdxl").zeros_empty_negative
+    model = load_base_model(str(folder), device="cpu", dtype="float32")
+    assert model.zeros_empty_negative
+    pipeline = diffusers.StableDiffusionXLPipeline.from_pretrained(folder)
+    _, hidden_BLD, _, pooled_BD = pipeline.encode_prompt("a cup", device="cpu", num_images_per_prompt=1)
+    ours = _encode(model, ["a cup"]).zeros()
+    assert torch.equal(ours.hidden_BLD, hidden_BLD)
+    assert ours.pooled_BD is not None
+    assert torch.equal(ours.pooled_BD, pooled_BD)
+
+
+def test_a_prediction_type_that_nobody_can_train_is_refused(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    shutil.copytree(tiny_folder("sd1"), folder)
+    config = folder / "scheduler" / "scheduler_config.json"
+    config.write_text(config.read_text().replace('"epsilon"', '"flow"'))
+    with pytest.raises(BaseModelError, match="predicts 'flow'"):
+        load_base_model(str(folder))
 
 
 def test_the_noise_schedule_is_the_noise_schedulers(tiny: Callable[[str], BaseModel]) -> None:

@@ -27,16 +27,17 @@ def _encode(model: BaseModel, prompt: str, rows: Mapping[ConceptRef, Mapping[str
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_vocabulary_tokenizer_and_encodings_are_bit_identical_after_rows_were_written(
+def test_weights_tokenizer_and_encodings_are_bit_identical_after_rows_were_written(
     tiny: Callable[[str], BaseModel], family: str
 ) -> None:
     model = tiny(family)
-    vocabulary = {name: model.vocabulary(name).clone() for name in model.encoder_names}
+    weights = {name: tensor.clone() for name, tensor in model.weights().items()}
     tokens, plain = model.tokenize([PROMPT.replace("<my-fox>", "fox")], {}), _encode(model, "a fox", {})
     written = _encode(model, PROMPT, {FOX: _rows(model, 2, seed=1)})
     assert not torch.equal(written, _encode(model, PROMPT, {FOX: _rows(model, 2, seed=2)}))
+    assert weights.keys() == model.weights().keys()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.weights().items())
     for name in model.encoder_names:
-        assert torch.equal(model.vocabulary(name), vocabulary[name])
         assert model.tokenize([PROMPT.replace("<my-fox>", "fox")], {})[name].ids_BL.equal(tokens[name].ids_BL)
     assert torch.equal(_encode(model, "a fox", {}), plain)
 

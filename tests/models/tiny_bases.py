@@ -17,10 +17,11 @@ WORDS = "photo of red blue apple fox cup on grass the in snow two and".split()
 def make_base(family: str, folder: Path, prediction_type: str = "epsilon") -> Path:
     """Save a tiny model: 32 px pictures, latents 4 times smaller along a side.
 
-    `family` is `sd1`, `sd2`, `sdxl`, `ldm`, or `pooling`: an SD1 whose UNet pools the text into its timestep.
+    `family` is `sd1`, `sd2`, `sdxl`, `ldm`, `vq` (an LDM whose latents have no distribution) or
+    `pooling` (an SD1 whose UNet pools the text into its timestep).
     """
     torch.manual_seed(sum(map(ord, family)))
-    pipeline = {"sd1": _sd1, "sd2": _sd2, "sdxl": _sdxl, "ldm": _ldm, "pooling": _pooling}[family](
+    pipeline = {"sd1": _sd1, "sd2": _sd2, "sdxl": _sdxl, "ldm": _ldm, "vq": _vq, "pooling": _pooling}[family](
         folder, _scheduler(prediction_type)
     )
     pipeline.save_pretrained(folder)
@@ -71,6 +72,23 @@ def _sdxl(_folder: Path, scheduler: Any) -> Any:
         force_zeros_for_empty_prompt=False,
         add_watermarker=False,
     )
+
+
+def _vq(folder: Path, scheduler: Any) -> Any:
+    torch.manual_seed(0)
+    pipeline = _ldm(folder, scheduler)
+    pipeline.register_modules(
+        vqvae=diffusers.VQModel(
+            block_out_channels=(8, 8, 16),
+            down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3,
+            norm_num_groups=4,
+            latent_channels=4,
+            num_vq_embeddings=16,
+            sample_size=32,
+        )
+    )
+    return pipeline
 
 
 def _ldm(folder: Path, scheduler: Any) -> Any:

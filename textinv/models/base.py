@@ -51,6 +51,11 @@ class Conditioning:
         mask_BL = None if self.mask_BL is None else self.mask_BL.reshape(1, -1)
         return Conditioning(self.hidden_BLD.reshape(1, -1, self.hidden_BLD.shape[-1]), pooled_BD, mask_BL)
 
+    def zeros(self) -> "Conditioning":
+        """The same shapes with nothing said."""
+        pooled_BD = None if self.pooled_BD is None else torch.zeros_like(self.pooled_BD)
+        return Conditioning(torch.zeros_like(self.hidden_BLD), pooled_BD, self.mask_BL)
+
     @staticmethod
     def cat(parts: Sequence["Conditioning"]) -> "Conditioning":
         """Put texts one after the other; shorter ones are padded and masked, which only `masks_text` models take."""
@@ -100,6 +105,8 @@ class BaseModel(ABC):
     noise_scheduler_config: dict[str, Any]
     masks_text: bool
     """Whether padded positions can be masked: not when the UNet pools over all hidden states."""
+    zeros_empty_negative: bool
+    """Whether an empty negative prompt is no text at all, `Conditioning.zeros`, rather than the text ""."""
     clip: Clip | None
     """The base model's own CLIP when it ships one."""
 
@@ -126,6 +133,10 @@ class BaseModel(ABC):
             PromptError: one placeholder alone is longer than the window.
             UnknownConceptError: a placeholder is not in `vectors_of`.
         """
+
+    @abstractmethod
+    def weights(self) -> dict[str, Tensor]:
+        """All frozen tensors by part and name, to be read only."""
 
     @abstractmethod
     def vocabulary(self, encoder: str) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from textinv.errors import PromptError
+from textinv.errors import BaseModelError, PromptError
 from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.clip import Clip
 from textinv.models.placement import Placement
@@ -33,7 +33,16 @@ class LatentDiffusionModel(BaseModel):
     vae_name: ClassVar[str] = "vae"
     """The component that turns pixels into latents."""
 
-    def __init__(self, id: str, revision: str, components: Mapping[str, Any], clip: Clip | None, placement: Placement):
+    def __init__(
+        self,
+        id: str,
+        revision: str,
+        index: Mapping[str, Any],
+        components: Mapping[str, Any],
+        clip: Clip | None,
+        placement: Placement,
+    ) -> None:
+        """Freeze the components and move them; `index` is the folder's `model_index.json`."""
         self.id, self.revision, self.clip = id, revision, clip
         self.device, self.dtype = placement.device, placement.dtype
         self._unet = placement.place_unet(components["unet"])
@@ -49,9 +58,10 @@ class LatentDiffusionModel(BaseModel):
         self.latent_scale = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self.native_px = _side(self._unet.config.sample_size) * self.latent_scale
         self.noise_scheduler_config = dict(components["scheduler"].config)
-        self.prediction_type = self.noise_scheduler_config.get("prediction_type", "epsilon")
+        self.prediction_type = _checked_prediction(self.noise_scheduler_config)
         noise_scheduler = DDPMScheduler.from_config(self.noise_scheduler_config)
         self.alphas_cumprod_T = noise_scheduler.alphas_cumprod.to(self.device, torch.float32)
+        self.zeros_empty_negative = bool(index.get("force_zeros_for_empty_prompt", False))
         self.masks_text = self._unet.config.addition_embed_type in (None, "text_time")
 
     @classmethod
@@ -86,6 +96,11 @@ class LatentDiffusionModel(BaseModel):
             {name: (*one, *[self._encoders[name].frame.close([])] * (most - len(one))) for name, one in chunks.items()}
         )
 
+    def weights(self) -> dict[str, Tensor]:
+        parts = {"unet": self._unet, self.vae_name: self._vae}
+        parts |= {name: encoder.network for name, encoder in self._encoders.items()}
+        return {f"{part}.{name}": one for part, network in parts.items() for name, one in network.state_dict().items()}
+
     def vocabulary(self, encoder: str) -> Tensor:
         return self._encoders[encoder].embedding.weight
 
@@ -118,8 +133,8 @@ class LatentDiffusionModel(BaseModel):
         self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning, time_ids_B6: Tensor | None = None
     ) -> Tensor:
         predicted_BCHW: Tensor = self._unet(
-            noisy_BCHW.to(self.dtype),
-            timesteps_B,
+            noisy_BCHW.to(self.device, self.dtype),
+            timesteps_B.to(self.device),
             conditioning.hidden_BLD.to(self.dtype),
             encoder_attention_mask=conditioning.mask_BL,
             added_cond_kwargs=self.added_conditions(noisy_BCHW, conditioning, time_ids_B6),
@@ -135,6 +150,16 @@ class LatentDiffusionModel(BaseModel):
     @property
     def _shift(self) -> float:
         return float(self._vae.config.get("shift_factor") or 0.0)
+
+
+def _checked_prediction(config: Mapping[str, Any]) -> str:
+    found = config.get("prediction_type", "epsilon")
+    if found not in ("epsilon", "v_prediction", "sample"):
+        raise BaseModelError(
+            f"the noise scheduler predicts {found!r}; epsilon, v_prediction and sample are known: correct "
+            "scheduler/scheduler_config.json"
+        )
+    return str(found)
 
 
 def _side(sample_size: int | Sequence[int]) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers.models.attention_processor import AttnProcessor
 
 from textinv.errors import BaseModelError
 
@@ -35,13 +36,21 @@ class Placement:
         return module.eval().requires_grad_(False)
 
     def place_unet(self, unet: Any) -> Any:
-        """Freeze the UNet and move it."""
+        """Freeze the UNet and move it, with the attention that is fastest there.
+
+        Measured on the demo base, batches of 1 to 32: in float32 on a CPU both kinds and both memory layouts are equal;
+        in bfloat16 on a CPU the fused attention is the slower one.
+        """
+        if self.device.type == "cpu" and self.dtype == torch.bfloat16:
+            unet.set_attn_processor(AttnProcessor())
         return self.place(unet)
 
     def place_vae(self, vae: Any) -> Any:
         """Freeze the VAE and move it; in float32 where float16 would overflow."""
         overflows = self.dtype == torch.float16 and vae.config.get("force_upcast", False)
-        return Placement(self.device, torch.float32 if overflows else self.dtype).place(vae)
+        placed = Placement(self.device, torch.float32 if overflows else self.dtype).place(vae)
+        # Encodes a quarter faster on a CPU, decodes as fast.
+        return placed.to(memory_format=torch.channels_last) if self.device.type == "cpu" else placed
 
 
 def choose_placement(device: str, dtype: str) -> Placement:

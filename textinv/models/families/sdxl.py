@@ -51,7 +51,9 @@ class StableDiffusionXL(LatentDiffusionModel):
             raise ValueError("the conditioning has no pooled text; encode it with this model's encode_text")
         if time_ids_B6 is None:
             height, width = (side * self.latent_scale for side in noisy_BCHW.shape[-2:])
-            whole = torch.tensor([height, width, 0, 0, height, width], device=self.device)
-            time_ids_B6 = whole.expand(len(noisy_BCHW), 6)
+            whole = (height, width, 0, 0, height, width)
+            # Filled on the device: a copy from the host would wait for it.
+            filled = [torch.full((len(noisy_BCHW),), float(side), device=self.device) for side in whole]
+            time_ids_B6 = torch.stack(filled, 1)
         time_ids_B6 = time_ids_B6.to(self.device, self.dtype)
         return {"text_embeds": conditioning.pooled_BD.to(self.dtype), "time_ids": time_ids_B6}
