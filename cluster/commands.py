@@ -1,0 +1,15 @@
+"""The commands that the cluster adds to `textinv`: `submit`, `job` and `fleet`.
+
+Owns registering them. Nothing of Ray is imported before a command needs it.
+"""
+
+import typer
+
+from cluster import fleet_commands, job_commands, submit_command
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    submit_command.register(app)
+    job_commands.register(app)
+    fleet_commands.register(app)

@@ -1,0 +1,169 @@
+"""The process of a driver: `python -m cluster.driver_process`.
+
+Owns its start, its Ray and its end. On this machine it starts a Ray of its own, and ends when there is nothing to do;
+with `--on-cluster` it runs as a Ray job inside a cluster and stays. SIGTERM lets workers save what they have.
+"""
+
+import argparse
+import logging
+import os
+import secrets
+import shutil
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+
+from cluster.crew_protocol import Crew
+from cluster.driver import Driver
+from cluster.options import DriverOptions
+from cluster.order import BaseOrder, PackSettings, WorkerOrder
+from cluster.places import LocalPlace
+from textinv.errors import ClusterError, TextinvError
+from textinv.registry import Registry
+from textinv.settings import Settings, StoreSettings, load_settings
+from textinv.store import EmbeddedServer, connect_store
+
+IDLE_S = 3.0
+# Ray's least is about 75 MiB; nothing but messages passes through the object store.
+_OBJECT_STORE_BYTES = 80 * 2**20
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+}
+_LOG = logging.getLogger("textinv.driver")
+
+
+@dataclass(frozen=True)
+class Starter:
+    """Starts crews on the Ray that this process is connected to."""
+
+    store: StoreSettings
+    settings: Settings
+    options: DriverOptions
+    storage_path: str
+
+    def __call__(self, name: str, base: BaseOrder, queue: str, num_workers: int) -> Crew:
+        """Start a crew."""
+        from cluster.crew import CrewSize, TrainCrew
+
+        options = self.options
+        pack = PackSettings(
+            num_slots=options.num_slots,
+            threads=options.threads_per_worker,
+            device=self.settings.device,
+            lease_s=options.lease_s,
+            checkpoint_every_s=options.checkpoint_every_s,
+        )
+        resources = {"CPU": float(options.threads_per_worker)} | ({"GPU": 1.0} if options.use_gpu else {})
+        order = WorkerOrder(name, queue, base, self.store, pack, dict(self.settings.base_models))
+        return TrainCrew(order, CrewSize(num_workers, resources), self.storage_path)
+
+
+def main() -> None:
+    """Serve until there is nothing to do, or for good."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--options", type=DriverOptions.model_validate_json, default=DriverOptions())
+    parser.add_argument("--on-cluster", metavar="FLEET", help="serve this fleet on the cluster that this job runs in")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    stop = threading.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: stop.set())
+    settings = load_settings().settings
+    try:
+        if arguments.on_cluster:
+            serve_on_cluster(settings, arguments.options, arguments.on_cluster, stop)
+        else:
+            serve_here(settings, arguments.options, stop)
+    except TextinvError as error:
+        _LOG.error("%s", error)
+        sys.exit(1)
+
+
+def serve_here(settings: Settings, options: DriverOptions, stop: threading.Event) -> None:
+    """Serve the local fleet, unless another driver does; jobs that come in while this one ends are served too."""
+    place = LocalPlace(settings.home)
+    while not stop.is_set():
+        lock = place.lock()
+        if lock is None:
+            _LOG.info("another driver serves %s", place.home)
+            return
+        try:
+            place.write_state(pid=os.getpid())
+            _serve_here_once(settings, options, place, stop)
+        finally:
+            os.close(lock)
+        if not _has_work(settings, place):
+            return
+
+
+def _serve_here_once(settings: Settings, options: DriverOptions, place: LocalPlace, stop: threading.Event) -> None:
+    import ray
+
+    place.prepare_ray_folder()
+    os.environ.update(_QUIET | {"RAY_TMPDIR": str(place.ray_folder)})
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    store = store_settings(settings)
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        num_cpus=options.workers * options.threads_per_worker,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        log_to_driver=True,
+        logging_level="WARNING",
+    )
+    try:
+        _LOG.info("serving fleet %s", place.fleet)
+        new_driver(settings, store, options, place.fleet, str(place.ray_folder / "train")).serve(stop, IDLE_S)
+    finally:
+        ray.shutdown()
+        shutil.rmtree(place.ray_folder, ignore_errors=True)
+
+
+def serve_on_cluster(settings: Settings, options: DriverOptions, fleet: str, stop: threading.Event) -> None:
+    """Serve a fleet of the cluster that this process runs in, for good."""
+    import ray
+
+    os.environ |= _QUIET
+    try:
+        ray.init(address="auto", log_to_driver=True, logging_level="WARNING")
+    except ConnectionError as error:
+        raise ClusterError(f"this process runs in no Ray cluster: {error}") from error
+    storage_path = os.path.join(ray._private.utils.get_ray_temp_dir(), "textinv-train")
+    new_driver(settings, settings.store, options, fleet, storage_path).serve(stop, None)
+
+
+def new_driver(
+    settings: Settings, store: StoreSettings, options: DriverOptions, fleet: str, storage_path: str
+) -> Driver:
+    """A driver on the Ray that this process is connected to."""
+    from cluster.queue_host import QueueHandle, queue_name
+
+    return Driver(
+        Registry(connect_store(store)),
+        fleet,
+        lambda base: QueueHandle(queue_name(base), options.lease_s),
+        Starter(store, settings, options, storage_path),
+        settings=options.fleet,
+    )
+
+
+def store_settings(settings: Settings) -> StoreSettings:
+    """How workers reach the store; the embedded one is started when none is configured."""
+    return settings.store if settings.store.endpoint_url else EmbeddedServer(settings.home).up()
+
+
+def _has_work(settings: Settings, place: LocalPlace) -> bool:
+    """Whether a job came in just before the lock was released, and its submitter still saw a driver."""
+    from textinv.jobs import JobBook
+
+    book = JobBook(connect_store(store_settings(settings)))
+    return any(book.load(job_id).fleet == place.fleet for job_id in book.open_jobs())
+
+
+if __name__ == "__main__":
+    main()

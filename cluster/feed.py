@@ -1,0 +1,84 @@
+"""From the store into the queues: which jobs are open, and how their specs stand.
+
+Owns reading job records and telling a queue about them, again and again: after a restart of either side, and whenever
+somebody changed a job. What is done is said by the registry, and nobody else.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cluster.lease import Entry
+from cluster.order import BaseOrder
+from cluster.queue_host import QueueForDriver
+from textinv.jobs import Cancellation, JobBook, JobRecord
+from textinv.registry import Registry
+
+
+@dataclass
+class OpenJob:
+    """A job that a driver serves; `tag` changes when somebody changes the job."""
+
+    record: JobRecord
+    tag: str
+    base: BaseOrder
+
+
+class Feed:
+    """Reads the book of jobs for a fleet's driver."""
+
+    def __init__(self, registry: Registry, fleet: str) -> None:
+        self.book = JobBook(registry.store)
+        self._registry, self._fleet = registry, fleet
+        self._passed: dict[str, str] = {}
+        self.jobs: dict[str, OpenJob] = {}
+
+    def changed(self) -> list[str]:
+        """The ids of open jobs that are new here, or that somebody changed."""
+        tags = self.book.open_jobs()
+        known = self._passed | {job_id: job.tag for job_id, job in self.jobs.items()}
+        return [job_id for job_id, tag in tags.items() if known.get(job_id) != tag]
+
+    def take_up(self, job_id: str) -> OpenJob | None:
+        """Read a job's record; None when it is another fleet's."""
+        tag = self.book.open_jobs().get(job_id, "")
+        record = self.book.load(job_id)
+        if record.fleet != self._fleet:
+            self._passed[job_id] = tag
+            self.jobs.pop(job_id, None)
+            return None
+        base = BaseOrder(record.base_model, record.revision, record.base_revision)
+        self.jobs[job_id] = OpenJob(record, tag, base)
+        return self.jobs[job_id]
+
+    def tell(self, job: OpenJob, queue: QueueForDriver) -> None:
+        """Tell a queue of a job and how each of its specs stands."""
+        record, cancellation = job.record, self.book.cancellation(job.record.id)
+        done, failed = self._registry.finished_fingerprints(), self.book.failed_fingerprints()
+        keep_rows = cancellation is not None and cancellation.keep_rows
+        queue.open_job(record.id, record.priority, keep_rows=keep_rows)
+        for entries, settled in _batches(self.book, record, done, failed, cancellation):
+            queue.add(record.id, entries, settled)
+
+    def close(self, job: OpenJob, queue: QueueForDriver) -> None:
+        """Be done with a job; if somebody changed it in the meantime, it is open again."""
+        self.book.close(job.record)
+        queue.close_job(job.record.id)
+        del self.jobs[job.record.id]
+
+
+def _batches(
+    book: JobBook, record: JobRecord, done: set[str], failed: set[str], cancellation: Cancellation | None
+) -> Iterator[tuple[list[Entry], dict[str, str]]]:
+    """A job's specs and the states of those that are not waiting, a sheet at a time."""
+    for number, sheet in enumerate(book.sheets(record)):
+        entries = [Entry(spec.fingerprint, spec.name, number, line) for line, spec in enumerate(sheet)]
+        stands = ((entry.fingerprint, _stand(entry, done, failed, cancellation)) for entry in entries)
+        yield entries, {fingerprint: stand for fingerprint, stand in stands if stand is not None}
+
+
+def _stand(entry: Entry, done: set[str], failed: set[str], cancellation: Cancellation | None) -> str | None:
+    if entry.fingerprint in done:
+        return "done"
+    if cancellation is not None and cancellation.covers(entry.name):
+        return "cancelled"
+    return "failed" if entry.fingerprint in failed else None

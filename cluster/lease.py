@@ -1,0 +1,82 @@
+"""What the queue and its workers say to each other.
+
+Owns these messages only. All of them are plain values that survive the way between processes.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One spec of a job as the queue knows it: which it is, and where it is written down."""
+
+    fingerprint: str
+    name: str
+    sheet: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCard:
+    """A worker introduces itself. `seat` is its place in its crew, which a replacement takes over."""
+
+    id: str
+    crew: str
+    seat: int
+    node: str = ""
+    pid: int = 0
+    num_slots: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A spec is this worker's until it ends, is handed back, or the worker falls silent."""
+
+    fingerprint: str
+    name: str
+    job_id: str
+    sheet: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What `take` says: a lease, or nothing for now, or that the worker may go."""
+
+    lease: Lease | None = None
+    dismissed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a heartbeat brings back: leases that the worker must drop, and whether it shall go."""
+
+    cancelled: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
+    dismissed: bool = False
+    keep_rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """How far a concept is."""
+
+    step: int
+    max_steps: int
+    loss: float | None
+    sample_passes: int
+    elapsed_s: float
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A worker died while it had a spec: the evidence against the spec."""
+
+    worker: str
+    node: str
+    pid: int
+    step: int
+    reason: str
+    held: int
+    """How many specs the worker had."""

@@ -1,0 +1,54 @@
+"""What a worker is told: everything that it needs and does not find in the store.
+
+Owns this message. It is pickled by Ray, so it holds plain values only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from textinv.settings import StoreSettings
+
+
+@dataclass(frozen=True)
+class BaseOrder:
+    """A base model: where it is, and which revision the specs were made for."""
+
+    name: str
+    revision: str | None
+    base_revision: str
+
+    @property
+    def key(self) -> str:
+        """What names its queue."""
+        return self.base_revision
+
+
+@dataclass(frozen=True)
+class PackSettings:
+    """How workers pack and how often they speak up."""
+
+    num_slots: int | Literal["auto"] | None = None
+    """Concepts in training at once; None: measured on a GPU, few on a CPU."""
+    threads: int = 1
+    """CPU threads of a worker."""
+    device: str = "auto"
+    lease_s: float = 30.0
+    checkpoint_every_s: float = 20.0
+
+    @property
+    def beat_s(self) -> float:
+        """Seconds between heartbeats: five may be lost before a lease is."""
+        return self.lease_s / 6
+
+
+@dataclass(frozen=True)
+class WorkerOrder:
+    """What the workers of a crew are told."""
+
+    crew: str
+    queue: str
+    base: BaseOrder
+    store: StoreSettings
+    pack: PackSettings = field(default_factory=PackSettings)
+    base_models: Mapping[str, str] = field(default_factory=dict)

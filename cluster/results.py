@@ -1,0 +1,111 @@
+"""What becomes of a concept that was trained: published, reported, kept for later, or given up.
+
+Owns a worker's `TrainingSink`: results go to the registry, checkpoints and failures to the book of jobs, progress to
+the queue. Does not train and does not lease.
+"""
+
+import hashlib
+import math
+from typing import Any
+
+from cluster.lease import StepReport
+from cluster.leased_work import LeasedWork
+from cluster.outbox import Outbox
+from cluster.queue_client import QueueForWorkers
+from textinv.embedding import Embedding
+from textinv.errors import CancelledError, TextinvError
+from textinv.jobs import Failure, JobBook
+from textinv.registry import Registry
+from textinv.training import Progress, TrainedConcept, Work
+from textinv.training.checkpoint import Checkpoint
+
+_BEST = "best."
+
+
+class Results:
+    """A `TrainingSink` that writes everything to the store itself."""
+
+    def __init__(
+        self, queue: QueueForWorkers, registry: Registry, work: LeasedWork, outbox: Outbox, worker: str
+    ) -> None:
+        self._queue, self._registry, self._leases, self._outbox = queue, registry, work, outbox
+        self._book = JobBook(registry.store)
+        self._worker = worker
+
+    def started(self, work: Work, slot: int) -> None:
+        """Say that a slot took the work."""
+        self._report(work, StepReport(0, work.spec.max_steps, None, 0, 0.0, "started"))
+
+    def progress(self, work: Work, progress: Progress) -> None:
+        """Pass the progress on.
+
+        Raises:
+            CancelledError: the concept is not wanted any more, or another worker has it.
+        """
+        loss = progress.loss if math.isfinite(progress.loss) else None
+        report = StepReport(
+            progress.step, progress.max_steps, loss, progress.sample_passes, progress.elapsed_s, progress.state
+        )
+        self._report(work, report)
+        self._leases.check(work.work_id)
+
+    def checkpoint(self, work: Work, data: bytes) -> None:
+        """Keep the work's state; losing one only costs time."""
+        self._outbox.post(lambda: self._book.write_checkpoint(work.work_id, data), lambda error: None)
+
+    def finished(self, work: Work, concept: TrainedConcept) -> None:
+        """Publish, then say so."""
+
+        def publish() -> None:
+            found = self._registry.publish(
+                work.spec.name,
+                concept.embedding,
+                concept.record | {"worker": self._worker},
+                fingerprint=work.work_id,
+                base_model=work.spec.base_model,
+                base_revision=work.spec.base_revision,
+            )
+            self._queue.finish(self._worker, work.work_id, found.version)
+            self._leases.release(work.work_id)
+            self._book.drop_checkpoint(work.work_id)
+
+        self._outbox.post(publish, lambda error: self._give_up(work, error, concept.record))
+
+    def failed(self, work: Work, error: TextinvError, record: dict[str, Any]) -> None:
+        """Say why, and let the queue decide whether it is tried again."""
+        if error.details.get("lost"):
+            self._leases.release(work.work_id)
+        elif error.details.get("keep_rows"):
+            self._outbox.post(lambda: self._keep_rows(work, record), lambda failure: None)
+            self._give_up(work, error, record)
+        else:
+            self._give_up(work, error, record)
+
+    def _report(self, work: Work, report: StepReport) -> None:
+        self._queue.report(self._worker, work.work_id, report)
+
+    def _give_up(self, work: Work, error: TextinvError, record: dict[str, Any]) -> None:
+        is_final = self._queue.fail(self._worker, work.work_id, error.code, error.message)
+        self._leases.release(work.work_id)
+        if is_final and not isinstance(error, CancelledError):
+            failure = Failure(
+                fingerprint=work.work_id, name=work.spec.name, code=error.code, message=error.message, record=record
+            )
+            self._outbox.post(lambda: self._book.write_failure(failure), lambda error: None)
+
+    def _keep_rows(self, work: Work, record: dict[str, Any]) -> None:
+        """Publish the best rows of the last checkpoint, under another fingerprint, as the spec itself is not done."""
+        data = self._book.checkpoint(work.work_id)
+        if data is None:
+            return
+        checkpoint = Checkpoint.from_bytes(data)
+        rows = {name.removeprefix(_BEST): rows for name, rows in checkpoint.tensors.items() if name.startswith(_BEST)}
+        if rows:
+            self._registry.publish(
+                work.spec.name,
+                Embedding(rows),
+                record | {"kept_step": checkpoint.counters["best_step"]},
+                fingerprint=hashlib.sha256(f"{work.work_id} cut short, {checkpoint.counters}".encode()).hexdigest(),
+                base_model=work.spec.base_model,
+                base_revision=work.spec.base_revision,
+            )

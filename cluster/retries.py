@@ -1,0 +1,71 @@
+"""What is tried again after which error: the one place where that is decided.
+
+Owns a decision for every code of `textinv.errors`; a test fails when one is missing. `calls` is how often a worker
+repeats a single call of the store before it gives the concept back; `concepts` is how often a concept is handed out
+again before it is given up.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class Retry(NamedTuple):
+    """How often something is tried again."""
+
+    calls: int = 0
+    concepts: int = 0
+
+
+NEVER = Retry()
+"""The same input gives the same error."""
+ELSEWHERE = Retry(concepts=2)
+"""Another worker, or a later moment, may do better."""
+PATIENTLY = Retry(calls=12, concepts=5)
+"""The store comes back: with the pauses of `pause_s`, twelve calls wait for about four minutes."""
+
+RETRIES: Mapping[str, Retry] = MappingProxyType(
+    {
+        "error": ELSEWHERE,
+        "invalid_input": NEVER,
+        "invalid_settings": NEVER,
+        "invalid_manifest": NEVER,
+        "invalid_image": NEVER,
+        "invalid_prompt": NEVER,
+        "invalid_request": NEVER,
+        "unknown_concept": NEVER,
+        "invalid_embedding": NEVER,
+        "other_base_model": NEVER,
+        "access_denied": NEVER,
+        "base_model_unavailable": ELSEWHERE,
+        "store_failed": PATIENTLY,
+        "store_unreachable": PATIENTLY,
+        "store_credentials": Retry(calls=2, concepts=1),
+        "store_unsafe": NEVER,
+        "object_not_found": NEVER,
+        "store_conflict": Retry(calls=5, concepts=2),
+        "corrupt_object": ELSEWHERE,
+        "training_failed": ELSEWHERE,
+        "diverged": NEVER,
+        "out_of_memory": ELSEWHERE,
+        "cancelled": NEVER,
+        "poisoned": NEVER,
+        "cluster_failed": ELSEWHERE,
+        "service_failed": NEVER,
+        "overloaded": NEVER,
+        "deadline": NEVER,
+        "not_ready": NEVER,
+    }
+)
+
+MAX_PAUSE_S = 30.0
+
+
+def retry_of(code: str) -> Retry:
+    """What is tried again after an error with this code; a code of a newer program is treated as any error."""
+    return RETRIES.get(code, RETRIES["error"])
+
+
+def pause_s(attempt: int) -> float:
+    """Seconds before a call is repeated for the `attempt`-th time, from 0."""
+    return min(MAX_PAUSE_S, 0.5 * 2.0**attempt)

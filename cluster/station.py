@@ -1,0 +1,133 @@
+"""All that a driver does for one base model: its queue, its crews, the jobs that wait for it.
+
+Owns the round of a station: look at the queue, note what happened, report on jobs, let crews come and go. Does not
+know Ray nor where jobs come from.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+
+from cluster.crew_protocol import Crew, CrewStarter
+from cluster.feed import Feed, OpenJob
+from cluster.fleet import FleetSettings, idle_crews, new_crews
+from cluster.order import BaseOrder
+from cluster.queue_host import QueueForDriver, queue_name
+from cluster.reports import Reports
+from cluster.views import QueueView
+
+MAX_FAILED_STARTS = 3
+"""So many workers in a row may die before they have any work; then the base model's jobs are given up."""
+LINGER_S = 2.0
+"""A crew without work waits so long for more."""
+GRACE_S = 20.0
+"""A crew that was dismissed may take so long to end; then it is abandoned."""
+
+
+class Station:
+    """A base model's place in a fleet."""
+
+    def __init__(
+        self,
+        base: BaseOrder,
+        queue: QueueForDriver,
+        start_crew: CrewStarter,
+        feed: Feed,
+        reports: Reports,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.base, self.queue = base, queue
+        self._start_crew, self._feed, self._reports, self._clock = start_crew, feed, reports, clock
+        self.crews: list[Crew] = []
+        self.view: QueueView | None = None
+        self._dismissed: dict[str, float] = {}
+        self._idle_since: dict[str, float] = {}
+        self._seen = 0
+        self._forgiven = 0
+        self._failed_crews = 0
+
+    def round(self, settings: FleetSettings) -> None:
+        """Do what is due."""
+        view = self.queue.view(self._seen)
+        if view.num_events < self._seen:  # the queue's process was replaced, and counts anew
+            view = self.queue.view(0)
+        for event in view.events:
+            self._reports.note(event)
+        self._seen, self.view = view.num_events, view
+        problem = self._problem(view)
+        self._report(view, problem)
+        self._bury_ended()
+        if problem is None:
+            self._hire(view, settings)
+            self._let_go(view, settings)
+        else:
+            self._forgive(view)
+
+    def dismiss_all(self) -> None:
+        """Tell all crews to hand back what they have and go."""
+        self._dismiss([crew.name for crew in self.crews])
+
+    def abandon_all(self) -> None:
+        """Stop all crews at once."""
+        for crew in self.crews:
+            crew.abandon()
+
+    def _jobs(self) -> list[OpenJob]:
+        return [job for job in self._feed.jobs.values() if job.base.key == self.base.key]
+
+    def _report(self, view: QueueView, problem: str | None) -> None:
+        views = {job.job_id: job for job in view.jobs}
+        for job in self._jobs():
+            if job.record.id not in views:
+                self._feed.tell(job, self.queue)
+                continue
+            status = self._reports.write(job, views[job.record.id], view, problem)
+            if status.ended:
+                self._feed.close(job, self.queue)
+                self._reports.forget(job.record.id)
+
+    def _problem(self, view: QueueView) -> str | None:
+        """Why no work can be done here at all."""
+        self._forgiven = min(self._forgiven, len(view.failed_starts))
+        if view.leased:
+            self._failed_crews = 0
+        reasons = view.failed_starts[self._forgiven :]
+        if max(len(reasons), self._failed_crews) < MAX_FAILED_STARTS:
+            return None
+        last = reasons[-1] if reasons else "see the job's log"
+        return f"{MAX_FAILED_STARTS} workers in a row died before they had any work; the last: {last}"
+
+    def _forgive(self, view: QueueView) -> None:
+        """Send all crews away; whoever submits next may try again."""
+        self.dismiss_all()
+        self._forgiven, self._failed_crews = len(view.failed_starts), 0
+
+    def _bury_ended(self) -> None:
+        for crew in [crew for crew in self.crews if crew.ended]:
+            self.crews.remove(crew)
+            self.queue.bury_crew(crew.name)
+            if self._dismissed.pop(crew.name, None) is None and crew.problem is not None:
+                self._failed_crews += 1
+                for job in self._jobs():
+                    self._reports.say(job.record.id, f"crew {crew.name} ended: {crew.problem}")
+
+    def _hire(self, view: QueueView, settings: FleetSettings) -> None:
+        staying = [crew for crew in self.crews if crew.name not in self._dismissed]
+        for size in new_crews(view, staying, settings):
+            name = f"crew-{secrets.token_hex(3)}"
+            self.crews.append(self._start_crew(name, self.base, queue_name(self.base), size))
+
+    def _let_go(self, view: QueueView, settings: FleetSettings) -> None:
+        now, idle = self._clock(), idle_crews(view, self.crews, settings)
+        self._idle_since = {name: self._idle_since.get(name, now) for name in idle}
+        patience = 0.0 if settings.draining else LINGER_S
+        self._dismiss([name for name, since in self._idle_since.items() if now - since >= patience])
+        for crew in self.crews:
+            if now - self._dismissed.get(crew.name, now) > GRACE_S:
+                crew.abandon()
+
+    def _dismiss(self, names: list[str]) -> None:
+        fresh = [name for name in names if name not in self._dismissed]
+        if fresh:
+            self.queue.dismiss(fresh)
+            self._dismissed |= dict.fromkeys(fresh, self._clock())

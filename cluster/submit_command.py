@@ -1,0 +1,92 @@
+"""`textinv submit`: plan a manifest, put its job into the store, and make sure that somebody works on it.
+
+Owns the order of these; everything that can be wrong with a manifest shows before anything is started.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from cluster.following import end_with, settings_at, watch
+from cluster.launch import ensure_driver, fleet_of
+from cluster.options import DriverOptions
+from textinv.cli.output import AsJson, emit, stderr, warn
+from textinv.errors import InputError
+from textinv.jobs.record import MAX_PRIORITY
+
+Slots = Annotated[str | None, typer.Option("--slots", help="Concepts that a worker trains at once: a number or auto.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(submit)
+
+
+def submit(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest (YAML).")],
+    address: Annotated[str | None, typer.Option(help="Jobs address of a Ray cluster; default: a local Ray.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show progress until the job ends.")] = False,
+    priority: Annotated[int, typer.Option(min=-MAX_PRIORITY, max=MAX_PRIORITY, help="Higher is served first.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Most workers at a time.")] = 1,
+    threads_per_worker: Annotated[int | None, typer.Option(min=1, help="CPU threads of a worker.")] = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Give each worker a GPU.")] = False,
+    slots: Slots = None,
+    json: AsJson = False,
+) -> None:
+    """Learn the concepts of a manifest; what is done already is not learned again."""
+    from textinv.jobs import JobBook, submit_plan
+    from textinv.manifest import load_manifest
+    from textinv.plan import make_plan
+    from textinv.plan.base import base_name
+    from textinv.registry import Registry
+    from textinv.store import ensure_store
+
+    settings = settings_at(address)
+    fleet = fleet_of(settings)
+    options = _options(workers, threads_per_worker, gpu, slots)
+    loaded = load_manifest(manifest)
+    registry = Registry(ensure_store(settings))
+    plan = make_plan(loaded, registry, settings=settings)
+    for warning in plan.warnings:
+        warn(str(warning))
+    with Progress(console=stderr(), transient=True) as progress:
+        task = progress.add_task("uploading pictures", total=None)
+        made = submit_plan(
+            plan,
+            registry,
+            base_model=base_name(loaded),
+            revision=loaded.revision,
+            fleet=fleet,
+            priority=priority,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    record, left = made.record, plan.counts["new"] + plan.counts["changed"]
+    started = bool(left) and ensure_driver(settings, options)
+    facts = {
+        "job": record.id,
+        "fleet": fleet,
+        "counts": dict(plan.counts),
+        "uploaded": made.uploaded,
+        "moved_heads": made.moved_heads,
+        "driver_started": started,
+    }
+    text = f"job {record.id}: {left} of {record.num_concepts} concepts to learn, {made.uploaded} pictures uploaded"
+    if not follow:
+        emit(facts, json, text)
+        return
+    stderr().print(text, markup=False)
+    end_with(watch(JobBook(registry.store), record, settings, options), json, facts)
+
+
+def _options(workers: int, threads: int | None, gpu: bool, slots: str | None) -> DriverOptions:
+    if slots is not None and slots != "auto" and not (slots.isdecimal() and int(slots) > 0):
+        raise InputError(f"--slots {slots!r} is neither a positive number nor auto")
+    given = {
+        "workers": workers,
+        "threads_per_worker": threads,
+        "use_gpu": gpu or None,
+        "num_slots": int(slots) if slots is not None and slots != "auto" else slots,
+    }
+    return DriverOptions.model_validate({name: value for name, value in given.items() if value is not None})

@@ -1,0 +1,250 @@
+"""The book of jobs: reading and changing job records in an object store.
+
+Owns the order of writes. Safe between processes: a change of a job is a swap of its record, followed by a change of the
+mark that drivers watch. Does not know who trains.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from textinv.errors import CorruptObjectError, ObjectNotFoundError, StoreConflictError, UnknownConceptError
+from textinv.jobs.layout import (
+    CHECKPOINTS,
+    FAILURES,
+    JOBS,
+    OPEN_JOBS,
+    cancellation_key,
+    checkpoint_key,
+    failure_key,
+    job_key,
+    log_key,
+    open_key,
+    sheet_key,
+    status_key,
+)
+from textinv.jobs.outcome import Failure
+from textinv.jobs.record import Cancellation, JobRecord, read_sheet
+from textinv.jobs.status import ENDED, JobStatus, waiting_status
+from textinv.plan.sources import image_key
+from textinv.plan.spec import TrainSpec
+from textinv.store.protocol import JSON, ObjectStore
+
+_MAX_TRIES = 20
+
+
+class JobBook:
+    """Jobs in `store`."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+
+    def load(self, job_id: str) -> JobRecord:
+        """Read a job's record.
+
+        Raises:
+            UnknownConceptError: there is no such job.
+        """
+        return self._load(job_id)[0]
+
+    def jobs(self) -> list[JobRecord]:
+        """All jobs, the last submitted first."""
+        ids = [info.key.split("/")[1] for info in self.store.list(JOBS) if info.key.endswith("/job.json")]
+        with ThreadPoolExecutor(16) as threads:
+            return sorted(threads.map(self.load, ids), key=lambda record: record.submitted, reverse=True)
+
+    def open_jobs(self) -> dict[str, str]:
+        """The jobs that have work to do, each with a tag that changes when somebody changes the job."""
+        return {info.key.removeprefix(OPEN_JOBS): info.etag for info in self.store.list(OPEN_JOBS)}
+
+    def sheets(self, record: JobRecord) -> Iterator[list[TrainSpec]]:
+        """A job's specs, a sheet at a time."""
+        return (self.sheet(record.id, number) for number in range(record.num_sheets))
+
+    def sheet(self, job_id: str, number: int) -> list[TrainSpec]:
+        """One sheet of a job's specs."""
+        key = sheet_key(job_id, number)
+        return read_sheet(key, self.store.get(key).body)
+
+    def status(self, job_id: str) -> JobStatus | None:
+        """How far a job is, if its driver has ever said so."""
+        try:
+            return JobStatus.model_validate_json(self.store.get(status_key(job_id)).body)
+        except (ObjectNotFoundError, ValidationError):
+            return None
+
+    def write_status(self, status: JobStatus) -> None:
+        """Say how far a job is."""
+        self.store.put(status_key(status.job_id), status.body(), JSON)
+
+    def log(self, job_id: str) -> str:
+        """What happened in a job, one line each."""
+        try:
+            return self.store.get(log_key(job_id)).body.decode()
+        except ObjectNotFoundError:
+            return ""
+
+    def open(self, record: JobRecord, *, is_done: bool = False) -> JobRecord:
+        """Write a record of this job, or bring the one that is there up to it, and let drivers see what is to do."""
+        fields = {name: getattr(record, name) for name in ("priority", "submitted", "base_model", "fleet")}
+        try:
+            self.store.create(job_key(record.id), record.body(), JSON)
+        except StoreConflictError:
+            record = self._change(record.id, lambda old: old.model_copy(update=fields))
+        if is_done:
+            done = {"state": "done", "waiting": 0, "done": record.num_concepts}
+            self.write_status(waiting_status(record).model_copy(update=done))
+        else:
+            self._mark(record)
+        return record
+
+    def resume(self, job_id: str) -> JobRecord:
+        """Take a job up again: what was cancelled is wanted again, what failed is tried again.
+
+        Raises:
+            UnknownConceptError: there is no such job.
+        """
+        record = self.load(job_id)
+        self.forget_misfortune(record)
+        return self.open(record.model_copy(update={"submitted": now()}))
+
+    def forget_misfortune(self, record: JobRecord) -> None:
+        """Forget what of a job was cancelled and what failed."""
+        self.store.delete([cancellation_key(record.id)])
+        failed = self.failed_fingerprints()
+        if failed:
+            wanted = (spec.fingerprint for sheet in self.sheets(record) for spec in sheet)
+            self.store.delete([failure_key(one) for one in wanted if one in failed])
+
+    def cancel(self, job_id: str, names: Iterable[str] | None = None, keep_rows: bool = False) -> JobRecord:
+        """Say that a job, or some of its concepts, are not wanted any more.
+
+        Raises:
+            UnknownConceptError: there is no such job, or no such concept in it.
+        """
+        record = self.load(job_id)
+        wanted = None if names is None else tuple(names)
+        if wanted is not None:
+            self._check_names(record, wanted)
+        before = self.cancellation(job_id)
+        if before is not None:
+            wanted = None if wanted is None or before.names is None else (*before.names, *wanted)
+        cancellation = Cancellation(names=wanted, keep_rows=keep_rows)
+        self.store.put(cancellation_key(job_id), cancellation.body(), JSON)
+        changed = self._change(job_id, lambda old: old)
+        if job_id in self.open_jobs():
+            self._mark(changed)
+        return changed
+
+    def cancellation(self, job_id: str) -> Cancellation | None:
+        """What of a job is not wanted any more."""
+        try:
+            return Cancellation.model_validate_json(self.store.get(cancellation_key(job_id)).body)
+        except ObjectNotFoundError:
+            return None
+
+    def close(self, record: JobRecord) -> None:
+        """Say that a job has no work to do, unless somebody changed it since `record` was read."""
+        self.store.delete([open_key(record.id)])
+        latest = self.load(record.id)
+        if latest.generation > record.generation:
+            self._mark(latest)
+
+    def failed_fingerprints(self) -> set[str]:
+        """Fingerprints of all specs that were given up."""
+        return {info.key.removeprefix(FAILURES).removesuffix(".json") for info in self.store.list(FAILURES)}
+
+    def failure(self, fingerprint: str) -> Failure | None:
+        """Why a spec was given up."""
+        try:
+            return Failure.model_validate_json(self.store.get(failure_key(fingerprint)).body)
+        except ObjectNotFoundError:
+            return None
+
+    def write_failure(self, failure: Failure) -> None:
+        """Say why a spec was given up."""
+        self.store.put(failure_key(failure.fingerprint), failure.body(), JSON)
+
+    def checkpoint(self, fingerprint: str) -> bytes | None:
+        """A concept's resumable state."""
+        try:
+            return self.store.get(checkpoint_key(fingerprint)).body
+        except ObjectNotFoundError:
+            return None
+
+    def write_checkpoint(self, fingerprint: str, data: bytes) -> None:
+        """Keep a concept's resumable state."""
+        self.store.put(checkpoint_key(fingerprint), data)
+
+    def drop_checkpoint(self, fingerprint: str) -> None:
+        """Forget a concept's resumable state."""
+        self.store.delete([checkpoint_key(fingerprint)])
+
+    def checkpoints(self) -> set[str]:
+        """Fingerprints of all concepts that could be resumed."""
+        return {info.key.removeprefix(CHECKPOINTS) for info in self.store.list(CHECKPOINTS)}
+
+    def purge(self, job_id: str) -> int:
+        """Delete a job's training pictures, but for those that an open job needs; how many were deleted.
+
+        Raises:
+            UnknownConceptError: there is no such job.
+            StoreConflictError: the job itself is not over.
+        """
+        record, open_ids = self.load(job_id), self.open_jobs()
+        if job_id in open_ids:
+            raise StoreConflictError(f"job {job_id} is not over: cancel it first, or wait for its end")
+        doomed = self._digests(record)
+        for other in open_ids:
+            doomed -= self._digests(self.load(other))
+        present = {digest for digest in doomed if self.store.exists(image_key(digest))}
+        self.store.delete(map(image_key, present))
+        return len(present)
+
+    def _digests(self, record: JobRecord) -> set[str]:
+        pictures = (picture for sheet in self.sheets(record) for spec in sheet for picture in spec.pictures)
+        return {digest for one in pictures for digest in (one.digest, one.mask_digest) if digest}
+
+    def _check_names(self, record: JobRecord, names: Iterable[str]) -> None:
+        known = {spec.name for sheet in self.sheets(record) for spec in sheet}
+        for name in names:
+            if name not in known:
+                raise UnknownConceptError(f"there is no concept {name!r} in job {record.id}", concept=name)
+
+    def _load(self, job_id: str) -> tuple[JobRecord, str]:
+        try:
+            stored = self.store.get(job_key(job_id))
+            return JobRecord.model_validate_json(stored.body), stored.etag
+        except ObjectNotFoundError:
+            raise UnknownConceptError(
+                f"there is no job {job_id!r} in the store: `textinv job ls` lists those there are", job=job_id
+            ) from None
+        except ValidationError as error:
+            raise CorruptObjectError(f"{job_key(job_id)} is no job record: {error}", key=job_key(job_id)) from error
+
+    def _change(self, job_id: str, change: Callable[[JobRecord], JobRecord]) -> JobRecord:
+        """Swap a record for its successor."""
+        for _ in range(_MAX_TRIES):
+            old, etag = self._load(job_id)
+            new = change(old).model_copy(update={"generation": old.generation + 1})
+            try:
+                self.store.swap(job_key(job_id), new.body(), etag, JSON)
+            except StoreConflictError:
+                continue
+            return new
+        raise StoreConflictError(f"job {job_id} is being changed by many others at once: try again")
+
+    def _mark(self, record: JobRecord) -> None:
+        self.store.put(open_key(record.id), b'{"generation":%d}' % record.generation, JSON)
+
+
+def now() -> str:
+    """The time by this machine's clock, as records hold it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def has_ended(status: JobStatus | None, record: JobRecord) -> bool:
+    """Whether a status says that this generation of a job is over."""
+    return status is not None and status.generation >= record.generation and status.state in ENDED

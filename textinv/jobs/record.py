@@ -1,0 +1,88 @@
+"""What a job is: an immutable list of specs under an id that follows from them, and a few facts around it.
+
+Owns the JSON of records and cancellations and the bytes of spec sheets. Lenient when reading.
+"""
+
+import gzip
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from textinv.errors import CorruptObjectError
+from textinv.jobs.layout import SPECS_PER_SHEET
+from textinv.plan.spec import TrainSpec
+
+MAX_PRIORITY = 1000
+Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
+
+
+class Stored(BaseModel):
+    """Plain JSON in the store; unknown fields are ignored, so that an older program can read a newer one's."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def body(self) -> bytes:
+        """Write it as JSON; equal values give equal bytes."""
+        return self.model_dump_json().encode()
+
+
+class JobRecord(Stored):
+    """A submitted manifest."""
+
+    id: str
+    name: str
+    submitted: str
+    """When it was last submitted or resumed: ISO 8601, UTC, by the submitter's clock."""
+    generation: int = 1
+    """Grows with every submission, resumption and cancellation."""
+    priority: Priority = 0
+    """Jobs of higher priority are served first; those of equal priority share."""
+    fleet: str = ""
+    """Whose drivers serve it."""
+    base_model: str
+    """Where a worker finds the base model."""
+    revision: str | None = None
+    base_revision: str
+    num_concepts: int
+    num_sheets: int
+
+
+class Cancellation(Stored):
+    """What of a job is not wanted any more: all of it, or some concepts."""
+
+    names: tuple[str, ...] | None = None
+    keep_rows: bool = False
+    """Whether rows that were learned so far are published."""
+
+    def covers(self, name: str) -> bool:
+        """Whether a concept is cancelled."""
+        return self.names is None or name in self.names
+
+
+def job_id(name: str, identities: Iterable[tuple[str, str]]) -> str:
+    """The id of a job from its name and the (name, fingerprint) of its specs: the same manifest is the same job."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "job"
+    digest = hashlib.sha256("\n".join(sorted(" ".join(identity) for identity in identities)).encode()).hexdigest()
+    return f"{slug}-{digest[:10]}"
+
+
+def sheets_of(specs: Sequence[TrainSpec]) -> list[bytes]:
+    """Pack specs into sheets; equal specs give equal bytes."""
+    lines = [spec.model_dump_json().encode() for spec in specs]
+    parts = [lines[start : start + SPECS_PER_SHEET] for start in range(0, len(lines), SPECS_PER_SHEET)]
+    return [gzip.compress(b"\n".join(part), compresslevel=6, mtime=0) for part in parts]
+
+
+def read_sheet(key: str, body: bytes) -> list[TrainSpec]:
+    """Unpack a sheet.
+
+    Raises:
+        CorruptObjectError: it is not one.
+    """
+    try:
+        return [TrainSpec.model_validate_json(line) for line in gzip.decompress(body).split(b"\n")]
+    except (OSError, EOFError, ValidationError) as error:
+        raise CorruptObjectError(f"{key} is no sheet of specs ({error}): submit the manifest again", key=key) from error
