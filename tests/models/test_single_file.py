@@ -7,6 +7,7 @@ from pathlib import Path
 import diffusers
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.models.original_layout import save_original
 from textinv.errors import BaseModelError
@@ -40,6 +41,16 @@ def test_a_single_file_answers_as_the_folder_that_it_was_made_of(
     assert model.prediction_type == tiny(family).prediction_type
     assert (model.revision, model.native_px) == (base_revision(str(file)), native_size_px(str(file)))
     torch.testing.assert_close(_answer(model), _answer(tiny(family)), rtol=1e-4, atol=1e-4)
+
+
+def test_an_old_checkpoint_file_answers_as_its_safetensors(
+    tiny: Callable[[str], BaseModel], tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    file = _single_file(tiny_folder("sd1"), "sd1", tmp_path / "model.safetensors")
+    torch.save({"state_dict": load_file(file)}, tmp_path / "model.ckpt")
+    model = load_base_model(str(tmp_path / "model.ckpt"), device="cpu", dtype="float32")
+    assert model.revision != base_revision(str(file))
+    torch.testing.assert_close(_answer(model), _answer(tiny("sd1")), rtol=1e-4, atol=1e-4)
 
 
 def test_a_single_file_without_configs_says_where_they_belong(
