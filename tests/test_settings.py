@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from textinv.errors import SettingsError
-from textinv.settings import LoadedSettings, load_settings, setting_docs, setting_names, variable_of
+from textinv.settings import LoadedSettings, load_settings, mistyped_variables, setting_docs, setting_names, variable_of
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +94,12 @@ def test_secrets_are_not_shown_but_survive_being_sent_to_a_worker(monkeypatch: p
     assert "very-secret" not in repr(settings) + settings.model_dump_json()
     again = pickle.loads(pickle.dumps(settings))
     assert again.store.secret_key.get_secret_value() == "very-secret"
+
+
+def test_a_variable_that_nearly_names_a_setting_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTINV_STORE_BUKET", "mine")
+    monkeypatch.setenv("TEXTINV_SOMETHING_ELSE_ALTOGETHER", "1")
+    assert list(mistyped_variables()) == [("TEXTINV_STORE_BUKET", "TEXTINV_STORE_BUCKET")]
 
 
 def test_every_setting_is_explained() -> None:

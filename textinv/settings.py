@@ -117,6 +117,16 @@ def variable_of(name: str) -> str:
     return ENVIRONMENT_PREFIX + name.upper().replace(".", "_")
 
 
+def mistyped_variables() -> Iterator[tuple[str, str]]:
+    """Environment variables that name no setting but nearly do, each with the one that was probably meant."""
+    known = [variable_of(name) for name in setting_names()]
+    for name in sorted(os.environ):
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in (*known, FILE_VARIABLE):
+            close = difflib.get_close_matches(name, known, 1, 0.9)
+            if close:
+                yield name, close[0]
+
+
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, field in model.model_fields.items():
         if field.annotation is StoreSettings:

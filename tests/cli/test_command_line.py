@@ -12,7 +12,7 @@ from textinv.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "manifests" / "quickstart.yaml"
-HEAVY = ("torch", "boto3", "diffusers", "transformers", "ray", "fastapi", "PIL", "numpy")
+HEAVY = ("torch", "boto3", "diffusers", "transformers", "ray", "fastapi")
 
 
 @pytest.fixture(autouse=True)
@@ -56,11 +56,14 @@ def test_config_shows_values_and_where_they_came_from(
     shown = capsys.readouterr().out
     assert "very-secret" not in shown
     told = json.loads(shown)
+    monkeypatch.setenv("TEXTINV_STORE_BUKET", "x")
     assert told["store.bucket"] == {"value": "mine", "origin": "flag"}
     assert told["store.secret_key"]["origin"] == "env TEXTINV_STORE_SECRET_KEY"
     assert told["store.endpoint_url"] == {"value": None, "origin": "embedded store"}
     assert run("config") == 0
-    assert "embedded store" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "embedded store" in printed.out
+    assert "did you mean TEXTINV_STORE_BUCKET?" in printed.err
 
 
 def test_a_good_manifest_is_validated(capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,6 +99,20 @@ def test_a_failure_is_told_as_json_when_json_was_asked_for(capsys: pytest.Captur
     assert "error: none.yaml cannot be read" in capsys.readouterr().err
 
 
+def test_problems_of_a_manifest_are_listed_in_the_json_of_a_failure(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    (folder / "m.yaml").write_text("base_model: emoji\nconcepts:\n- name: fox\n")
+    assert run("plan", "m.yaml", "--json") == 2
+    (problem,) = json.loads(capsys.readouterr().err)["error"]["problems"]
+    assert problem == {
+        "file": "m.yaml",
+        "line": 3,
+        "field": "concepts[0].images",
+        "message": "this field is missing: write it",
+    }
+
+
 def test_brackets_in_messages_are_not_taken_for_markup(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     (folder / "m.yaml").write_text("base_model: emoji\nconcepts:\n- name: fox\n  images: ['[red]', a]\n")
     assert run("validate", "m.yaml") == 2
@@ -106,3 +123,5 @@ def test_an_unknown_command_or_flag_is_refused(capsys: pytest.CaptureFixture[str
     assert run("valdate") == 2
     assert run("validate", str(QUICKSTART), "--jsn") == 2
     assert run("--config", "none.toml", "config") == 2
+    assert run("--version") == 0
+    assert capsys.readouterr().out.startswith("textinv ")

@@ -167,6 +167,15 @@ def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
         load_manifest(tmp_path / "picture.yaml")
 
 
+def test_a_thousand_problems_are_all_in_the_details_but_not_all_in_the_text() -> None:
+    concepts = "".join(f"- {{name: c{number}, images: a, sede: 1}}\n" for number in range(1000))
+    with pytest.raises(ManifestError) as caught:
+        parse_manifest(f"base_model: emoji\nconcepts:\n{concepts}")
+    assert len(caught.value.details["problems"]) == 1000
+    assert caught.value.message.count("\n") == 100
+    assert caught.value.message.endswith("... and 900 more problems")
+
+
 def test_problems_survive_being_sent_between_processes() -> None:
     with pytest.raises(ManifestError) as caught:
         parse_manifest(GOOD + "    seeed: 2\n")

@@ -53,7 +53,7 @@ def test_a_mistake_is_not_remembered(foxes: Path, write: Write, planned: Planned
     assert len(digests(planned(write(FOX)))) == 3
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"format": 0}', '{"format": 1, "pictures": {"a": [1]}}', "[]"])
+@pytest.mark.parametrize("content", ["", "{", '{"format": 0}', '{"format": 2, "pictures": {"a": [1]}}', "[]"])
 def test_a_damaged_cache_costs_only_time(
     content: str, foxes: Path, write: Write, planned: Planned, tmp_path: Path
 ) -> None:

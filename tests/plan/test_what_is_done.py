@@ -1,5 +1,6 @@
 """A plan says per concept what is new, done or changed, and what is left to pay for."""
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 import torch
 
 from textinv.embedding import Embedding
+from textinv.embedding.formats import export_bytes
+from textinv.errors import ManifestError
 from textinv.placeholders import ConceptRef
 from textinv.plan import Plan, PlannedSpec
 from textinv.registry import Registry
@@ -119,6 +122,26 @@ def test_an_initializer_from_the_registry_is_pinned_with_its_bytes(
     assert again.init == "<fox@2>"
     assert again.fingerprint == before  # the bytes are the same
     assert registry.resolve(ConceptRef("fox")).version == 2
+
+
+def test_an_initializer_from_a_file_is_pinned_with_its_bytes(
+    foxes: Path, write: Write, planned: Planned, tmp_path: Path
+) -> None:
+    manifest = write("  - {name: vixen, images: foxes, init: 'file:rows.safetensors'}\n")
+    fingerprints = []
+    for value in (1.0, 2.0):
+        embedding = Embedding({"text_encoder": torch.full((1, 768), value)})
+        (tmp_path / "rows.safetensors").write_bytes(export_bytes(embedding, "vixen"))
+        spec = planned(manifest).specs[0].spec
+        assert spec.init_embedding is not None
+        again = Embedding.from_bytes(base64.b64decode(spec.init_embedding))
+        assert torch.equal(again.rows["text_encoder"], embedding.rows["text_encoder"])
+        fingerprints.append(spec.fingerprint)
+    assert fingerprints[0] != fingerprints[1]
+    (tmp_path / "rows.safetensors").write_bytes(b"not an embedding")
+    with pytest.raises(ManifestError) as caught:
+        planned(manifest)
+    assert caught.value.details["problems"][0]["field"] == "concepts[0].init"
 
 
 def test_a_plan_is_told_as_plain_json(foxes: Path, write: Write, planned: Planned, registry: Registry) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
 
@@ -71,6 +72,12 @@ def _mount_hint(app: typer.Typer, entry: EntryPoint, error: ModuleNotFoundError)
     app.command(entry.name, help=f"Not installed here: pip install -e '.[{entry.name}]' in a checkout.")(explain)
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"textinv {installed_version('textinv')}")
+        raise typer.Exit
+
+
 def _flags(
     config: Annotated[Path | None, typer.Option(help="Settings file.", exists=True, dir_okay=False)] = None,
     home: Annotated[Path | None, typer.Option(help="Folder for local state.")] = None,
@@ -80,6 +87,7 @@ def _flags(
     ray_address: Annotated[str | None, typer.Option(help="Address of the Ray cluster.")] = None,
     service_url: Annotated[str | None, typer.Option(help="URL of the HTTP service.")] = None,
     device: Annotated[str | None, typer.Option(help="Device for local computation.")] = None,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.", callback=_show_version)] = False,
 ) -> None:
     """Learn thousands of Textual-Inversion concepts, and draw with every one of them at once."""
     if config is not None:

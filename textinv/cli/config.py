@@ -4,7 +4,8 @@ import typer
 from pydantic import BaseModel
 
 from textinv.cli.current import loaded_settings
-from textinv.cli.output import AsJson, emit, plain, rows_table
+from textinv.cli.output import AsJson, emit, plain, rows_table, warn
+from textinv.settings import mistyped_variables
 
 
 def register(app: typer.Typer) -> None:
@@ -15,6 +16,8 @@ def register(app: typer.Typer) -> None:
 def config(json: AsJson = False) -> None:
     """Show each setting and where it came from: a flag, the environment, a settings file, or the default."""
     loaded = loaded_settings()
+    for name, meant in mistyped_variables():
+        warn(f"the variable {name} is not read: did you mean {meant}?")
     rows = [
         {"setting": name, "value": _value(loaded.settings, name), "origin": origin}
         for name, origin in loaded.origin.items()

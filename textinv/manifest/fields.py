@@ -70,8 +70,9 @@ class TrainingFields(Strict):
     """How to learn. Under `defaults` for all concepts, or in one concept for that one, which wins."""
 
     recipe: RecipeName | None = None
-    """Named set of all values below. `fast`: tens of steps; `balanced` (default): as good as a long training in most
-    cases; `faithful`: looks for the last likeness and takes several times as long."""
+    """Named set of the values below and of the advanced ones; the table at the end of the reference has all of them.
+    `fast`: tens of steps, for looking at an idea; `balanced` (default); `faithful`: several times as many steps, for
+    the last likeness."""
     kind: Kind | None = None
     """What is to be learned: `object` (default), a particular thing, or `style`, the way that pictures look. Decides
     which templates are used."""

@@ -15,6 +15,10 @@ Place = tuple[str | int, ...]
 """A field by its path from the top: ("concepts", 3, "images")."""
 
 
+MAX_TOLD = 100
+"""Problems in the text of an error; its details hold all."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong, and what to change."""
@@ -79,7 +83,10 @@ def raise_problems(problems: Iterable[Problem]) -> None:
     """
     found = in_order(problems)
     if found:
-        raise ManifestError("\n".join(map(str, found)), problems=[vars(problem) for problem in found])
+        lines = [str(problem) for problem in found[:MAX_TOLD]]
+        if len(found) > MAX_TOLD:
+            lines.append(f"... and {len(found) - MAX_TOLD} more problems")
+        raise ManifestError("\n".join(lines), problems=[vars(problem) for problem in found])
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:

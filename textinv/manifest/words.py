@@ -2,11 +2,8 @@
 
 from typing import Literal
 
-from textinv.images.fit import Crop
-
+Crop = Literal["center", "random"]
 Kind = Literal["object", "style"]
 Method = Literal["sphere", "adamw"]
 Schedule = Literal["constant", "linear", "cosine"]
 StopRule = Literal["dvar", "fixed"]
-
-__all__ = ["Crop", "Kind", "Method", "Schedule", "StopRule"]

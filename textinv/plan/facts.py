@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from textinv.images import decode_picture
-from textinv.images.duplicates import look_of
+from textinv.images.duplicates import Look, look_of
 from textinv.plan.sources import Source
 
-FORMAT = 1
+FORMAT = 2
 FILE = "cache/pictures.json"
 
 
@@ -28,7 +28,7 @@ class PictureFacts:
     digest: str
     width_px: int
     height_px: int
-    look: int
+    look: Look
     """For comparing pictures: see `textinv.images.duplicates`."""
     peak: int
     """The brightest value in it, of 255."""
@@ -64,7 +64,7 @@ class FactsCache:
         if not self._changed or self._file is None:
             return
         rows = {
-            stamp: [f.digest, f.width_px, f.height_px, f"{f.look:x}", f.peak] for stamp, f in list(self._known.items())
+            stamp: [f.digest, f.width_px, f.height_px, f.look.hex(), f.peak] for stamp, f in list(self._known.items())
         }
         with self._writing, suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def _read(file: Path) -> Mapping[str, PictureFacts]:
         if stored["format"] != FORMAT:
             return {}
         return {
-            stamp: PictureFacts(digest, width, height, int(look, 16), peak)
+            stamp: PictureFacts(digest, width, height, bytes.fromhex(look), peak)
             for stamp, (digest, width, height, look, peak) in stored["pictures"].items()
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

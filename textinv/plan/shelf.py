@@ -41,7 +41,7 @@ class Shelf:
         self._bucket = bucket
         self._allowed = allowed_prefixes
         self._listings: dict[str, Mapping[str, RemoteObject]] = {}
-        self._folders: dict[Path, frozenset[str]] = {}
+        self._folders: dict[str, frozenset[str]] = {}
 
     def pictures(self, text: str) -> tuple[list[Source], list[str]]:
         """The pictures that a text of the manifest means, in order, and the names of files that were passed over.
@@ -55,11 +55,13 @@ class Shelf:
             return _pictures_among(text, list(self._listing(text).values()))
         path = self._path(text)
         if path.is_dir():
-            return _pictures_among(text, [LocalFile(path / name) for name in sorted(self._names(path), key=_natural)])
+            folder = str(path)
+            names = sorted(self._names(folder), key=_natural)
+            return _pictures_among(text, [LocalFile(os.path.join(folder, name)) for name in names])
         if path.is_file():
-            return [LocalFile(path)], []
+            return [LocalFile(str(path))], []
         if any(sign in text for sign in "*?["):
-            return _pictures_among(text, [LocalFile(file) for file in self._glob(text)])
+            return _pictures_among(text, [LocalFile(str(file)) for file in self._glob(text)])
         raise ImageError(f"{text!r} is no file and no folder ({path}): correct the path, which starts at the manifest")
 
     def one(self, text: str) -> Source:
@@ -76,8 +78,8 @@ class Shelf:
     def beside(self, source: Source, suffix: str) -> Source | None:
         """The file of the same name with another suffix."""
         if isinstance(source, LocalFile):
-            path = source.path.with_suffix(suffix)
-            return LocalFile(path) if path.name in self._names(path.parent) else None
+            folder, name = os.path.split(os.path.splitext(source.name)[0] + suffix)
+            return LocalFile(os.path.join(folder, name)) if name in self._names(folder or ".") else None
         if isinstance(source, RemoteObject):
             key = PurePosixPath(source.info.key)
             siblings = self._listing(f"{REMOTE}{source.bucket}/{key.parent}/")
@@ -92,7 +94,7 @@ class Shelf:
             )
         return self._folder / Path(text).expanduser()
 
-    def _names(self, folder: Path) -> frozenset[str]:
+    def _names(self, folder: str) -> frozenset[str]:
         """Names of the files in a folder; one listing per folder."""
         if folder not in self._folders:
             try:
@@ -156,11 +158,12 @@ def _pictures_among(text: str, sources: Sequence[Source]) -> tuple[list[Source],
     pictures: list[Source] = []
     passed: list[str] = []
     for source in sources:
-        name = PurePosixPath(source.name)
-        if name.suffix.lower() in PICTURE_SUFFIXES:
+        name = source.name.rpartition("/")[2]
+        suffix = os.path.splitext(name)[1].lower()
+        if suffix in PICTURE_SUFFIXES:
             pictures.append(source)
-        elif name.suffix.lower() not in SILENT_SUFFIXES and not name.name.startswith("."):
-            passed.append(name.name)
+        elif suffix not in SILENT_SUFFIXES and not name.startswith("."):
+            passed.append(name)
     if not pictures:
         others = f"it holds {len(sources)} other files" if sources else "nothing is there"
         raise ImageError(f"there is no picture in {text!r} ({others}): put 3 to 5 pictures there")

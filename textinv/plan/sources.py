@@ -3,6 +3,7 @@
 Owns reading them and a stamp that changes when the bytes do. Does not know what is in them.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -53,27 +54,28 @@ class Source(Protocol):
 class LocalFile:
     """A file on this machine."""
 
-    path: Path
+    name: str
+    """Its path: text, because a hundred thousand `Path`s take seconds to make."""
     stored: bool = False
 
     @property
-    def name(self) -> str:
-        return str(self.path)
+    def path(self) -> Path:
+        return Path(self.name)
 
     def stamp(self) -> str:
         try:
-            status = self.path.stat()
+            status = os.stat(self.name)
         except OSError as error:
-            raise ImageError(f"{self.path} cannot be read: {error.strerror}") from error
+            raise ImageError(f"{self.name} cannot be read: {error.strerror}") from error
         if status.st_size > MAX_FILE_BYTES:
-            raise ImageError(f"{self.path} is larger than {MAX_FILE_BYTES // 1_000_000} MB: scale it down")
-        return f"{self.path.absolute()}|{status.st_size}|{status.st_mtime_ns}"
+            raise ImageError(f"{self.name} is larger than {MAX_FILE_BYTES // 1_000_000} MB: scale it down")
+        return f"{os.path.abspath(self.name)}|{status.st_size}|{status.st_mtime_ns}"
 
     def read(self) -> bytes:
         try:
             return self.path.read_bytes()
         except OSError as error:
-            raise ImageError(f"{self.path} cannot be read: {error.strerror}") from error
+            raise ImageError(f"{self.name} cannot be read: {error.strerror}") from error
 
 
 @dataclass(frozen=True)
