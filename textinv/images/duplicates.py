@@ -17,8 +17,8 @@ LEAST_RISE = 2
 """Of 255: smaller differences are noise of the compression."""
 HASH_BYTES = 2 * SIDE * SIDE // 8
 MAX_DIFFERENT_BITS = 24
-"""Of 512: 474 of 480 copies of the demo's pictures, saved at quality 60 or scaled, differ in at most so many; nearly all
-other pairs of pictures of the same thing in 40 and more."""
+"""Of 512: 474 of 480 copies of the demo's pictures, saved at quality 60 or scaled, differ in at most so many; nearly
+all other pairs of pictures of the same thing in 40 and more."""
 MAX_COLOUR_DIFFERENCE = 16
 """Of 255, in any cell: the same copies differ in at most so much, half of them in 2."""
 
