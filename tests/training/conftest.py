@@ -15,6 +15,8 @@ from textinv.images import Picture
 from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
 from textinv.training import Work
 
+torch.set_num_threads(1)  # test runs share their machine
+
 SPHERE = OptimizerSpec(kind="sphere", learning_rate=0.08, schedule="linear", warm_up_steps=5, kappa=1e-4)
 ADAMW = OptimizerSpec(kind="adamw", learning_rate=2e-3, schedule="constant", weight_decay=1e-2)
 FIXED = StopSpec(rule="fixed", every_steps=10, window=5, threshold=0.15, num_samples=8)
@@ -63,7 +65,6 @@ def make_work(name: str, colour: str = "red", checkpoint: bytes | None = None, *
 @pytest.fixture(scope="session")
 def model() -> BaseModel:
     """The demo base, on the CPU in float32."""
-    torch.set_num_threads(1)
     return load_base_model(str(Path(WEIGHTS)), device="cpu", dtype="float32")
 
 
