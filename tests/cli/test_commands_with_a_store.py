@@ -67,6 +67,24 @@ def test_a_plan_knows_what_is_published_and_what_the_rest_takes(home: Path, caps
     assert json.loads(capsys.readouterr().out)["counts"]["new"] == 4
 
 
+def test_pictures_are_read_from_a_bucket_of_the_store(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ensure_store(Settings(home=home))
+    for file in (QUICKSTART.parent / "pictures" / "dotty-fox").iterdir():
+        store.put(f"data/fox/{file.name}", file.read_bytes())
+    manifest = tmp_path / "m.yaml"
+    bucket = Settings().store.bucket
+    manifest.write_text(f"base_model: emoji\nconcepts:\n- {{name: fox, images: 's3://{bucket}/data/fox/'}}\n")
+    assert run(home, "plan", str(manifest), "--json", "--specs") == 0
+    (spec,) = json.loads(capsys.readouterr().out)["specs"]
+    assert [picture["name"] for picture in spec["pictures"]] == ["0.png", "1.png", "2.png", "3.png"]
+    assert all("{}" in picture["caption"] for picture in spec["pictures"])
+    manifest.write_text("base_model: emoji\nconcepts:\n- {name: fox, images: 's3://no-such-bucket/x/'}\n")
+    assert run(home, "validate", str(manifest)) != 0
+    assert "no-such-bucket" in capsys.readouterr().err
+
+
 def test_a_stored_concept_is_drawn_and_the_picture_remembers_it(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,6 +135,7 @@ def test_a_concept_is_judged_by_the_pictures_it_was_learned_from(
     assert 0 < scores["fidelity"] < scores["real_to_real"] <= 1.001
     assert scores["fidelity"] == pytest.approx(scores["class_word_fidelity"], abs=0.02)  # the rows are the word's
     assert 0 < scores["editability"] < 1
+    assert told["cosine_to_initializer"]["text_encoder"] == pytest.approx(1, abs=1e-3)
 
 
 def test_held_out_pictures_and_problems_with_them_are_named(

@@ -12,6 +12,7 @@ from textinv.embedding.formats import export_bytes
 from textinv.errors import ManifestError
 from textinv.placeholders import ConceptRef
 from textinv.plan import Plan, PlannedSpec
+from textinv.plan.published import FEW
 from textinv.registry import Registry
 from textinv.settings import Settings
 from textinv.store import MemoryStore
@@ -149,3 +150,18 @@ def test_a_plan_is_told_as_plain_json(foxes: Path, write: Write, planned: Planne
     assert told["name"] == "m"
     assert [concept["state"] for concept in told["concepts"]] == ["new", "new"]
     assert told["estimate"]["concepts"] == 2
+
+
+def test_a_large_plan_is_compared_by_listing(foxes: Path, write: Write, planned: Planned, registry: Registry) -> None:
+    many = [f"  - {{name: c{number}, images: foxes, seed: {number}}}\n" for number in range(FEW + 1)]
+    path = write("".join(many))
+    first = planned(path, registry)
+    assert first.counts["new"] == FEW + 1
+    for one in first.specs[:5]:
+        publish(registry, one)
+    changed = write("".join([many[0].replace("seed: 0", "seed: 9"), *many[1:]]), file="changed.yaml")
+    assert planned(changed, registry).counts == {"new": FEW - 4, "changed": 1, "done": 4}
+    publish(registry, planned(changed, registry).specs[0])
+    older = planned(path, registry)
+    assert older.counts["done"] == 5
+    assert older.specs[0].head_moves

@@ -12,7 +12,10 @@ from textinv.cli.output import AsJson, emit, rows_table, stderr
 from textinv.errors import InputError, ObjectNotFoundError
 
 if TYPE_CHECKING:
+    from textinv.evaluation import Judged
     from textinv.images import Picture
+    from textinv.models import BaseModel
+    from textinv.plan.spec import TrainSpec
     from textinv.registry import PublishedVersion
     from textinv.store import ObjectStore
 
@@ -37,7 +40,7 @@ def evaluate(
     json: AsJson = False,
 ) -> None:
     """Score a concept: fidelity, editability, norm and direction of its rows, beside what is possible at best."""
-    from textinv.evaluation import Drawing, Judged, load_encoder
+    from textinv.evaluation import Drawing, load_encoder
     from textinv.evaluation import evaluate as judge
     from textinv.placeholders import parse_ref
     from textinv.registry import Registry
@@ -46,17 +49,39 @@ def evaluate(
     settings = current_settings()
     store = ensure_store(settings)
     version = Registry(store).resolve(parse_ref(ref))
-    spec = version.record.get("spec", {})
-    word = class_word or spec.get("class_word") or spec.get("init")
-    if not word or word == "auto" or word.startswith("<"):
-        raise InputError(f"the record of {version.name} does not say what kind of thing it is: give --class-word")
     real = _given(pictures) if pictures else _learned_from(version, store)
+    encoders = [load_encoder(folder) for folder in encoder or ()]
     model = load_for([version], None, None, settings)
-    judged = Judged(version.embedding, spec.get("kind", "object"), word)
     with stderr().status("drawing and judging"):
-        encoders = [load_encoder(folder) for folder in encoder or ()]
-        scores = judge(model, judged, real, encoders=encoders, drawing=Drawing(num_images, steps, seed=seed))
+        drawing = Drawing(num_images, steps, seed=seed)
+        scores = judge(model, _judged(version, model, class_word), real, encoders=encoders, drawing=drawing)
     emit({"name": version.name, "version": version.version, **scores}, json, _table(scores))
+
+
+def _judged(version: "PublishedVersion", model: "BaseModel", class_word: str | None) -> "Judged":
+    """The concept with what its record says of it; a concept that came from elsewhere has no spec."""
+    from textinv.evaluation import Judged
+    from textinv.evaluation.report import word_of
+
+    spec = _spec_of(version)
+    if spec is None:
+        return Judged(version.embedding, "object", class_word)
+    start = None
+    if spec.init != "auto" and spec.init_embedding is None:
+        start = {name: model.token_rows(name, spec.init).float().mean(0, keepdim=True) for name in model.encoder_names}
+    return Judged(version.embedding, spec.kind, class_word or word_of(spec), start)
+
+
+def _spec_of(version: "PublishedVersion") -> "TrainSpec | None":
+    from pydantic import ValidationError
+
+    from textinv.plan.spec import TrainSpec
+
+    stated = version.record.get("spec")
+    try:
+        return TrainSpec.model_validate(stated) if stated is not None else None
+    except ValidationError:
+        return None  # the record was written by another release
 
 
 def _given(text: str) -> list["Picture"]:
@@ -71,11 +96,12 @@ def _learned_from(version: "PublishedVersion", store: "ObjectStore") -> Sequence
     """The training pictures, which lie in the store until they are purged."""
     from textinv.plan.fetch import fetch_pictures
     from textinv.plan.sources import image_key
-    from textinv.plan.spec import TrainSpec
 
-    if "spec" not in version.record:
-        raise InputError(f"{version.name} was not learned here, so its pictures are unknown: give --pictures")
-    spec = TrainSpec.model_validate(version.record["spec"])
+    spec = _spec_of(version)
+    if spec is None:
+        raise InputError(
+            f"{version.name} was learned elsewhere or by another release, so its pictures are unknown: give --pictures"
+        )
     try:
         return fetch_pictures(spec, lambda digest: store.get(image_key(digest)).body)
     except ObjectNotFoundError as error:

@@ -4,15 +4,13 @@ Owns the arithmetic: sample passes from the specs, time from the pace of concept
 model before, money from a price. A guess that has nothing to go by is None, not a number.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from textinv.errors import TextinvError
-from textinv.placeholders import ConceptRef
 from textinv.plan.progress import PlannedSpec
+from textinv.plan.published import example_records
 from textinv.plan.spec import TrainSpec
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ def estimate(specs: Sequence[PlannedSpec], registry: "Registry | None", gpu_hour
     """Estimate what is still to be done."""
     left = [planned.spec for planned in specs if planned.state != "done"]
     passes = sum(likely_passes(spec) for spec in left)
-    pace = _pace(left[0].base_revision, registry) if left and registry else None
+    pace = _pace(specs, left[0].base_revision, registry) if left and registry else None
     seconds = passes / pace if pace else None
     return Estimate(
         concepts=len(left),
@@ -56,19 +54,18 @@ def likely_passes(spec: TrainSpec) -> int:
     return round(steps * spec.samples_per_step)
 
 
-def _pace(base_revision: str, registry: "Registry") -> float | None:
+def _pace(specs: Sequence[PlannedSpec], base_revision: str, registry: "Registry") -> float | None:
     """Sample passes per second of one worker, from the records of a few concepts of the same base model."""
-    paces = list(islice(_paces(base_revision, registry), EXAMPLES))
-    return median(paces) if paces else None
+    done = (planned.spec.name for planned in specs if planned.state != "new")
+    paces = [pace_of(record) for record in example_records(done, base_revision, registry, EXAMPLES)]
+    known = [pace for pace in paces if pace is not None]
+    return median(known) if known else None
 
 
-def _paces(base_revision: str, registry: "Registry") -> Iterator[float]:
-    alike = (summary for summary in registry.list() if summary.base_revision == base_revision)
-    for summary in islice(alike, 2 * EXAMPLES):
-        try:
-            record = registry.resolve(ConceptRef(summary.name)).record
-            passes, seconds, slots = (float(record[field]) for field in ("sample_passes", "seconds", "num_slots"))
-        except (TextinvError, KeyError, TypeError, ValueError):
-            continue  # imported by hand, or removed meanwhile
-        if passes > 0 and seconds > 0:
-            yield passes / seconds * max(1.0, slots)
+def pace_of(record: Mapping[str, Any]) -> float | None:
+    """Sample passes per second of the worker that wrote a record: all its slots together; None if it does not say."""
+    try:
+        passes, seconds, slots = (float(record[field]) for field in ("sample_passes", "seconds", "num_slots"))
+    except (KeyError, TypeError, ValueError):
+        return None  # imported from elsewhere
+    return passes / seconds * max(1.0, slots) if passes > 0 and seconds > 0 else None

@@ -4,11 +4,11 @@ Owns comparing specs with what the registry holds: by fingerprint, so that the s
 name, so that a person sees what is new and what has changed.
 """
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from textinv.plan.published import current_versions, finished_versions
 from textinv.plan.spec import TrainSpec
 
 if TYPE_CHECKING:
@@ -50,25 +50,13 @@ def compare(specs: Sequence[TrainSpec], registry: "Registry | None") -> list[Pla
     fingerprints = [spec.fingerprint for spec in specs]
     if registry is None:
         return [_new(spec, fingerprint) for spec, fingerprint in zip(specs, fingerprints, strict=True)]
-    heads = {summary.name: summary for summary in registry.list()}
-    versions = _finished(fingerprints, heads, registry)
+    heads = current_versions([spec.name for spec in specs], registry)
+    versions = {summary.fingerprint: summary.version for summary in heads.values()}
+    versions |= finished_versions([one for one in fingerprints if one not in versions], registry)
     return [
         _state(spec, fingerprint, heads.get(spec.name), versions.get(fingerprint))
         for spec, fingerprint in zip(specs, fingerprints, strict=True)
     ]
-
-
-def _finished(
-    fingerprints: Sequence[str], heads: Mapping[str, "ConceptSummary"], registry: "Registry"
-) -> dict[str, int]:
-    """The versions of finished specs; those that are current cost no request."""
-    versions = {summary.fingerprint: summary.version for summary in heads.values()}
-    others = registry.finished_fingerprints().intersection(fingerprints) - versions.keys()
-    with ThreadPoolExecutor(16) as pool:
-        for fingerprint, claim in zip(others, pool.map(registry.finished, others), strict=True):
-            if claim is not None:
-                versions[fingerprint] = int(claim["version"])
-    return versions
 
 
 def _state(spec: TrainSpec, fingerprint: str, head: "ConceptSummary | None", version: int | None) -> PlannedSpec:
