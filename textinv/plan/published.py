@@ -1,7 +1,7 @@
 """What the registry holds of a plan's concepts, read with as few requests as the plan's size allows.
 
-Owns choosing between asking for each concept and listing all: a plan of three must not list a million, and a plan of ten
-thousand must not ask ten thousand times.
+Owns choosing between asking for each concept and listing all: a plan of three must not list a million, and a plan of
+ten thousand must not ask ten thousand times.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
