@@ -145,6 +145,17 @@ def test_a_folder_with_a_part_missing_is_refused(tiny_folder: Callable[[str], Pa
         load_base_model(str(folder))
 
 
+def test_a_folder_without_weights_or_sizes_is_refused(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = tmp_path / "hollow"
+    shutil.copytree(tiny_folder("sd1"), folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    assert native_size_px(str(folder)) == 32
+    with pytest.raises(BaseModelError, match="holds no weights"):
+        base_revision(str(folder))
+    (folder / "unet" / "config.json").unlink()
+    with pytest.raises(BaseModelError, match="does not say its size"):
+        native_size_px(str(folder))
+
+
 @pytest.mark.parametrize(("device", "dtype"), [("tpu9", "auto"), ("cpu", "int3")])
 def test_an_unknown_device_or_dtype_is_refused(device: str, dtype: str) -> None:
     with pytest.raises(BaseModelError, match="write auto"):

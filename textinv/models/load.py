@@ -57,8 +57,13 @@ def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[s
     """
     location = locate(name, revision, aliases or {}, weights=False)
     family = _family_of(name, location)
-    sample_size = location.read_json("unet/config.json")["sample_size"]
-    blocks = location.read_json(f"{family.vae_name}/config.json")["block_out_channels"]
+    sample_size = location.read_json("unet/config.json").get("sample_size")
+    blocks = location.read_json(f"{family.vae_name}/config.json").get("block_out_channels")
+    if sample_size is None or blocks is None:
+        raise BaseModelError(
+            f"the base model {name!r} does not say its size: {location.folder} needs unet/config.json with sample_size "
+            f"and {family.vae_name}/config.json with block_out_channels"
+        )
     side = sample_size if isinstance(sample_size, int) else sample_size[0]
     return int(side) << len(blocks) - 1
 

@@ -9,16 +9,25 @@ import json
 import os
 from pathlib import Path
 
+from textinv.errors import BaseModelError
+
 PARTS = ("unet", "vae", "vqvae", "text_encoder", "text_encoder_2", "bert")
 _BLOCK_BYTES = 1 << 22
 
 
 def hash_weights(path: Path) -> str:
-    """Hash a checkpoint, or all weights of a diffusers folder, to 64 hex digits."""
+    """Hash a checkpoint, or all weights of a diffusers folder, to 64 hex digits.
+
+    Raises:
+        BaseModelError: the folder holds no weights.
+    """
     if path.is_file():
         return _hash_file(path)
+    files = weight_files(path)
+    if not files:
+        raise BaseModelError(f"{path} holds no weights in {', '.join(PARTS)}; get the model's files again")
     total = hashlib.sha256()
-    for file in weight_files(path):
+    for file in files:
         total.update(f"{file.relative_to(path).as_posix()} {_hash_file(file)}\n".encode())
     return total.hexdigest()
 
