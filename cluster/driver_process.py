@@ -7,33 +7,29 @@ with `--on-cluster` it runs as a Ray job inside a cluster and stays. SIGTERM let
 import argparse
 import logging
 import os
-import secrets
 import shutil
 import signal
 import sys
 import threading
 from dataclasses import dataclass
 
+import ray
+
+from cluster.crew import CrewSize, TrainCrew
 from cluster.crew_protocol import Crew
 from cluster.driver import Driver
 from cluster.options import DriverOptions
 from cluster.order import BaseOrder, PackSettings, WorkerOrder
-from cluster.places import LocalPlace
+from cluster.places import LocalPlace, store_settings
+from cluster.queue_host import QueueHandle, queue_name
 from textinv.errors import ClusterError, TextinvError
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings, load_settings
-from textinv.store import EmbeddedServer, connect_store
+from textinv.store import connect_store
 
 IDLE_S = 3.0
 # Ray's least is about 75 MiB; nothing but messages passes through the object store.
 _OBJECT_STORE_BYTES = 80 * 2**20
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-}
 _LOG = logging.getLogger("textinv.driver")
 
 
@@ -48,8 +44,6 @@ class Starter:
 
     def __call__(self, name: str, base: BaseOrder, queue: str, num_workers: int) -> Crew:
         """Start a crew."""
-        from cluster.crew import CrewSize, TrainCrew
-
         options = self.options
         pack = PackSettings(
             num_slots=options.num_slots,
@@ -74,6 +68,8 @@ def main() -> None:
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
     settings = load_settings().settings
+    if not arguments.on_cluster:
+        _take_environment(LocalPlace(settings.home))
     try:
         if arguments.on_cluster:
             serve_on_cluster(settings, arguments.options, arguments.on_cluster, stop)
@@ -82,6 +78,13 @@ def main() -> None:
     except TextinvError as error:
         _LOG.error("%s", error)
         sys.exit(1)
+
+
+def _take_environment(place: LocalPlace) -> None:
+    """Begin anew with the environment of this place's Ray, which Ray reads when it is imported."""
+    if os.environ.get("RAY_TMPDIR") != str(place.ray_folder):
+        environment = os.environ | place.ray_environment()
+        os.execve(sys.executable, [sys.executable, "-m", "cluster.driver_process", *sys.argv[1:]], environment)
 
 
 def serve_here(settings: Settings, options: DriverOptions, stop: threading.Event) -> None:
@@ -102,20 +105,19 @@ def serve_here(settings: Settings, options: DriverOptions, stop: threading.Event
 
 
 def _serve_here_once(settings: Settings, options: DriverOptions, place: LocalPlace, stop: threading.Event) -> None:
-    import ray
-
     place.prepare_ray_folder()
-    os.environ.update(_QUIET | {"RAY_TMPDIR": str(place.ray_folder)})
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     store = store_settings(settings)
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        num_cpus=options.workers * options.threads_per_worker,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        log_to_driver=True,
-        logging_level="WARNING",
-    )
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            num_cpus=options.workers * options.threads_per_worker,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            log_to_driver=True,
+            logging_level="WARNING",
+        )
+    except (RuntimeError, ConnectionError, ray.exceptions.RayError) as error:
+        raise ClusterError(f"Ray does not start on this machine: {error}") from error
     try:
         _LOG.info("serving fleet %s", place.fleet)
         new_driver(settings, store, options, place.fleet, str(place.ray_folder / "train")).serve(stop, IDLE_S)
@@ -126,9 +128,6 @@ def _serve_here_once(settings: Settings, options: DriverOptions, place: LocalPla
 
 def serve_on_cluster(settings: Settings, options: DriverOptions, fleet: str, stop: threading.Event) -> None:
     """Serve a fleet of the cluster that this process runs in, for good."""
-    import ray
-
-    os.environ |= _QUIET
     try:
         ray.init(address="auto", log_to_driver=True, logging_level="WARNING")
     except ConnectionError as error:
@@ -141,8 +140,6 @@ def new_driver(
     settings: Settings, store: StoreSettings, options: DriverOptions, fleet: str, storage_path: str
 ) -> Driver:
     """A driver on the Ray that this process is connected to."""
-    from cluster.queue_host import QueueHandle, queue_name
-
     return Driver(
         Registry(connect_store(store)),
         fleet,
@@ -150,11 +147,6 @@ def new_driver(
         Starter(store, settings, options, storage_path),
         settings=options.fleet,
     )
-
-
-def store_settings(settings: Settings) -> StoreSettings:
-    """How workers reach the store; the embedded one is started when none is configured."""
-    return settings.store if settings.store.endpoint_url else EmbeddedServer(settings.home).up()
 
 
 def _has_work(settings: Settings, place: LocalPlace) -> bool:

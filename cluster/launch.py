@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cluster.options import DriverOptions
-from cluster.places import LocalPlace, cluster_fleet, environment_of
+from cluster.places import LocalPlace, cluster_fleet, environment_of, store_settings
 from textinv.errors import ClusterError, SettingsError
 from textinv.settings import Settings
 
@@ -73,7 +73,7 @@ def last_words(place: LocalPlace) -> str:
 
 def _spawn(place: LocalPlace, settings: Settings, options: DriverOptions) -> subprocess.Popen[bytes]:
     place.prepare()
-    environment = os.environ | environment_of(settings)
+    environment = os.environ | environment_of(settings) | place.ray_environment()
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     with place.log.open("ab") as log:
         return subprocess.Popen(
@@ -124,8 +124,6 @@ def job_client(address: str) -> Any:
 
 def _environment_on_cluster(settings: Settings) -> dict[str, str]:
     """What a driver on a cluster is told: the store and the base models, but not this machine's folders."""
-    from cluster.driver_process import store_settings
-
     reached = settings.model_copy(update={"store": store_settings(settings), "ray_address": None})
     told = environment_of(reached)
     return {name: value for name, value in told.items() if name != "TEXTINV_HOME"}

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import stat
@@ -101,6 +102,18 @@ class LocalPlace:
         # Ray writes the address of its cluster into this folder, and fails when it is missing.
         (self.ray_folder / "ray").mkdir()
 
+    def ray_environment(self) -> dict[str, str]:
+        """The environment in which this place's Ray is started: quiet, found again by its folder, closed to others."""
+        return {
+            "RAY_TMPDIR": str(self.ray_folder),
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        }
+
     def orphans(self) -> Iterator[int]:
         """Processes, other than this one, of a Ray that was started here."""
         mark = f"RAY_TMPDIR={self.ray_folder}".encode()
@@ -116,6 +129,13 @@ def cluster_fleet(address: str, store: StoreSettings) -> str:
     place = re.sub(r"[^a-z0-9]+", "-", address.lower()).strip("-")[-40:].strip("-")
     digest = hashlib.sha256(f"{store.endpoint_url} {store.bucket} {store.prefix}".encode()).hexdigest()
     return f"cluster-{place}-{digest[:8]}"
+
+
+def store_settings(settings: Settings) -> StoreSettings:
+    """How workers reach the store; the embedded one is started when none is configured."""
+    from textinv.store import EmbeddedServer
+
+    return settings.store if settings.store.endpoint_url else EmbeddedServer(settings.home).up()
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
