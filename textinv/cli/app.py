@@ -44,11 +44,11 @@ def build_app() -> typer.Typer:
     for name in OWN_COMMANDS:
         import_module(f"textinv.cli.{name}").register(app)
     for entry in sorted(entry_points(group=COMMAND_GROUP), key=lambda entry: entry.name):
-        _mount(app, entry)
+        mount(app, entry)
     return app
 
 
-def _mount(app: typer.Typer, entry: EntryPoint) -> None:
+def mount(app: typer.Typer, entry: EntryPoint) -> None:
     """Let a room add its commands; where it is not installed, say in the help how to get it."""
     try:
         register = entry.load()

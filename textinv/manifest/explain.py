@@ -20,11 +20,11 @@ def explain(error: ValidationError, origin: Origin) -> Iterator[Problem]:
     """Each problem once; the alternatives of a field that may be several things are joined by "or"."""
     grouped: dict[Place, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False, include_context=True):
-        if detail["input"] is None:
-            continue  # a key without a value was already found in the YAML
         place = origin.known_part(detail["loc"])
-        if detail["type"] == "missing":
-            place = (*place, str(detail["loc"][-1]))
+        if detail["input"] is None and place and isinstance(place[-1], str):
+            continue  # a key without a value was already found in the YAML
+        if detail["type"] in ("missing", "extra_forbidden"):
+            place = (*origin.known_part(detail["loc"][:-1]), str(detail["loc"][-1]))
         grouped.setdefault(place, []).append(detail)
     inner = {place[:depth] for place in grouped for depth in range(len(place))}
     for place, details in grouped.items():
@@ -83,6 +83,8 @@ def _hint(details: list[ErrorDetails]) -> str:
 
 
 def _shown(given: Any) -> str:
+    if given is None:
+        return "nothing"
     if isinstance(given, dict | list):
         kind = "mapping" if isinstance(given, dict) else "list"
         return f"a {kind}" if given else f"an empty {kind}"

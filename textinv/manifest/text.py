@@ -45,7 +45,7 @@ def parse_yaml(text: str, origin: Origin) -> tuple[str | None, Origin, list[Prob
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else None
+        line = min(mark.line, text.count("\n")) + 1 if mark else None
         said = ", ".join(part for part in (error.context, error.problem) if part)
         return None, origin, [Problem(origin.file, line, "", f"this is not YAML: {said}")]
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
