@@ -280,18 +280,13 @@ def test_a_closed_engine_takes_nothing_and_gives_up_what_it_has(model: BaseModel
         ticket.result(0)
 
 
-def test_the_measured_knee_is_recorded_by_size(model: BaseModel) -> None:
+def test_the_knee_is_measured_by_size_and_other_sizes_are_judged_by_their_area(model: BaseModel) -> None:
     engine = Engine(model)
     engine.submit(_request())
     engine.run_until_idle()
-    size = (model.native_px, model.native_px)
-    assert engine.batch_limits.knees[size] >= 1
-    assert 1 in engine.batch_limits.measured_s[size]
-
-
-def test_a_size_that_was_not_measured_is_judged_by_its_area(model: BaseModel) -> None:
-    engine = Engine(model)
-    engine.warm_up([(64, 64)])
-    knee = engine.batch_limits.limit((64, 64))
-    assert engine.batch_limits.limit((128, 128)) == max(knee // 4, 1)
-    assert engine.batch_limits.limit((32, 64)) == knee * 2
+    native = (model.native_px, model.native_px)
+    knee = engine.batch_limits.knees[native]
+    assert knee in engine.batch_limits.measured_s[native]
+    assert engine.batch_limits.limit(native) == knee
+    assert engine.batch_limits.limit((2 * native[0], 2 * native[1])) == max(knee // 4, 1)
+    assert engine.batch_limits.limit((native[0] // 2, native[1])) == knee * 2

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -147,7 +147,7 @@ class Engine:
         """What the engine is doing."""
         with self._changed:
             waiting, active = len(self._line), len(self._batch.images)
-        return EngineStats(waiting, active, self._batch.tally, self._encoder.hits, self._encoder.misses)
+        return EngineStats(waiting, active, replace(self._batch.tally), self._encoder.hits, self._encoder.misses)
 
     def _prepare(self, request: GenerateRequest, mounts: Mapping[ConceptRef, Mount]) -> list[WaitingImage]:
         request.check()

@@ -18,6 +18,8 @@ MAX_MEASURED = 64
 MAX_STEP_S = 2.0
 # Of so many seconds' runs the fastest counts, at least two: the first of a shape pays for its memory and kernels.
 _TRY_S = 0.2
+# A machine that takes longer than this to measure a size is slow enough to be judged by what was seen until then.
+_BUDGET_S = 5.0
 # Measuring ends when so many doublings in a row have not moved the knee.
 _PATIENCE = 2
 
@@ -55,14 +57,14 @@ class BatchLimits:
     def measure(self, size: Size, conditioning: Conditioning) -> None:
         """Find the knee of a size; runs the UNet on `conditioning` (one row), guidance's second row counted."""
         seconds_of: dict[int, float] = {}
-        num_images = 1
+        num_images, ends_at = 1, time.monotonic() + _BUDGET_S
         while num_images <= MAX_MEASURED and num_images <= find_knee(seconds_of) * 2**_PATIENCE:
             try:
                 seconds_of[num_images] = self._time_step(size, conditioning, num_images)
             except torch.OutOfMemoryError:
                 torch.cuda.empty_cache()
                 break
-            if seconds_of[num_images] > MAX_STEP_S:
+            if seconds_of[num_images] > MAX_STEP_S or time.monotonic() > ends_at:
                 break
             num_images *= 2
         self.measured_s[size] = seconds_of
