@@ -112,9 +112,11 @@ class ConceptPack:
         if not due:
             return []
         pool = self._current_pool()
-        members = [pool.evaluation_member(slot) for slot in due]
         kept = self._tables.kept(self._settings().sphere)
-        losses_S = slot_losses(self.model, pool, assemble(members, self.model.device), kept)
+        losses_S = torch.zeros_like(self._train_loss_S)
+        for part in evaluation_parts(self.slots, due):
+            batch = assemble([pool.evaluation_member(slot) for slot in part], self.model.device)
+            losses_S += slot_losses(self.model, pool, batch, kept)
         looks = torch.stack([losses_S, self._train_loss_S]).tolist()
         kept_on_cpu = {encoder: rows_SVD.cpu() for encoder, rows_SVD in kept.items()}
         return [(slot, self._judge(slot, looks[0][slot.index], looks[1][slot.index], kept_on_cpu)) for slot in due]
@@ -151,6 +153,20 @@ class ConceptPack:
         if self.model.device.type == "cuda":
             table_FS = table_FS.pin_memory()
         return StepSettings(*table_FS.to(self.model.device, non_blocking=True)[:, :, None, None])
+
+
+def evaluation_parts(slots: Sequence[Slot], due: Sequence[Slot]) -> list[list[Slot]]:
+    """Split the slots that are due into forwards of at most twice a training step's samples, which fit if it does."""
+    room = 2 * sum(slot.spec.samples_per_step for slot in slots)
+    parts: list[list[Slot]] = [[]]
+    taken = 0
+    for slot in due:
+        taken += slot.spec.stop.num_samples
+        if taken > room and parts[-1]:
+            parts.append([])
+            taken = slot.spec.stop.num_samples
+        parts[-1].append(slot)
+    return parts
 
 
 def settings_of(slot: Slot) -> tuple[float, ...]:

@@ -51,16 +51,31 @@ class Traffic:
                 slot = self.pack.add(work)
             except TextinvError as error:
                 self._sink.failed(work, error, record_of_failure(work, error))
+            except RuntimeError as error:
+                self._turn_away(work, error)
             else:
                 self._sink.started(work, slot.index)
+
+    def _turn_away(self, work: Work, error: RuntimeError) -> None:
+        """Without memory for another concept the pack is as large as it gets; the concept waits."""
+        _must_be_out_of_memory(error)
+        if self.pack.slots:
+            self.pack.num_slots = len(self.pack.slots)
+            self._waiting.appendleft(work)
+        else:
+            self._fail_for_memory(work, error)
 
     def _next(self) -> Work | None:
         return self._waiting.popleft() if self._waiting else self._source.take()
 
     def settle(self) -> bool:
         """Evaluate what is due and deliver what has ended; whether a slot became free."""
-        ended = [self._settle(slot, reason) for slot, reason in self.pack.evaluate()]
-        return any(ended)
+        try:
+            verdicts = self.pack.evaluate()
+        except RuntimeError as error:
+            self._halve(error)
+            return True
+        return any([self._settle(slot, reason) for slot, reason in verdicts])  # noqa: C419 - every one must be told
 
     def _settle(self, slot: Slot, reason: StopReason | None) -> bool:
         try:
@@ -89,12 +104,11 @@ class Traffic:
         """Take one step; when memory runs out, halve the slots instead, and nothing is lost."""
         try:
             self.pack.step()
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
+        except RuntimeError as error:
             self._halve(error)
 
-    def _halve(self, error: Exception) -> None:
+    def _halve(self, error: RuntimeError) -> None:
+        _must_be_out_of_memory(error)
         slots = self.pack.slots
         keep = len(slots) // 2
         for slot in slots[keep:]:
@@ -103,14 +117,17 @@ class Traffic:
             if keep:
                 self._waiting.append(work)
             else:
-                failure = OutOfMemoryError(
-                    f"{slot.spec.name}: a single slot does not fit into memory ({error}); use a smaller resolution or "
-                    f"fewer samples per step (now {slot.spec.samples_per_step})"
-                )
-                self._sink.failed(work, failure, record_of_failure(work, failure))
+                self._fail_for_memory(work, error)
         self.pack.num_slots = max(1, keep)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def _fail_for_memory(self, work: Work, error: RuntimeError) -> None:
+        failure = OutOfMemoryError(
+            f"{work.spec.name}: a single slot does not fit into memory ({error}); use a smaller resolution or fewer "
+            f"samples per step (now {work.spec.samples_per_step})"
+        )
+        self._sink.failed(work, failure, record_of_failure(work, failure))
 
     def save(self, every_s: float = 0.0) -> None:
         """Hand out a checkpoint of all that was begun, unless the last ones are younger than `every_s`."""
@@ -124,5 +141,7 @@ class Traffic:
         self._saved = time.monotonic()
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _must_be_out_of_memory(error: RuntimeError) -> None:
+    """Raise `error` again when it is about something else."""
+    if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        raise error
