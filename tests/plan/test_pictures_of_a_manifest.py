@@ -66,6 +66,12 @@ def test_a_truncated_jpeg_is_refused_by_name(foxes: Path, write: Write, planned:
     assert "3.jpg is damaged" in message
 
 
+@pytest.mark.parametrize("images", ["~nobody-here/x", "x" * 5000, "'**a/*'", "s3://", "C:/x", "'['", "'a\\0b'", "' '"])
+def test_any_text_that_is_no_path_is_a_problem_with_a_line(images: str, write: Write, planned: Planned) -> None:
+    ((line, field, _),) = problems_of(planned, write(f"{FOX}{images}\n"))
+    assert (line, field) == (5, "concepts[0].images")
+
+
 @pytest.mark.parametrize("others", [(), ("notes.md", "caption.txt")])
 def test_an_empty_folder_is_refused(others: tuple[str, ...], tmp_path: Path, write: Write, planned: Planned) -> None:
     (tmp_path / "none").mkdir()

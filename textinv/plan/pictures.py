@@ -123,8 +123,8 @@ def _find(wanted: Wanted, origin: Origin, shelf: Shelf, gathered: Gathered) -> I
                 gathered.warnings.append(origin.problem(at, text))
             for source in sources:
                 yield _beside(source, concept, at, shelf)
-        except (ImageError, ValueError) as error:
-            gathered.problems.append(origin.problem(at, str(error)))
+        except ImageError as error:
+            gathered.problems.append(origin.problem(at, error.message))
 
 
 def _entry(entry: ImageEntry, concept: ConceptFields, place: Place, shelf: Shelf) -> Found:

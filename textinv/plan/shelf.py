@@ -53,6 +53,12 @@ class Shelf:
             return [self._uploaded(text)], []
         if text.startswith(REMOTE):
             return _pictures_among(text, list(self._listing(text).values()))
+        try:
+            return self._local(text)
+        except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, no such pattern
+            raise ImageError(f"{text[:80]!r} is no path that can be read: {error!s:.80}") from error
+
+    def _local(self, text: str) -> tuple[list[Source], list[str]]:
         path = self._path(text)
         if path.is_dir():
             folder = str(path)
