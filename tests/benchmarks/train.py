@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from train_concepts import chosen_concepts, works_of
-from train_methods import Script, Sizes, by_plain_loop, by_recipe, by_word, measure
+from train_methods import Method, Script, Sizes, by_plain_loop, by_recipe, by_word, measure
 from train_step import step_costs
 
 from textinv.demo import WEIGHTS
@@ -42,18 +42,20 @@ def main(arguments: list[str] | None = None) -> int:
     sizes = Sizes(
         args.concepts, tuple(range(args.seeds)), args.slots, args.inference_steps, args.plain_rate, args.threads
     )
-    rows: dict[str, Mapping[str, float] | None] = {"(a) diffusers script": None}
+    methods: dict[str, tuple[Method, Mapping[str, Any]] | None] = {"(a) diffusers script": None}
     if args.diffusers_script:
         script = Script(args.diffusers_script, args.diffusers_python, args.diffusers_concepts)
-        rows["(a) diffusers script"] = measure(script, "balanced", sizes)
-    rows["(b) honest loop"] = measure(by_plain_loop, "balanced", sizes)
-    for recipe in args.recipes:
-        rows[f"(c) {recipe}"] = measure(by_recipe, recipe, sizes)
-    rows["initializer's word"] = measure(by_word, "balanced", sizes)
+        methods["(a) diffusers script"] = (script, {})
+    methods["(b) honest loop"] = None if args.skip_plain else (by_plain_loop, {})
+    methods |= {f"(c) {recipe}": (by_recipe, {"recipe": recipe}) for recipe in args.recipes}
+    methods |= {f"(c) {name}": (by_recipe, json.loads(fields)) for name, _, fields in map(_split, args.variant)}
+    methods["initializer's word"] = (by_word, {})
+    print(f"{'':22}" + "".join(f"{title:>13}" for title in COLUMNS.values()))
+    rows = {name: _row(name, method, sizes) for name, method in methods.items()}
     costs = _step_costs(sizes, args.repeats)
-    _print(rows, costs)
+    _print_costs(costs)
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(_report(rows, costs, sizes, args.recipes), indent=2))
+    args.output.write_text(json.dumps(_report(rows, costs, sizes), indent=2))
     print(f"written to {args.output}")
     return 0
 
@@ -66,8 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--inference-steps", type=int, default=20)
     parser.add_argument("--plain-rate", type=float, default=2e-3, help="AdamW's learning rate of the honest loop")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--skip-plain", action="store_true", help="leave the honest loop out")
     parser.add_argument("--repeats", type=int, default=12, help="timed steps of each kind")
     parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--variant", action="append", default=[], help='NAME={"recipe": "fast", "advanced": {...}}')
     parser.add_argument("--diffusers-script", type=Path, help="path of examples/textual_inversion/textual_inversion.py")
     parser.add_argument("--diffusers-python", default=sys.executable, help="python of the environment for the script")
     parser.add_argument("--diffusers-concepts", type=int, default=2, help="concepts that the script learns")
@@ -78,14 +82,22 @@ def _parser() -> argparse.ArgumentParser:
 def _step_costs(sizes: Sizes, repeats: int) -> dict[str, float]:
     torch.set_num_threads(sizes.num_threads)
     model = load_base_model(str(WEIGHTS))
-    works = works_of(chosen_concepts(sizes.num_slots), "balanced", 0, BaseFacts(model.revision, model.native_px))
+    works = works_of(chosen_concepts(sizes.num_slots), {}, 0, BaseFacts(model.revision, model.native_px))
     return step_costs(model, works, repeats)
 
 
-def _print(rows: Mapping[str, Mapping[str, float] | None], costs: Mapping[str, float]) -> None:
-    print(f"{'':22}" + "".join(f"{title:>13}" for title in COLUMNS.values()))
-    for name, row in rows.items():
-        print(f"{name:22}" + ("  skipped: no --diffusers-script" if row is None else "".join(_cells(row))))
+def _split(variant: str) -> tuple[str, str, str]:
+    return variant.partition("=")
+
+
+def _row(name: str, method: tuple[Method, Mapping[str, Any]] | None, sizes: Sizes) -> Mapping[str, float] | None:
+    """Measure one method and print its row."""
+    row = measure(*method, sizes) if method else None
+    print(f"{name:22}" + ("  skipped" if row is None else "".join(_cells(row))), flush=True)
+    return row
+
+
+def _print_costs(costs: Mapping[str, float]) -> None:
     packed, bare, unet = costs["packed"], costs["bare"], costs["unet"]
     print(f"packed step {packed:.3f} s = {packed / bare:.2f} x UNet and text encoder = {packed / unet:.2f} x UNet")
 
@@ -95,18 +107,18 @@ def _cells(row: Mapping[str, float]) -> list[str]:
     return [f"{scaled[name]:13.3f}" if name in scaled else f"{'-':>13}" for name in COLUMNS]
 
 
-def _report(
-    rows: Mapping[str, Mapping[str, float] | None], costs: Mapping[str, float], sizes: Sizes, recipes: list[str]
-) -> dict[str, Any]:
+def _report(rows: Mapping[str, Mapping[str, float] | None], costs: Mapping[str, float], sizes: Sizes) -> dict[str, Any]:
     """Every measure of every recipe beside each anchor that was run."""
     measures = []
     anchors = [name for name, row in rows.items() if name.startswith(("(a)", "(b)")) and row is not None]
-    for recipe in recipes:
-        ours = rows[f"(c) {recipe}"] or {}
+    for name_of_ours in (name for name in rows if name.startswith("(c)")):
+        ours = rows[name_of_ours] or {}
         for anchor in anchors:
             theirs = rows[anchor] or {}
             measures += [
-                _measure(f"{recipe}: {name}, against {anchor}", ours[name], theirs[name], UNITS.get(name, "score"))
+                _measure(
+                    f"{name_of_ours}: {name}, against {anchor}", ours[name], theirs[name], UNITS.get(name, "score")
+                )
                 for name in COLUMNS
                 if name in ours and name in theirs
             ]

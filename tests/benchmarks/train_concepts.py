@@ -1,13 +1,14 @@
 """What the training benchmark teaches: concepts that the demo base has never seen, in one recipe's specs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from textinv.demo.concept_pictures import Purpose, concept_pictures
 from textinv.demo.concepts import CONCEPTS, TIERS, DemoConcept
 from textinv.images import Picture
-from textinv.manifest.fields import AdvancedFields, ConceptFields, Manifest, TrainingFields
+from textinv.manifest.fields import ConceptFields, Manifest, TrainingFields
 from textinv.plan.base import BaseFacts
 from textinv.plan.resolve import Values, resolve_spec
 from textinv.plan.spec import PictureRef
@@ -37,14 +38,13 @@ def pictures_of(concept: DemoConcept, purpose: Purpose) -> list[Picture]:
     ]
 
 
-def works_of(
-    concepts: Sequence[DemoConcept], recipe: str, seed: int, facts: BaseFacts, advanced: AdvancedFields | None = None
-) -> list[Work]:
-    """Work for every concept under a recipe, changed by `advanced`."""
-    return [_work(concept, recipe, seed, facts, advanced) for concept in concepts]
+def works_of(concepts: Sequence[DemoConcept], defaults: Mapping[str, Any], seed: int, facts: BaseFacts) -> list[Work]:
+    """Work for every concept; `defaults` are those of a manifest, a recipe at least."""
+    fields = TrainingFields.model_validate({**defaults, "seed": seed})
+    return [_work(concept, fields, facts) for concept in concepts]
 
 
-def _work(concept: DemoConcept, recipe: str, seed: int, facts: BaseFacts, advanced: AdvancedFields | None) -> Work:
+def _work(concept: DemoConcept, defaults: TrainingFields, facts: BaseFacts) -> Work:
     pictures = pictures_of(concept, "training")
     fields = ConceptFields(
         name=concept.name.replace(" ", "-"),
@@ -54,8 +54,7 @@ def _work(concept: DemoConcept, recipe: str, seed: int, facts: BaseFacts, advanc
         init=concept.initializer,
         templates=TEMPLATES[concept.kind],
     )
-    defaults = TrainingFields.model_validate({"recipe": recipe, "seed": seed, "advanced": advanced})
     manifest = Manifest(base_model="emoji", concepts=[fields], defaults=defaults)
     refs = [PictureRef(digest=picture.digest, name=picture.name) for picture in pictures]
     spec = resolve_spec(Values(manifest, fields), refs, facts, concept.initializer, None)
-    return Work(spec, pictures, work_id=f"{concept.name}/{seed}")
+    return Work(spec, pictures, work_id=f"{concept.name}/{spec.seed}")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,14 +118,14 @@ class Script:
         return [self.python, str(self.path), *map(str, flags)]
 
 
-def measure(method: Method, recipe: str, sizes: Sizes) -> dict[str, float]:
+def measure(method: Method, defaults: Mapping[str, Any], sizes: Sizes) -> dict[str, float]:
     """Run a method in a fresh process over all concepts and seeds."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return pool.submit(_measure, method, recipe, sizes).result()
+        return pool.submit(_measure, method, defaults, sizes).result()
 
 
-def _measure(method: Method, recipe: str, sizes: Sizes) -> dict[str, float]:
+def _measure(method: Method, defaults: Mapping[str, Any], sizes: Sizes) -> dict[str, float]:
     torch.set_num_threads(sizes.num_threads)
     model = load_base_model(str(WEIGHTS))
     facts = BaseFacts(model.revision, model.native_px)
@@ -133,7 +133,7 @@ def _measure(method: Method, recipe: str, sizes: Sizes) -> dict[str, float]:
     concepts = chosen_concepts(count)
     seconds, passes, embeddings = 0.0, list[int](), list[Embedding | None]()
     for seed in sizes.seeds:
-        works = works_of(concepts, recipe, seed, facts)
+        works = works_of(concepts, defaults, seed, facts)
         begun = time.perf_counter()
         learned = method(model, works, concepts, sizes)
         seconds += time.perf_counter() - begun
@@ -142,9 +142,10 @@ def _measure(method: Method, recipe: str, sizes: Sizes) -> dict[str, float]:
     memory = _peak_bytes(model)
     scores = score(model, [*concepts] * len(sizes.seeds), embeddings, sizes.num_inference_steps)
     num = len(embeddings)
+    speed = {"concepts_per_hour": 3600 * num / seconds} if any(passes) else {}
     return {
         "concepts": num,
-        "concepts_per_hour": 3600 * num / seconds,
+        **speed,
         "sample_passes": fmean(passes),
         "seconds": seconds / num,
         "peak_memory_bytes": memory,

@@ -57,7 +57,7 @@ def works() -> Callable[[BaseModel, int], list[Work]]:
     def make(model: BaseModel, count: int) -> list[Work]:
         concepts = chosen_concepts(8)
         facts = BaseFacts(model.revision, model.native_px)
-        made = [works_of([concepts[index % 8]], "fast", index // 8, facts)[0] for index in range(count)]
+        made = [works_of([concepts[index % 8]], {"recipe": "fast"}, index // 8, facts)[0] for index in range(count)]
         return [
             Work(work.spec.model_copy(update={"name": f"c{index}"}), work.pictures) for index, work in enumerate(made)
         ]

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from textinv.models import load_base_model
-from textinv.models.base import BaseModel
 
 from textinv.demo import WEIGHTS
 from textinv.images import Picture
+from textinv.models import load_base_model
+from textinv.models.base import BaseModel
 from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
 from textinv.training import Work
 

@@ -38,17 +38,17 @@ def strangers(works: MakeWork, count: int, **changes: Any) -> list[Work]:
             f"stranger{index}",
             colour=("teal", "yellow", "purple")[index % 3],
             num_vectors=1 + index % 3,
-            samples_per_step=1 + index % 2,
+            samples_per_step=1 + index // 6,
             seed=50 + index,
             flip=bool(index % 2),
-            **{"max_steps": 30 + index, **changes},
+            **{"max_steps": 20 + index, **changes},
         )
         for index in range(count)
     ]
 
 
 def test_a_concept_learns_the_same_alone_and_among_seven_strangers(model: BaseModel, works: MakeWork) -> None:
-    mine = works("mine", max_steps=STEPS, samples_per_step=2)
+    mine = works("mine", max_steps=STEPS, samples_per_step=1)
     alone = learn(model, [mine], num_slots=1).concepts["mine"]
     among = learn(model, [*strangers(works, 3), mine, *strangers(works, 7)[3:]], num_slots=8).concepts["mine"]
     assert difference(alone, among) < 1e-3
