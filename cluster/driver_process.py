@@ -113,7 +113,7 @@ def _serve_here_once(settings: Settings, options: DriverOptions, place: LocalPla
             include_dashboard=False,
             num_cpus=options.workers * options.threads_per_worker,
             object_store_memory=_OBJECT_STORE_BYTES,
-            log_to_driver=True,
+            log_to_driver=False,
             logging_level="WARNING",
         )
     except (RuntimeError, ConnectionError, ray.exceptions.RayError) as error:
