@@ -143,3 +143,38 @@ def test_held_out_pictures_and_problems_with_them_are_named(
 ) -> None:
     assert run(home, "evaluate", "dotty-fox", "--pictures", str(tmp_path / "none")) == 2
     assert "is no file and no folder" in capsys.readouterr().err
+
+
+def test_a_store_that_does_not_answer_is_named(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEXTINV_STORE_ACCESS_KEY", "somebody")
+    monkeypatch.setenv("TEXTINV_STORE_SECRET_KEY", "secret")
+    assert run(home, "--store-endpoint-url", "http://127.0.0.1:9", "plan", str(QUICKSTART), "--json") == 1
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert error["code"] == "store_unreachable"
+    assert "127.0.0.1:9" in error["message"]
+
+
+def test_wrong_credentials_are_named(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEXTINV_STORE_ENDPOINT_URL", str(EmbeddedServer(home).up().endpoint_url))
+    monkeypatch.setenv("TEXTINV_STORE_ACCESS_KEY", "somebody")
+    monkeypatch.setenv("TEXTINV_STORE_SECRET_KEY", "guessed")
+    assert run(home, "plan", str(QUICKSTART), "--json") == 1
+    shown = capsys.readouterr().err
+    assert json.loads(shown)["error"]["code"] == "store_credentials"
+    assert "guessed" not in shown
+
+
+def test_a_base_model_that_is_not_there_is_named_before_anything_is_spent(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "m.yaml"
+    pictures = QUICKSTART.parent / "pictures" / "dotty-fox"
+    manifest.write_text(f"base_model: ./no-such-base\nconcepts:\n- {{name: fox, images: {pictures}}}\n")
+    assert run(home, "plan", str(manifest), "--json") == 1
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert error["code"] == "base_model_unavailable"
+    assert "no-such-base" in error["message"]
