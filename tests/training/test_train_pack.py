@@ -1,5 +1,6 @@
 """Learning concepts of the demo world from beginning to end."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 
@@ -67,6 +68,22 @@ def test_a_concept_without_pictures_fails_alone(model: BaseModel, works: MakeWor
     assert isinstance(learned.errors["empty"], ImageError)
     assert learned.records["empty"]["error"]["code"] == "invalid_image"
     assert set(learned.concepts) == {"fine"}
+
+
+def test_pictures_that_cannot_be_used_end_one_concept_with_a_typed_error(model: BaseModel, works: MakeWork) -> None:
+    gray = works("gray")
+    flat = [dataclasses.replace(picture, pixels=picture.pixels[:, :, 0]) for picture in gray.pictures]
+    few = works("few")
+    wild = works("wild", timesteps=(500, 2000))
+    batch = [Work(gray.spec, flat), Work(few.spec, few.pictures[:1]), wild, works("fine", max_steps=2)]
+    learned = learn(model, batch, num_slots=4)
+    assert set(learned.concepts) == {"fine"}
+    assert {name: error.code for name, error in learned.errors.items()} == {
+        "gray": "training_failed",
+        "few": "invalid_image",
+        "wild": "invalid_input",
+    }
+    assert all(learned.records[name]["stopped"] == "failed" for name in ("gray", "few", "wild"))
 
 
 def test_draining_saves_every_slot_and_a_later_run_goes_on(model: BaseModel, works: MakeWork) -> None:

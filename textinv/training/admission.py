@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from textinv.errors import CorruptObjectError, ImageError
+from textinv.errors import CorruptObjectError, ImageError, InputError
 from textinv.images import Picture, fit_picture
 from textinv.models.base import BaseModel
 from textinv.plan.spec import TrainSpec
@@ -36,6 +36,7 @@ def open_slot(model: BaseModel, work: Work, index: int, norms: Mapping[str, floa
         CorruptObjectError: its checkpoint is broken, or another spec's.
     """
     spec = work.spec
+    check_timesteps(model, spec)
     latents = encode_work(model, work)
     texts, own_captions = captions_of(spec)
     choices = Choices(latents.num_pictures, len(spec.templates), spec.timesteps, spec.flip, latents.shape, own_captions)
@@ -51,6 +52,20 @@ def open_slot(model: BaseModel, work: Work, index: int, norms: Mapping[str, floa
     slot.restore(checkpoint.counters)
     slot.best_rows = {name[5:]: value for name, value in checkpoint.tensors.items() if name.startswith("best.")}
     return slot, dict(checkpoint.tensors)
+
+
+def check_timesteps(model: BaseModel, spec: TrainSpec) -> None:
+    """Check that the base model has the timesteps that a spec asks for.
+
+    Raises:
+        InputError: it has not.
+    """
+    low, high = spec.timesteps
+    if not 0 <= low < high <= len(model.alphas_cumprod_T):
+        raise InputError(
+            f"{spec.name}: the timestep band {low} to {high} is not within the {len(model.alphas_cumprod_T)} of "
+            f"{model.id}: give one that is"
+        )
 
 
 def first_rows(model: BaseModel, slot: Slot) -> dict[str, Tensor]:
@@ -71,10 +86,14 @@ def encode_work(model: BaseModel, work: Work) -> PictureLatents:
     """Fit the pictures of a concept to its size and encode them.
 
     Raises:
-        ImageError: there are none.
+        ImageError: there are none, or not as many as the spec says.
     """
     if not work.pictures:
         raise ImageError(f"{work.spec.name} has no pictures: give it one to five")
+    if len(work.pictures) != len(work.spec.pictures):
+        raise ImageError(
+            f"{work.spec.name} names {len(work.spec.pictures)} pictures, but {len(work.pictures)} came: send all"
+        )
     fitted = [_fit(picture, work.spec) for picture in work.pictures]
     pixels_P3hw = torch.stack([torch.from_numpy(pixels) for pixels, _ in fitted])
     weight_Phw = torch.stack([weight for _, weight in fitted])

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import torch
 
-from textinv.errors import CancelledError, OutOfMemoryError, TextinvError
+from textinv.errors import CancelledError, OutOfMemoryError, TextinvError, TrainingError
 from textinv.evaluation.report import Judge
 from textinv.models.base import BaseModel
 from textinv.training.capacity import Capacity
@@ -53,6 +53,10 @@ class Traffic:
                 self._sink.failed(work, error, record_of_failure(work, error))
             except RuntimeError as error:
                 self._turn_away(work, error)
+            except Exception as error:  # whatever is wrong with one concept must not end the others
+                failure = TrainingError(f"{work.spec.name} cannot be begun: {type(error).__name__}: {error}")
+                failure.__cause__ = error
+                self._sink.failed(work, failure, record_of_failure(work, failure))
             else:
                 self._sink.started(work, slot.index)
 
