@@ -13,7 +13,7 @@ from cluster.leased_work import LeasedWork
 from cluster.outbox import Outbox
 from cluster.queue_client import QueueForWorkers
 from textinv.embedding import Embedding
-from textinv.errors import CancelledError, TextinvError
+from textinv.errors import CancelledError, CorruptObjectError, TextinvError
 from textinv.jobs import Failure, JobBook
 from textinv.registry import Registry
 from textinv.training import Progress, TrainedConcept, Work
@@ -79,6 +79,8 @@ class Results:
             self._outbox.post(lambda: self._keep_rows(work, record), lambda failure: None)
             self._give_up(work, error, record)
         else:
+            if isinstance(error, CorruptObjectError) and work.checkpoint is not None:
+                self._book.drop_checkpoint(work.work_id)  # the next try begins anew
             self._give_up(work, error, record)
 
     def _report(self, work: Work, report: StepReport) -> None:

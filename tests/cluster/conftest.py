@@ -1,0 +1,117 @@
+"""Small jobs on the demo base, and what they are learned with."""
+
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from textinv.demo import WEIGHTS
+from textinv.jobs import JobBook, JobRecord
+from textinv.jobs.book import now
+from textinv.jobs.layout import sheet_key
+from textinv.jobs.record import job_id, sheets_of
+from textinv.models import base_revision, load_base_model
+from textinv.models.base import BaseModel
+from textinv.plan.sources import image_key
+from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
+from textinv.registry import Registry
+from textinv.store.memory import MemoryStore
+from textinv.store.protocol import ObjectStore
+
+MakeJob = Callable[..., JobRecord]
+FLEET = "fleet-of-tests"
+
+
+def picture_bytes(colour: tuple[int, int, int], shift: int) -> bytes:
+    """A PNG of a disk."""
+    y, x = np.mgrid[:64, :64]
+    pixels = np.full((64, 64, 3), (255, 230, 200), np.uint8)
+    pixels[(x - 28 - shift) ** 2 + (y - 32) ** 2 < 300] = colour
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def put_pictures(store: ObjectStore, number: int) -> tuple[PictureRef, ...]:
+    """Put three pictures of the concept with this number where workers find them."""
+    colour = (37 * number % 256, 91 * number % 256, 200 - 53 * number % 200)
+    refs = []
+    for shift in range(3):
+        body = picture_bytes(colour, 3 * shift)
+        digest = hashlib.sha256(body).hexdigest()
+        store.put(image_key(digest), body)
+        refs.append(PictureRef(digest=digest, name=f"{number}-{shift}.png"))
+    return tuple(refs)
+
+
+def make_spec(store: ObjectStore, number: int, max_steps: int, revision: str) -> TrainSpec:
+    """A concept that takes exactly `max_steps` small steps."""
+    return TrainSpec(
+        name=f"concept-{number}",
+        kind="object",
+        pictures=put_pictures(store, number),
+        base_model="emoji",
+        base_revision=revision,
+        class_word="ball",
+        init="ball",
+        num_vectors=1,
+        resolution_px=64,
+        crop="center",
+        flip=False,
+        templates=("a {}", "an emoji of a {}"),
+        samples_per_step=2,
+        max_steps=max_steps,
+        min_steps=max_steps,
+        optimizer=OptimizerSpec(kind="sphere", learning_rate=0.08, schedule="constant"),
+        timesteps=(300, 1000),
+        stop=StopSpec(rule="fixed", every_steps=5, window=2, threshold=0.1, num_samples=4),
+        seed=number,
+        recipe="test",
+    )
+
+
+@pytest.fixture(scope="session")
+def revision() -> str:
+    """The demo base's revision."""
+    return base_revision("emoji")
+
+
+@pytest.fixture(scope="session")
+def model() -> BaseModel:
+    """The demo base, on the CPU in float32."""
+    torch.set_num_threads(1)
+    return load_base_model(str(Path(WEIGHTS)), device="cpu", dtype="float32")
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """An empty registry in memory."""
+    return Registry(MemoryStore())
+
+
+@pytest.fixture(scope="session")
+def make_job(revision: str) -> MakeJob:
+    """Puts a job of small concepts into a store and opens it."""
+
+    def make(store: ObjectStore, num_concepts: int = 3, max_steps: int = 5, name: str = "small") -> JobRecord:
+        specs = [make_spec(store, number, max_steps, revision) for number in range(num_concepts)]
+        record = JobRecord(
+            id=job_id(name, ((spec.name, spec.fingerprint) for spec in specs)),
+            name=name,
+            submitted=now(),
+            fleet=FLEET,
+            base_model="emoji",
+            base_revision=revision,
+            num_concepts=num_concepts,
+            num_sheets=1,
+        )
+        for number, body in enumerate(sheets_of(specs)):
+            store.put(sheet_key(record.id, number), body)
+        return JobBook(store).open(record)
+
+    return make

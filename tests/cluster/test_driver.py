@@ -1,0 +1,214 @@
+"""A driver with real queues, real training in threads, and a store in memory."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from cluster.driver import Driver
+from cluster.fleet import FleetSettings, settings_key
+from cluster.lease import WorkerCard
+from cluster.order import BaseOrder, PackSettings
+from cluster.queue import WorkQueue
+from cluster.worker import learn_leased
+from textinv.errors import BaseModelError
+from textinv.jobs import JobBook, JobRecord, JobStatus
+from textinv.models.base import BaseModel
+from textinv.placeholders import ConceptRef
+from textinv.registry import Registry
+
+MakeJob = Callable[..., JobRecord]
+FLEET = "fleet-of-tests"
+
+
+class OneAtATime:
+    """A queue that threads may share, as an actor is shared by processes."""
+
+    def __init__(self) -> None:
+        self._queue, self._lock = WorkQueue(lease_s=6.0), threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self._queue, name)
+
+        def locked(*arguments: Any, **named: Any) -> Any:
+            with self._lock:
+                return operation(*arguments, **named)
+
+        return locked
+
+
+class ThreadCrew:
+    """A crew of one worker in a thread."""
+
+    def __init__(self, name: str, queue: Any, registry: Registry, load: Callable[[], BaseModel]) -> None:
+        self.name, self.num_workers, self.problem = name, 1, None
+        pack = PackSettings(num_slots=2, lease_s=6.0, checkpoint_every_s=0.0)
+        self.gone = threading.Event()
+
+        def work() -> None:
+            try:
+                learn_leased(load, queue, registry, WorkerCard(f"{name}/0", name, 0), pack, self.gone.is_set)
+            except BaseModelError as error:
+                self.problem = str(error)
+
+        self._thread = threading.Thread(target=work, daemon=True)
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    def abandon(self) -> None:
+        self.gone.set()
+
+
+class Place:
+    """A driver and what it drives."""
+
+    def __init__(self, registry: Registry, load: Callable[[], BaseModel], max_workers: int = 1) -> None:
+        self.registry, self.book, self.load = registry, JobBook(registry.store), load
+        self.queues: list[OneAtATime] = []
+        self.crews: list[ThreadCrew] = []
+        self.driver = Driver(registry, FLEET, self._open, self._start, settings=FleetSettings(max_workers=max_workers))
+
+    def _open(self, base: BaseOrder) -> Any:
+        self.queues.append(OneAtATime())
+        return self.queues[-1]
+
+    def _start(self, name: str, base: BaseOrder, queue: str, num_workers: int) -> ThreadCrew:
+        self.crews.append(ThreadCrew(name, self.queues[-1], self.registry, self.load))
+        return self.crews[-1]
+
+    def drive_until(self, is_so: Callable[[], bool], patience_s: float = 60.0) -> None:
+        deadline = time.monotonic() + patience_s
+        while not is_so():
+            assert time.monotonic() < deadline, "it takes too long"
+            self.driver.round()
+            time.sleep(0.05)
+
+    def status(self, record: JobRecord) -> JobStatus:
+        status = self.book.status(record.id)
+        assert status is not None
+        return status
+
+    def is_over(self, record: JobRecord) -> bool:
+        return record.id not in self.book.open_jobs()
+
+
+@pytest.fixture
+def place(registry: Registry, model: BaseModel) -> Iterator[Place]:
+    place = Place(registry, lambda: model)
+    yield place
+    place.driver.send_home()
+
+
+def test_a_job_is_learned_reported_and_closed(place: Place, make_job: MakeJob) -> None:
+    record = make_job(place.registry.store)
+    place.drive_until(lambda: place.is_over(record))
+    status = place.status(record)
+    assert (status.state, status.done, status.total) == ("done", 3, 3)
+    assert {(concept.name, concept.version, concept.step) for concept in status.concepts} == {
+        (f"concept-{number}", 1, 5) for number in range(3)
+    }
+    assert all(concept.loss is not None for concept in status.concepts)
+    log = place.book.log(record.id)
+    assert "concept-2: done (version 1)" in log
+
+
+def test_a_new_driver_trains_nothing_twice_and_resumes_what_was_half_done(
+    registry: Registry, model: BaseModel, make_job: MakeJob
+) -> None:
+    first = Place(registry, lambda: model)
+    record = make_job(registry.store, 4, max_steps=30)
+    first.drive_until(lambda: len(registry.finished_fingerprints()) == 2 and len(first.book.checkpoints()) >= 1)
+    first.crews[0].abandon()
+    while not first.crews[0].ended:
+        time.sleep(0.05)
+    half_done = first.book.checkpoints()
+    finished = {summary.name: summary for summary in registry.list()}
+    second = Place(registry, lambda: model)
+    second.drive_until(lambda: second.is_over(record))
+    second.driver.send_home()
+    assert second.status(record).done == 4
+    leased = {event.name for event in second.queues[0].view().events if event.kind == "leased"}
+    assert leased.isdisjoint(finished)
+    for name, summary in finished.items():
+        assert registry.resolve(ConceptRef(name, None)).version == summary.version == 1
+    assert half_done
+    for number in range(4):
+        assert registry.resolve(ConceptRef(f"concept-{number}", None)).record["sample_passes"] == 60
+
+
+def test_a_cancelled_concept_ends_without_a_version_and_a_resumed_job_learns_it(
+    place: Place, make_job: MakeJob
+) -> None:
+    record = make_job(place.registry.store, 2, max_steps=400)
+    place.drive_until(lambda: any(concept.step > 5 for concept in _concepts(place, record)))
+    place.book.cancel(record.id, ["concept-1"])
+    place.drive_until(lambda: _states(place, record)["concept-1"] == "cancelled")
+    assert _states(place, record)["concept-0"] == "running"
+    place.book.cancel(record.id)
+    place.drive_until(lambda: place.is_over(record))
+    assert place.status(record).state == "cancelled"
+    assert list(place.registry.list()) == []
+    resumed = place.book.resume(record.id)
+    place.drive_until(lambda: not place.is_over(record) and place.status(record).running == 2)
+    assert place.status(record).generation == resumed.generation
+
+
+def test_rows_of_a_cancelled_concept_are_published_when_that_is_asked_for(place: Place, make_job: MakeJob) -> None:
+    record = make_job(place.registry.store, 1, max_steps=400)
+    place.drive_until(lambda: any(concept.step > 10 for concept in _concepts(place, record)))
+    place.book.cancel(record.id, keep_rows=True)
+    place.drive_until(lambda: place.is_over(record))
+    place.driver.send_home()
+    found = place.registry.resolve(ConceptRef("concept-0", None))
+    assert found.record["stopped"] == "cancelled"
+    spec = place.book.sheet(record.id, 0)[0]
+    assert found.fingerprint != spec.fingerprint
+
+
+def test_a_base_model_that_no_worker_can_load_fails_the_job_and_says_why(registry: Registry, make_job: MakeJob) -> None:
+    def load() -> BaseModel:
+        raise BaseModelError("weights are missing on this node")
+
+    place = Place(registry, load)
+    record = make_job(registry.store)
+    place.drive_until(lambda: place.is_over(record))
+    status = place.status(record)
+    assert status.state == "failed"
+    assert "weights are missing on this node" in (status.problem or "")
+
+
+def test_a_drained_fleet_saves_what_it_has_and_goes_on_when_it_is_scaled(place: Place, make_job: MakeJob) -> None:
+    record = make_job(place.registry.store, 2, max_steps=60)
+    place.drive_until(lambda: any(concept.step > 5 for concept in _concepts(place, record)))
+    store = place.registry.store
+    store.put(settings_key(FLEET), FleetSettings(draining=True).model_dump_json().encode())
+    place.drive_until(lambda: not place.driver.status()["crews"])
+    assert len(place.book.checkpoints()) == 2
+    assert not place.is_over(record)
+    store.put(settings_key(FLEET), FleetSettings().model_dump_json().encode())
+    place.drive_until(lambda: place.is_over(record))
+    assert place.status(record).state == "done"
+    assert len(place.crews) == 2
+
+
+def test_jobs_of_another_fleet_are_left_alone(place: Place, make_job: MakeJob) -> None:
+    record = make_job(place.registry.store)
+    place.book.open(record.model_copy(update={"fleet": "somebody else's"}))
+    for _ in range(3):
+        place.driver.round()
+    assert place.book.status(record.id) is None
+    assert place.crews == []
+
+
+def _concepts(place: Place, record: JobRecord) -> Any:
+    status = place.book.status(record.id)
+    return status.concepts if status else ()
+
+
+def _states(place: Place, record: JobRecord) -> dict[str, str]:
+    return {concept.name: concept.state for concept in _concepts(place, record)}

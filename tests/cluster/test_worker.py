@@ -1,0 +1,122 @@
+"""A worker with the real queue, the real training and a store in memory."""
+
+from collections.abc import Callable
+
+import pytest
+
+from cluster.feed import Feed
+from cluster.lease import WorkerCard
+from cluster.order import PackSettings
+from cluster.queue import WorkQueue
+from cluster.worker import learn_leased
+from textinv.errors import BaseModelError
+from textinv.jobs import JobBook, JobRecord
+from textinv.jobs.layout import checkpoint_key
+from textinv.models.base import BaseModel
+from textinv.placeholders import ConceptRef
+from textinv.plan.sources import image_key
+from textinv.registry import Registry
+
+PACK = PackSettings(num_slots=2, lease_s=30.0, checkpoint_every_s=0.0)
+MakeJob = Callable[..., JobRecord]
+
+
+def serve(registry: Registry, record: JobRecord) -> WorkQueue:
+    """A queue with the job in it, that lets workers go when they have nothing more."""
+    queue, feed = WorkQueue(), Feed(registry, record.fleet)
+    job = feed.take_up(record.id)
+    assert job is not None
+    feed.tell(job, queue)
+    return queue
+
+
+class LetsGo(WorkQueue):
+    """Dismisses a crew as soon as everything is settled, as a driver would."""
+
+    def take(self, card, request):  # type: ignore[no-untyped-def]
+        if not self.view().jobs[0].unsettled:
+            self.dismiss([card.crew])
+        return super().take(card, request)
+
+
+def card(number: int = 0) -> WorkerCard:
+    return WorkerCard(f"crew/{number}", "crew", number)
+
+
+def told(registry: Registry, record: JobRecord) -> LetsGo:
+    queue, feed = LetsGo(), Feed(registry, record.fleet)
+    job = feed.take_up(record.id)
+    assert job is not None
+    feed.tell(job, queue)
+    return queue
+
+
+def test_a_worker_publishes_every_concept_and_leaves_no_checkpoint(
+    registry: Registry, model: BaseModel, make_job: MakeJob
+) -> None:
+    queue = told(registry, make_job(registry.store))
+    learn_leased(lambda: model, queue, registry, card(), PACK)
+    job = queue.view().jobs[0]
+    assert job.counts["done"] == 3
+    assert {summary.name: summary.version for summary in registry.list()} == {f"concept-{n}": 1 for n in range(3)}
+    assert JobBook(registry.store).checkpoints() == set()
+    record = registry.resolve(ConceptRef("concept-0", None)).record
+    assert record["worker"] == "crew/0"
+    assert queue.view().workers == ()
+
+
+def test_a_worker_that_is_told_to_go_hands_back_and_the_next_one_resumes_from_its_checkpoints(
+    registry: Registry, model: BaseModel, make_job: MakeJob
+) -> None:
+    queue = told(registry, make_job(registry.store, 2, max_steps=10))
+    steps = iter(range(1000))
+    learn_leased(lambda: model, queue, registry, card(), PACK, lambda: next(steps) >= 7)
+    assert queue.view().jobs[0].counts["waiting"] == 2
+    assert len(JobBook(registry.store).checkpoints()) == 2
+    assert all(event.kind != "failed" for event in queue.view().events)
+    learn_leased(lambda: model, queue, registry, card(1), PACK)
+    record = registry.resolve(ConceptRef("concept-0", None)).record
+    assert record["steps"] == 10
+    assert record["sample_passes"] == 20
+    assert queue.view().jobs[0].counts["done"] == 2
+
+
+def test_a_picture_that_is_gone_fails_its_own_concept_only(
+    registry: Registry, model: BaseModel, make_job: MakeJob
+) -> None:
+    record = make_job(registry.store)
+    spec = JobBook(registry.store).sheet(record.id, 0)[1]
+    registry.store.delete([image_key(spec.pictures[0].digest)])
+    queue = told(registry, record)
+    learn_leased(lambda: model, queue, registry, card(), PACK)
+    assert dict(queue.view().jobs[0].counts) | {"waiting": 0, "leased": 0} == {
+        "waiting": 0,
+        "leased": 0,
+        "done": 2,
+        "failed": 1,
+    }
+    failed = [event for event in queue.view().events if event.kind == "failed"]
+    assert failed[0].name == "concept-1"
+    assert "object_not_found" in failed[0].text
+
+
+def test_a_broken_checkpoint_costs_another_try_and_then_the_concept(
+    registry: Registry, model: BaseModel, make_job: MakeJob
+) -> None:
+    record = make_job(registry.store, 1)
+    spec = JobBook(registry.store).sheet(record.id, 0)[0]
+    registry.store.put(checkpoint_key(spec.fingerprint), b"rubbish")
+    queue = told(registry, record)
+    learn_leased(lambda: model, queue, registry, card(), PACK)
+    assert queue.view().jobs[0].counts["done"] == 1
+
+
+def test_a_base_model_that_cannot_be_loaded_is_told_to_the_queue(registry: Registry, make_job: MakeJob) -> None:
+    queue = serve(registry, make_job(registry.store))
+
+    def load() -> BaseModel:
+        raise BaseModelError("there is no such folder")
+
+    with pytest.raises(BaseModelError):
+        learn_leased(load, queue, registry, card(), PACK)
+    assert "no such folder" in queue.view().failed_starts[0]
