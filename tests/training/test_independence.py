@@ -86,10 +86,10 @@ def test_a_neighbour_that_diverges_ends_with_its_trace_and_is_not_noticed(
     model: BaseModel, works: MakeWork, adamw: OptimizerSpec
 ) -> None:
     wild = adamw.model_copy(update={"learning_rate": 1e30})
-    calm = learn(model, [works("mine"), works("other", "teal", optimizer=adamw)], num_slots=2).concepts["mine"]
-    run = learn(model, [works("mine"), works("other", "teal", optimizer=wild)], num_slots=2)
+    calm = learn(model, [works("other", "teal", optimizer=adamw), works("mine")], num_slots=2).concepts["mine"]
+    run = learn(model, [works("other", "teal", optimizer=wild), works("mine")], num_slots=2)
     assert isinstance(run.errors["other"], DivergedError)
     assert run.records["other"]["stopped"] == "diverged"
     assert run.records["other"]["trace"][0]["loss"] > 0
-    assert torch.equal(rows_of(run.concepts["mine"]), rows_of(calm))
-    assert losses(run.concepts["mine"]) == losses(calm)
+    assert difference(run.concepts["mine"], calm) < 1e-4
+    assert losses(run.concepts["mine"]) == pytest.approx(losses(calm), rel=1e-4)

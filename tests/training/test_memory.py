@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -30,18 +31,19 @@ class SmallModel:
         return self._model.predict(noisy_BCHW, timesteps_B, conditioning, **extras)
 
 
+@pytest.mark.parametrize("slots_that_fit", [1, 2])
 def test_out_of_memory_halves_the_slots_and_every_concept_is_learned(
-    model: BaseModel, works: Callable[..., Work]
+    model: BaseModel, works: Callable[..., Work], slots_that_fit: int
 ) -> None:
     batch = [works(f"c{index}", seed=index, max_steps=4, samples_per_step=2) for index in range(4)]
     roomy = learn(model, batch, num_slots=4)
-    cramped = learn(SmallModel(model, 2), batch, num_slots=4)  # type: ignore[arg-type]
+    cramped = learn(SmallModel(model, 2 * slots_that_fit), batch, num_slots=4)  # type: ignore[arg-type]
     assert sorted(cramped.concepts) == ["c0", "c1", "c2", "c3"]
     for name, concept in cramped.concepts.items():
         rows, expected = (run.concepts[name].embedding.rows["text_encoder"] for run in (cramped, roomy))
         assert torch.allclose(rows, expected, rtol=1e-3, atol=1e-5)
         assert concept.record["steps"] == 4
-    assert cramped.records["c3"]["num_slots"] == 1
+    assert cramped.records["c3"]["num_slots"] == slots_that_fit
 
 
 def test_a_single_slot_that_does_not_fit_is_a_typed_error(model: BaseModel, works: Callable[..., Work]) -> None:

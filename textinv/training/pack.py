@@ -44,6 +44,8 @@ class ConceptPack:
     def __init__(self, model: BaseModel, num_slots: int) -> None:
         self.model = model
         self.num_slots = num_slots
+        """May be lowered later; the tables stay as they are."""
+        self._size = num_slots
         self._norms = {name: float(model.vocabulary(name).float().norm(dim=-1).mean()) for name in model.encoder_names}
         self._tables = RowTables(self._norms, model.encoder_widths, num_slots, model.device)
         self._slots: dict[int, Slot] = {}
@@ -71,7 +73,7 @@ class ConceptPack:
             InputError: its pictures or captions cannot be used.
             CorruptObjectError: its checkpoint is broken.
         """
-        index = next(index for index in range(self.num_slots) if index not in self._slots)
+        index = next(index for index in range(self._size) if index not in self._slots)
         slot, tensors = open_slot(self.model, work, index, self._norms)
         self._tables.load(index, tensors)
         self._train_loss_S[index] = tensors[TRAIN_LOSS].to(self.model.device)
@@ -146,7 +148,7 @@ class ConceptPack:
         return self._pool
 
     def _settings(self) -> StepSettings:
-        columns = [(0.0,) * len(StepSettings._fields)] * self.num_slots
+        columns = [(0.0,) * len(StepSettings._fields)] * self._size
         for slot in self.slots:
             columns[slot.index] = settings_of(slot)
         table_FS = torch.tensor(columns).T.contiguous()
