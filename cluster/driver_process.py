@@ -123,6 +123,7 @@ def _serve_here_once(settings: Settings, options: DriverOptions, place: LocalPla
         new_driver(settings, store, options, place.fleet, str(place.ray_folder / "train")).serve(stop, IDLE_S)
     finally:
         ray.shutdown()
+        place.end_orphans()  # some of Ray's processes take their time, or the next Ray would find them
         shutil.rmtree(place.ray_folder, ignore_errors=True)
 
 

@@ -91,9 +91,7 @@ class LocalPlace:
         status = self.ray_folder.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
             raise ClusterError(f"{self.ray_folder} is not a private folder of ours: remove it and try again")
-        for pid in self.orphans():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self.end_orphans()
         for entry in self.ray_folder.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
@@ -101,6 +99,12 @@ class LocalPlace:
                 entry.unlink(missing_ok=True)
         # Ray writes the address of its cluster into this folder, and fails when it is missing.
         (self.ray_folder / "ray").mkdir()
+
+    def end_orphans(self) -> None:
+        """End the processes of a Ray that was started here."""
+        for pid in self.orphans():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def ray_environment(self) -> dict[str, str]:
         """The environment in which this place's Ray is started: quiet, found again by its folder, closed to others."""

@@ -6,6 +6,7 @@ mark that drivers watch. Does not know who trains.
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
@@ -90,9 +91,10 @@ class JobBook:
         """Write a record of this job, or bring the one that is there up to it, and let drivers see what is to do."""
         fields = {name: getattr(record, name) for name in ("priority", "submitted", "base_model", "fleet")}
         try:
-            self.store.create(job_key(record.id), record.body(), JSON)
-        except StoreConflictError:
             record = self._change(record.id, lambda old: old.model_copy(update=fields))
+        except UnknownConceptError:
+            with suppress(StoreConflictError):  # somebody else submits the same at this moment
+                self.store.create(job_key(record.id), record.body(), JSON)
         if is_done:
             done = {"state": "done", "waiting": 0, "done": record.num_concepts}
             self.write_status(waiting_status(record).model_copy(update=done))
