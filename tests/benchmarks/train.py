@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     methods: dict[str, tuple[Method, Mapping[str, Any]] | None] = {"(a) diffusers script": None}
     if args.diffusers_script:
-        script = Script(args.diffusers_script, args.diffusers_python, args.diffusers_concepts)
+        script = Script(args.diffusers_script, args.diffusers_python, args.diffusers_concepts, args.diffusers_steps)
         methods["(a) diffusers script"] = (script, {})
     methods["(b) honest loop"] = None if args.skip_plain else (by_plain_loop, {})
     methods |= {f"(c) {recipe}": (by_recipe, {"recipe": recipe}) for recipe in args.recipes}
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--diffusers-script", type=Path, help="path of examples/textual_inversion/textual_inversion.py")
     parser.add_argument("--diffusers-python", default=sys.executable, help="python of the environment for the script")
     parser.add_argument("--diffusers-concepts", type=int, default=2, help="concepts that the script learns")
+    parser.add_argument("--diffusers-steps", type=int, default=3000, help="updates of the script; its README's")
     parser.add_argument("--output", type=Path, default=Path("build/bench/train.json"))
     return parser
 

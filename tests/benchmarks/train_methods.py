@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
+from diffusers import StableDiffusionPipeline
 from PIL import Image
 from train_concepts import chosen_concepts, pictures_of, works_of
 from train_plain import SAMPLES, STEPS, learn_plainly
@@ -28,7 +29,7 @@ from textinv.plan.base import BaseFacts
 from textinv.training import Work
 from textinv.training.local import learn
 
-SCRIPT_STEPS, SCRIPT_SAMPLES = 3000, 4
+SCRIPT_SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -79,43 +80,57 @@ class Script:
     path: Path
     python: str
     num_concepts: int
+    steps: int
 
     def __call__(
         self, model: BaseModel, works: Sequence[Work], concepts: Sequence[DemoConcept], _sizes: Sizes
     ) -> Learned:
         """Run the script for every concept."""
-        embeddings = [self._one(model, work, concept) for work, concept in zip(works, concepts, strict=True)]
-        return Learned(embeddings, [SCRIPT_STEPS * SCRIPT_SAMPLES] * len(works))
+        with tempfile.TemporaryDirectory() as base:  # in float32, or the script would learn its row in float16
+            StableDiffusionPipeline.from_pretrained(WEIGHTS, dtype=torch.float32).save_pretrained(base)
+            pairs = zip(works, concepts, strict=True)
+            embeddings = [self._one(model, Path(base), work, concept) for work, concept in pairs]
+        return Learned(embeddings, [self.steps * SCRIPT_SAMPLES] * len(works))
 
-    def _one(self, model: BaseModel, work: Work, concept: DemoConcept) -> Embedding:
+    def _one(self, model: BaseModel, base: Path, work: Work, concept: DemoConcept) -> Embedding:
         with tempfile.TemporaryDirectory() as folder:
             pictures, output = Path(folder) / "pictures", Path(folder) / "output"
             pictures.mkdir()
             for picture in pictures_of(concept, "training"):
                 Image.fromarray(picture.pixels).save(pictures / picture.name)
-            subprocess.run(self._command(model, work, concept, pictures, output), check=True)
+            subprocess.run(self._command(model, base, work, concept, pictures, output), check=True)
             return import_embedding(output / "learned_embeds.safetensors")
 
-    def _command(self, model: BaseModel, work: Work, concept: DemoConcept, pictures: Path, output: Path) -> list[str]:
+    def _command(
+        self, model: BaseModel, base: Path, work: Work, concept: DemoConcept, pictures: Path, output: Path
+    ) -> list[str]:
         options: dict[str, Any] = {
-            "pretrained_model_name_or_path": WEIGHTS,
+            "pretrained_model_name_or_path": base,
             "train_data_dir": pictures,
             "learnable_property": concept.kind,
             "placeholder_token": "<concept>",
-            "initializer_token": concept.initializer.split()[-1],
+            "initializer_token": _single_token(model, concept),
             "resolution": model.native_px,
             "train_batch_size": 1,
             "gradient_accumulation_steps": SCRIPT_SAMPLES,
-            "max_train_steps": SCRIPT_STEPS,
+            "max_train_steps": self.steps,
             "learning_rate": 5e-4,
             "lr_scheduler": "constant",
             "lr_warmup_steps": 0,
             "seed": work.spec.seed,
             "output_dir": output,
+            "report_to": "all",
             "scale_lr": None,
         }
-        flags = [part for name, value in options.items() for part in (f"--{name}", value) if part is not None]
-        return [self.python, str(self.path), *map(str, flags)]
+        flags = [str(part) for name, value in options.items() for part in (f"--{name}", value) if part is not None]
+        return [self.python, str(self.path), *flags]
+
+
+def _single_token(model: BaseModel, concept: DemoConcept) -> str:
+    """The script starts from exactly one token: the last word of the initializer that is one."""
+    (encoder,) = model.encoder_names
+    words = reversed(["a", *concept.class_word.split(), *concept.initializer.split()])
+    return next(word for word in words if len(model.token_rows(encoder, word)) == 1)
 
 
 def measure(method: Method, defaults: Mapping[str, Any], sizes: Sizes) -> dict[str, float]:
