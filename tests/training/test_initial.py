@@ -13,6 +13,7 @@ from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.training import ConceptPack, Work
 from textinv.training.initial import spread
+from textinv.training.local import learn
 
 
 def starting_rows(model: BaseModel, work: Work) -> torch.Tensor:
@@ -77,8 +78,9 @@ def red_picture() -> list[Picture]:
 def test_auto_takes_a_row_of_the_vocabulary_that_fits_the_pictures_better_than_most(
     model: BaseModel, works: Callable[..., Work], adamw: object
 ) -> None:
-    work = works("a", init="auto", optimizer=adamw, num_vectors=2)
+    work = works("a", init="auto", optimizer=adamw, num_vectors=2, max_steps=1)
     rows = starting_rows(model, work)
+    assert learn(model, [work], num_slots=1).records["a"]["started_from"] not in ("", "auto")
     vocabulary = model.vocabulary("text_encoder").float()
     assert all((row == vocabulary).all(-1).any() for row in rows)
     assert not torch.equal(rows[0], rows[1])

@@ -45,6 +45,7 @@ def open_slot(model: BaseModel, work: Work, index: int, norms: Mapping[str, floa
         texts = [*texts, *CONTEXT_PROMPTS]
         references = encode_references(model, spec.class_word, spec.num_vectors)
     slot = Slot(work, index, latents, tokenize_captions(model, texts, spec.num_vectors), choices, references)
+    slot.started_from = spec.init
     if work.checkpoint is None:
         rows = first_rows(model, slot)
         return slot, fresh_state(on_sphere(rows, norms, spec), anchors=rows)
@@ -69,7 +70,7 @@ def check_timesteps(model: BaseModel, spec: TrainSpec) -> None:
 
 
 def first_rows(model: BaseModel, slot: Slot) -> dict[str, Tensor]:
-    """The rows (N, D) per text encoder that the spec asks to start from.
+    """The rows (N, D) per text encoder that the spec asks to start from; the slot is told the words that were found.
 
     Raises:
         InputError: its initializer cannot be used with this base model.
@@ -78,7 +79,8 @@ def first_rows(model: BaseModel, slot: Slot) -> dict[str, Tensor]:
     if spec.init_embedding is not None:
         return rows_of_embedding(model, spec.init_embedding, spec.num_vectors)
     if spec.init == "auto":
-        return rank_words(model, slot, [picture.pixels for picture in slot.work.pictures])
+        slot.started_from, rows = rank_words(model, slot, [picture.pixels for picture in slot.work.pictures])
+        return rows
     return rows_of_text(model, spec.init, spec.num_vectors)
 
 

@@ -10,6 +10,7 @@ Shapes: V vocabulary, F feature width, N vectors, D width of a text encoder, Q w
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from textinv.evaluation.encoders import own_encoder
 from textinv.models.base import BaseModel
+from textinv.models.clip import Clip
 from textinv.training.batches import assemble
 from textinv.training.captions import tokenize_captions
 from textinv.training.initial import rows_of_text
@@ -36,17 +38,25 @@ SHORTLIST = (
 )  # fmt: skip
 
 
-def rank_words(model: BaseModel, slot: Slot, pictures: Sequence[NDArray[np.uint8]]) -> dict[str, Tensor]:
-    """The N vocabulary rows (N, D) per text encoder that fit the pictures best, best first."""
+class Ranked(NamedTuple):
+    """The words that fit best, best first, and their rows (N, D) per text encoder."""
+
+    words: str
+    rows: dict[str, Tensor]
+
+
+def rank_words(model: BaseModel, slot: Slot, pictures: Sequence[NDArray[np.uint8]]) -> Ranked:
+    """Find the N vocabulary entries, or the word of the shortlist, that fit the pictures best."""
     if model.clip is not None:
-        return _nearest_by_clip(model, pictures, slot.spec.num_vectors)
+        return _nearest_by_clip(model, model.clip, pictures, slot.spec.num_vectors)
     return _nearest_by_loss(model, slot)
 
 
-def _nearest_by_clip(model: BaseModel, pictures: Sequence[NDArray[np.uint8]], num_vectors: int) -> dict[str, Tensor]:
+def _nearest_by_clip(model: BaseModel, clip: Clip, pictures: Sequence[NDArray[np.uint8]], num_vectors: int) -> Ranked:
     seen_F = own_encoder(model).pictures(pictures).mean(0)
     best_N = (_vocabulary_features(model) @ seen_F).topk(num_vectors).indices
-    return {name: model.vocabulary(name).detach()[best_N].float().cpu() for name in model.encoder_names}
+    rows = {name: model.vocabulary(name).detach()[best_N].float().cpu() for name in model.encoder_names}
+    return Ranked(clip.tokenizer.decode(best_N.tolist()).strip(), rows)
 
 
 @lru_cache(maxsize=1)
@@ -67,7 +77,7 @@ def _vocabulary_features(model: BaseModel) -> Tensor:
 
 
 @torch.no_grad()
-def _nearest_by_loss(model: BaseModel, slot: Slot) -> dict[str, Tensor]:
+def _nearest_by_loss(model: BaseModel, slot: Slot) -> Ranked:
     words = [slot.spec.class_word] if slot.spec.class_word else []
     words += SHORTLIST
     num_vectors = slot.spec.num_vectors
@@ -80,4 +90,5 @@ def _nearest_by_loss(model: BaseModel, slot: Slot) -> dict[str, Tensor]:
         batch = assemble([pool.evaluation_member(one) for one in slots], model.device)
         stacked = {name: torch.stack([one[name] for one in part]).to(model.device) for name in model.encoder_names}
         losses += slot_losses(model, pool, batch, stacked).tolist()
-    return rows[min(range(len(rows)), key=losses.__getitem__)]
+    best = min(range(len(rows)), key=losses.__getitem__)
+    return Ranked(words[best], rows[best])

@@ -25,6 +25,7 @@ def record_of(slot: Slot, reason: StopReason, model: BaseModel, num_slots: int) 
     return {
         **_spec_fields(slot.work),
         "stopped": reason,
+        "started_from": slot.started_from,
         "steps": slot.step,
         "sample_passes": slot.sample_passes,
         "seconds": round(slot.seconds, 3),

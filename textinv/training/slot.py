@@ -42,6 +42,8 @@ class Slot:
     choices: Choices
     references: References | None = None
     """For the context term; its prompts are the last captions."""
+    started_from: str = ""
+    """The words that the rows started from, or the label of an embedding."""
     step: int = 0
     sample_passes: int = 0
     seconds_before: float = 0.0
@@ -124,6 +126,7 @@ class Slot:
     def counters(self) -> dict[str, Any]:
         """Plain JSON state for a checkpoint."""
         return {
+            "started_from": self.started_from,
             "step": self.step,
             "sample_passes": self.sample_passes,
             "seconds": self.seconds,
@@ -133,6 +136,7 @@ class Slot:
 
     def restore(self, counters: Any) -> None:
         """Take back what `counters` gave."""
+        self.started_from = counters["started_from"]
         self.step = counters["step"]
         self.sample_passes = counters["sample_passes"]
         self.seconds_before = counters["seconds"]
