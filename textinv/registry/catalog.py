@@ -42,7 +42,8 @@ def list_concepts(store: ObjectStore, prefix: str) -> Iterator[ConceptSummary]:
     lines = {name: fresh.get(name, known.get(name)) for name in tags}
     if len(changed) > _WORTH_WRITING:
         _write_catalog(store, {name: line for name, line in ({**known, **fresh}).items() if line is not None})
-    for line in lines.values():
+    for name in sorted(lines):  # keys sort "cat-2.json" before "cat.json"
+        line = lines[name]
         if line is not None and line.summary is not None:
             yield line.summary
 

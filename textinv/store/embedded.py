@@ -64,7 +64,8 @@ class EmbeddedServer:
             if not (self._is_running() and self._becomes_healthy(state)):
                 state = self._start(binary, state)
             settings = _settings(state)
-            if not _wait(lambda: _serves_objects(S3Store(settings)), self._patience_s):
+            # SeaweedFS finds its volumes again within a second, or with its next heartbeat after five.
+            if not _wait(lambda: _serves_objects(S3Store(settings)), self._patience_s, every_s=0.2):
                 raise StoreError(f"the embedded store in {self.folder} runs but cannot keep objects: is the disk full?")
         return settings
 
@@ -181,12 +182,12 @@ def _send(pid: int, sign: signal.Signals) -> None:
         os.kill(pid, sign)
 
 
-def _wait(is_so: Callable[[], bool], patience_s: float) -> bool:
+def _wait(is_so: Callable[[], bool], patience_s: float, every_s: float = _POLL_S) -> bool:
     deadline = time.monotonic() + patience_s
     while not is_so():
         if time.monotonic() > deadline:
             return False
-        time.sleep(_POLL_S)
+        time.sleep(every_s)
     return True
 
 

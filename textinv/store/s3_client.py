@@ -55,8 +55,9 @@ def _config(endpoint_url: str | None) -> Any:
         s3={"addressing_style": "path" if endpoint_url else "auto"},
         retries={"mode": "standard", "total_max_attempts": 4},
         connect_timeout=2 if loopback else 10,
-        # SeaweedFS tries 13 s before it admits that an object is damaged, and collisions on one key take seconds.
-        read_timeout=20,
+        # SeaweedFS tries 13 s before it admits that an object is damaged, takes up to 19 s for its first write
+        # after one start in ten, and seconds when writers collide on one key.
+        read_timeout=30,
         max_pool_connections=MAX_CONNECTIONS,
         proxies={} if loopback else None,
         # Checking a checksum before the status breaks boto3 on error replies that carry one (boto3 issue 4765).

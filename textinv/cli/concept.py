@@ -1,0 +1,225 @@
+"""`textinv concept`: what has been learned, and moving, checking and exchanging it."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from textinv.cli.current import current_settings
+from textinv.cli.output import AsJson, emit, rows_table
+from textinv.errors import InputError
+from textinv.placeholders import ConceptRef, parse_ref
+
+if TYPE_CHECKING:
+    from textinv.registry import PublishedVersion, Registry
+
+Ref = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A concept, at one version or its current one.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Learned concepts.")
+    group.command("ls")(list_concepts)
+    group.command("rm")(remove)
+    group.command("import")(import_)
+    group.command("cp")(copy)
+    for command in (show, export, rollback, gc, verify):
+        group.command()(command)
+    app.add_typer(group, name="concept")
+
+
+def list_concepts(
+    prefix: Annotated[str, typer.Argument(help="Only names that start so.")] = "", json: AsJson = False
+) -> None:
+    """List concepts with their current versions."""
+    found = list(_registry().list(prefix))
+    columns = ("name", "version", "num_vectors", "base_model", "created")
+    emit(found, json, rows_table({column: getattr(one, column) for column in columns} for one in found))
+
+
+def show(ref: Ref, json: AsJson = False) -> None:
+    """Show a concept: where it came from, its versions, and the record of its training."""
+    registry, wanted = _registry(), parse_ref(ref)
+    found = registry.resolve(wanted)
+    facts = {
+        **_facts(found),
+        "versions": [one.version for one in registry.versions(found.name)],
+        "record": found.record,
+    }
+    emit(facts, json)
+
+
+def export(
+    ref: Ref,
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder to write into.")] = Path(),
+    format: Annotated[str, typer.Option("--format", help="auto, diffusers, a1111-pt or onetrainer.")] = "auto",
+    json: AsJson = False,
+) -> None:
+    """Write a concept for other programs; `auto` is one file that nearly all of them read."""
+    from textinv.embedding.formats import export_embedding
+
+    found = _registry().resolve(parse_ref(ref))
+    metadata = {
+        "base_model": found.base_model,
+        "base_revision": found.base_revision,
+        "version": str(found.version),
+        "digest": found.digest,
+    }
+    paths = export_embedding(found.embedding, found.name, format, folder, metadata)
+    emit({"files": [str(path) for path in paths]}, json, "\n".join(map(str, paths)))
+
+
+def import_(
+    path: Annotated[Path, typer.Argument(help="A .safetensors, .pt, .bin or .png, or a folder of diffusers'.")],
+    name: Annotated[str, typer.Option(help="What to call the concept.")],
+    base_model: Annotated[str, typer.Option("--base-model", help="The base model that it was trained on.")],
+    json: AsJson = False,
+) -> None:
+    """Publish an embedding that another program trained; a pickle's code is never run."""
+    from textinv.embedding import import_embedding
+    from textinv.models import base_revision
+
+    embedding = import_embedding(path)
+    revision = base_revision(base_model, aliases=current_settings().base_models)
+    identity = f"imported {name} {embedding.digest} {revision}"
+    found = _registry().publish(
+        name,
+        embedding,
+        {"imported_from": path.name, "digest_of_file": _file_digest(path)},
+        fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
+        base_model=base_model,
+        base_revision=revision,
+    )
+    emit(_facts(found), json, f"{found.name}@{found.version}")
+
+
+def rollback(
+    name: Annotated[str, typer.Argument(help="A concept.")],
+    version: Annotated[int | None, typer.Option("--to", help="Version; default: the one before the current.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Make another version current, at once and for all who use it; newer versions stay."""
+    registry = _registry()
+    target = _version_before(registry, name) if version is None else version
+    found = registry.move_head(name, target)
+    emit(_facts(found), json, f"{name} is now {found.name}@{found.version}")
+
+
+def remove(
+    refs: Annotated[list[str], typer.Argument(metavar="NAME[@VERSION]...", help="Concepts, or single versions.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Remove concepts with all their versions, or single versions that are not current. This cannot be undone."""
+    registry, wanted = _registry(), [parse_ref(ref) for ref in refs]
+    if not yes:
+        typer.confirm(f"Remove {', '.join(map(str, wanted))} for good?", abort=True, err=True)
+    for ref in wanted:
+        registry.remove(ref.name, ref.version)
+    emit({"removed": [str(ref) for ref in wanted]}, json, f"removed {', '.join(map(str, wanted))}")
+
+
+def gc(
+    dry_run: DryRun = False,
+    grace_hours: Annotated[float, typer.Option(min=0, help="Leave alone what is younger.")] = 24.0,
+    json: AsJson = False,
+) -> None:
+    """Finish publications that were cut short and remove what nothing names."""
+    report = _registry().gc(dry_run=dry_run, grace_s=grace_hours * 3600)
+    verb = "would be" if dry_run else "were"
+    text = (
+        f"{len(report.completed)} publications {verb} finished, {len(report.removed_keys)} objects "
+        f"({report.removed_bytes} bytes) {verb} removed"
+    )
+    if report.damaged:
+        text += (
+            f"; runs were left alone, as {len(report.damaged)} versions cannot be read: see `textinv concept verify`"
+        )
+    emit(report, json, text)
+
+
+def verify(
+    name: Annotated[str | None, typer.Argument(help="A concept; default: all.")] = None, json: AsJson = False
+) -> None:
+    """Hash everything again; fails when something is damaged or missing."""
+    problems = list(_registry().verify(name))
+    emit(problems, json, rows_table([vars(problem) for problem in problems]) if problems else "everything is whole")
+    if problems:
+        raise typer.Exit(1)
+
+
+def copy(
+    refs: Annotated[list[str], typer.Argument(metavar="NAME[@VERSION]...", help="Concepts of the store in use.")],
+    to_endpoint_url: Annotated[str | None, typer.Option(help="Server of the other store; default: the same.")] = None,
+    to_bucket: Annotated[str | None, typer.Option(help="Bucket of the other store.")] = None,
+    to_prefix: Annotated[str | None, typer.Option(help="Prefix in the other store.")] = None,
+    to_access_key: Annotated[str | None, typer.Option(envvar="TEXTINV_TO_ACCESS_KEY")] = None,
+    to_secret_key: Annotated[str | None, typer.Option(envvar="TEXTINV_TO_SECRET_KEY", show_envvar=True)] = None,
+    json: AsJson = False,
+) -> None:
+    """Copy concepts to another store; what is already there is not copied again."""
+    from textinv.registry import copy_concept
+
+    changes = {
+        "endpoint_url": to_endpoint_url,
+        "bucket": to_bucket,
+        "prefix": to_prefix,
+        "access_key": to_access_key,
+        "secret_key": to_secret_key,
+    }
+    source, target = _registry(), _other_registry({key: value for key, value in changes.items() if value is not None})
+    copied = [copy_concept(source, target, parse_ref(ref)) for ref in refs]
+    emit([_facts(one) for one in copied], json, "\n".join(f"{one.name}@{one.version}" for one in copied))
+
+
+def _registry() -> "Registry":
+    from textinv.registry import Registry
+    from textinv.store import ensure_store
+
+    return Registry(ensure_store(current_settings()))
+
+
+def _other_registry(changes: dict[str, str]) -> "Registry":
+    from textinv.registry import Registry
+    from textinv.settings import StoreSettings
+    from textinv.store import EmbeddedServer, connect_store
+
+    if not changes:
+        raise InputError("name the other store: --to-endpoint-url, --to-bucket or --to-prefix")
+    settings = current_settings()
+    here = settings.store if settings.store.endpoint_url else EmbeddedServer(settings.home).up()
+    secret = here.secret_key.get_secret_value() if here.secret_key else None
+    target = StoreSettings.model_validate({**here.model_dump(), "secret_key": secret, **changes})
+    if target == here:
+        raise InputError("the other store is the same as this one: give another endpoint, bucket or prefix")
+    return Registry(connect_store(target))
+
+
+def _facts(found: "PublishedVersion") -> dict[str, object]:
+    return {
+        "name": found.name,
+        "version": found.version,
+        "created": found.created,
+        "base_model": found.base_model,
+        "base_revision": found.base_revision,
+        "num_vectors": found.embedding.num_vectors,
+        "digest": found.digest,
+        "fingerprint": found.fingerprint,
+        "run_id": found.run_id,
+    }
+
+
+def _version_before(registry: "Registry", name: str) -> int:
+    current = registry.resolve(ConceptRef(name)).version
+    older = [one.version for one in registry.versions(name) if one.version < current]
+    if not older:
+        raise InputError(f"{name}@{current} is the oldest version there is: nothing to go back to")
+    return older[-1]
+
+
+def _file_digest(path: Path) -> str:
+    files: Sequence[Path] = sorted(path.iterdir()) if path.is_dir() else [path]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.is_file())).hexdigest()

@@ -1,0 +1,85 @@
+"""`textinv store`: the object store, and the server that comes along when none is configured."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from textinv.cli.current import current_settings
+from textinv.cli.output import AsJson, emit
+from textinv.errors import SettingsError, StoreError
+from textinv.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="The object store that holds everything.")
+    group.command()(up)
+    group.command()(down)
+    group.command()(status)
+    app.add_typer(group, name="store")
+
+
+def up(
+    keys: Annotated[bool, typer.Option("--keys", help="Show the secret key too.")] = False, json: AsJson = False
+) -> None:
+    """Start the embedded store, unless it runs already, and say how to reach it."""
+    from textinv.store import EmbeddedServer
+
+    settings = _embedded(current_settings())
+    reached = EmbeddedServer(settings.home).up()
+    secret = reached.secret_key.get_secret_value() if keys and reached.secret_key else "********** (--keys shows it)"
+    emit(
+        {
+            "endpoint_url": reached.endpoint_url,
+            "bucket": reached.bucket,
+            "access_key": reached.access_key,
+            "secret_key": secret,
+        },
+        json,
+    )
+
+
+def down(json: AsJson = False) -> None:
+    """Stop the embedded store; its data stay."""
+    from textinv.store import EmbeddedServer
+
+    stopped = EmbeddedServer(_embedded(current_settings()).home).down()
+    emit({"stopped": stopped}, json, "stopped" if stopped else "it was not running")
+
+
+def status(json: AsJson = False) -> None:
+    """Say which store is used and whether it can be; fails when it cannot."""
+    settings = current_settings()
+    facts = _embedded_facts(settings) if settings.store.endpoint_url is None else _remote_facts(settings)
+    emit(facts, json)
+    if not facts["usable"]:
+        raise typer.Exit(1)
+
+
+def _embedded_facts(settings: Settings) -> dict[str, Any]:
+    from textinv.store import EmbeddedServer
+
+    found = EmbeddedServer(settings.home).status()
+    return {"kind": "embedded", **asdict(found), "usable": found.healthy}
+
+
+def _remote_facts(settings: Settings) -> dict[str, Any]:
+    from textinv.store import connect_store
+
+    chosen = settings.store
+    facts = {"kind": "S3", "endpoint_url": chosen.endpoint_url, "bucket": chosen.bucket, "prefix": chosen.prefix}
+    try:
+        connect_store(chosen)
+    except StoreError as error:
+        return {**facts, "usable": False, "problem": error.message}
+    return {**facts, "usable": True, "problem": None}
+
+
+def _embedded(settings: Settings) -> Settings:
+    if settings.store.endpoint_url is not None:
+        raise SettingsError(
+            f"the store at {settings.store.endpoint_url} is configured, so the embedded one is not used: "
+            "unset store.endpoint_url to use it"
+        )
+    return settings
