@@ -3,6 +3,7 @@
 Owns that it is found by name, pinned to the driver's node, and restarted when it dies. Does not decide anything.
 """
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -51,6 +52,10 @@ class QueueActor:
     def view(self, events_from: int) -> QueueView:
         """See `WorkQueue.view`."""
         return self._queue.view(events_from)
+
+    def pid(self) -> int:
+        """The process that this queue lives in."""
+        return os.getpid()
 
     def meet_controller(self, crew: str, controller: Any) -> None:
         """Remember the controller of a crew's Train run."""
