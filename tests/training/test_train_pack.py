@@ -10,9 +10,10 @@ import torch
 from textinv.errors import CancelledError, ImageError
 from textinv.evaluation import Drawing, own_judge
 from textinv.models.base import BaseModel
-from textinv.plan.spec import OptimizerSpec
+from textinv.plan.spec import OptimizerSpec, StopSpec
 from textinv.training import Progress, Work, train_pack
 from textinv.training.local import Collected, WorkList, learn
+from textinv.training.stopping import has_converged
 
 MakeWork = Callable[..., Work]
 
@@ -51,6 +52,20 @@ def test_adamw_and_sphere_share_a_pack(model: BaseModel, works: MakeWork, adamw:
     assert norms["adamw"] != pytest.approx(vocabulary_norm, rel=1e-3)
     for concept in learned.concepts.values():
         assert concept.record["trace"][-1]["loss"] < concept.record["trace"][0]["loss"]
+
+
+def test_a_concept_stops_by_its_evidence_and_keeps_its_best_rows(model: BaseModel, works: MakeWork) -> None:
+    stop = StopSpec(rule="dvar", every_steps=2, window=3, threshold=0.6, num_samples=8)
+    learned = learn(model, [works("one", max_steps=60, min_steps=8, samples_per_step=2, stop=stop)], num_slots=1)
+    record = learned.records["one"]
+    losses = {seen["step"]: seen["loss"] for seen in record["trace"]}
+    assert record["stopped"] == "converged"
+    assert 8 <= record["steps"] < 60
+    assert list(losses) == list(range(0, record["steps"] + 1, 2))
+    assert losses[record["kept_step"]] == min(losses.values())
+    assert has_converged(list(losses.values()), stop.window, stop.threshold)
+    before = [has_converged(list(losses.values())[:count], 3, 0.6) for count in range(5, len(losses))]
+    assert not any(before)
 
 
 def test_slots_are_refilled_until_the_source_is_empty(model: BaseModel, works: MakeWork) -> None:
