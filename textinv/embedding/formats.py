@@ -2,7 +2,7 @@
 
 Owns which keys each program reads. One safetensors serves most of them, with the key `emb_params` for one text encoder
 and the keys `clip_l` and `clip_g` for two: AUTOMATIC1111, Forge, ComfyUI, InvokeAI, kohya's scripts and diffusers (with
-`token=`) take these. Any further key makes A1111 and diffusers refuse a file, so all else goes into its header. Reading is in `foreign`.
+`token=`) take these. Any further key makes A1111 and diffusers refuse a file, so all else goes into its header.
 """
 
 import io

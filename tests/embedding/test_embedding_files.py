@@ -1,0 +1,250 @@
+"""Files of other programs: what we write they read, what they write we read, and nothing a file says is ever run."""
+
+import base64
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from textinv.demo import WEIGHTS
+from textinv.embedding import EXPORT_FORMATS, Embedding, export_bytes, export_embedding, import_embedding
+from textinv.errors import EmbeddingFormatError
+
+ONE = Embedding({"text_encoder": torch.arange(16, dtype=torch.float32).reshape(2, 8)})
+TWO = Embedding({"text_encoder": torch.ones(2, 8), "text_encoder_2": torch.zeros(2, 6) + 0.5})
+
+
+def _web_ui_rule(contents: dict[str, Any]) -> Tensor:
+    """What AUTOMATIC1111, Forge and ComfyUI accept: `string_to_param`, both CLIP keys, or one tensor and no other."""
+    if "string_to_param" in contents:
+        (only,) = contents["string_to_param"].values()
+        return only
+    if "clip_g" in contents and "clip_l" in contents:
+        return torch.cat([contents["clip_l"], contents["clip_g"]], dim=-1)
+    (only,) = contents.values()
+    return only
+
+
+def _invoke_rule(contents: dict[str, Any]) -> int:
+    """The width by which InvokeAI tells the family: of `emb_params`, else of `clip_g`."""
+    return int((contents["emb_params"] if "emb_params" in contents else contents["clip_g"]).shape[-1])
+
+
+def test_the_one_file_is_read_by_everyone(tmp_path: Path) -> None:
+    (path,) = export_embedding(ONE, "robot", "auto", tmp_path, {"base_model": "emoji"})
+    assert path == tmp_path / "robot.safetensors"
+    contents = safetensors.torch.load_file(path)
+    assert torch.equal(_web_ui_rule(contents), ONE.rows["text_encoder"])
+    assert _invoke_rule(contents) == 8
+    assert next(iter(contents.values())).shape == (2, 8), "kohya and ComfyUI take the first value, one row per vector"
+    with safetensors.safe_open(path, "pt") as opened:
+        assert opened.metadata() == {"base_model": "emoji", "format": "pt", "name": "robot"}
+
+
+@pytest.mark.parametrize("format", ["auto", "diffusers"])
+def test_diffusers_reads_the_one_file_and_the_folder(tmp_path: Path, format: str) -> None:
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        WEIGHTS, unet=None, vae=None, safety_checker=None, feature_extractor=None
+    )
+    width = pipeline.text_encoder.config.hidden_size
+    embedding = Embedding({"text_encoder": torch.randn(2, width)})
+    paths = export_embedding(embedding, "robot", format, tmp_path)
+    if format == "auto":
+        pipeline.load_textual_inversion(str(paths[0].parent), weight_name=paths[0].name, token="<robot>")
+    else:
+        pipeline.load_textual_inversion(str(paths[0].parent))
+    ids = pipeline.tokenizer.convert_tokens_to_ids(["<robot>", "<robot>_1"])
+    assert torch.equal(pipeline.text_encoder.get_input_embeddings().weight[ids], embedding.rows["text_encoder"])
+
+
+def test_the_diffusers_folder_names_the_placeholder(tmp_path: Path) -> None:
+    paths = export_embedding(TWO, "robot", "diffusers", tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
+        "robot/learned_embeds.safetensors",
+        "robot/learned_embeds_2.safetensors",
+    ]
+    assert [list(safetensors.torch.load_file(path)) for path in paths] == [["<robot>"], ["<robot>"]]
+
+
+def test_two_encoders_share_one_file(tmp_path: Path) -> None:
+    (path,) = export_embedding(TWO, "robot", "auto", tmp_path)
+    contents = safetensors.torch.load_file(path)
+    assert _web_ui_rule(contents).shape == (2, 14)
+    assert _invoke_rule(contents) == 6
+
+
+@pytest.mark.parametrize("embedding", [ONE, TWO], ids=["one encoder", "two encoders"])
+@pytest.mark.parametrize("format", EXPORT_FORMATS)
+def test_what_is_exported_can_be_imported(tmp_path: Path, format: str, embedding: Embedding) -> None:
+    if format == "a1111-pt" and embedding is TWO:
+        with pytest.raises(EmbeddingFormatError, match="use the format auto"):
+            export_embedding(embedding, "robot", format, tmp_path)
+        return
+    paths = export_embedding(embedding, "robot", format, tmp_path)
+    assert import_embedding(paths[0].parent if format == "diffusers" else paths[0]) == embedding
+
+
+def test_an_unknown_format_is_named_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddingFormatError, match=r"'gif'.*a1111-pt"):
+        export_embedding(ONE, "robot", "gif", tmp_path)
+
+
+def test_exported_bytes_are_those_of_the_file(tmp_path: Path) -> None:
+    (path,) = export_embedding(ONE, "robot", "auto", tmp_path)
+    assert export_bytes(ONE, "robot") == path.read_bytes()
+
+
+ROWS = ONE.rows["text_encoder"]
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        {"<robot>": ROWS},
+        {"<robot>": ROWS.half()},
+        {"emb_params": ROWS},
+        {"emp_params": ROWS},
+        {"clip_l": ROWS},
+        {"string_to_token": {"*": 265}, "string_to_param": {"*": ROWS}, "name": "robot", "step": 10},
+        {"string_to_param": torch.nn.ParameterDict({"*": torch.nn.Parameter(ROWS.clone())})},
+        ROWS,
+    ],
+    ids=["diffusers", "fp16", "kohya", "OneTrainer", "clip_l", "A1111", "original repository", "bare tensor"],
+)
+def test_pickles_of_other_programs_are_read(tmp_path: Path, contents: object) -> None:
+    torch.save(contents, tmp_path / "file.pt")
+    assert import_embedding(tmp_path / "file.pt") == ONE
+
+
+def test_a_single_row_may_come_without_its_second_dimension(tmp_path: Path) -> None:
+    safetensors.torch.save_file({"<robot>": torch.ones(8)}, tmp_path / "file.safetensors")
+    assert import_embedding(tmp_path / "file.safetensors").rows["text_encoder"].shape == (1, 8)
+
+
+def test_a_picture_of_the_web_ui_is_read(tmp_path: Path) -> None:
+    contents = {"string_to_param": {"*": {"TORCHTENSOR": ROWS.tolist()}}, "name": "robot"}
+    info = PngInfo()
+    info.add_text("sd-ti-embedding", base64.b64encode(json.dumps(contents).encode()).decode())
+    Image.new("RGB", (8, 8)).save(tmp_path / "robot.png", pnginfo=info)
+    assert import_embedding(tmp_path / "robot.png") == ONE
+
+
+class Evil:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, str]]:
+        return open, (str(self.trace), "w")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".bin", ".ckpt"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_in_a_pickle_is_never_run(tmp_path: Path, suffix: str, zipped: bool) -> None:
+    trace = tmp_path / "trace"
+    contents = {"string_to_param": {"*": ROWS}, "name": Evil(trace)}
+    torch.save(contents, tmp_path / f"evil{suffix}", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(EmbeddingFormatError, match=r"wants to run code.*not run"):
+        import_embedding(tmp_path / f"evil{suffix}")
+    assert not trace.exists()
+
+
+def test_a_pickle_that_torch_did_not_write_is_not_run_either(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps(Evil(trace)))
+    with pytest.raises(EmbeddingFormatError):
+        import_embedding(tmp_path / "evil.pt")
+    assert not trace.exists()
+
+
+def test_a_file_that_unpacks_to_gigabytes_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("archive/data/0", "w") as member:
+        for _ in range(65):
+            member.write(bytes(2**20))
+    assert path.stat().st_size < 2**20
+    with pytest.raises(EmbeddingFormatError, match="unpacks to 68157440 bytes"):
+        import_embedding(path)
+
+
+def test_a_file_of_gigabytes_is_refused_by_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "huge.safetensors"
+    with path.open("wb") as stream:
+        stream.truncate(65 * 2**20)
+    with pytest.raises(EmbeddingFormatError, match="68157440 bytes"):
+        import_embedding(path)
+
+
+def _saved(contents: dict[str, Tensor]) -> bytes:
+    return safetensors.torch.save(contents)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "what"),
+    [
+        ("text.safetensors", b"hello", "not a safetensors file"),
+        ("empty.safetensors", b"", "not a safetensors file"),
+        ("empty.pt", b"", "empty.pt"),
+        ("text.pt", b"hello", "text.pt"),
+        ("half.pt", b"PK\x03\x04half", "half.pt"),
+        ("header.safetensors", b"\xff" * 8 + b"{}", "not a safetensors file"),
+        ("none.safetensors", _saved({}), "0 tensors"),
+        ("lora.safetensors", _saved({f"lora_{i}": torch.ones(2, 2) for i in range(3)}), "holds 3 tensors"),
+        ("xti.safetensors", _saved({"IN01": torch.ones(1, 8), "MID": torch.ones(1, 8)}), "XTI"),
+        ("out.safetensors", _saved({"emp_params": ROWS, "emp_params_out": ROWS + 1}), r"\*_out"),
+        ("t5.safetensors", _saved({"clip_l": ROWS, "t5xxl": ROWS + 1}), "T5"),
+        ("nan.safetensors", _saved({"a": torch.full((1, 8), float("nan"))}), "nan.safetensors: .*not finite"),
+        ("int.safetensors", _saved({"a": torch.ones(1, 8, dtype=torch.int64)}), "floating-point"),
+        ("cube.safetensors", _saved({"a": torch.ones(1, 8, 2)}), "must be floating-point"),
+        ("plain.png", b"\x89PNG no picture", "not a picture"),
+        ("notes.txt", b"hello", "none of the endings"),
+    ],
+)
+def test_a_file_that_is_no_embedding_is_refused_by_name(tmp_path: Path, name: str, data: bytes, what: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(EmbeddingFormatError, match=what) as caught:
+        import_embedding(tmp_path / name)
+    assert name in caught.value.message
+
+
+def test_several_embeddings_in_one_file_are_refused(tmp_path: Path) -> None:
+    torch.save({"string_to_param": {"*": ROWS, "@": ROWS}}, tmp_path / "two.pt")
+    with pytest.raises(EmbeddingFormatError, match="2 embeddings"):
+        import_embedding(tmp_path / "two.pt")
+
+
+def test_a_missing_file_and_an_empty_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddingFormatError, match=r"gone\.pt"):
+        import_embedding(tmp_path / "gone.pt")
+    with pytest.raises(EmbeddingFormatError, match=r"no learned_embeds\.safetensors"):
+        import_embedding(tmp_path)
+
+
+def test_a_picture_without_an_embedding_is_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
+    with pytest.raises(EmbeddingFormatError, match="without an embedding"):
+        import_embedding(tmp_path / "plain.png")
+
+
+def test_nothing_but_an_error_of_ours_comes_of_a_pickle_cut_anywhere(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save({"<robot>": ROWS}, buffer)
+    data = buffer.getvalue()
+    path = tmp_path / "cut.pt"
+    for length in range(0, len(data), 97):
+        path.write_bytes(data[:length])
+        with pytest.raises(EmbeddingFormatError):
+            import_embedding(path)
