@@ -12,6 +12,7 @@ from cluster.queue_actor import NAMESPACE
 from cluster.queue_host import queue_name
 from tests.chaos.conftest import MAX_STEPS, NUM_CONCEPTS, Fleet, kill
 from textinv.jobs import JobRecord
+from textinv.store import EmbeddedServer
 
 pytestmark = [pytest.mark.chaos, pytest.mark.ray, pytest.mark.store, pytest.mark.timeout(500)]
 MakeJob = Callable[..., JobRecord]
@@ -66,3 +67,22 @@ def test_a_lost_node_without_a_spare_does_not_keep_the_job_from_its_end(
     fleet.wait_until(lambda: fleet.is_over(record))
     fleet.check_nothing_lost_nothing_twice(record)
     fleet.wait_until(lambda: not driver.status()["crews"], 60.0)
+
+
+@pytest.mark.parametrize("stopping", ["stopped for 20 s", "killed"])
+def test_a_store_that_goes_away_costs_time_only(
+    start_fleet: Callable[[int], Fleet], make_job: MakeJob, s3_server: EmbeddedServer, stopping: str
+) -> None:
+    fleet = start_fleet(1)
+    record = make_job(fleet.registry.store, NUM_CONCEPTS, max_steps=MAX_STEPS)
+    driver = fleet.start_driver(workers=1)
+    fleet.wait_until(lambda: fleet.workers(driver))
+    time.sleep(random.uniform(0.5, 3.0))
+    if stopping == "killed":
+        s3_server.kill()
+    else:
+        s3_server.down()
+        time.sleep(20.0)
+    s3_server.up()
+    fleet.wait_until(lambda: fleet.is_over(record))
+    fleet.check_nothing_lost_nothing_twice(record)

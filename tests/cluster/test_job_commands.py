@@ -1,0 +1,98 @@
+"""`textinv job` and `textinv fleet`, on a real store and without Ray."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from cluster.commands import register
+from cluster.driver import Driver
+from cluster.fleet import FleetSettings
+from cluster.places import environment_of
+from cluster.queue import WorkQueue
+from textinv.errors import InputError, UnknownConceptError
+from textinv.jobs import Failure, JobBook, JobRecord
+from textinv.registry import Registry
+from textinv.settings import Settings, StoreSettings
+from textinv.store import S3Store
+
+pytestmark = pytest.mark.store
+MakeJob = Callable[..., JobRecord]
+
+
+@pytest.fixture
+def textinv(tmp_path: Path, s3_settings: StoreSettings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs a command and gives what it prints as JSON; errors of ours are raised."""
+    for name, value in environment_of(Settings(home=tmp_path / "home", store=s3_settings)).items():
+        monkeypatch.setenv(name, value)
+    app = typer.Typer()
+    register(app)
+
+    def run(*arguments: str) -> Any:
+        result: Result = CliRunner().invoke(app, [*arguments, "--json"])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return run
+
+
+def test_jobs_are_listed_and_shown_with_what_became_of_each_concept(
+    textinv: Callable[..., Any], s3_store: S3Store, make_job: MakeJob
+) -> None:
+    record, book = make_job(s3_store), JobBook(s3_store)
+    spec = book.sheet(record.id, 0)[1]
+    book.write_failure(
+        Failure(fingerprint=spec.fingerprint, name=spec.name, code="diverged", message="the loss became infinite")
+    )
+    assert [(row["job"], row["state"], row["concepts"]) for row in textinv("job", "ls")] == [(record.id, "waiting", 3)]
+    shown = textinv("job", "show", record.id)
+    assert [concept["state"] for concept in shown["concepts"]] == ["waiting", "failed", "waiting"]
+    assert shown["concepts"][1]["problem"] == "diverged: the loss became infinite"
+    with pytest.raises(UnknownConceptError, match="no job 'nothing'"):
+        textinv("job", "show", "nothing")
+
+
+def test_a_job_is_cancelled_in_part_and_purged_when_it_is_over(
+    textinv: Callable[..., Any], s3_store: S3Store, make_job: MakeJob
+) -> None:
+    record, book = make_job(s3_store), JobBook(s3_store)
+    assert textinv("job", "cancel", record.id, "--concept", "concept-1")["cancelled"] == ["concept-1"]
+    cancellation = book.cancellation(record.id)
+    assert cancellation is not None
+    assert cancellation.names == ("concept-1",)
+    book.close(book.load(record.id))
+    assert textinv("job", "purge", record.id, "--yes")["deleted"] == 9
+    assert textinv("job", "logs", record.id) == {"lines": []}
+
+
+def test_a_fleet_is_scaled_and_drained_by_what_is_written_in_the_store(
+    textinv: Callable[..., Any], s3_store: S3Store
+) -> None:
+    assert textinv("fleet", "scale", "--max", "8", "--crew-size", "4")["max_workers"] == 8
+    assert textinv("fleet", "drain")["draining"] is True
+    fleet = textinv("fleet", "status")
+    assert fleet["driver"]["running"] is False
+
+    def no_crews(*_: Any) -> Any:
+        raise AssertionError("a drained fleet starts no crews")
+
+    name = next(info.key.split("/")[1] for info in s3_store.list("fleets/"))
+    driver = Driver(Registry(s3_store), name, lambda base: WorkQueue(), no_crews, settings=FleetSettings())
+    driver.round()
+    assert textinv("fleet", "status")["settings"] == {
+        "min_workers": 0,
+        "max_workers": 8,
+        "crew_size": 4,
+        "draining": True,
+    }
+    assert textinv("fleet", "scale")["draining"] is False
+    with pytest.raises(InputError, match="--min 9 is more than --max 8"):
+        textinv("fleet", "scale", "--min", "9")
+    assert textinv("fleet", "stop") == {"stopped": False}
