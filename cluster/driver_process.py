@@ -47,12 +47,13 @@ class Starter:
         options = self.options
         pack = PackSettings(
             num_slots=options.num_slots,
-            threads=options.threads_per_worker,
+            threads=options.threads,
             device=self.settings.device,
             lease_s=options.lease_s,
             checkpoint_every_s=options.checkpoint_every_s,
         )
-        resources = {"CPU": float(options.threads_per_worker)} | ({"GPU": 1.0} if options.use_gpu else {})
+        use_gpu = ray.cluster_resources().get("GPU", 0) >= 1 if options.use_gpu is None else options.use_gpu
+        resources = {"CPU": float(options.threads)} | ({"GPU": 1.0} if use_gpu else {})
         order = WorkerOrder(name, queue, base, self.store, pack, dict(self.settings.base_models))
         return TrainCrew(order, CrewSize(num_workers, resources), self.storage_path)
 
@@ -111,7 +112,7 @@ def _serve_here_once(settings: Settings, options: DriverOptions, place: LocalPla
         ray.init(
             address="local",
             include_dashboard=False,
-            num_cpus=options.workers * options.threads_per_worker,
+            num_cpus=options.workers * options.threads,
             object_store_memory=_OBJECT_STORE_BYTES,
             log_to_driver=False,
             logging_level="WARNING",

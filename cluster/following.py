@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from cluster.follow import follow
-from cluster.launch import ensure_driver
+from cluster.launch import ensure_driver, fleet_of
 from cluster.options import DriverOptions
 from textinv.cli.current import current_settings
 from textinv.cli.output import emit, stderr, warn
@@ -57,6 +57,8 @@ def watch(
     book: JobBook, record: JobRecord, settings: Settings, options: DriverOptions, timeout_s: float | None = None
 ) -> JobStatus:
     """Follow a job on standard error to its end."""
+    if record.fleet != fleet_of(settings):
+        return follow(book, record, stderr(), timeout_s=timeout_s)
     return follow(book, record, stderr(), keep_alive=DriverWatch(settings, options), timeout_s=timeout_s)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster.following import end_with, settings_at, watch
-from cluster.launch import ensure_driver, last_words
+from cluster.launch import ensure_driver, fleet_of, last_words
 from cluster.options import DriverOptions
 from cluster.places import LocalPlace
 from textinv.cli.current import current_settings
@@ -83,7 +83,7 @@ def cancel(
 def resume(job: Job, address: Address = None, json: AsJson = False) -> None:
     """Take a job up again: what was cancelled or has failed is tried again, what is half done goes on."""
     settings = settings_at(address)
-    record = _book().resume(job)
+    record = _book().resume(job, fleet_of(settings))
     started = ensure_driver(settings, DriverOptions())
     emit({"job": record.id, "driver_started": started}, json, f"job {record.id} goes on")
 

@@ -20,16 +20,21 @@ class DriverOptions(BaseModel):
     """Most workers that there may be at a time."""
     crew_size: int | None = Field(default=None, ge=1)
     """Workers that come and go together; None: all."""
-    threads_per_worker: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
-    """CPU threads of a worker."""
-    use_gpu: bool = False
-    """Whether each worker has a GPU."""
+    threads_per_worker: int | None = Field(default=None, ge=1)
+    """CPU threads of a worker; None: this machine's, shared among the workers."""
+    use_gpu: bool | None = None
+    """Whether each worker has a GPU; None: when the cluster has any."""
     num_slots: int | Literal["auto"] | None = None
     """Concepts that a worker trains at once; None: measured on a GPU, few on a CPU."""
     lease_s: float = Field(default=30.0, gt=0)
     """A worker that is silent for so long is dead."""
     checkpoint_every_s: float = Field(default=15.0, gt=0)
     """Seconds between checkpoints of a concept."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of a worker."""
+        return self.threads_per_worker or max(1, (os.cpu_count() or 1) // self.workers)
 
     @property
     def fleet(self) -> FleetSettings:

@@ -31,7 +31,7 @@ def submit(
     priority: Annotated[int, typer.Option(min=-MAX_PRIORITY, max=MAX_PRIORITY, help="Higher is served first.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Most workers at a time.")] = 1,
     threads_per_worker: Annotated[int | None, typer.Option(min=1, help="CPU threads of a worker.")] = None,
-    gpu: Annotated[bool, typer.Option("--gpu", help="Give each worker a GPU.")] = False,
+    gpu: Annotated[bool | None, typer.Option(help="Give each worker a GPU; default: if there are any.")] = None,
     slots: Slots = None,
     json: AsJson = False,
 ) -> None:
@@ -48,10 +48,11 @@ def submit(
     options = _options(workers, threads_per_worker, gpu, slots)
     loaded = load_manifest(manifest)
     registry = Registry(ensure_store(settings))
-    plan = make_plan(loaded, registry, settings=settings)
-    for warning in plan.warnings:
-        warn(str(warning))
     with Progress(console=stderr(), transient=True) as progress:
+        look = progress.add_task("looking at pictures", total=len(loaded.concepts))
+        plan = make_plan(
+            loaded, registry, settings=settings, progress=lambda done, _: progress.update(look, completed=done)
+        )
         task = progress.add_task("uploading pictures", total=None)
         made = submit_plan(
             plan,
@@ -62,8 +63,12 @@ def submit(
             priority=priority,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
+    for warning in plan.warnings:
+        warn(str(warning))
     record, left = made.record, plan.counts["new"] + plan.counts["changed"]
     started = bool(left) and ensure_driver(settings, options)
+    if left and not started and options != DriverOptions():
+        warn("a driver runs already and keeps its options; `textinv fleet stop` ends it")
     facts = {
         "job": record.id,
         "fleet": fleet,
@@ -80,13 +85,13 @@ def submit(
     end_with(watch(JobBook(registry.store), record, settings, options), json, facts)
 
 
-def _options(workers: int, threads: int | None, gpu: bool, slots: str | None) -> DriverOptions:
+def _options(workers: int, threads: int | None, gpu: bool | None, slots: str | None) -> DriverOptions:
     if slots is not None and slots != "auto" and not (slots.isdecimal() and int(slots) > 0):
         raise InputError(f"--slots {slots!r} is neither a positive number nor auto")
     given = {
         "workers": workers,
         "threads_per_worker": threads,
-        "use_gpu": gpu or None,
+        "use_gpu": gpu,
         "num_slots": int(slots) if slots is not None and slots != "auto" else slots,
     }
     return DriverOptions.model_validate({name: value for name, value in given.items() if value is not None})

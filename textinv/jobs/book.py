@@ -102,15 +102,16 @@ class JobBook:
             self._mark(record)
         return record
 
-    def resume(self, job_id: str) -> JobRecord:
-        """Take a job up again: what was cancelled is wanted again, what failed is tried again.
+    def resume(self, job_id: str, fleet: str | None = None) -> JobRecord:
+        """Take a job up again, on another fleet if one is named; what was cancelled or failed is wanted again.
 
         Raises:
             UnknownConceptError: there is no such job.
         """
         record = self.load(job_id)
         self.forget_misfortune(record)
-        return self.open(record.model_copy(update={"submitted": now()}))
+        changes = {"submitted": now(), "fleet": record.fleet if fleet is None else fleet}
+        return self.open(record.model_copy(update=changes))
 
     def forget_misfortune(self, record: JobRecord) -> None:
         """Forget what of a job was cancelled and what failed."""
