@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -21,7 +22,7 @@ from cluster.order import BaseOrder
 from cluster.queue_host import QueueForDriver
 from cluster.reports import EVERY_S, Reports
 from cluster.station import GRACE_S, Station
-from textinv.errors import ClusterError, ObjectNotFoundError, StoreError
+from textinv.errors import ClusterError, ObjectNotFoundError, StoreError, StoreUnreachableError
 from textinv.jobs.book import now
 from textinv.registry import Registry
 from textinv.store.protocol import JSON
@@ -70,8 +71,12 @@ class Driver:
         if self._feed.jobs:
             self._busy = self._clock()
 
-    def serve(self, stop: threading.Event, idle_s: float | None) -> None:
+    def serve(
+        self, stop: threading.Event, idle_s: float | None, revive_store: Callable[[], object] = lambda: None
+    ) -> None:
         """Do rounds until told to stop, or until there was nothing to do for `idle_s`; then let all workers go.
+
+        `revive_store` is called when the store does not answer.
 
         Raises:
             ClusterError: Ray fails again and again.
@@ -83,6 +88,9 @@ class Driver:
                 troubles = 0
             except StoreError as error:
                 _LOG.warning("the store failed, which the next round may mend: %s", error)
+                if isinstance(error, StoreUnreachableError):
+                    with suppress(StoreError):
+                        revive_store()
             except ClusterError as error:
                 troubles += 1
                 if troubles >= MAX_TROUBLES:

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass
 
@@ -107,7 +108,7 @@ def serve_here(settings: Settings, options: DriverOptions, stop: threading.Event
 
 def _serve_here_once(settings: Settings, options: DriverOptions, place: LocalPlace, stop: threading.Event) -> None:
     place.prepare_ray_folder()
-    store = store_settings(settings)
+    store = _reach_store(settings)
     try:
         ray.init(
             address="local",
@@ -121,7 +122,8 @@ def _serve_here_once(settings: Settings, options: DriverOptions, place: LocalPla
         raise ClusterError(f"Ray does not start on this machine: {error}") from error
     try:
         _LOG.info("serving fleet %s", place.fleet)
-        new_driver(settings, store, options, place.fleet, str(place.ray_folder / "train")).serve(stop, IDLE_S)
+        driver = new_driver(settings, store, options, place.fleet, str(place.ray_folder / "train"))
+        driver.serve(stop, IDLE_S, revive_store=lambda: _reach_store(settings))
     finally:
         ray.shutdown()
         place.end_orphans()  # some of Ray's processes take their time, or the next Ray would find them
@@ -134,7 +136,7 @@ def serve_on_cluster(settings: Settings, options: DriverOptions, fleet: str, sto
         ray.init(address="auto", log_to_driver=True, logging_level="WARNING")
     except ConnectionError as error:
         raise ClusterError(f"this process runs in no Ray cluster: {error}") from error
-    storage_path = os.path.join(ray._private.utils.get_ray_temp_dir(), "textinv-train")
+    storage_path = tempfile.mkdtemp(prefix="textinv-train-")
     new_driver(settings, settings.store, options, fleet, storage_path).serve(stop, None)
 
 
@@ -151,11 +153,21 @@ def new_driver(
     )
 
 
+def _reach_store(settings: Settings) -> StoreSettings:
+    """How to reach the store; an embedded one that is started here is not marked as one of Ray's processes."""
+    mark = os.environ.pop("RAY_TMPDIR", None)
+    try:
+        return store_settings(settings)
+    finally:
+        if mark is not None:
+            os.environ["RAY_TMPDIR"] = mark
+
+
 def _has_work(settings: Settings, place: LocalPlace) -> bool:
     """Whether a job came in just before the lock was released, and its submitter still saw a driver."""
     from textinv.jobs import JobBook
 
-    book = JobBook(connect_store(store_settings(settings)))
+    book = JobBook(connect_store(_reach_store(settings)))
     return any(book.load(job_id).fleet == place.fleet for job_id in book.open_jobs())
 
 

@@ -89,22 +89,29 @@ def _spawn(place: LocalPlace, settings: Settings, options: DriverOptions) -> sub
 
 def _ensure_on_cluster(settings: Settings, address: str, options: DriverOptions) -> bool:
     """Submit the driver as a Ray job, unless one is there that has not ended."""
-    client = job_client(address)
-    fleet = fleet_of(settings)
-    try:
-        jobs = [job for job in client.list_jobs() if (job.metadata or {}).get("textinv-fleet") == fleet]
-        if any(not job.status.is_terminal() for job in jobs):
-            return False
-        client.submit_job(
-            entrypoint=f"python -m cluster.driver_process --on-cluster {fleet} --options '{options.model_dump_json()}'",
-            submission_id=f"{fleet}-{len(jobs) + 1}",
-            metadata={"textinv-fleet": fleet},
-            runtime_env={"env_vars": _environment_on_cluster(settings)},
-        )
-    except RuntimeError as error:
-        if "already exists" in str(error):
-            return False  # somebody else was as fast
-        raise ClusterError(f"the Ray cluster at {address} did not take the driver: {error}") from error
+    client, fleet = job_client(address), fleet_of(settings)
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            return _submit_driver(client, fleet, settings, options)
+        except RuntimeError as error:
+            if "already exists" in str(error):
+                return False  # somebody else was as fast
+            if "try again" not in str(error) or time.monotonic() > deadline:
+                raise ClusterError(f"the Ray cluster at {address} did not take the driver: {error}") from error
+        time.sleep(1.0)  # a cluster that has just started has no agent to submit to yet
+
+
+def _submit_driver(client: Any, fleet: str, settings: Settings, options: DriverOptions) -> bool:
+    jobs = [job for job in client.list_jobs() if (job.metadata or {}).get("textinv-fleet") == fleet]
+    if any(not job.status.is_terminal() for job in jobs):
+        return False
+    client.submit_job(
+        entrypoint=f"python -m cluster.driver_process --on-cluster {fleet} --options '{options.model_dump_json()}'",
+        submission_id=f"{fleet}-{len(jobs) + 1}",
+        metadata={"textinv-fleet": fleet},
+        runtime_env={"env_vars": _environment_on_cluster(settings)},
+    )
     return True
 
 

@@ -1,0 +1,94 @@
+"""A fleet's driver runs as a job of a Ray cluster; when it is killed, submitting again goes on where it was."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.user import CommandLine, wait_until, write_manifest
+from textinv.jobs import JobBook
+from textinv.registry import Registry
+from textinv.settings import Settings, StoreSettings
+from textinv.store import S3Store
+
+pytestmark = [pytest.mark.chaos, pytest.mark.ray, pytest.mark.store, pytest.mark.timeout(500)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class HeadNode:
+    """A Ray cluster of one node with a Jobs API, in a folder of its own."""
+
+    def __init__(self) -> None:
+        self.folder = tempfile.mkdtemp(prefix="tihead-", dir="/tmp")
+        os.mkdir(f"{self.folder}/ray")
+        jobs_port = free_port()
+        self.address = f"http://127.0.0.1:{jobs_port}"
+        binaries = Path(sys.executable).parent
+        environment = os.environ | {
+            "RAY_TMPDIR": self.folder,
+            "RAY_AUTH_MODE": "disabled",
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+        }
+        options = [f"--port={free_port()}", f"--dashboard-port={jobs_port}", "--num-cpus=2", "--disable-usage-stats"]
+        subprocess.run(
+            [str(binaries / "ray"), "start", "--head", f"--object-store-memory={80 * 2**20}", *options],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+
+    def processes(self, word: str = "") -> list[int]:
+        """Processes of this cluster whose command line has this word."""
+        mark, found = f"RAY_TMPDIR={self.folder}".encode(), []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (entry / "environ").read_bytes() and word.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+        return found
+
+    def end(self) -> None:
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def head() -> Iterator[HeadNode]:
+    node = HeadNode()
+    yield node
+    node.end()
+
+
+def test_a_killed_driver_of_a_cluster_is_replaced_by_the_next_submission(
+    head: HeadNode, tmp_path: Path, s3_settings: StoreSettings, s3_store: S3Store
+) -> None:
+    line = CommandLine(Settings(home=tmp_path / "home", store=s3_settings))
+    registry, book, manifest = Registry(s3_store), JobBook(s3_store), write_manifest(tmp_path)
+    options = ("--address", head.address, "--threads-per-worker", "1")
+    assert line.run("submit", str(manifest), *options)["driver_started"]
+    wait_until(lambda: len(registry.finished_fingerprints()) >= 2 and len(book.checkpoints()) >= 2)
+    assert not line.run("submit", str(manifest), *options)["driver_started"]
+    for pid in head.processes("cluster.driver_process"):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not line.run("fleet", "status", "--address", head.address)["driver"]["running"])
+
+    again = line.run("submit", str(manifest), "--follow", *options)
+    assert again["status"]["state"] == "done"
+    assert {summary.version for summary in registry.list()} == {1}
+    assert len(registry.finished_fingerprints()) == 4
+    assert not line.place.has_driver()
