@@ -50,6 +50,11 @@ def test_a_tiny_base_is_built_from_packages_and_draws_in_diffusers(
     assert load_judge(shop.weights / "judge").look(base.draw(["a fox"], num_inference_steps=1))[0].answer("count")
     card = model_card(shop.weights, {"clip top-1 of 128": 0.5, "vae psnr dB": 20.0})
     assert "has not been measured" in card
+    assert "Textual Inversion" not in card
+    ways = {way: {"clip_i": 0.5, "judge": 0.5} for way in ("learned", "initializer", "description")}
+    taught = {"tiers": {"held-out-style": {"concepts": 12, **ways}}, "recipe": "balanced"}
+    measured = {"clip top-1 of 128": 0.5, "vae psnr dB": 20.0}
+    assert "| held-out-style | 12 | learned | 0.50 |" in model_card(shop.weights, measured, taught)
     assert "CC BY 4.0" in card
 
     before = (shop.state / "clip" / "model.safetensors").stat().st_mtime_ns

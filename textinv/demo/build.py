@@ -22,6 +22,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from textinv.demo import train_judge, train_unet, train_vae
 from textinv.demo.artwork import shipped_subset
 from textinv.demo.card import CARD_NAME, model_card
+from textinv.demo.concepts import TIERS, concepts_of
 from textinv.demo.drawing import load_demo_base
 from textinv.demo.icons import (
     OBJECTS,
@@ -32,11 +33,14 @@ from textinv.demo.icons import (
     render_packages,
     save_sprites,
 )
+from textinv.demo.judge import load_judge
 from textinv.demo.measure import measure
 from textinv.demo.pool import LatentPool
+from textinv.demo.tiers import prove
 from textinv.demo.train_clip import clip_worlds, train_clip
 from textinv.demo.train_tokenizer import caption_corpus, train_tokenizer
 from textinv.demo.world import World
+from textinv.models import load_base_model
 
 NOISE_SCHEDULE = {
     "beta_start": 0.00085,
@@ -61,6 +65,7 @@ class Sizes:
     unet: train_unet.Settings = field(default_factory=train_unet.Settings)
     judge: train_judge.Settings = field(default_factory=train_judge.Settings)
     fast_measure: bool = False
+    concepts_per_tier: int = 12
 
 
 TINY = Sizes(
@@ -72,6 +77,7 @@ TINY = Sizes(
     unet=train_unet.Settings(batch=8, pool_start=16, pool_step=8),
     judge=train_judge.Settings(samples=128, accuracy_pictures=64),
     fast_measure=True,
+    concepts_per_tier=1,
 )
 """Shows that every step runs; the result draws nothing."""
 
@@ -198,10 +204,20 @@ def measure_base(shop: Workshop) -> None:
     measure(load_demo_base(shop.weights), shop.folder / "measured", fast=shop.sizes.fast_measure)
 
 
+def teach_tiers(shop: Workshop) -> None:
+    """Teach the base what it has never seen, and compare."""
+    name = str(shop.weights.absolute())
+    concepts = [concept for tier in TIERS for concept in concepts_of(tier)[: shop.sizes.concepts_per_tier]]
+    judge = load_judge(shop.weights / "judge")
+    prove(load_base_model(name), judge, concepts, name, "balanced", shop.folder / "tiers")
+
+
 def write_card(shop: Workshop) -> None:
     """Write the model card."""
-    measured = json.loads((shop.folder / "measured" / "measured.json").read_text())
-    (shop.weights / CARD_NAME).write_text(model_card(shop.weights, measured))
+    measured, tiers = (
+        json.loads((shop.folder / path).read_text()) for path in ("measured/measured.json", "tiers/tiers.json")
+    )
+    (shop.weights / CARD_NAME).write_text(model_card(shop.weights, measured, tiers))
 
 
 STEPS: Mapping[str, tuple[Callable[[Workshop], None], str]] = {
@@ -214,6 +230,7 @@ STEPS: Mapping[str, tuple[Callable[[Workshop], None], str]] = {
     "judge": (make_judge, "state/judge/accuracy.json"),
     "assemble": (assemble, ""),
     "measure": (measure_base, "measured/measured.json"),
+    "tiers": (teach_tiers, "tiers/tiers.json"),
     "card": (write_card, ""),
 }
 """Step -> what it does, and the result (within the folder) that shows it has been done; empty: it finds out itself."""

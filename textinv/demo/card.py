@@ -3,7 +3,7 @@
 Owns the text of `README.md` in a base's folder. Every figure comes from what `measure` and the judge's training wrote;
 where a figure is missing, the card says so.
 
-    python -m textinv.demo.card --weights FOLDER --measured FILE
+    python -m textinv.demo.card --weights FOLDER --measured FILE [--tiers FILE]
 """
 
 import argparse
@@ -32,13 +32,14 @@ _FIGURES: Mapping[str, str] = {
 }
 
 
-def model_card(weights: Path, measured: Mapping[str, Any]) -> str:
-    """Write the card of the base in `weights` from what was measured."""
+def model_card(weights: Path, measured: Mapping[str, Any], tiers: Mapping[str, Any] | None = None) -> str:
+    """Write the card of the base in `weights` from what `measure` and, where there is one, `tiers` wrote."""
     sections = (
         _introduction(weights),
         _training(),
         _held_out(),
         _quality(weights, measured),
+        *([_learning(tiers)] if tiers else []),
         _reproduction(),
         _licences(),
     )
@@ -138,6 +139,30 @@ composed for the same questions.
 - {_judge_line(weights / "judge" / "accuracy.json")}"""
 
 
+_TIER_COLUMNS = (("clip_i", "CLIP-I"), ("judge", "judge"), ("red_background", "red background"))
+
+
+def _learning(tiers: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            tier,
+            f"{scores['concepts']}",
+            way,
+            *(f"{scores[way].get(name, float('nan')):.2f}" for name, _ in _TIER_COLUMNS),
+        )
+        for tier, scores in tiers["tiers"].items()
+        for way in ("learned", "initializer", "description")
+    ]
+    table = _table(("tier", "concepts", "asked for by", *(title for _, title in _TIER_COLUMNS)), rows)
+    return f"""## Textual Inversion on it
+
+{table}
+
+Recipe `{tiers["recipe"]}`, four pictures per concept. CLIP-I: mean cosine, in the base's own CLIP, with pictures of the
+concept that were not trained on. Judge: mean probability of everything that is true of the concept. Red background:
+share of pictures whose background turns red when a prompt asks for it."""
+
+
 def _judge_line(accuracy: Path) -> str:
     if not accuracy.exists():
         return "Judge: its accuracy has not been measured."
@@ -187,8 +212,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="the base's folder; the card is written into it")
     parser.add_argument("--measured", type=Path, required=True, help="measured.json of textinv.demo.measure")
+    parser.add_argument("--tiers", type=Path, help="tiers.json of textinv.demo.tiers")
     arguments = parser.parse_args()
-    card = model_card(arguments.weights, json.loads(arguments.measured.read_text()))
+    tiers = json.loads(arguments.tiers.read_text()) if arguments.tiers else None
+    card = model_card(arguments.weights, json.loads(arguments.measured.read_text()), tiers)
     (arguments.weights / CARD_NAME).write_text(card)
 
 
