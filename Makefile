@@ -2,8 +2,9 @@
 PY := .venv/bin/python
 export PYTHONDONTWRITEBYTECODE := 1
 export RAY_USAGE_STATS_ENABLED := 0
+export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test lint types check chaos load browser gpu bench bench-train bench-serve bench-scale bench-lora demo-model clean
+.PHONY: setup demo test lint types check chaos gpu bench bench-train bench-lora demo-model clean
 
 setup: .venv/installed
 
@@ -30,14 +31,19 @@ check: lint types test
 chaos: setup
 	$(PY) -m pytest -m chaos
 
-load: setup
-	$(PY) -m pytest -m load
-
-browser: setup
-	$(PY) -m pytest -m browser
-
 gpu: setup
 	$(PY) -m pytest -m gpu tests/gpu
+
+bench: bench-train bench-lora
+
+bench-train: setup
+	$(PY) tests/benchmarks/train.py
+
+bench-lora: setup
+	$(PY) tests/benchmarks/train_lora.py
+
+demo-model: setup
+	$(PY) -m textinv.demo.build --out build/demo-model
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .textinv

@@ -104,7 +104,7 @@ def test_looks_at_the_fixed_batch_follow_from_the_samples_per_step(spec_of: Spec
         ("advanced: {weight_decay: 0.1}", "it is for adamw, but the optimizer is sphere"),
         ("learning_rate: 5", "more than a quarter turn"),
         ("advanced: {context_weight: 0.1}", "needs a class_word"),
-        ("min_steps: 250", "250 is more than max_steps (200)"),
+        ("min_steps: 300", "300 is more than max_steps (250)"),
         ("init: <cat>", "the store, which is not at hand"),
     ],
 )

@@ -43,7 +43,7 @@ class Recipe:
 _FAST = Recipe(samples_per_step=4, max_steps=60, min_steps=20)
 RECIPES: Mapping[str, Recipe] = {
     "fast": _FAST,
-    "balanced": replace(_FAST, max_steps=200, min_steps=80),
+    "balanced": replace(_FAST, max_steps=250, min_steps=150),
     "faithful": replace(_FAST, max_steps=400, min_steps=100),
 }
 DEFAULT_RECIPE = "balanced"

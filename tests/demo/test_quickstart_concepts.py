@@ -1,0 +1,111 @@
+"""What the quickstart's concepts learn, judged on pictures that they were not taught with.
+
+Every concept is learned once more with another's pictures, so that a word which draws what it was called, and not what
+it was shown, is found out.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from textinv.embedding import Embedding
+from textinv.evaluation.encoders import PictureEncoder, own_encoder
+from textinv.evaluation.scores import all_pairs
+from textinv.generation import GenerateRequest, generate_all
+from textinv.manifest import load_manifest
+from textinv.models import BaseModel, load_base_model
+from textinv.placeholders import ConceptRef
+from textinv.plan import make_plan
+from textinv.plan.fetch import fetch_pictures
+from textinv.training import Work
+from textinv.training.local import learn
+
+ROOT = Path(__file__).parents[2]
+SWAPPED = {"dotty-fox": "cherries", "cherries": "dotty-fox"}
+PROMPTS = {"object": "a {} on a white background", "style": "a {} of a crown"}
+NUM_PICTURES = 6
+
+Pictures = list[NDArray[np.uint8]]
+
+
+@pytest.fixture(scope="module")
+def model() -> BaseModel:
+    return load_base_model("emoji", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def encoder(model: BaseModel) -> PictureEncoder:
+    return own_encoder(model)
+
+
+@pytest.fixture(scope="module")
+def learned(model: BaseModel) -> Mapping[str, Embedding]:
+    """Embeddings by concept; `swapped-NAME` was learned with the pictures of another."""
+    plan = make_plan(load_manifest(ROOT / "manifests" / "quickstart.yaml"))
+    specs = {planned.spec.name: planned.spec for planned in plan.specs}
+    for name, other in SWAPPED.items():
+        changes = {"name": f"swapped-{name}", "pictures": specs[other].pictures}
+        specs[f"swapped-{name}"] = specs[name].model_copy(update=changes)
+    works = [
+        Work(spec, fetch_pictures(spec, lambda digest: plan.pictures[digest].read()), None, name)
+        for name, spec in specs.items()
+    ]
+    collected = learn(model, works, num_slots=len(works))
+    assert collected.errors == {}
+    return {name: concept.embedding for name, concept in collected.concepts.items()}
+
+
+def _draw(model: BaseModel, prompt: str, mounts: Mapping[ConceptRef, Embedding]) -> Pictures:
+    requests = [(GenerateRequest(prompt, seed=seed, num_inference_steps=20), mounts) for seed in range(NUM_PICTURES)]
+    return [image.pixels for images in generate_all(model, requests) for image in images]
+
+
+def _draw_learned(model: BaseModel, name: str, kind: str, embedding: Embedding) -> Pictures:
+    ref = ConceptRef(name)
+    return _draw(model, PROMPTS[kind].format(ref.placeholder), {ref: embedding})
+
+
+def _unseen(encoder: PictureEncoder, name: str) -> Tensor:
+    paths = sorted((ROOT / "tests/data/quickstart" / name).glob("*.png"))
+    return encoder.pictures([np.asarray(Image.open(path).convert("RGB")) for path in paths])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "initializer"),
+    [
+        ("dotty-fox", "object", "fox"),
+        ("striped-teapot", "object", "teapot"),
+        ("cherries", "object", "strawberry"),
+        ("blueprint-style", "style", "sketch"),
+    ],
+)
+def test_the_learned_word_draws_its_concept_better_than_the_initializer_word(
+    model: BaseModel,
+    encoder: PictureEncoder,
+    learned: Mapping[str, Embedding],
+    name: str,
+    kind: str,
+    initializer: str,
+) -> None:
+    unseen = _unseen(encoder, name)
+    by_word = encoder.pictures(_draw(model, PROMPTS[kind].format(initializer), {}))
+    by_concept = encoder.pictures(_draw_learned(model, name, kind, learned[name]))
+    assert all_pairs(by_concept, unseen) > all_pairs(by_word, unseen)
+
+
+@pytest.mark.parametrize(("name", "other"), SWAPPED.items())
+def test_a_word_draws_what_it_was_shown_and_not_what_it_is_called(
+    model: BaseModel, encoder: PictureEncoder, learned: Mapping[str, Embedding], name: str, other: str
+) -> None:
+    own, others = _unseen(encoder, name), _unseen(encoder, other)
+    right = encoder.pictures(_draw_learned(model, name, "object", learned[name]))
+    swapped = encoder.pictures(_draw_learned(model, name, "object", learned[f"swapped-{name}"]))
+    assert all_pairs(right, own) > all_pairs(right, others)
+    assert all_pairs(swapped, others) > all_pairs(swapped, own)
+    assert torch.isfinite(right).all()
