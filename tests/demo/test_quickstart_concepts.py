@@ -27,7 +27,7 @@ from textinv.training import Work
 from textinv.training.local import learn
 
 ROOT = Path(__file__).parents[2]
-SWAPPED = {"dotty-fox": "cherries", "cherries": "dotty-fox"}
+SWAPPED = {"dotty-fox": "umbrella", "umbrella": "dotty-fox"}
 PROMPTS = {"object": "a {} on a white background", "style": "a {} of a crown"}
 NUM_PICTURES = 6
 
@@ -81,7 +81,7 @@ def _unseen(encoder: PictureEncoder, name: str) -> Tensor:
     [
         ("dotty-fox", "object", "fox"),
         ("striped-teapot", "object", "teapot"),
-        ("cherries", "object", "strawberry"),
+        ("umbrella", "object", "mushroom"),
         ("blueprint-style", "style", "sketch"),
     ],
 )
