@@ -4,6 +4,7 @@ Owns the bundle and the few questions that several routes ask. Knows no HTTP.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import ParamSpec, TypeVar
@@ -18,6 +19,8 @@ from services.studio import DrawEvent, Studio, StudioFacts
 from textinv.generation.request import GenerateRequest
 from textinv.registry import Registry
 from textinv.store.protocol import ObjectStore
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +52,8 @@ class Desk:
         Raises:
             OverloadedError: the key's other requests hold all of them.
         """
+        if self.config.log_prompts:
+            log.info("draws %r (negative %r) for %s", request.prompt, request.negative_prompt, request.caller)
         with self.allowances.place(key):
             async with aclosing(self.studio.draw(request, progress=progress)) as events:
                 async for event in events:

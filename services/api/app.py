@@ -6,6 +6,7 @@ Owns which routes there are and what every request passes through. Knows neither
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
 
 from services.api import concept_files, concepts, edits, health, images, models, operation
@@ -42,5 +43,9 @@ def make_app(desk: Desk, *, tells_request_id: bool = True) -> FastAPI:
         app.include_router(router)
     add_error_handlers(app)
     app.add_exception_handler(ClientGoneError, lambda request, error: Response(status_code=CLIENT_GONE))
+    if desk.config.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(desk.config.cors_origins), allow_methods=["*"], allow_headers=["*"]
+        )
     app.add_middleware(Passage, max_body_bytes=desk.config.max_body_bytes, tells_request_id=tells_request_id)
     return app

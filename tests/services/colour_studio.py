@@ -51,13 +51,13 @@ class ColourStudio:
                 if request.preview_every and step % request.preview_every == 0:
                     for index in range(request.num_images):
                         yield Sketch(index, step, _colour(request, request.seed + index, concepts))
-            yield Drawn(tuple(_drawing(request, index, concepts) for index in range(request.num_images)))
-            self.num_finished += 1
         except (GeneratorExit, asyncio.CancelledError):
             self.num_left += 1
             raise
         finally:
             self.num_running -= 1
+        self.num_finished += 1
+        yield Drawn(tuple(_drawing(request, index, concepts) for index in range(request.num_images)))
 
 
 def _drawing(request: GenerateRequest, index: int, concepts: dict[str, str]) -> Drawing:

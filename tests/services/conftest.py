@@ -1,6 +1,6 @@
 """A service in this process: real routes, a real registry over a store in memory, and a studio that draws colours."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import httpx
 import pytest
@@ -54,8 +54,14 @@ def client_of(desk: Desk, address: str = "127.0.0.1") -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://service")
 
 
-def publish(store: ObjectStore, name: str, value: float = 1.0, base_revision: str = "c0ffee") -> PublishedVersion:
-    """Publish a concept whose rows are all `value`."""
+def publish(
+    store: ObjectStore,
+    name: str,
+    value: float = 1.0,
+    base_revision: str = "c0ffee",
+    files: Mapping[str, bytes] | None = None,
+) -> PublishedVersion:
+    """Publish a concept whose rows are all `value`, with previews and other `files`."""
     return Registry(store).publish(
         name,
         Embedding({"text_encoder": torch.full((2, 8), value)}),
@@ -63,4 +69,5 @@ def publish(store: ObjectStore, name: str, value: float = 1.0, base_revision: st
         fingerprint=f"{name}-{value}",
         base_model="colours",
         base_revision=base_revision,
+        files=files or {},
     )

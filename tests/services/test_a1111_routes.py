@@ -14,6 +14,7 @@ from services.config import ServiceConfig
 from services.desk import Desk
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of, publish
+from tests.services.pictures import base64_of, png
 from textinv.store.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -21,12 +22,6 @@ pytestmark = pytest.mark.anyio
 
 def picture_of(text: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(text)))
-
-
-def upload(width_px: int = 64, height_px: int = 64, colour: tuple[int, ...] = (10, 20, 30)) -> str:
-    buffer = io.BytesIO()
-    Image.new("RGB", (width_px, height_px), colour).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 async def test_open_webui_verifies_switches_the_model_and_draws(client: httpx.AsyncClient, store: MemoryStore) -> None:
@@ -98,7 +93,7 @@ async def test_img2img_changes_only_what_the_mask_shows(client: httpx.AsyncClien
     mask.save(buffer, "PNG")
     sent = {
         "prompt": "a",
-        "init_images": ["data:image/png;base64," + upload()],
+        "init_images": ["data:image/png;base64," + base64_of(png())],
         "mask": base64.b64encode(buffer.getvalue()).decode(),
         "denoising_strength": 0.5,
     }

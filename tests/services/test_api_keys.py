@@ -1,0 +1,123 @@
+"""API keys: roles, prefixes, limits, revoking; and that no secret is stored."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from services.config import ServiceConfig
+from services.desk import Desk
+from services.keys import KeyRing, Role
+from tests.services.colour_studio import ColourStudio
+from tests.services.conftest import client_of, publish
+from textinv.store.memory import MemoryStore
+
+pytestmark = pytest.mark.anyio
+DRAW = "/v1/images/generations"
+
+
+@pytest.fixture
+def config() -> ServiceConfig:
+    return ServiceConfig(base_model="colours", keys=True)
+
+
+@pytest.fixture
+async def guarded(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(desk) as client:
+        yield client
+
+
+def bearer(text: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {text}"}
+
+
+async def test_without_a_key_only_health_is_answered(guarded: httpx.AsyncClient) -> None:
+    assert (await guarded.get("/healthz")).status_code == 200
+    assert (await guarded.get("/readyz")).status_code == 200
+    for path in ("/v1/models", "/v1/concepts", "/v1/concepts/cat", "/sdapi/v1/options", "/sdapi/v1/embeddings"):
+        reply = await guarded.get(path)
+        assert reply.status_code == 401
+        assert reply.json()["error"]["code"] == "access_denied"
+    assert (await guarded.post(DRAW, json={"prompt": "a"})).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Bearer wrong", "Bearer ti_0123456789ab_" + "x" * 43, "Basic ###", "Basic dTp3cm9uZw==", "Bearer ", "nonsense"],
+)
+async def test_a_key_that_is_none_of_ours_is_a_401(guarded: httpx.AsyncClient, header: str) -> None:
+    assert (await guarded.get("/v1/models", headers={"authorization": header})).status_code == 401
+
+
+async def test_a_key_works_as_bearer_and_as_the_password_of_basic(
+    guarded: httpx.AsyncClient, store: MemoryStore
+) -> None:
+    text, _ = KeyRing(store).create("me", "generate")
+    assert (await guarded.get("/v1/models", headers=bearer(text))).status_code == 200
+    assert (await guarded.get("/sdapi/v1/options", auth=("anybody", text))).status_code == 200
+
+
+@pytest.mark.parametrize(("role", "status"), [("generate", 403), ("submit", 403), ("operate", 200)])
+async def test_only_operators_delete(guarded: httpx.AsyncClient, store: MemoryStore, role: Role, status: int) -> None:
+    publish(store, "cat")
+    text, _ = KeyRing(store).create("me", role)
+    assert (await guarded.delete("/v1/concepts/cat", headers=bearer(text))).status_code == status
+
+
+async def test_a_key_bound_to_a_prefix_sees_and_draws_nothing_else(
+    guarded: httpx.AsyncClient, store: MemoryStore
+) -> None:
+    publish(store, "acme-cat")
+    publish(store, "other-cat")
+    text, _ = KeyRing(store).create("acme", "operate", name_prefix="acme-")
+    listed = (await guarded.get("/v1/concepts", headers=bearer(text))).json()
+    assert [one["name"] for one in listed["data"]] == ["acme-cat"]
+    embeddings = (await guarded.get("/sdapi/v1/embeddings", headers=bearer(text))).json()
+    assert [*embeddings["loaded"], *embeddings["skipped"]] == ["acme-cat"]
+    assert (await guarded.post(DRAW, json={"prompt": "<acme-cat>"}, headers=bearer(text))).status_code == 200
+    assert (await guarded.post(DRAW, json={"prompt": "<other-cat>"}, headers=bearer(text))).status_code == 403
+    assert (await guarded.get("/v1/concepts/other-cat", headers=bearer(text))).status_code == 403
+    assert (await guarded.delete("/v1/concepts/other-cat", headers=bearer(text))).status_code == 403
+
+
+async def test_a_revoked_key_is_refused_within_seconds(desk: Desk, store: MemoryStore) -> None:
+    desk.key_ring = KeyRing(store, known_s=0.0)
+    text, key = KeyRing(store).create("me", "generate")
+    async with client_of(desk) as client:
+        assert (await client.get("/v1/models", headers=bearer(text))).status_code == 200
+        KeyRing(store).revoke(key.id)
+        refused = await client.get("/v1/models", headers=bearer(text))
+    assert refused.status_code == 401
+    assert "revoked" in refused.json()["error"]["message"]
+
+
+async def test_requests_beyond_the_keys_rate_are_sent_away(guarded: httpx.AsyncClient, store: MemoryStore) -> None:
+    text, _ = KeyRing(store).create("me", "generate", per_minute=3)
+    statuses = [(await guarded.get("/v1/models", headers=bearer(text))).status_code for _ in range(4)]
+    assert statuses == [200, 200, 200, 429]
+    reply = await guarded.get("/v1/models", headers=bearer(text))
+    assert 1 <= int(reply.headers["retry-after"]) <= 20
+
+
+async def test_requests_beyond_the_keys_concurrency_are_sent_away(
+    guarded: httpx.AsyncClient, store: MemoryStore, studio: ColourStudio
+) -> None:
+    studio.step_s = 0.01
+    text, _ = KeyRing(store).create("me", "generate", concurrency=1)
+
+    async def draw(stream: bool) -> int:
+        body = {"prompt": "a", "num_inference_steps": 10, "stream": stream}
+        return (await guarded.post(DRAW, json=body, headers=bearer(text))).status_code
+
+    assert sorted(await asyncio.gather(draw(False), draw(False))) == [200, 429]
+    assert sorted(await asyncio.gather(draw(True), draw(True))) == [200, 429]
+    assert await draw(False) == 200
+
+
+def test_the_store_never_holds_a_secret(store: MemoryStore) -> None:
+    text, key = KeyRing(store).create("me", "operate")
+    secret = text.removeprefix(f"ti_{key.id}_")
+    for info in store.list(""):
+        assert secret.encode() not in store.get(info.key).body
+    assert [one.id for one in KeyRing(store).list()] == [key.id]

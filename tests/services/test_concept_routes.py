@@ -1,0 +1,122 @@
+"""`/v1/concepts`: listing, showing, downloading, deleting, rolling back."""
+
+import httpx
+import pytest
+import safetensors.torch
+
+from services.desk import Desk
+from tests.services.conftest import publish
+from textinv.embedding.formats import EXPORT_FORMATS
+from textinv.store.memory import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_concepts_are_listed_by_page_and_found_by_a_part_of_their_names(
+    client: httpx.AsyncClient, store: MemoryStore
+) -> None:
+    names = [f"fox-{index:02d}" for index in range(7)] + ["hen"]
+    for name in names:
+        publish(store, name)
+    listed: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = (await client.get("/v1/concepts", params={"limit": 3, "after": after})).json()
+        listed += [one["name"] for one in page["data"]]
+        after = page["next"]
+    assert listed == names
+    found = (await client.get("/v1/concepts", params={"search": "EN"})).json()
+    assert [one["name"] for one in found["data"]] == ["hen"]
+    assert found["total"] == 1
+    assert found["has_more"] is False
+
+
+async def test_a_concept_is_shown_with_its_record_versions_and_previews(
+    client: httpx.AsyncClient, store: MemoryStore
+) -> None:
+    publish(store, "cat", 1.0)
+    second = publish(store, "cat", 2.0, files={"preview-100.png": b"png"})
+    shown = (await client.get("/v1/concepts/cat")).json()
+    assert shown["version"] == 2
+    assert shown["digest"] == second.digest
+    assert shown["record"] == {"steps": 100, "why": "converged"}
+    assert [(one["version"], one["current"]) for one in shown["versions"]] == [(1, False), (2, True)]
+    assert [one["file"] for one in shown["previews"]] == ["preview-100.png"]
+
+
+@pytest.mark.parametrize("name", ["absent", "NOT-A-NAME", "..", "a%00b", "x" * 200, "%F0%9F%A6%8A"])
+async def test_a_concept_that_is_not_there_is_a_404(client: httpx.AsyncClient, name: str) -> None:
+    for reply in (
+        await client.get(f"/v1/concepts/{name}"),
+        await client.get(f"/v1/concepts/{name}/embedding"),
+        await client.delete(f"/v1/concepts/{name}"),
+        await client.post(f"/v1/concepts/{name}/rollback", json={"version": 1}),
+    ):
+        assert reply.status_code in (404, 405)
+        assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "99999999999999999999", "many"])
+async def test_a_page_of_an_impossible_size_is_a_400(client: httpx.AsyncClient, limit: str) -> None:
+    assert (await client.get("/v1/concepts", params={"limit": limit})).status_code == 400
+
+
+@pytest.mark.parametrize("format", EXPORT_FORMATS)
+async def test_an_embedding_is_downloaded_in_every_format(
+    client: httpx.AsyncClient, store: MemoryStore, format: str
+) -> None:
+    publish(store, "cat")
+    reply = await client.get("/v1/concepts/cat/embedding", params={"format": format})
+    assert reply.status_code == 200
+    assert "filename=" in reply.headers["content-disposition"]
+    if format != "a1111-pt":
+        (rows,) = safetensors.torch.load(reply.content).values()
+        assert tuple(rows.shape) == (2, 8)
+
+
+async def test_a_rolled_back_concept_draws_its_old_version_and_a_deleted_one_is_unknown(
+    client: httpx.AsyncClient, store: MemoryStore
+) -> None:
+    first = publish(store, "cat", 1.0)
+    publish(store, "cat", 2.0)
+    rolled = (await client.post("/v1/concepts/cat/rollback", json={"version": 1})).json()
+    assert rolled["digest"] == first.digest
+    drawn = await client.post("/v1/images/generations", json={"prompt": "<cat>"})
+    assert drawn.json()["concepts"] == {"cat@1": first.digest}
+    current = await client.delete("/v1/concepts/cat/versions/1")
+    assert current.status_code == 400
+    assert (await client.delete("/v1/concepts/cat/versions/2")).status_code == 200
+    assert (await client.delete("/v1/concepts/cat")).json()["deleted"] is True
+    assert (await client.get("/v1/concepts")).json()["data"] == []
+    assert (await client.post("/v1/images/generations", json={"prompt": "<cat>"})).status_code == 400
+
+
+async def test_a_damaged_concept_fails_alone(client: httpx.AsyncClient, desk: Desk, store: MemoryStore) -> None:
+    publish(store, "good")
+    publish(store, "bad")
+    store.put("heads/bad.json", b"{}")
+    damaged = await client.post("/v1/images/generations", json={"prompt": "<bad>"})
+    assert damaged.status_code == 500
+    assert damaged.json()["error"]["code"] == "corrupt_object"
+    assert (await client.post("/v1/images/generations", json={"prompt": "<good>"})).status_code == 200
+
+
+async def test_models_show_the_base_model(client: httpx.AsyncClient) -> None:
+    (listed,) = (await client.get("/v1/models")).json()["data"]
+    assert listed["id"] == "colours"
+    assert (await client.get("/v1/models/colours")).json() == listed
+    assert (await client.get("/v1/models/dall-e-2")).status_code == 404
+
+
+async def test_health_and_readiness_are_told_apart(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/healthz")).json() == {"status": "ok"}
+    ready = (await client.get("/readyz")).json()
+    assert ready["status"] == "ready"
+    assert ready["base_revision"] == "c0ffee"
+
+
+async def test_an_unknown_path_has_the_shape_of_every_error(client: httpx.AsyncClient) -> None:
+    reply = await client.get("/v1/nothing")
+    assert reply.status_code == 404
+    assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
+    assert (await client.get("/v1/images/generations")).status_code == 405
