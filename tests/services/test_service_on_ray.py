@@ -1,0 +1,109 @@
+"""The service as a person starts it: `textinv serve up`, a real Ray Serve, the real store, the demo base, real HTTP."""
+
+import base64
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import openai
+import pytest
+from PIL import Image
+
+from textinv.embedding import Embedding
+from textinv.models import base_revision, load_base_model
+from textinv.registry import Registry
+from textinv.settings import StoreSettings
+from textinv.store import EmbeddedServer, connect_store
+
+pytestmark = [pytest.mark.ray, pytest.mark.store]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def service(s3_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a running service whose store has the concept `my-frog`."""
+    settings = s3_server.up().model_copy(update={"prefix": "served"})
+    publish_a_frog(settings)
+    assert settings.secret_key is not None
+    environment = os.environ | {
+        "TEXTINV_HOME": str(tmp_path_factory.mktemp("served")),
+        "TEXTINV_STORE_ENDPOINT_URL": str(settings.endpoint_url),
+        "TEXTINV_STORE_BUCKET": settings.bucket,
+        "TEXTINV_STORE_PREFIX": settings.prefix,
+        "TEXTINV_STORE_ACCESS_KEY": str(settings.access_key),
+        "TEXTINV_STORE_SECRET_KEY": settings.secret_key.get_secret_value(),
+    }
+
+    def textinv(*arguments: str) -> str:
+        command = [sys.executable, "-m", "textinv.cli", *arguments]
+        done = subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    try:
+        yield json.loads(textinv("serve", "up", "--port", str(_free_port()), "--json"))["url"]
+    finally:
+        textinv("serve", "down")
+
+
+def publish_a_frog(settings: StoreSettings) -> None:
+    """Publish the demo base's own row of the word frog as a concept."""
+    store = connect_store(settings)
+    row = load_base_model("emoji", device="cpu").token_rows("text_encoder", "frog")
+    Registry(store).publish(
+        "my-frog",
+        Embedding({"text_encoder": row}),
+        {"stopped": "converged"},
+        fingerprint="f" * 64,
+        base_model="emoji",
+        base_revision=base_revision("emoji"),
+    )
+
+
+def _pixels(answer: dict[str, list[dict[str, str]]]) -> np.ndarray:
+    picture = Image.open(io.BytesIO(base64.b64decode(answer["data"][0]["b64_json"])))
+    return np.asarray(picture.convert("RGB"), np.int16)
+
+
+def test_a_stored_concept_is_drawn_as_the_same_word_of_the_base_is(service: str) -> None:
+    fields = {"seed": 5, "num_inference_steps": 4}
+    url = f"{service}/v1/images/generations"
+    drawn = httpx.post(url, json={"prompt": "a <my-frog>", **fields}, timeout=120)
+    plain = httpx.post(url, json={"prompt": "a frog", **fields}, timeout=120)
+    assert drawn.status_code == plain.status_code == 200
+    assert np.abs(_pixels(drawn.json()) - _pixels(plain.json())).max() <= 1
+    assert "my-frog@1" in drawn.headers["x-textinv-concepts"]
+    assert "5" in json.dumps(drawn.json()["data"][0]["seed"])
+
+
+def test_an_unknown_concept_is_a_400_that_names_it(service: str) -> None:
+    client = openai.OpenAI(base_url=f"{service}/v1", api_key="none", max_retries=0)
+    with pytest.raises(openai.BadRequestError, match="my-forg"):
+        client.images.generate(prompt="a <my-forg>", model="emoji")
+
+
+def test_the_openai_client_draws_and_lists(service: str) -> None:
+    client = openai.OpenAI(base_url=f"{service}/v1", api_key="none", max_retries=0)
+    extra = {"seed": 3, "num_inference_steps": 2}
+    answer = client.images.generate(prompt="a <my-frog@1>", model="emoji", n=2, extra_body=extra)
+    assert answer.data is not None
+    assert len(answer.data) == 2
+    assert [model.id for model in client.models.list().data] == ["emoji"]
+
+
+def test_health_and_concepts_are_told(service: str) -> None:
+    assert httpx.get(f"{service}/healthz").status_code == 200
+    assert httpx.get(f"{service}/readyz").status_code == 200
+    assert "my-frog" in json.dumps(httpx.get(f"{service}/v1/concepts").json())
