@@ -179,7 +179,10 @@ def _reproduction() -> str:
 
 `make demo-model` (`python -m textinv.demo.build`) fetches the icon packages from the npm registry at fixed versions,
 renders them, trains tokenizer, CLIP, VAE, UNet and judge with fixed seeds, measures, and writes this card. Each step
-can be run alone and continues where it was interrupted. All of it takes a night on two cores, most of it the UNet."""
+can be run alone and continues where it was interrupted. All of it takes a night on two cores, most of it the UNet.
+
+The weights that ship were reached in several runs, each going on from the one before, and not by one run of this
+command: it makes a base of the same kind, not the same numbers."""
 
 
 def _licences() -> str:
