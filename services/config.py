@@ -5,9 +5,9 @@ settings and not the application's.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from textinv.settings import Settings, StoreSettings, load_settings
 
@@ -65,6 +65,12 @@ class ServiceConfig(BaseModel):
     """Web pages that may call the service from a browser; none by default."""
     log_prompts: bool = False
     """Whether prompts are written to the log."""
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> Self:
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(f"max_replicas is {self.max_replicas}, fewer than min_replicas, {self.min_replicas}")
+        return self
 
     def settings(self) -> Settings:
         """Settings of this process, with what this config says about the store and the home folder put in."""

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from services.statuses import retry_after_s, status_of, type_of
-from textinv.errors import RequestError, TextinvError
+from textinv.errors import RequestError, TextinvError, UnknownConceptError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ def error_of(error: TextinvError, *, named_in_path: bool = False) -> tuple[int, 
     """Status, JSON and headers of one of our errors."""
     status = status_of(error, named_in_path=named_in_path)
     param: str | None = error.details.get("param")
+    if isinstance(error, UnknownConceptError) and not named_in_path:
+        param = param or "prompt"
     wait_s = retry_after_s(error, status)
     headers = {} if wait_s is None else {"Retry-After": str(wait_s)}
     return status, error_body(status, error.message, error.code, _PARAMS.get(param or "", param)), headers

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, Sketch, StudioFacts
-from textinv.errors import OverloadedError
+from textinv.errors import OverloadedError, ServiceError
 from textinv.generation.cache import EmbeddingCache
 from textinv.generation.request import GeneratedImage, GenerateRequest
 from textinv.registry import Registry
@@ -28,6 +28,7 @@ class ColourStudio:
         self.cache = EmbeddingCache(Registry(store), revalidate_s=0.0)
         self.step_s = step_s
         self.max_requests = max_requests
+        self.fails_at_step: int | None = None
         self.num_running = 0
         self.num_finished = 0
         self.num_left = 0
@@ -46,6 +47,8 @@ class ColourStudio:
             yield Begun(concepts)
             for step in range(1, request.num_inference_steps + 1):
                 await asyncio.sleep(self.step_s)
+                if step == self.fails_at_step:
+                    raise ServiceError("the colours ran out")
                 if progress:
                     yield Progress(step / request.num_inference_steps)
                 if request.preview_every and step % request.preview_every == 0:

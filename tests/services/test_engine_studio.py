@@ -1,0 +1,175 @@
+"""The studio that draws with the real engine on the demo base, behind the real routes."""
+
+import asyncio
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import torch
+
+from services.config import ServiceConfig
+from services.desk import Desk
+from services.engine_studio import EngineStudio
+from services.meters import readings
+from services.studio import Begun, Drawn
+from tests.services.conftest import client_of
+from tests.services.pictures import base64_of, pixels_of, png
+from textinv.embedding import Embedding
+from textinv.errors import StoreUnreachableError
+from textinv.generation.admission import Limits
+from textinv.generation.cache import EmbeddingCache
+from textinv.generation.engine import Engine
+from textinv.generation.request import GenerateRequest
+from textinv.models import load_base_model
+from textinv.models.base import BaseModel
+from textinv.registry import Registry
+from textinv.store.memory import MemoryStore
+from textinv.store.protocol import StoredObject
+
+pytestmark = pytest.mark.anyio
+URL = "/v1/images/generations"
+FEW = {"num_inference_steps": 2, "seed": 1}
+
+
+class UnsteadyStore(MemoryStore):
+    """A store that can be unplugged."""
+
+    plugged_in = True
+
+    def get(self, key: str) -> StoredObject:
+        if not self.plugged_in:
+            raise StoreUnreachableError("the store was unplugged")
+        return super().get(key)
+
+
+@pytest.fixture(scope="module")
+def model() -> BaseModel:
+    return load_base_model("emoji", device="cpu")
+
+
+@pytest.fixture
+def store() -> UnsteadyStore:
+    return UnsteadyStore()
+
+
+@pytest.fixture
+def real_studio(model: BaseModel, store: UnsteadyStore) -> Iterator[EngineStudio]:
+    engine = Engine(model, max_batch=4, limits=Limits(max_waiting=6))
+    studio = EngineStudio(engine, EmbeddingCache(Registry(store), revalidate_s=0.0))
+    studio.start()
+    yield studio
+    studio.close()
+
+
+@pytest.fixture
+def real_desk(real_studio: EngineStudio, store: UnsteadyStore) -> Desk:
+    return Desk(ServiceConfig(keys=False), real_studio, store)
+
+
+def publish_word(
+    store: MemoryStore, model: BaseModel, name: str, word: str, revision: str | None = None, width: int = 0
+) -> None:
+    """Publish the base's own row of a word as a concept."""
+    row = torch.ones(1, width) if width else model.token_rows("text_encoder", word)
+    Registry(store).publish(
+        name,
+        Embedding({"text_encoder": row}),
+        {},
+        fingerprint=f"{name}-{word}",
+        base_model="emoji" if revision is None else "another-base",
+        base_revision=revision or model.revision,
+    )
+
+
+async def test_concepts_of_different_callers_are_drawn_side_by_side_and_each_as_if_alone(
+    real_desk: Desk, model: BaseModel, store: UnsteadyStore
+) -> None:
+    for word in ("frog", "apple"):
+        publish_word(store, model, f"my-{word}", word)
+    async with client_of(real_desk) as client:
+        bodies = [{"prompt": f"a <my-{word}>", **FEW} for word in ("frog", "apple", "frog")]
+        together = await asyncio.gather(*(client.post(URL, json=body) for body in bodies))
+        alone = await client.post(URL, json={"prompt": "a frog", **FEW})
+    pictures = [pixels_of(reply.json()["data"][0]["b64_json"]).astype(int) for reply in (*together, alone)]
+    assert abs(pictures[0] - pictures[3]).max() <= 1
+    assert abs(pictures[0] - pictures[2]).max() <= 1
+    assert abs(pictures[0] - pictures[1]).max() > 1
+
+
+async def test_unknown_foreign_and_misshapen_concepts_fail_alone_while_others_are_drawn(
+    real_desk: Desk, model: BaseModel, store: UnsteadyStore
+) -> None:
+    publish_word(store, model, "good", "frog")
+    publish_word(store, model, "foreign", "frog", revision="another-revision")
+    publish_word(store, model, "misshapen", "frog", width=5)
+    async with client_of(real_desk) as client:
+        names = ("good", "foreign", "misshapen", "absent")
+        replies = await asyncio.gather(*(client.post(URL, json={"prompt": f"<{name}>", **FEW}) for name in names))
+    assert [reply.status_code for reply in replies] == [200, 400, 400, 400]
+    said = replies[1].json()["error"]
+    assert said["code"] == "other_base_model"
+    assert "another-base" in said["message"]
+    assert "emoji" in said["message"]
+
+
+async def test_without_the_store_known_concepts_are_drawn_on_and_cold_ones_work_again_afterwards(
+    real_desk: Desk, model: BaseModel, store: UnsteadyStore
+) -> None:
+    publish_word(store, model, "warm", "frog")
+    publish_word(store, model, "cold", "apple")
+    async with client_of(real_desk) as client:
+        assert (await client.post(URL, json={"prompt": "<warm>", **FEW})).status_code == 200
+        store.plugged_in = False
+        cold = await client.post(URL, json={"prompt": "<cold>", **FEW})
+        assert cold.status_code == 503
+        assert cold.json()["error"]["code"] == "store_unreachable"
+        assert "retry-after" in cold.headers
+        assert (await client.post(URL, json={"prompt": "a frog", **FEW})).status_code == 200
+        store.plugged_in = True
+        assert (await client.post(URL, json={"prompt": "<cold>", **FEW})).status_code == 200
+
+
+async def test_more_than_may_wait_is_sent_away_at_once_with_retry_after(real_desk: Desk) -> None:
+    async with client_of(real_desk) as client:
+        slow = {"prompt": "a frog", "num_inference_steps": 10, "n": 4}
+        replies = await asyncio.gather(*(client.post(URL, json=slow) for _ in range(5)))
+    statuses = sorted(reply.status_code for reply in replies)
+    assert statuses[0] == 200
+    assert statuses[-1] == 429
+    refused = next(reply for reply in replies if reply.status_code == 429)
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+async def test_a_request_that_is_left_costs_no_more_steps(real_studio: EngineStudio) -> None:
+    events = real_studio.draw(GenerateRequest("a frog", num_inference_steps=100))
+    assert isinstance(await anext(events), Begun)
+    await asyncio.sleep(0.2)
+    await events.aclose()
+    await asyncio.sleep(0.3)
+    steps = readings(real_studio)["textinv_steps_total"]
+    await asyncio.sleep(0.3)
+    assert readings(real_studio)["textinv_steps_total"] == steps < 100
+    assert readings(real_studio)["textinv_active_images"] == 0
+    last = [event async for event in real_studio.draw(GenerateRequest("a frog", num_inference_steps=1))][-1]
+    assert isinstance(last, Drawn)
+
+
+async def test_a1111_weights_words_and_edits_a_picture(real_desk: Desk, model: BaseModel, store: UnsteadyStore) -> None:
+    publish_word(store, model, "my-frog", "frog")
+    sent = {"prompt": "a (my-frog:1.3), <lora:x:1>", "seed": 1, "steps": 2}
+    async with client_of(real_desk) as client:
+        drawn = (await client.post("/sdapi/v1/txt2img", json=sent)).json()
+        plain = (await client.post("/sdapi/v1/txt2img", json=sent | {"prompt": "a my-frog, <lora:x:1>"})).json()
+        edit = await client.post("/sdapi/v1/img2img", json=sent | {"init_images": [base64_of(png(64, 64))]})
+    assert abs(pixels_of(drawn["images"][0]).astype(int) - pixels_of(plain["images"][0]).astype(int)).max() > 1
+    assert edit.status_code == 200
+
+
+async def test_readings_count_what_was_drawn(real_desk: Desk, real_studio: EngineStudio) -> None:
+    transport_client = client_of(real_desk)
+    async with transport_client as client:
+        reply: httpx.Response = await client.post(URL, json={"prompt": "a frog", "n": 2, **FEW})
+    assert reply.status_code == 200
+    found = readings(real_studio)
+    assert found["textinv_images_total"] == 2
+    assert found["textinv_image_steps_total"] == 4
