@@ -1,0 +1,150 @@
+"""Studio replicas on a real Ray Serve: one dies, some are taken away, versions appear; nobody loses a picture."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+import ray
+from ray import serve
+from ray.serve.config import HTTPOptions
+
+from services.application import build
+from services.config import ServiceConfig
+from tests.services.pictures import pixels_of
+from textinv.embedding import Embedding
+from textinv.models import base_revision, load_base_model
+from textinv.registry import Registry
+from textinv.settings import StoreSettings
+from textinv.store import EmbeddedServer, connect_store
+
+pytestmark = [pytest.mark.ray, pytest.mark.store]
+APPLICATION = "replicas"
+
+
+@pytest.fixture(scope="module")
+def stored(s3_server: EmbeddedServer) -> StoreSettings:
+    return s3_server.up().model_copy(update={"prefix": "replicas"})
+
+
+@pytest.fixture(scope="module")
+def config(stored: StoreSettings) -> ServiceConfig:
+    return ServiceConfig(
+        store=stored, keys=False, device="cpu", max_batch=8, num_cpus=0.5, min_replicas=2, max_replicas=2, drain_s=60
+    )
+
+
+@pytest.fixture(scope="module")
+def service(local_ray: str, config: ServiceConfig) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port))
+    try:
+        serve.run(build(config), name=APPLICATION, route_prefix="/")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        serve.shutdown()
+
+
+def publish_word(stored: StoreSettings, name: str, word: str) -> int:
+    row = load_base_model("emoji", device="cpu").token_rows("text_encoder", word)
+    published = Registry(connect_store(stored)).publish(
+        name,
+        Embedding({"text_encoder": row}),
+        {},
+        fingerprint=f"{name}-{word}",
+        base_model="emoji",
+        base_revision=base_revision("emoji"),
+    )
+    return published.version
+
+
+def studio_replicas() -> list[Any]:
+    """Handles of the studio's replicas that are alive."""
+    names = ray.util.list_named_actors(all_namespaces=True)
+    found = [one for one in names if "StudioReplica" in one["name"]]
+    return [ray.get_actor(one["name"], namespace=one["namespace"]) for one in found]
+
+
+def busy_replica() -> Any | None:
+    """One that draws now."""
+    for replica in studio_replicas():
+        if ray.get(replica.get_num_ongoing_requests.remote()) > 0:
+            return replica
+    return None
+
+
+def wait_for(what: Callable[[], Any], patience_s: float = 30.0) -> Any:
+    deadline = time.monotonic() + patience_s
+    while not (found := what()):
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
+    return found
+
+
+def draw(url: str, **fields: Any) -> httpx.Response:
+    return httpx.post(f"{url}/v1/images/generations", json={"prompt": "a frog", **fields}, timeout=120)
+
+
+def test_a_request_whose_replica_dies_is_drawn_again_on_another_and_gives_the_same_picture(
+    service: str, stored: StoreSettings
+) -> None:
+    publish_word(stored, "my-frog", "frog")
+    fields = {"prompt": "a <my-frog>", "seed": 7, "num_inference_steps": 80, "n": 4}
+    expected = draw(service, **fields).json()
+    with ThreadPoolExecutor(1) as pool:
+        drawing: Future[httpx.Response] = pool.submit(draw, service, **fields)
+        ray.kill(wait_for(busy_replica))
+        reply = drawing.result()
+    assert reply.status_code == 200
+    for first, again in zip(expected["data"], reply.json()["data"], strict=True):
+        assert first["seed"] == again["seed"]
+        difference = pixels_of(first["b64_json"]).astype(int) - pixels_of(again["b64_json"])
+        assert abs(difference).max() <= 1
+    wait_for(lambda: len(studio_replicas()) == 2)
+
+
+def test_a_new_version_is_drawn_within_five_seconds_on_every_replica(service: str, stored: StoreSettings) -> None:
+    assert publish_word(stored, "changing", "frog") == 1
+    for _ in range(6):
+        assert "changing@1" in draw(service, prompt="<changing>", num_inference_steps=1).json()["concepts"]
+    assert publish_word(stored, "changing", "apple") == 2
+    time.sleep(5)
+    for _ in range(6):
+        assert "changing@2" in draw(service, prompt="<changing>", num_inference_steps=1).json()["concepts"]
+
+
+def test_a_client_that_leaves_frees_its_replica(service: str) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(
+            f"{service}/v1/images/generations",
+            json={"prompt": "a frog", "num_inference_steps": 150, "n": 10},
+            timeout=1.0,
+        )
+    wait_for(lambda: busy_replica() is None, patience_s=3.0)
+
+
+def test_no_accepted_request_is_lost_when_replicas_are_taken_away(service: str, config: ServiceConfig) -> None:
+    stop = threading.Event()
+    statuses: list[int] = []
+
+    def keep_asking() -> None:
+        while not stop.is_set():
+            statuses.append(draw(service, num_inference_steps=20).status_code)
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(keep_asking) for _ in range(4)]
+        wait_for(busy_replica)
+        fewer = config.model_copy(update={"min_replicas": 1, "max_replicas": 1})
+        serve.run(build(fewer), name=APPLICATION, route_prefix="/")
+        wait_for(lambda: len(studio_replicas()) == 1, patience_s=60)
+        stop.set()
+        for one in asking:
+            one.result()
+    assert len(statuses) >= 4
+    assert set(statuses) == {200}
