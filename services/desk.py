@@ -16,6 +16,7 @@ from services.in_flight import InFlight
 from services.keys import ApiKey, KeyRing
 from services.replies import Replies
 from services.studio import DrawEvent, Studio, StudioFacts
+from textinv.errors import NotReadyError
 from textinv.generation.request import GenerateRequest
 from textinv.registry import Registry
 from textinv.store.protocol import ObjectStore
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 # Any key does: whether it exists is not the question.
 _PROBE_KEY = "format.json"
+# Whoever asks for readiness asks again soon and should not wait for a base model to load.
+_READY_S = 5.0
 
 
 class Desk:
@@ -76,8 +79,12 @@ class Desk:
             NotReadyError: the base model is not there yet.
             StoreError: the store does not answer.
         """
-        await self.facts()
-        await in_thread(self.store.exists, _PROBE_KEY)
+        try:
+            async with asyncio.timeout(_READY_S):
+                await self.facts()
+                await in_thread(self.store.exists, _PROBE_KEY)
+        except TimeoutError as error:
+            raise NotReadyError(f"the studio or the store did not answer within {_READY_S:g} s") from error
 
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -15,6 +15,7 @@ from PIL import Image
 from services.api.sizes import Size
 from textinv.errors import ImageError, RequestError
 from textinv.images import Picture, decode_picture
+from textinv.images.decode import FORMATS
 
 _DATA_URL = "data:"
 
@@ -42,7 +43,7 @@ def decode_upload(data: bytes, param: str, max_px: int) -> Picture:
         ImageError: it is no picture, or has more than `max_px` pixels.
     """
     try:
-        with Image.open(io.BytesIO(data)) as header:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as header:
             num_px = header.width * header.height
     except Exception:  # whatever is wrong with it, decode_picture says it better
         num_px = 0

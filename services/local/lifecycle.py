@@ -53,12 +53,13 @@ def start_service(settings: Settings, config: ServiceConfig, host: str, port: in
     with folder.keeper_lock() as lock:
         running = folder.load()
         if lock is None and running is not None:
+            _wait_until_ready(folder, running, folder.is_kept)
             return running
         if lock is None:
             raise ServiceError(f"a service is being started in {folder.path} by somebody else; wait for it")
         _check_port(host, port)
         process, state = _spawn(folder, settings, config, KeeperOrder(config=config, host=host, port=port), lock)
-    _wait_until_ready(folder, state, process)
+    _wait_until_ready(folder, state, lambda: process.poll() is None)
     return state
 
 
@@ -155,8 +156,8 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return found
 
 
-def _wait_until_ready(folder: ServiceFolder, state: ServiceState, process: subprocess.Popen[bytes]) -> None:
-    if _wait(lambda: process.poll() is not None or is_ready(state.url), START_S) and process.poll() is None:
+def _wait_until_ready(folder: ServiceFolder, state: ServiceState, lives: Callable[[], bool]) -> None:
+    if _wait(lambda: not lives() or is_ready(state.url), START_S) and lives():
         return
     said = folder.last_words()
     if folder.is_kept():

@@ -15,6 +15,7 @@ from ray.serve.config import HTTPOptions
 
 from services.application import build
 from services.config import ServiceConfig
+from services.meters import GAUGES
 from tests.services.pictures import pixels_of
 from textinv.embedding import Embedding
 from textinv.models import base_revision, load_base_model
@@ -117,6 +118,22 @@ def test_a_new_version_is_drawn_within_five_seconds_on_every_replica(service: st
     time.sleep(5)
     for _ in range(6):
         assert "changing@2" in draw(service, prompt="<changing>", num_inference_steps=1).json()["concepts"]
+
+
+def test_the_meters_are_exported_by_the_names_that_the_dashboard_draws(service: str, stored: StoreSettings) -> None:
+    publish_word(stored, "metered", "frog")
+    assert draw(service, prompt="<metered>", num_inference_steps=1).status_code == 200
+    url = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"
+    moved = {"textinv_steps_total", "textinv_step_seconds_total", "textinv_image_steps_total", "textinv_images_total"}
+    expected = {f"ray_{name}" for name in moved | set(GAUGES) | {"textinv_cold_loads_total"}}
+    exported: set[str] = set()
+
+    def all_exported() -> bool:
+        lines = httpx.get(url, timeout=10).text.splitlines()
+        exported.update(line.split("{")[0] for line in lines if line.startswith("ray_textinv"))
+        return expected <= exported
+
+    wait_for(all_exported, patience_s=40)
 
 
 def test_a_client_that_leaves_frees_its_replica(service: str) -> None:
