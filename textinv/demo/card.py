@@ -151,7 +151,8 @@ def _learning(tiers: Mapping[str, Any]) -> str:
             *(f"{scores[way].get(name, float('nan')):.2f}" for name, _ in _TIER_COLUMNS),
         )
         for tier, scores in tiers["tiers"].items()
-        for way in ("learned", "initializer", "description")
+        for way in ("learned", "initializer", "description", "real")
+        if way in scores
     ]
     table = _table(("tier", "concepts", "asked for by", *(title for _, title in _TIER_COLUMNS)), rows)
     return f"""## Textual Inversion on it

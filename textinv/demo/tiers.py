@@ -30,7 +30,7 @@ from textinv.demo.judge import JUDGE, Judge, load_judge
 from textinv.demo.sheet import PictureGroup, SheetRow, contact_sheet
 from textinv.embedding import Embedding
 from textinv.evaluation.encoders import own_encoder
-from textinv.evaluation.scores import all_pairs
+from textinv.evaluation.scores import all_pairs, within
 from textinv.generation.draw import generate_all
 from textinv.generation.request import GenerateRequest
 from textinv.manifest.load import load_manifest
@@ -44,6 +44,8 @@ from textinv.training.local import learn
 
 WAYS = ("learned", "initializer", "description")
 """The ways to ask for a concept, each in its own words."""
+REAL = "real"
+"""Scored beside them: the evaluation pictures themselves, which show how far each measure can be trusted."""
 NUM_PICTURES = 4
 SEED = 1000
 
@@ -106,10 +108,12 @@ def prompts_for(concept: DemoConcept, way: str, background: str) -> list[str]:
 
 
 def compare(model: BaseModel, judge: Judge, concept: DemoConcept, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
-    """Score every way of asking for one concept."""
+    """Score every way of asking for one concept, and the real pictures."""
     encoder = own_encoder(model)
-    real_RF = encoder.pictures([np.asarray(picture.image) for picture in concept_pictures(concept, "evaluation")])
-    scores = {}
+    real = np.stack([np.asarray(picture.image) for picture in concept_pictures(concept, "evaluation", NUM_PICTURES)])
+    real_RF = encoder.pictures(list(real))
+    scores = {REAL: {"clip_i": within(real_RF) or 0.0, "judge": judge.score(concept, real)}}
+    scores[REAL]["judge_shows"] = judge.shows(concept, real)
     for way, pictures in drawn.items():
         scores[way] = {
             "clip_i": all_pairs(encoder.pictures(list(pictures.plain)), real_RF),
@@ -126,7 +130,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     tiers: dict[str, Any] = {}
     for tier in dict.fromkeys(row["tier"] for row in rows):
         mine = [row for row in rows if row["tier"] == tier]
-        means = {way: _means([row[way] for row in mine]) for way in WAYS}
+        means = {way: _means([row[way] for row in mine]) for way in (*WAYS, REAL)}
         wins = {
             measure: float(
                 np.mean([row["learned"][measure] > max(row[way][measure] for way in WAYS[1:]) for row in mine])
