@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cluster.options import DriverOptions
-from cluster.places import LocalPlace, cluster_fleet, environment_of, store_settings
+from cluster.places import LocalPlace, cluster_fleet, store_settings
 from textinv.errors import ClusterError, SettingsError
-from textinv.settings import Settings
+from textinv.settings import Settings, environment_of
 
 START_S = 60.0
 _POLL_S = 0.05

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from textinv.errors import ClusterError
-from textinv.settings import Settings, StoreSettings, setting_names, variable_of
+from textinv.settings import Settings, StoreSettings
 
 _TRIES, _TRY_S = 20, 0.05
 
@@ -142,21 +142,3 @@ def store_settings(settings: Settings) -> StoreSettings:
     from textinv.store import EmbeddedServer
 
     return settings.store if settings.store.endpoint_url else EmbeddedServer(settings.home).up()
-
-
-def environment_of(settings: Settings) -> dict[str, str]:
-    """The settings as environment variables, for processes that are started with them."""
-    found = {}
-    for name in setting_names():
-        value: object = settings
-        for part in name.split("."):
-            value = getattr(value, part)
-        if name == "home":
-            value = settings.home.absolute()
-        elif name == "base_models":
-            value = ",".join(f"{alias}={where}" for alias, where in settings.base_models.items()) or None
-        elif hasattr(value, "get_secret_value"):
-            value = value.get_secret_value()
-        if value not in (None, ""):
-            found[variable_of(name)] = str(value)
-    return found

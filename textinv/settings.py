@@ -117,6 +117,24 @@ def variable_of(name: str) -> str:
     return ENVIRONMENT_PREFIX + name.upper().replace(".", "_")
 
 
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, for processes that are started with them."""
+    found = {}
+    for name in setting_names():
+        value: object = settings
+        for part in name.split("."):
+            value = getattr(value, part)
+        if name == "home":
+            value = settings.home.absolute()
+        elif name == "base_models":
+            value = ",".join(f"{alias}={where}" for alias, where in settings.base_models.items()) or None
+        elif hasattr(value, "get_secret_value"):
+            value = value.get_secret_value()
+        if value not in (None, ""):
+            found[variable_of(name)] = str(value)
+    return found
+
+
 def mistyped_variables() -> Iterator[tuple[str, str]]:
     """Environment variables that name no setting but nearly do, each with the one that was probably meant."""
     known = [variable_of(name) for name in setting_names()]

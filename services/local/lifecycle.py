@@ -22,7 +22,7 @@ from services.config import ServiceConfig
 from services.local.keeper_order import KeeperOrder
 from services.local.state import ServiceFolder, ServiceState
 from textinv.errors import ServiceError, SettingsError
-from textinv.settings import Settings, setting_names, variable_of
+from textinv.settings import Settings, environment_of
 
 START_S = 240.0
 _STOP_S = 60.0
@@ -136,24 +136,6 @@ def _spawn(
     state = state.model_copy(update={"pid": process.pid, "ray_folder": ray_folder})
     folder.save(state)
     return process, state
-
-
-def environment_of(settings: Settings) -> dict[str, str]:
-    """The settings as environment variables, for processes that are started with them."""
-    found = {}
-    for name in setting_names():
-        value: object = settings
-        for part in name.split("."):
-            value = getattr(value, part)
-        if name == "home":
-            value = settings.home.absolute()
-        elif name == "base_models":
-            value = ",".join(f"{alias}={where}" for alias, where in settings.base_models.items()) or None
-        elif hasattr(value, "get_secret_value"):
-            value = value.get_secret_value()
-        if value not in (None, ""):
-            found[variable_of(name)] = str(value)
-    return found
 
 
 def _wait_until_ready(folder: ServiceFolder, state: ServiceState, lives: Callable[[], bool]) -> None:

@@ -13,12 +13,11 @@ from typer.testing import CliRunner
 from cluster.commands import register
 from cluster.driver import Driver
 from cluster.fleet import FleetSettings
-from cluster.places import environment_of
 from cluster.queue import WorkQueue
 from textinv.errors import InputError, UnknownConceptError
 from textinv.jobs import Failure, JobBook, JobRecord
 from textinv.registry import Registry
-from textinv.settings import Settings, StoreSettings
+from textinv.settings import Settings, StoreSettings, environment_of
 from textinv.store import S3Store
 
 pytestmark = pytest.mark.store

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from cluster.places import LocalPlace, environment_of
-from textinv.settings import Settings
+from cluster.places import LocalPlace
+from textinv.settings import Settings, environment_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

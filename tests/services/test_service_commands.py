@@ -10,11 +10,11 @@ from typer.testing import CliRunner, Result
 
 from services.config import ServiceConfig
 from services.keys import KeyRing
-from services.local.lifecycle import environment_of, start_service, stop_service
+from services.local.lifecycle import start_service, stop_service
 from services.local.state import ServiceFolder, ServiceState
 from textinv.cli import build_app
 from textinv.errors import InputError, SettingsError
-from textinv.settings import Settings, load_settings
+from textinv.settings import Settings, environment_of, load_settings
 from textinv.store import connect_store
 
 pytestmark = pytest.mark.store
