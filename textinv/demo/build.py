@@ -25,9 +25,7 @@ from textinv.demo.card import CARD_NAME, model_card
 from textinv.demo.concepts import TIERS, concepts_of
 from textinv.demo.drawing import load_demo_base
 from textinv.demo.icons import (
-    OBJECTS,
     PACKAGES,
-    UNET_STYLES,
     drawable_objects,
     load_sprites,
     render_packages,
@@ -39,7 +37,6 @@ from textinv.demo.pool import LatentPool
 from textinv.demo.tiers import prove
 from textinv.demo.train_clip import clip_worlds, train_clip
 from textinv.demo.train_tokenizer import caption_corpus, train_tokenizer
-from textinv.demo.world import World
 from textinv.models import load_base_model
 
 NOISE_SCHEDULE = {
@@ -161,7 +158,7 @@ def make_unet(shop: Workshop) -> None:
     sizes, device = shop.sizes, torch.device("cuda" if torch.cuda.is_available() else "cpu")
     vae = AutoencoderKL.from_pretrained(shop.state / "vae").float().eval().requires_grad_(False)
     text_encoder = CLIPTextModel.from_pretrained(shop.state / "text_encoder").float().eval().requires_grad_(False)
-    world = World(load_sprites(shop.icons), OBJECTS, UNET_STYLES)
+    world = train_unet.unet_world(load_sprites(shop.icons))
     pool = LatentPool(world, vae.to(device, memory_format=torch.channels_last), shop.tokenizer(), sizes.unet.seed)
     training = train_unet.UNetTraining(shop.state, pool, text_encoder.to(device), sizes.unet, device)
     if (shop.state / "state.pt").exists():

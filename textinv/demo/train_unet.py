@@ -27,10 +27,10 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from textinv.demo import WEIGHTS
-from textinv.demo.icons import OBJECTS, UNET_STYLES, load_sprites
+from textinv.demo.icons import OBJECTS, UNET_STYLES, Sprites, load_sprites
 from textinv.demo.optimizers import MuonWithAdamW
 from textinv.demo.pool import LatentPool
-from textinv.demo.world import World
+from textinv.demo.world import Odds, World
 
 UNET_CONFIG: dict[str, Any] = {
     "sample_size": 16,
@@ -47,6 +47,11 @@ UNET_CONFIG: dict[str, Any] = {
     "addition_embed_type": "text",  # ... and holds a pooled text as well, so that words reach the 16x16 level
     "addition_embed_type_num_heads": 6,
 }
+
+
+def unet_world(sprites: Sprites) -> World:
+    """The world that the UNet learns: more pairs than the CLIP sees, since two small things are the hardest to draw."""
+    return World(sprites, OBJECTS, UNET_STYLES, odds=Odds(two=0.42, same_two=0.3))
 
 
 @dataclass
@@ -216,7 +221,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae").eval().requires_grad_(False).to(device)
     pool = LatentPool(
-        World(load_sprites(arguments.icons), OBJECTS, UNET_STYLES),
+        unet_world(load_sprites(arguments.icons)),
         vae.to(memory_format=torch.channels_last),
         CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer"),
         settings.seed,
