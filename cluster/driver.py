@@ -17,13 +17,13 @@ from pydantic import ValidationError
 
 from cluster.crew_protocol import CrewStarter
 from cluster.feed import Feed
-from cluster.fleet import FleetSettings, settings_key, status_key
 from cluster.order import BaseOrder
 from cluster.queue_host import QueueForDriver
 from cluster.reports import EVERY_S, Reports
 from cluster.station import GRACE_S, Station
 from textinv.errors import ClusterError, ObjectNotFoundError, StoreError, StoreUnreachableError
 from textinv.jobs.book import now
+from textinv.jobs.fleet import FleetSettings, settings_key, status_key
 from textinv.registry import Registry
 from textinv.store.protocol import JSON
 

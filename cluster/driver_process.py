@@ -21,9 +21,10 @@ from cluster.crew_protocol import Crew
 from cluster.driver import Driver
 from cluster.options import DriverOptions
 from cluster.order import BaseOrder, PackSettings, WorkerOrder
-from cluster.places import LocalPlace, store_settings
+from cluster.places import LocalPlace
 from cluster.queue_host import QueueHandle, queue_name
 from textinv.errors import ClusterError, TextinvError
+from textinv.jobs.driver_job import store_settings
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings, load_settings
 from textinv.store import connect_store

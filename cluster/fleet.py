@@ -1,38 +1,13 @@
-"""A fleet: all workers of one place, how many there may be, and when crews come and go.
+"""When the crews of a fleet come and go.
 
-Owns the policy: pure functions of what a queue shows. Does not start anything.
+Owns the policy: pure functions of what a queue shows and of the fleet's settings. Does not start anything.
 """
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from cluster.crew_protocol import Crew
 from cluster.views import QueueView
-
-
-class FleetSettings(BaseModel):
-    """How many workers a fleet may have; kept in the store, changed by `textinv fleet scale` and `drain`."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    min_workers: int = Field(default=0, ge=0)
-    """Kept even when there is nothing to do, once a base model is known."""
-    max_workers: int = Field(default=1, ge=1)
-    crew_size: int = Field(default=1, ge=1)
-    """Workers of a crew: those of one node, usually."""
-    draining: bool = False
-    """Whether all workers shall hand back what they have and go."""
-
-
-def settings_key(fleet: str) -> str:
-    """Key of a fleet's settings."""
-    return f"fleets/{fleet}/settings.json"
-
-
-def status_key(fleet: str) -> str:
-    """Key of a fleet's status."""
-    return f"fleets/{fleet}/status.json"
+from textinv.jobs.fleet import FleetSettings
 
 
 def new_crews(view: QueueView, crews: Sequence[Crew], settings: FleetSettings) -> list[int]:

@@ -3,24 +3,19 @@
 Owns the commands; settings are written into the store, from where the fleet's driver reads them.
 """
 
-import json as json_module
 import os
 import signal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from cluster.fleet import FleetSettings, settings_key, status_key
 from cluster.following import settings_at
-from cluster.launch import fleet_of, state_of_driver
+from cluster.launch import state_of_driver
 from cluster.places import LocalPlace
 from textinv.cli.output import AsJson, emit, rows_table
-from textinv.errors import ClusterError, InputError, ObjectNotFoundError
+from textinv.jobs.driver_job import fleet_of
+from textinv.jobs.fleet import FleetBook
 from textinv.settings import Settings
-from textinv.store.protocol import JSON
-
-if TYPE_CHECKING:
-    from textinv.store import ObjectStore
 
 Address = Annotated[str | None, typer.Option(help="Jobs address of a Ray cluster; default: a local Ray.")]
 
@@ -36,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def status(address: Address = None, json: AsJson = False) -> None:
     """Show the driver, the crews and the workers."""
     settings = settings_at(address)
-    facts = {"driver": state_of_driver(settings), **_last_status(_store(settings), fleet_of(settings))}
+    facts = {"driver": state_of_driver(settings), **_book(settings).status()}
     if json:
         emit(facts, json)
         return
@@ -72,35 +67,10 @@ def stop(json: AsJson = False) -> None:
 
 
 def _change(address: str | None, changes: dict[str, Any], json: bool) -> None:
-    settings = settings_at(address)
-    store, fleet = _store(settings), fleet_of(settings)
-    known = {**_last_status(store, fleet).get("settings", {}), **_written(store, fleet), **changes}
-    changed = FleetSettings.model_validate(known)
-    if changed.min_workers > changed.max_workers:
-        raise InputError(f"--min {changed.min_workers} is more than --max {changed.max_workers}")
-    store.put(settings_key(fleet), changed.model_dump_json().encode(), JSON)
-    emit(changed, json)
+    emit(_book(settings_at(address)).change(changes), json)
 
 
-def _store(settings: Settings) -> "ObjectStore":
+def _book(settings: Settings) -> FleetBook:
     from textinv.store import ensure_store
 
-    return ensure_store(settings)
-
-
-def _last_status(store: "ObjectStore", fleet: str) -> dict[str, Any]:
-    return _json_at(store, status_key(fleet))
-
-
-def _written(store: "ObjectStore", fleet: str) -> dict[str, Any]:
-    return _json_at(store, settings_key(fleet))
-
-
-def _json_at(store: "ObjectStore", key: str) -> dict[str, Any]:
-    try:
-        found = json_module.loads(store.get(key).body)
-    except ObjectNotFoundError:
-        return {}
-    except ValueError as error:
-        raise ClusterError(f"{key} in the store is no JSON: {error}") from error
-    return dict(found)
+    return FleetBook(ensure_store(settings), fleet_of(settings))

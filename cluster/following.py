@@ -10,12 +10,13 @@ from typing import Any
 import typer
 
 from cluster.follow import follow
-from cluster.launch import ensure_driver, fleet_of
+from cluster.launch import ensure_driver
 from cluster.options import DriverOptions
 from textinv.cli.current import current_settings
 from textinv.cli.output import emit, stderr, warn
 from textinv.errors import ClusterError
 from textinv.jobs import JobBook, JobRecord, JobStatus
+from textinv.jobs.driver_job import fleet_of
 from textinv.settings import Settings
 
 _LOOK_S = 3.0

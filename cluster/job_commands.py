@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster.following import end_with, settings_at, watch
-from cluster.launch import ensure_driver, fleet_of, last_words
+from cluster.launch import ensure_driver
 from cluster.options import DriverOptions
 from cluster.places import LocalPlace
 from textinv.cli.current import current_settings
 from textinv.cli.output import AsJson, emit, rows_table
+from textinv.jobs.driver_job import fleet_of
 
 if TYPE_CHECKING:
     from textinv.jobs import JobBook, JobRecord, JobStatus
@@ -60,7 +61,7 @@ def logs(
 ) -> None:
     """Show what happened in a job."""
     if driver or job is None:
-        text = last_words(LocalPlace(current_settings().home))
+        text = LocalPlace(current_settings().home).last_words()
     else:
         book = _book()
         text = book.log(book.load(job).id)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster.fleet import FleetSettings
+from textinv.jobs.fleet import FleetSettings
 
 
 class DriverOptions(BaseModel):

@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from cluster.crew_protocol import Crew, CrewStarter
 from cluster.feed import Feed, OpenJob
-from cluster.fleet import FleetSettings, idle_crews, new_crews
+from cluster.fleet import idle_crews, new_crews
 from cluster.order import BaseOrder
 from cluster.queue_host import QueueForDriver, queue_name
 from cluster.reports import Reports
 from cluster.views import QueueView
+from textinv.jobs.fleet import FleetSettings
 
 MAX_FAILED_STARTS = 3
 """So many workers in a row may die before they have any work; then the base model's jobs are given up."""

@@ -10,10 +10,11 @@ import typer
 from rich.progress import Progress
 
 from cluster.following import end_with, settings_at, watch
-from cluster.launch import ensure_driver, fleet_of
+from cluster.launch import ensure_driver
 from cluster.options import DriverOptions
 from textinv.cli.output import AsJson, emit, stderr, warn
 from textinv.errors import InputError
+from textinv.jobs.driver_job import fleet_of
 from textinv.jobs.record import MAX_PRIORITY
 
 Slots = Annotated[str | None, typer.Option("--slots", help="Concepts that a worker trains at once: a number or auto.")]

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from cluster.driver import Driver
-from cluster.fleet import FleetSettings, settings_key
 from cluster.lease import WorkerCard
 from cluster.order import BaseOrder, PackSettings
 from cluster.queue import WorkQueue
 from cluster.worker import learn_leased
 from textinv.errors import BaseModelError
 from textinv.jobs import JobBook, JobRecord, JobStatus
+from textinv.jobs.fleet import FleetSettings, settings_key
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.registry import Registry

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from cluster.fleet import FleetSettings, idle_crews, new_crews
+from cluster.fleet import idle_crews, new_crews
 from cluster.lease import WorkerCard
 from cluster.views import QueueView, WorkerView
+from textinv.jobs.fleet import FleetSettings
 
 
 @dataclass

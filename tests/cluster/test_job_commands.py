@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from cluster.commands import register
 from cluster.driver import Driver
-from cluster.fleet import FleetSettings
 from cluster.queue import WorkQueue
 from textinv.errors import InputError, UnknownConceptError
 from textinv.jobs import Failure, JobBook, JobRecord
+from textinv.jobs.fleet import FleetSettings
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings, environment_of
 from textinv.store import S3Store
@@ -92,6 +92,6 @@ def test_a_fleet_is_scaled_and_drained_by_what_is_written_in_the_store(
         "draining": True,
     }
     assert textinv("fleet", "scale")["draining"] is False
-    with pytest.raises(InputError, match="--min 9 is more than --max 8"):
+    with pytest.raises(InputError, match="min is 9, more than max, 8"):
         textinv("fleet", "scale", "--min", "9")
     assert textinv("fleet", "stop") == {"stopped": False}

@@ -2,6 +2,6 @@
 
 from textinv.images.decode import Picture, decode_picture
 from textinv.images.duplicates import near_duplicates
-from textinv.images.fit import fit_picture, with_mask
+from textinv.images.fit import as_trained, crop_box, fit_picture, with_mask
 
-__all__ = ["Picture", "decode_picture", "fit_picture", "near_duplicates", "with_mask"]
+__all__ = ["Picture", "as_trained", "crop_box", "decode_picture", "fit_picture", "near_duplicates", "with_mask"]

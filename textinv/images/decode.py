@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from textinv.errors import ImageError
 
@@ -32,6 +32,8 @@ class Picture:
     digest: str
     """SHA-256 of the file, hex."""
     name: str
+    turned: bool = False
+    """Whether the file asked to be turned or mirrored (EXIF), which was done."""
 
     @property
     def width_px(self) -> int:
@@ -54,6 +56,7 @@ def decode_picture(data: bytes, name: str) -> Picture:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 check_pixels(image, name)
                 image.load()
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
                 upright = ImageOps.exif_transpose(image)
                 pixels, alpha = _channels(upright)
     except UnidentifiedImageError:
@@ -68,7 +71,7 @@ def decode_picture(data: bytes, name: str) -> Picture:
         ) from error
     if alpha is not None and not alpha.any():
         raise ImageError(f"{name} is transparent everywhere: nothing could be learned from it", file=name)
-    return Picture(pixels, alpha, hashlib.sha256(data).hexdigest(), name)
+    return Picture(pixels, alpha, hashlib.sha256(data).hexdigest(), name, turned)
 
 
 def check_pixels(image: Image.Image, name: str) -> None:

@@ -33,7 +33,7 @@ def near_duplicates(pictures: Sequence[Picture]) -> list[tuple[str, str]]:
 
 def same_looks(looks: Sequence[tuple[str, Look]]) -> list[tuple[str, str]]:
     """Names of each pair whose looks are the same."""
-    return [(first, second) for (first, one), (second, other) in combinations(looks, 2) if _alike(one, other)]
+    return [(first, second) for (first, one), (second, other) in combinations(looks, 2) if are_alike(one, other)]
 
 
 def look_of(picture: Picture) -> Look:
@@ -45,7 +45,8 @@ def look_of(picture: Picture) -> Look:
     return bits.tobytes() + np.asarray(image.resize((4, 4), Image.Resampling.BOX)).tobytes()
 
 
-def _alike(one: Look, other: Look) -> bool:
+def are_alike(one: Look, other: Look) -> bool:
+    """Whether two looks are those of the same picture."""
     if one == other:
         return True
     edges = int.from_bytes(one[:HASH_BYTES], "big") ^ int.from_bytes(other[:HASH_BYTES], "big")

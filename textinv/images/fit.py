@@ -27,7 +27,7 @@ def fit_picture(
 
     A `random` crop is a function of (`seed`, the picture's digest).
     """
-    box = _box(picture, width_px / height_px, crop, seed)
+    box = crop_box(picture, width_px / height_px, crop, seed=seed)
     size = (width_px, height_px)
     image = Image.fromarray(picture.pixels).resize(size, _BICUBIC, box=box, reducing_gap=3.0)
     pixels: NDArray[np.float32] = np.asarray(image, dtype=np.float32).transpose(2, 0, 1) / np.float32(127.5) - 1
@@ -61,8 +61,20 @@ def mask_problem(mask_size: tuple[int, int], picture_size: tuple[int, int], peak
     return None
 
 
-def _box(picture: Picture, aspect: float, crop: Crop, seed: int) -> tuple[float, float, float, float]:
-    """The largest rectangle of the wanted proportions: left, top, right, bottom."""
+def as_trained(picture: Picture, side_px: int, crop: Crop = "center", *, seed: int = 0) -> Image.Image:
+    """The picture as training sees it, to be looked at: transparent where pixels count less in the loss."""
+    pixels, weight = fit_picture(picture, side_px, side_px, crop, seed=seed)
+    colours = np.rint((pixels.transpose(1, 2, 0) + 1) * 127.5).clip(0, 255).astype(np.uint8)
+    image = Image.fromarray(colours)
+    if weight is not None:
+        image.putalpha(Image.fromarray(np.rint(weight * 255).astype(np.uint8)))
+    return image
+
+
+def crop_box(
+    picture: Picture, aspect: float = 1.0, crop: Crop = "center", *, seed: int = 0
+) -> tuple[float, float, float, float]:
+    """The largest rectangle of the wanted proportions, which is what is kept: left, top, right, bottom."""
     width, height = float(picture.width_px), float(picture.height_px)
     kept_width, kept_height = min(width, height * aspect), min(height, width / aspect)
     across, down = (0.5, 0.5) if crop == "center" else _random_place(picture.digest, seed)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from textinv.images import decode_picture
+from textinv.images import Picture, decode_picture
 from textinv.images.duplicates import Look, look_of
 from textinv.plan.sources import Source
 
@@ -51,13 +51,17 @@ class FactsCache:
         """
         stamp = source.stamp()
         if stamp not in self._known:
-            picture = decode_picture(source.read(), source.name)
-            facts = PictureFacts(
-                picture.digest, picture.width_px, picture.height_px, look_of(picture), int(picture.pixels.max())
-            )
-            self._known[stamp] = facts
-            self._changed = True
+            self.learn(stamp, decode_picture(source.read(), source.name))
         return self._known[stamp]
+
+    def learn(self, stamp: str, picture: Picture) -> PictureFacts:
+        """Take in the facts of a picture that was decoded elsewhere."""
+        facts = PictureFacts(
+            picture.digest, picture.width_px, picture.height_px, look_of(picture), int(picture.pixels.max())
+        )
+        self._known[stamp] = facts
+        self._changed = True
+        return facts
 
     def save(self) -> None:
         """Write what is new; a folder that cannot be written to is no failure."""

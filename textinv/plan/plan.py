@@ -62,12 +62,13 @@ def make_plan(
     settings: Settings | None = None,
     base: BaseFacts | None = None,
     shelf: Shelf | None = None,
+    facts: FactsCache | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """Plan a manifest; without a registry every concept is new.
 
-    `base` and `shelf` are found through `settings` when they are not given. `progress` hears how many concepts'
-    pictures have been looked at, of how many.
+    `base`, `shelf` and `facts` are found through `settings` when they are not given. `progress` hears how many
+    concepts' pictures have been looked at, of how many.
 
     Raises:
         ManifestError: pictures, captions or initializers cannot be used, or fields contradict each other.
@@ -76,7 +77,7 @@ def make_plan(
     settings = settings or Settings()
     base = base or base_facts(manifest, settings)
     shelf = shelf or shelf_for(manifest.origin, settings)
-    gathered = _gather(manifest, base, shelf, settings, progress)
+    gathered = _gather(manifest, base, shelf, facts or FactsCache(settings.home), progress)
     problems = [problem for one in gathered for problem in one.problems]
     initializers = Initializers(manifest, registry)
     drafts = []
@@ -102,7 +103,7 @@ def _gather(
     manifest: Manifest,
     base: BaseFacts,
     shelf: Shelf,
-    settings: Settings,
+    facts: FactsCache,
     progress: Callable[[int, int], None] | None,
 ) -> list[Gathered]:
     wanted = []
@@ -110,7 +111,7 @@ def _gather(
         values = Values(manifest, concept)
         resolution_px = resolution_of(values, base)
         wanted.append(Wanted(index, concept, resolution_px, values.stated("min_size_px") or resolution_px // 2))
-    return gather_all(wanted, manifest.origin, shelf, FactsCache(settings.home), progress)
+    return gather_all(wanted, manifest.origin, shelf, facts, progress)
 
 
 def _file_stem(origin: Origin) -> str:

@@ -1,0 +1,130 @@
+"""The seat of the driver that serves a home folder, and the names of fleets.
+
+Owns the folder `<home>/cluster`, the lock that the driver holds as long as it lives, and starting its process, which
+whoever submits a job may do, so that a home folder has one fleet however jobs come in. A process id that was written
+down is never believed: only the lock says that a driver lives. Does not know what a driver does.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from textinv.errors import ClusterError
+from textinv.settings import Settings, StoreSettings, environment_of
+
+DRIVER_MODULE = "cluster.driver_process"
+"""The program of a driver, as it is run: it lies in another room, and not in every installation."""
+_TAIL_LINES = 12
+_TRIES, _TRY_S = 20, 0.05
+
+
+class DriverSeat:
+    """Where the driver of a home folder sits."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.absolute()
+        self.folder = self.home / "cluster"
+        self.log = self.folder / "driver.log"
+        self._lock = self.folder / "driver.lock"
+        self._state = self.folder / "driver.json"
+        self.digest = hashlib.sha256(str(self.home).encode()).hexdigest()[:10]
+        self.fleet = f"local-{self.digest}"
+
+    def prepare(self) -> None:
+        """Make the folder, for its owner only."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def lock(self) -> int | None:
+        """Become the driver: the descriptor that holds the lock; None when there is a driver already."""
+        self.prepare()
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        for _ in range(_TRIES):  # somebody who only looks holds the lock for an instant
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            time.sleep(_TRY_S)
+        os.close(descriptor)
+        return None
+
+    def has_driver(self) -> bool:
+        """Whether a driver lives."""
+        if not self._lock.exists():
+            return False
+        with self._lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def write_state(self, **facts: Any) -> None:
+        """Note facts about the driver for whoever looks."""
+        draft = self._state.with_suffix(".new")
+        draft.write_text(json.dumps(facts))
+        draft.replace(self._state)
+
+    def driver_pid(self) -> int | None:
+        """The process id of the living driver."""
+        if not self.has_driver():
+            return None
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            return int(json.loads(self._state.read_text())["pid"])
+        return None
+
+    def last_words(self) -> str:
+        """The end of the driver's log."""
+        try:
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
+        except OSError:
+            return "it left no log"
+
+    def spawn(
+        self, settings: Settings, options: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a driver with `options` (JSON) that outlives this process's terminal; it ends if there is one already.
+
+        Raises:
+            ClusterError: this installation has no driver.
+        """
+        self.prepare()
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                self.command(options),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**self.environment(settings), **(environment or {})},
+                cwd=self.home,
+                start_new_session=True,
+            )
+
+    def command(self, options: str) -> list[str]:
+        """The command line of a driver."""
+        return [sys.executable, "-m", DRIVER_MODULE, "--options", options]
+
+    def environment(self, settings: Settings) -> dict[str, str]:
+        """The environment of a driver: these settings, and nothing of a Ray that this process may be part of."""
+        found = importlib.util.find_spec(DRIVER_MODULE.partition(".")[0])
+        if found is None or found.origin is None:
+            raise ClusterError("this installation has no cluster/: run from a checkout, which can train")
+        mine = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        root = str(Path(found.origin).resolve().parents[1])
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        return mine | environment_of(settings) | {"PYTHONPATH": path}
+
+
+def cluster_fleet(address: str, store: StoreSettings) -> str:
+    """The name of the fleet of a cluster that works for a store."""
+    place = re.sub(r"[^a-z0-9]+", "-", address.lower()).strip("-")[-40:].strip("-")
+    digest = hashlib.sha256(f"{store.endpoint_url} {store.bucket} {store.prefix}".encode()).hexdigest()
+    return f"cluster-{place}-{digest[:8]}"
