@@ -1,0 +1,114 @@
+"""The file that tells a job's story."""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from textinv.embedding import Embedding
+from textinv.errors import SettingsError
+from textinv.jobs import Failure, JobBook, JobRecord
+from textinv.jobs.layout import sheet_key
+from textinv.jobs.record import sheets_of
+from textinv.registry import Registry
+from textinv.report import tell, write_page
+from textinv.report.curve import loss_curve
+from textinv.report.events import write_events
+from textinv.store.memory import MemoryStore
+
+MakeJob = Callable[..., JobRecord]
+HOSTILE = "<script>alert('{}')</script>"
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def job(store: MemoryStore, make_job: MakeJob) -> JobRecord:
+    """One concept learned, one given up, one untouched."""
+    record, book = make_job(store), JobBook(store)
+    learned, given_up, _ = book.sheet(record.id, 0)
+    trace = [{"step": step, "loss": 0.2 - step / 1000} for step in range(0, 30, 5)]
+    training = {"stopped": "converged", "steps": 25, "kept_step": 20, "sample_passes": 50, "trace": trace}
+    Registry(store).publish(
+        learned.name,
+        Embedding({"text_encoder": torch.ones(1, 8)}),
+        training | {"evaluation": {"encoders": [{"encoder": "own", "fidelity": 0.8125, "editability": 0.25}]}},
+        fingerprint=learned.fingerprint,
+        base_model="emoji",
+        base_revision=learned.base_revision,
+    )
+    book.write_failure(Failure(fingerprint=given_up.fingerprint, name=given_up.name, code="diverged", message=HOSTILE))
+    return record
+
+
+def test_one_file_holds_pictures_curve_figures_and_why_it_stopped(
+    store: MemoryStore, job: JobRecord, tmp_path: Path
+) -> None:
+    write_page(tell(store, job.id), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert page.count('src="data:image/png;base64,') == 9
+    assert re.findall(r'(?:src|href)="(?!data:|#)', page) == []
+    assert "&lt;concept-0@1&gt;" in page
+    assert "the loss on its fixed batch had settled" in page
+    assert "kept: step 20" in page
+    assert "0.812" in page
+    assert "Not learned yet." in page
+
+
+def test_what_people_wrote_stays_text(store: MemoryStore, job: JobRecord, tmp_path: Path) -> None:
+    book = JobBook(store)
+    specs = book.sheet(job.id, 0)
+    hostile = [ref.model_copy(update={"caption": HOSTILE}) for ref in specs[2].pictures]
+    store.put(
+        sheet_key(job.id, 0), sheets_of([*specs[:2], specs[2].model_copy(update={"pictures": tuple(hostile)})])[0]
+    )
+    write_page(tell(store, job.id), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;alert") >= 4  # the failure's message, and a caption under each picture
+
+
+def test_purged_pictures_are_missed_and_the_rest_is_told(store: MemoryStore, job: JobRecord, tmp_path: Path) -> None:
+    book = JobBook(store)
+    book.close(book.load(job.id))
+    book.purge(job.id)
+    story = tell(store, job.id)
+    assert [len(concept.pictures) for concept in story.concepts] == [0, 0, 0]
+    write_page(story, tmp_path / "report.html")
+    assert "not in the store any more" in (tmp_path / "report.html").read_text()
+
+
+def test_a_large_job_says_how_much_is_left_out(store: MemoryStore, job: JobRecord) -> None:
+    story = tell(store, job.id, max_concepts=2)
+    assert (len(story.concepts), story.left_out) == (2, 1)
+
+
+def test_a_curve_of_one_value_is_no_curve() -> None:
+    assert "no curve" in loss_curve([(0, 0.1)], 0, "loss")
+    assert "<polyline" in loss_curve([(0, 0.1), (5, 0.1)], 5, "loss")
+
+
+def test_event_files_hold_the_curve(store: MemoryStore, job: JobRecord, tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    assert write_events(tell(store, job.id), tmp_path) == 1
+    events = accumulator.EventAccumulator(str(tmp_path / "concept-0"))
+    events.Reload()
+    assert [(event.step, round(event.value, 3)) for event in events.Scalars("loss on the fixed batch")][-1] == (
+        25,
+        0.175,
+    )
+    assert events.Tags()["images"] == ["training picture/0", "training picture/1", "training picture/2"]
+
+
+def test_without_tensorboard_the_error_says_what_to_install(
+    store: MemoryStore, job: JobRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(SettingsError, match="pip install tensorboard"):
+        write_events(tell(store, job.id), tmp_path)

@@ -1,0 +1,155 @@
+"""One self-contained HTML file that tells a job's story: no scripts, nothing loaded, readable in ten years.
+
+Owns the page. Everything that came from people or files is escaped; pictures are data URIs.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from textinv.report.curve import loss_curve
+from textinv.report.story import ConceptStory, JobStory
+
+WHY_STOPPED: Mapping[str, str] = {
+    "converged": "the loss on its fixed batch had settled, so more steps would have taught nothing",
+    "cap": "it had taken as many steps as it was allowed",
+    "diverged": "its loss or its rows were no numbers any more",
+    "cancelled": "somebody cancelled it",
+    "failed": "it could not be learned",
+}
+
+
+def write_page(story: JobStory, path: Path) -> None:
+    """Write the page of a job, in place of an older one."""
+    draft = path.with_name(path.name + ".part")
+    draft.write_text(page(story), encoding="utf-8")
+    draft.replace(path)
+
+
+def page(story: JobStory) -> str:
+    """The page of a job as HTML."""
+    style = (files("textinv.report") / "page.css").read_text(encoding="utf-8")
+    title = escape(f"{story.job.name}: what was learned")
+    body = "".join((_summary(story), *(_article(concept) for concept in story.concepts)))
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
+        "style-src 'unsafe-inline'\">"
+        f"<title>{title}</title><style>{style}</style></head><body>{body}</body></html>\n"
+    )
+
+
+def _summary(story: JobStory) -> str:
+    job, concepts = story.job, story.concepts
+    done = [concept for concept in concepts if concept.state == "done"]
+    passes = sum(int((concept.record or {}).get("sample_passes", 0)) for concept in done)
+    facts = [
+        ("job", job.id),
+        ("submitted", job.submitted),
+        ("base model", f"{job.base_model} at {job.base_revision[:12]}"),
+        ("concepts", f"{len(done)} of {job.num_concepts} learned"),
+        ("sample passes", f"{passes:,}"),
+    ]
+    rows = "".join(_row(concept) for concept in concepts)
+    left = f'<p class="quiet">{story.left_out} more concepts are not shown.</p>' if story.left_out else ""
+    return (
+        f"<header><h1>{escape(job.name)}</h1>{_facts(facts)}</header>"
+        "<table><thead><tr><th>concept</th><th>state</th><th>steps</th><th>fidelity</th><th>editability</th></tr>"
+        f"</thead><tbody>{rows}</tbody></table>{left}"
+    )
+
+
+def _row(concept: ConceptStory) -> str:
+    record = concept.record or {}
+    scores = _first_scores(record)
+    cells = (
+        f'<a href="#{_anchor(concept)}">&lt;{escape(concept.spec.name)}&gt;</a>',
+        escape(concept.state),
+        escape(str(record.get("steps", ""))),
+        _number(scores.get("fidelity")),
+        _number(scores.get("editability")),
+    )
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _article(concept: ConceptStory) -> str:
+    spec, record = concept.spec, concept.record or {}
+    version = f"@{concept.version}" if concept.version is not None else ""
+    heading = f"<h2>&lt;{escape(spec.name)}{version}&gt;</h2><p class='quiet'>{escape(_verdict(concept))}</p>"
+    problem = f'<p class="problem">{escape(concept.problem)}</p>' if concept.problem else ""
+    curve = loss_curve(concept.curve, record.get("kept_step"), escape(f"loss of {spec.name}", quote=True))
+    shown = [(picture, "png", ref.caption or "") for picture, ref in zip(concept.pictures, spec.pictures, strict=False)]
+    gone = "" if shown else '<p class="quiet">The training pictures are not in the store any more.</p>'
+    parts = [_part("Training pictures, as they were trained", gone or _pictures(shown, f"picture of {spec.name}"))]
+    if concept.previews:
+        drawn = [(picture, "jpeg", f"step {step}") for step, picture in concept.previews]
+        parts.append(_part("Drawn while it learned", _pictures(drawn, f"preview of {spec.name}")))
+    parts.append(_part("Loss on the fixed batch", curve))
+    parts.append(_part("Figures", _facts(_figures(concept))))
+    asked = escape(json.dumps(spec.model_dump(mode="json", exclude={"init_embedding"}), indent=2, ensure_ascii=False))
+    parts_html = f'<div class="parts">{"".join(parts)}</div>'
+    details = f"<details><summary>What was asked: the whole spec</summary><pre>{asked}</pre></details>"
+    return f'<article id="{_anchor(concept)}">{heading}{problem}{parts_html}{details}</article>'
+
+
+def _verdict(concept: ConceptStory) -> str:
+    record = concept.record or {}
+    if concept.state == "not done":
+        return "Not learned yet."
+    stopped = str(record.get("stopped", "failed"))
+    steps = f" after {record['steps']} steps" if "steps" in record else ""
+    return f"Ended{steps}: {WHY_STOPPED.get(stopped, stopped)}."
+
+
+def _figures(concept: ConceptStory) -> list[tuple[str, str]]:
+    spec, record = concept.spec, concept.record or {}
+    scores = _first_scores(record)
+    figures = [("kind", spec.kind), ("recipe", spec.recipe), ("vectors", str(spec.num_vectors))]
+    figures += [("started from", str(record.get("started_from", spec.init)))]
+    for name, label in (("sample_passes", "sample passes"), ("seconds", "seconds"), ("worker", "worker")):
+        if name in record:
+            figures.append((label, str(record[name])))
+    labels = {
+        "fidelity": "fidelity (drawn to real)",
+        "real_to_real": "real to real",
+        "class_word_fidelity": "class word to real",
+        "editability": "editability",
+    }
+    figures += [(label, _number(scores[name])) for name, label in labels.items() if scores.get(name) is not None]
+    return figures
+
+
+def _first_scores(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    encoders = (record.get("evaluation") or {}).get("encoders") or [{}]
+    return dict(encoders[0])
+
+
+def _part(title: str, content: str) -> str:
+    return f"<section><h3>{title}</h3>{content}</section>"
+
+
+def _pictures(pictures: Iterable[tuple[bytes, str, str]], described: str) -> str:
+    figures = [
+        f'<figure><img alt="{escape(described, quote=True)} {number}" '
+        f'src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        for number, (data, kind, caption) in enumerate(pictures, 1)
+    ]
+    return f'<div class="pictures">{"".join(figures)}</div>'
+
+
+def _facts(facts: Sequence[tuple[str, str]]) -> str:
+    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{escape(value)}</dd>' for name, value in facts)}</dl>"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, int | float) else ""
+
+
+def _anchor(concept: ConceptStory) -> str:
+    return f"c-{concept.spec.fingerprint[:16]}"
