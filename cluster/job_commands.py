@@ -3,6 +3,7 @@
 Owns the commands; all they do is written in the book of jobs, from where a driver reads it.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from cluster.places import LocalPlace
 from textinv.cli.current import current_settings
 from textinv.cli.output import AsJson, emit, rows_table
 from textinv.jobs.driver_job import fleet_of
+from textinv.jobs.status import current_status
 
 if TYPE_CHECKING:
     from textinv.jobs import JobBook, JobRecord, JobStatus
@@ -26,7 +28,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True, help="Submitted manifests.")
     group.command("ls")(list_jobs)
-    for command in (show, logs, cancel, resume, wait, purge):
+    for command in (show, logs, report, cancel, resume, wait, purge):
         group.command()(command)
     app.add_typer(group, name="job")
 
@@ -34,7 +36,7 @@ def register(app: typer.Typer) -> None:
 def list_jobs(json: AsJson = False) -> None:
     """List jobs, the last submitted first."""
     book = _book()
-    statuses = [(record, _status(book, record)) for record in book.jobs()]
+    statuses = [(record, current_status(book, record)) for record in book.jobs()]
     rows = [_row(record, status) for record, status in statuses]
     emit(rows, json, rows_table(rows))
 
@@ -43,7 +45,7 @@ def show(job: Job, json: AsJson = False) -> None:
     """Show a job and its concepts."""
     book = _book()
     record = book.load(job)
-    status = _status(book, record)
+    status = current_status(book, record)
     concepts = _concepts(book, record, status)
     columns = ("name", "state", "step", "loss", "version", "problem")
     table = rows_table({column: concept[column] for column in columns} for concept in concepts)
@@ -66,6 +68,27 @@ def logs(
         book = _book()
         text = book.log(book.load(job).id)
     emit({"lines": text.splitlines()}, json, text or "(nothing yet)")
+
+
+def report(
+    job: Job,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: JOB.html here.")] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Also write curves and pictures here, as TensorBoard event files.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Write a job's story as one HTML file: pictures, curves, figures, and why each concept ended."""
+    from textinv.report import tell, write_page
+    from textinv.report.events import write_events
+
+    story = tell(_book().store, job)
+    path = output or Path(f"{story.job.id}.html")
+    write_page(story, path)
+    told: dict[str, Any] = {"report": str(path), "concepts": len(story.concepts), "left_out": story.left_out}
+    if tensorboard is not None:
+        told |= {"tensorboard": str(tensorboard), "curves": write_events(story, tensorboard)}
+    emit(told, json)
 
 
 def cancel(
@@ -118,13 +141,6 @@ def _book() -> "JobBook":
     from textinv.store import ensure_store
 
     return JobBook(ensure_store(current_settings()))
-
-
-def _status(book: "JobBook", record: "JobRecord") -> "JobStatus":
-    from textinv.jobs.status import waiting_status
-
-    status = book.status(record.id)
-    return status if status is not None and status.generation >= record.generation else waiting_status(record)
 
 
 def _row(record: "JobRecord", status: "JobStatus") -> dict[str, Any]:

@@ -71,6 +71,18 @@ def test_a_job_is_cancelled_in_part_and_purged_when_it_is_over(
     assert textinv("job", "logs", record.id) == {"lines": []}
 
 
+def test_a_job_is_told_as_a_file(
+    textinv: Callable[..., Any], s3_store: S3Store, make_job: MakeJob, tmp_path: Path
+) -> None:
+    record = make_job(s3_store)
+    told = textinv(
+        "job", "report", record.id, "-o", str(tmp_path / "story.html"), "--tensorboard", str(tmp_path / "tb")
+    )
+    assert told["concepts"] == 3
+    assert told["curves"] == 0
+    assert "Not learned yet." in (tmp_path / "story.html").read_text()
+
+
 def test_a_fleet_is_scaled_and_drained_by_what_is_written_in_the_store(
     textinv: Callable[..., Any], s3_store: S3Store
 ) -> None:
