@@ -154,6 +154,7 @@ class Driver:
             "waiting": sum(view.waiting for view in views),
             "leased": sum(view.leased for view in views),
             "expiries": sum(view.expiries for view in views),
+            "repeated_passes": sum(view.repeated_passes for view in views),
             "crews": [{"name": crew.name, "workers": crew.num_workers} for crew in self._crews()],
             "workers": [
                 {**asdict(worker.card), "concepts": list(worker.leases), "silent_s": round(worker.silent_s, 1)}

@@ -29,6 +29,8 @@ class Item:
     tries: int = 0
     deaths: list[Death] = field(default_factory=list)
     report: StepReport | None = None
+    passes: int = 0
+    """Sample passes that were heard of from the worker before this one."""
     version: int | None = None
     problem: str | None = None
 

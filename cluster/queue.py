@@ -50,6 +50,7 @@ class WorkQueue:
         self._num_events = 0
         self._failed_starts: list[str] = []
         self._expiries = 0
+        self._repeated_passes = 0
         self._looked = clock()
 
     # What drivers say.
@@ -103,6 +104,7 @@ class WorkQueue:
             waiting=self._counts["waiting"],
             leased=self._counts["leased"],
             expiries=self._expiries,
+            repeated_passes=self._repeated_passes,
             failed_starts=tuple(self._failed_starts),
         )
 
@@ -146,8 +148,13 @@ class WorkQueue:
     def report(self, worker: str, fingerprint: str, report: StepReport) -> None:
         """Note how far a concept is."""
         item = self._items.get(fingerprint)
-        if item is not None and item.worker == worker:
-            item.report = report
+        if item is None or item.worker != worker:
+            return
+        if item.report is None and item.passes > report.sample_passes:
+            repeated = item.passes - report.sample_passes
+            self._repeated_passes += repeated
+            self._note("resumed", item, f"at step {report.step}; {repeated} sample passes are made again")
+        item.report = report
 
     def finish(self, worker: str, fingerprint: str, version: int) -> None:
         """Note that a spec was published, whoever says so."""
@@ -306,6 +313,7 @@ class WorkQueue:
             self._members[item.worker].leases.discard(item.entry.fingerprint)
         if item.line is not None and item.line in self._lines:
             self._lines[item.line].leased -= 1
+        item.passes = item.report.sample_passes if item.report else item.passes
         item.worker = item.line = None
 
     def _bury(self, member: Member, reason: str) -> None:

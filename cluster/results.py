@@ -6,6 +6,7 @@ the queue. Does not train and does not lease.
 
 import hashlib
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from cluster.lease import StepReport
@@ -20,6 +21,7 @@ from textinv.training import Progress, TrainedConcept, Work
 from textinv.training.checkpoint import Checkpoint
 
 _BEST = "best."
+_NOTHING: Mapping[str, Any] = {"step": 0, "sample_passes": 0, "seconds": 0.0}
 
 
 class Results:
@@ -33,8 +35,10 @@ class Results:
         self._worker = worker
 
     def started(self, work: Work, slot: int) -> None:
-        """Say that a slot took the work."""
-        self._report(work, StepReport(0, work.spec.max_steps, None, 0, 0.0, "started"))
+        """Say that a slot took the work, and where it goes on."""
+        begun = Checkpoint.from_bytes(work.checkpoint).counters if work.checkpoint else _NOTHING
+        at = StepReport(begun["step"], work.spec.max_steps, None, begun["sample_passes"], begun["seconds"], "started")
+        self._report(work, at)
 
     def progress(self, work: Work, progress: Progress) -> None:
         """Pass the progress on.

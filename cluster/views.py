@@ -56,7 +56,7 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened to a spec: `leased`, `returned`, `died`, `done`, `failed` or `cancelled`."""
+    """Something happened to a spec: `leased`, `resumed`, `returned`, `done`, `failed` or `cancelled`."""
 
     kind: str
     fingerprint: str
@@ -77,6 +77,8 @@ class QueueView:
     waiting: int
     leased: int
     expiries: int
+    repeated_passes: int
+    """Sample passes that were made again, as the worker that made them died before its next checkpoint."""
     failed_starts: tuple[str, ...]
     """Why workers died before they had any work, since one last had some."""
 

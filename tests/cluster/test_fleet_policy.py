@@ -23,7 +23,7 @@ class NamedCrew:
 
 def view(waiting: int = 0, leased: int = 0, busy: tuple[str, ...] = ()) -> QueueView:
     workers = tuple(WorkerView(WorkerCard(f"{crew}/0", crew, 0), ("a",), 0.0) for crew in busy)
-    return QueueView((), workers, (), 0, waiting, leased, 0, ())
+    return QueueView((), workers, (), 0, waiting, leased, 0, 0, ())
 
 
 def test_more_work_brings_crews_up_to_the_maximum() -> None:

@@ -125,3 +125,12 @@ def test_purging_deletes_pictures_but_not_those_of_an_open_job(registry: Registr
     assert registry.store.exists(image_key(kept.pictures[0].digest))
     assert book.purge(record.id) == 0
     assert book.load(record.id) == record
+
+
+def test_a_checkpoint_that_came_after_the_end_is_swept_away_and_others_are_not(registry: Registry) -> None:
+    book = JobBook(registry.store)
+    book.write_checkpoint("finished", b"late")
+    book.write_checkpoint("unfinished", b"needed")
+    assert book.sweep({"finished", "other"}, dry_run=True) == book.sweep({"finished", "other"})
+    assert book.checkpoints() == {"unfinished"}
+    assert book.sweep({"finished", "other"}) == []

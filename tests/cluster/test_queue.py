@@ -135,6 +135,17 @@ def test_a_spec_that_killed_three_workers_is_set_aside_with_the_evidence_and_the
     assert take(queue, card("w3", 0), 0) == "b"
 
 
+def test_what_a_dead_worker_had_not_saved_is_counted_when_the_next_one_makes_it_again(queue: WorkQueue) -> None:
+    assert take(queue, card("first"), 0) == "a"
+    queue.report("first", "fp-a", StepReport(14, 100, 0.5, 56, 3.0, "training"))
+    assert take(queue, card("second"), 0) == "a"
+    queue.report("second", "fp-a", StepReport(12, 100, None, 48, 2.5, "started"))
+    assert queue.view().repeated_passes == 8
+    assert "at step 12; 8 sample passes are made again" in [event.text for event in queue.view().events]
+    queue.report("second", "fp-a", StepReport(13, 100, 0.5, 52, 2.8, "training"))
+    assert queue.view().repeated_passes == 8
+
+
 def test_before_its_last_chance_a_spec_is_trained_alone_so_that_neighbours_are_not_blamed(queue: WorkQueue) -> None:
     for number in range(2):
         worker = card(f"w{number}")

@@ -128,7 +128,11 @@ def gc(
     json: AsJson = False,
 ) -> None:
     """Finish publications that were cut short and remove what nothing names."""
-    report = _registry().gc(dry_run=dry_run, grace_s=grace_hours * 3600)
+    from textinv.jobs import JobBook
+
+    registry = _registry()
+    report = registry.gc(dry_run=dry_run, grace_s=grace_hours * 3600)
+    report.removed_keys += JobBook(registry.store).sweep(registry.finished_fingerprints(), dry_run=dry_run)
     verb = "would be" if dry_run else "were"
     text = (
         f"{len(report.completed)} publications {verb} finished, {len(report.removed_keys)} objects "

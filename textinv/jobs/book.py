@@ -189,6 +189,13 @@ class JobBook:
         """Fingerprints of all concepts that could be resumed."""
         return {info.key.removeprefix(CHECKPOINTS) for info in self.store.list(CHECKPOINTS)}
 
+    def sweep(self, done: set[str], *, dry_run: bool = False) -> list[str]:
+        """Remove checkpoints of specs that are done, which a worker that was thought dead wrote late; their keys."""
+        late = [checkpoint_key(fingerprint) for fingerprint in sorted(self.checkpoints() & done)]
+        if not dry_run:
+            self.store.delete(late)
+        return late
+
     def purge(self, job_id: str) -> int:
         """Delete a job's training pictures, but for those that an open job needs; how many were deleted.
 
