@@ -4,7 +4,7 @@ Owns the measuring and what was measured. Does not know requests.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -16,10 +16,11 @@ from textinv.models.base import BaseModel, Conditioning
 MAX_MEASURED = 64
 # A batch whose step takes longer than this makes newcomers wait too long, knee or not.
 MAX_STEP_S = 2.0
-# Of so many seconds' runs the fastest counts, at least two: the first of a shape pays for its memory and kernels.
-_TRY_S = 0.2
+# Of each number's runs the fastest counts, and numbers take turns: what else the machine does slows down some runs of
+# all numbers rather than all runs of one. At least two: the first of a shape pays for its memory and kernels.
+_MIN_TURNS, _MAX_TURNS = 2, 8
 # A machine that takes longer than this to measure a size is slow enough to be judged by what was seen until then.
-_BUDGET_S = 5.0
+_BUDGET_S = 4.0
 # Measuring ends when so many doublings in a row have not moved the knee.
 _PATIENCE = 2
 
@@ -27,10 +28,13 @@ _PATIENCE = 2
 class BatchLimits:
     """Batch limits by size. With `auto` sizes are measured at start-up; any other is judged by its area from those."""
 
-    def __init__(self, model: BaseModel, max_batch: int | Literal["auto"]) -> None:
+    def __init__(
+        self, model: BaseModel, max_batch: int | Literal["auto"], clock: Callable[[], float] | None = None
+    ) -> None:
         self.measured_s: dict[Size, dict[int, float]] = {}
         """Seconds of one inference step by number of pictures, for each size measured."""
         self._model = model
+        self._clock = clock or _best_clock(model.device)
         self._fixed = None if max_batch == "auto" else max_batch
         self._knees: dict[Size, int] = {}
 
@@ -56,19 +60,27 @@ class BatchLimits:
 
     def measure(self, size: Size, conditioning: Conditioning) -> None:
         """Find the knee of a size; runs the UNet on `conditioning` (one row), guidance's second row counted."""
-        seconds_of: dict[int, float] = {}
-        num_images, ends_at = 1, time.monotonic() + _BUDGET_S
+        seconds_of = self.measured_s[size] = {}
+        ends_at = time.monotonic() + _BUDGET_S
+        for turn in range(_MAX_TURNS):
+            if turn >= _MIN_TURNS and time.monotonic() > ends_at:
+                break
+            self._take_turn(size, conditioning, seconds_of)
+        self._knees[size] = find_knee(seconds_of)
+
+    def _take_turn(self, size: Size, conditioning: Conditioning, seconds_of: dict[int, float]) -> None:
+        """Time one step of each number of pictures until more of them cannot pay off any more."""
+        num_images = 1
         while num_images <= MAX_MEASURED and num_images <= find_knee(seconds_of) * 2**_PATIENCE:
             try:
-                seconds_of[num_images] = self._time_step(size, conditioning, num_images)
+                seconds = self._time_step(size, conditioning, num_images)
             except torch.OutOfMemoryError:
                 torch.cuda.empty_cache()
                 break
-            if seconds_of[num_images] > MAX_STEP_S or time.monotonic() > ends_at:
+            seconds_of[num_images] = min(seconds, seconds_of.get(num_images, seconds))
+            if seconds_of[num_images] > MAX_STEP_S:
                 break
             num_images *= 2
-        self.measured_s[size] = seconds_of
-        self._knees[size] = find_knee(seconds_of)
 
     def _time_step(self, size: Size, conditioning: Conditioning, num_images: int) -> float:
         model, num_rows = self._model, 2 * num_images
@@ -76,9 +88,11 @@ class BatchLimits:
         noisy_BCHW = torch.zeros((num_rows, model.latent_channels, height, width), device=model.device)
         timesteps_B = torch.full((num_rows,), 500.0, device=model.device)
         rows = Conditioning.cat([conditioning] * num_rows)
-        times: list[float] = []
-        while len(times) < 2 or sum(times) < _TRY_S:
-            started = time.perf_counter()
-            model.predict(noisy_BCHW, timesteps_B, rows).sum().item()
-            times.append(time.perf_counter() - started)
-        return min(times)
+        started = self._clock()
+        model.predict(noisy_BCHW, timesteps_B, rows).sum().item()
+        return self._clock() - started
+
+
+def _best_clock(device: torch.device) -> Callable[[], float]:
+    """A clock for one forward: where a single thread does all the work, that thread's own time, whoever else runs."""
+    return time.thread_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
