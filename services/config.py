@@ -4,10 +4,11 @@ Owns the fields and their defaults; `services/deploy/serve.yaml` gives them as `
 settings and not the application's.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from textinv.settings import Settings, StoreSettings, load_settings
 
@@ -61,6 +62,18 @@ class ServiceConfig(BaseModel):
     """Pixels of an uploaded picture."""
     max_num_images: int = Field(default=10, ge=1, le=64)
     """Pictures per request."""
+    ray_address: str | None = None
+    """Jobs address of the Ray cluster whose fleet learns; none: as the settings say, else a fleet of this machine."""
+    driver_options: Mapping[str, int | float | str | bool] = Field(default_factory=dict)
+    """Options of the fleet's driver when it is started here, as `workers` and `threads_per_worker`."""
+    picture_prefixes: tuple[str, ...] = ()
+    """`s3://bucket/prefix/` of pictures that submitted manifests may name; none by default."""
+    preview_every: int = Field(default=50, ge=0, le=100_000)
+    """Steps between preview pictures of submitted concepts that do not say it; 0: none."""
+    ray_dashboard_url: str | None = None
+    """Where operators find Ray's dashboard; none: at `ray_address`, if there is one."""
+    grafana_url: str | None = None
+    """Where operators find Grafana."""
     cors_origins: tuple[str, ...] = ()
     """Web pages that may call the service from a browser; none by default."""
     log_prompts: bool = False
@@ -72,7 +85,15 @@ class ServiceConfig(BaseModel):
             raise ValueError(f"max_replicas is {self.max_replicas}, fewer than min_replicas, {self.min_replicas}")
         return self
 
+    @field_validator("picture_prefixes")
+    @classmethod
+    def _prefixes_end(cls, prefixes: tuple[str, ...]) -> tuple[str, ...]:
+        for prefix in prefixes:
+            if not (prefix.startswith("s3://") and prefix.endswith("/")):
+                raise ValueError(f"{prefix!r} is not of the form s3://bucket/prefix/, with a slash at its end")
+        return prefixes
+
     def settings(self) -> Settings:
-        """Settings of this process, with what this config says about the store and the home folder put in."""
-        settings = load_settings({"home": self.home}).settings
+        """Settings of this process, with what this config says about the store, the cluster and the home folder."""
+        settings = load_settings({"home": self.home, "ray_address": self.ray_address}).settings
         return settings if self.store is None else settings.model_copy(update={"store": self.store})

@@ -14,8 +14,10 @@ from services.concept_list import ConceptList
 from services.config import ServiceConfig
 from services.in_flight import InFlight
 from services.keys import ApiKey, KeyRing
+from services.learning import Learning
 from services.replies import Replies
 from services.studio import DrawEvent, Studio, StudioFacts
+from services.training_fleet import Fleet
 from textinv.errors import NotReadyError
 from textinv.generation.request import GenerateRequest
 from textinv.registry import Registry
@@ -33,9 +35,10 @@ _READY_S = 5.0
 
 
 class Desk:
-    """Config, studio, store, registry and keys of one front."""
+    """Config, studio, store, registry, keys and what learns of one front."""
 
-    def __init__(self, config: ServiceConfig, studio: Studio, store: ObjectStore) -> None:
+    def __init__(self, config: ServiceConfig, studio: Studio, store: ObjectStore, fleet: Fleet | None = None) -> None:
+        """`fleet` None: the one that the settings mean."""
         self.config = config
         self.studio = studio
         self.store = store
@@ -45,6 +48,7 @@ class Desk:
         self.in_flight = InFlight()
         self.allowances = Allowances()
         self.replies = Replies(store)
+        self.learning = Learning(config, store, fleet)
         self.known_facts: StudioFacts | None = None
 
     async def draw(

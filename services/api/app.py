@@ -9,7 +9,20 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
 
-from services.api import concept_files, concepts, edits, health, images, models, operation
+from services.api import (
+    concept_files,
+    concepts,
+    edits,
+    health,
+    images,
+    jobs,
+    jobs_events,
+    jobs_fleet,
+    jobs_submission,
+    models,
+    operation,
+    training_pictures,
+)
 from services.api.a1111 import draw, listings, progress
 from services.api.drawing import ClientGoneError
 from services.api.errors import add_error_handlers
@@ -25,6 +38,11 @@ _ROUTERS = (
     concepts.router,
     concept_files.router,
     operation.router,
+    training_pictures.router,
+    jobs_submission.router,
+    jobs.router,
+    jobs_events.router,
+    jobs_fleet.router,
     draw.router,
     listings.router,
     progress.router,

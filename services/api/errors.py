@@ -36,9 +36,12 @@ def error_of(error: TextinvError, *, named_in_path: bool = False) -> tuple[int, 
     param: str | None = error.details.get("param")
     if isinstance(error, UnknownConceptError) and not named_in_path:
         param = param or "prompt"
+    problems: list[dict[str, Any]] = error.details.get("problems") or []
+    param = param or next((problem["field"] or None for problem in problems), None)
     wait_s = retry_after_s(error, status)
     headers = {} if wait_s is None else {"Retry-After": str(wait_s)}
-    return status, error_body(status, error.message, error.code, _PARAMS.get(param or "", param)), headers
+    body = error_body(status, error.message, error.code, _PARAMS.get(param or "", param))
+    return status, body | ({"problems": problems} if problems else {}), headers
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -4,6 +4,7 @@ Owns the order of writes. Safe between processes: a change of a job is a swap of
 mark that drivers watch. Does not know who trains.
 """
 
+import heapq
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -72,8 +73,8 @@ class JobBook:
     def status(self, job_id: str) -> JobStatus | None:
         """How far a job is, if its driver has ever said so."""
         try:
-            return JobStatus.model_validate_json(self.store.get(status_key(job_id)).body)
-        except (ObjectNotFoundError, ValidationError):
+            return JobStatus.read(self.store.get(status_key(job_id)).body)
+        except ObjectNotFoundError:
             return None
 
     def write_status(self, status: JobStatus) -> None:
@@ -89,7 +90,9 @@ class JobBook:
 
     def open(self, record: JobRecord, *, is_done: bool = False) -> JobRecord:
         """Write a record of this job, or bring the one that is there up to it, and let drivers see what is to do."""
-        fields = {name: getattr(record, name) for name in ("priority", "submitted", "base_model", "fleet")}
+        fields = {
+            name: getattr(record, name) for name in ("priority", "submitted", "base_model", "fleet", "name_prefix")
+        }
         try:
             record = self._change(record.id, lambda old: old.model_copy(update=fields))
         except UnknownConceptError:
@@ -158,6 +161,11 @@ class JobBook:
     def failed_fingerprints(self) -> set[str]:
         """Fingerprints of all specs that were given up."""
         return {info.key.removeprefix(FAILURES).removesuffix(".json") for info in self.store.list(FAILURES)}
+
+    def last_failures(self, most: int) -> list[tuple[str, datetime]]:
+        """Fingerprints of the specs that were given up last, and when; the last one first."""
+        infos = heapq.nlargest(most, self.store.list(FAILURES), key=lambda info: info.modified)
+        return [(info.key.removeprefix(FAILURES).removesuffix(".json"), info.modified) for info in infos]
 
     def failure(self, fingerprint: str) -> Failure | None:
         """Why a spec was given up."""

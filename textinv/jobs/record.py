@@ -48,6 +48,8 @@ class JobRecord(Stored):
     base_revision: str
     num_concepts: int
     num_sheets: int
+    name_prefix: str = ""
+    """What the names of all its concepts start with: says who may see it. Empty in records of older programs."""
 
 
 class Cancellation(Stored):

@@ -3,9 +3,14 @@
 Owns the JSON of a status. It is derived: losing one loses nothing.
 """
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import ValidationError
 
 from textinv.jobs.record import JobRecord, Stored
+
+if TYPE_CHECKING:
+    from textinv.jobs.book import JobBook
 
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 ConceptState = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -28,6 +33,12 @@ class ConceptStatus(Stored):
     version: int | None = None
     problem: str | None = None
     """Why it failed."""
+    stopped: str | None = None
+    """Why it ended: as training records say it."""
+    curve: tuple[tuple[int, float], ...] = ()
+    """Looks at the fixed batch, (step, loss), thinned out; in small jobs only."""
+    previews: tuple[int, ...] = ()
+    """Steps of which there is a preview picture; in small jobs only."""
 
 
 class JobStatus(Stored):
@@ -52,6 +63,14 @@ class JobStatus(Stored):
     """Why the job as a whole cannot go on."""
     concepts: tuple[ConceptStatus, ...] = ()
 
+    @classmethod
+    def read(cls, body: bytes) -> "JobStatus | None":
+        """Read a stored status; None if it is none."""
+        try:
+            return cls.model_validate_json(body)
+        except ValidationError:
+            return None
+
     @property
     def total(self) -> int:
         """All concepts of the job."""
@@ -61,6 +80,12 @@ class JobStatus(Stored):
     def ended(self) -> bool:
         """Whether nothing of the job is left to do."""
         return self.state in ENDED
+
+
+def current_status(book: "JobBook", record: JobRecord, body: bytes | None = None) -> JobStatus:
+    """What holds of a job: what its driver last said (`body`, else as it is stored), unless the job changed since."""
+    status = book.status(record.id) if body is None else JobStatus.read(body)
+    return status if status is not None and status.generation >= record.generation else waiting_status(record)
 
 
 def waiting_status(record: JobRecord) -> JobStatus:

@@ -5,7 +5,7 @@ submission that was cut short is completed by the next one. Does not start anyth
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -68,6 +68,11 @@ def submit_plan(
     return Submission(book.open(record, is_done=is_done), uploaded, len(moved))
 
 
+def id_of(plan: Plan) -> str:
+    """The id of the job that submitting a plan makes."""
+    return job_id(plan.name, ((planned.spec.name, planned.fingerprint) for planned in plan.specs))
+
+
 def upload_pictures(
     pictures: Mapping[str, Source], store: ObjectStore, progress: Callable[[int, int], None] | None = None
 ) -> int:
@@ -101,7 +106,7 @@ def _needed(plan: Plan) -> dict[str, Source]:
 def _record(plan: Plan, base_model: str, revision: str | None, num_sheets: int) -> JobRecord:
     specs = [planned.spec for planned in plan.specs]
     return JobRecord(
-        id=job_id(plan.name, ((planned.spec.name, planned.fingerprint) for planned in plan.specs)),
+        id=id_of(plan),
         name=plan.name,
         submitted=now(),
         base_model=base_model,
@@ -109,4 +114,11 @@ def _record(plan: Plan, base_model: str, revision: str | None, num_sheets: int) 
         base_revision=specs[0].base_revision,
         num_concepts=len(specs),
         num_sheets=num_sheets,
+        name_prefix=_common_start([spec.name for spec in specs]),
     )
+
+
+def _common_start(names: Sequence[str]) -> str:
+    """What all names start with."""
+    first, last = min(names), max(names)
+    return next((first[:end] for end in range(len(first)) if not last.startswith(first[: end + 1])), first)

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from textinv.registry import Registry
 
 EXAMPLES = 8
+PREVIEW_INFERENCE_STEPS = 15
+"""Of a preview picture."""
+PREVIEW_PASSES = PREVIEW_INFERENCE_STEPS
+"""What a preview costs in sample passes: an inference step is two forward passes, a sample pass one and a backward."""
+MAX_PREVIEWS = 64
+"""Of one concept; more would crowd the store."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,8 @@ class Estimate:
     sample_passes: int
     """As many as are likely: a concept with a stopping rule is taken to stop half-way between its bounds."""
     max_sample_passes: int
+    preview_passes: int
+    """What previews cost on top of that."""
     worker_s: float | None
     """Seconds of one worker like those that learned before."""
     cost: float | None
@@ -37,12 +45,14 @@ def estimate(specs: Sequence[PlannedSpec], registry: "Registry | None", gpu_hour
     """Estimate what is still to be done."""
     left = [planned.spec for planned in specs if planned.state != "done"]
     passes = sum(likely_passes(spec) for spec in left)
+    previews = PREVIEW_PASSES * sum(likely_previews(spec) for spec in left)
     pace = _pace(specs, left[0].base_revision, registry) if left and registry else None
-    seconds = passes / pace if pace else None
+    seconds = (passes + previews) / pace if pace else None
     return Estimate(
         concepts=len(left),
         sample_passes=passes,
         max_sample_passes=sum(spec.max_steps * spec.samples_per_step for spec in left),
+        preview_passes=previews,
         worker_s=seconds,
         cost=seconds / 3600 * gpu_hour_price if seconds is not None and gpu_hour_price is not None else None,
     )
@@ -50,8 +60,16 @@ def estimate(specs: Sequence[PlannedSpec], registry: "Registry | None", gpu_hour
 
 def likely_passes(spec: TrainSpec) -> int:
     """Sample passes that a concept is likely to take."""
-    steps = spec.max_steps if spec.stop.rule == "fixed" else (spec.min_steps + spec.max_steps) / 2
-    return round(steps * spec.samples_per_step)
+    return round(_likely_steps(spec) * spec.samples_per_step)
+
+
+def likely_previews(spec: TrainSpec) -> int:
+    """Preview pictures that a concept is likely to have: one every so many steps, and one of the rows that are kept."""
+    return min(MAX_PREVIEWS, int(_likely_steps(spec) // spec.preview_every) + 1) if spec.preview_every else 0
+
+
+def _likely_steps(spec: TrainSpec) -> float:
+    return spec.max_steps if spec.stop.rule == "fixed" else (spec.min_steps + spec.max_steps) / 2
 
 
 def _pace(specs: Sequence[PlannedSpec], base_revision: str, registry: "Registry") -> float | None:

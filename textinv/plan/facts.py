@@ -43,6 +43,9 @@ class FactsCache:
         self._changed = False
         self._writing = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def facts(self, source: Source) -> PictureFacts:
         """Facts of a picture, from the cache or by decoding it.
 

@@ -132,6 +132,8 @@ class Shelf:
         """Objects under a prefix by key; one listing per prefix."""
         if url not in self._listings:
             name, _, prefix = url.removeprefix(REMOTE).partition("/")
+            if {".", ".."} & set(prefix.split("/")):  # some stores take keys for paths
+                raise ImageError(f"{url} has . or .. in it: write the prefix as it is in the bucket")
             if self._allowed is not None and not any(url.startswith(allowed) for allowed in self._allowed):
                 raise ImageError(f"{url} may not be read here: allowed are {', '.join(self._allowed) or 'no prefixes'}")
             if self._bucket is None or not name:

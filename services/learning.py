@@ -1,0 +1,98 @@
+"""Everything that routes about jobs and training pictures work with, in one object: `Learning`.
+
+Owns the bundle: the book of jobs, the fleet, facts of pictures, and the readers of running jobs. Knows no HTTP.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+
+from services.config import ServiceConfig
+from services.job_list import JobList
+from services.job_watch import JobWatches
+from services.studio import StudioFacts
+from services.training_fleet import Fleet, driver_options, fleet_for
+from textinv.errors import RequestError
+from textinv.jobs import JobBook, JobRecord
+from textinv.jobs.fleet import FleetBook
+from textinv.plan.base import BaseFacts
+from textinv.plan.buckets import bucket_opener
+from textinv.plan.facts import FactsCache
+from textinv.plan.shelf import Shelf
+from textinv.plan.spec import TrainSpec
+from textinv.settings import Settings
+from textinv.store.protocol import ObjectStore
+
+_MAX_KNOWN_PICTURES = 100_000
+_KNOWN_SHEETS = 64
+
+
+class Learning:
+    """What one front knows of learning."""
+
+    def __init__(self, config: ServiceConfig, store: ObjectStore, fleet: Fleet | None = None) -> None:
+        self.config = config
+        self.store = store
+        self.book = JobBook(store)
+        self.jobs = JobList(self.book)
+        self.watches = JobWatches(self.book)
+        self._fleet = fleet
+        self._facts = FactsCache(None)
+        self._sheet = lru_cache(_KNOWN_SHEETS)(lambda job_id, number, generation: self.book.sheet(job_id, number))
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings of this process."""
+        return self.config.settings()
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """Whoever learns."""
+        return self._fleet or fleet_for(self.settings, driver_options(self.config.driver_options))
+
+    @property
+    def fleet_book(self) -> FleetBook:
+        """The fleet's settings and status."""
+        return FleetBook(self.store, self.fleet.name)
+
+    @property
+    def facts(self) -> FactsCache:
+        """What is known of pictures; begun anew before it grows without end."""
+        if len(self._facts) > _MAX_KNOWN_PICTURES:
+            self._facts = FactsCache(None)
+        return self._facts
+
+    def shelf(self) -> Shelf:
+        """Where manifests find their pictures: uploads, and what the operator allows; no files."""
+        return Shelf(
+            None,
+            uploads=lambda: self.store,
+            bucket=bucket_opener(self.settings),
+            allowed_prefixes=self.config.picture_prefixes,
+        )
+
+    def sheet(self, record: JobRecord, number: int) -> Sequence[TrainSpec]:
+        """One sheet of a job's specs, remembered."""
+        return self._sheet(record.id, number, record.submitted)
+
+    def base(self, name: str, studio: StudioFacts | None) -> BaseFacts:
+        """What planning needs to know of a base model that may be learned on here.
+
+        Raises:
+            RequestError: it may not.
+            BaseModelError: it cannot be read.
+        """
+        if studio is not None and name in (self.config.base_model, studio.base_model):
+            return BaseFacts(studio.base_revision, studio.native_px)
+        allowed = {self.config.base_model, *self.settings.base_models}
+        if name not in allowed:
+            raise RequestError(
+                f"base_model: {name[:80]!r} is not learned on here; use one of {', '.join(sorted(allowed))}",
+                param="base_model",
+            )
+        return self._read_base(name)
+
+    def _read_base(self, name: str) -> BaseFacts:
+        from textinv.models import base_revision, native_size_px
+
+        aliases = self.settings.base_models
+        return BaseFacts(base_revision(name, aliases=aliases), native_size_px(name, aliases=aliases))
