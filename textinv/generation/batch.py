@@ -17,7 +17,7 @@ from textinv.generation.active import ActiveImage, WaitingImage, start_image
 from textinv.generation.admission import deadline_passed
 from textinv.generation.denoise import decode_pixels, estimate_clean, predict_guided
 from textinv.generation.pace import Pace
-from textinv.generation.prompts import PromptEncoder
+from textinv.generation.prompts import PreparedPrompt, PromptEncoder
 from textinv.generation.request import GeneratedImage, GenerateRequest
 from textinv.generation.ticket import Preview
 from textinv.models.base import BaseModel
@@ -48,9 +48,8 @@ class RunningBatch:
 
     def join(self, newcomers: Sequence[WaitingImage]) -> None:
         """Encode the newcomers' prompts together and draw their first latents; one that cannot start fails alone."""
-        prompts = [prompt for one in newcomers for prompt in (one.prompt, one.negative_prompt) if prompt is not None]
         try:
-            self._encoder.encode(prompts)
+            self._encoder.encode([prompt for one in newcomers for prompt in self._prompts_of(one)])
         except Exception as error:  # whose prompt it was is found out below, one by one
             log.warning("prompts could not be encoded together: %s", error)
         for one in newcomers:
@@ -83,9 +82,16 @@ class RunningBatch:
         self.images.clear()
 
     def _start(self, one: WaitingImage) -> ActiveImage:
-        prompts = [one.prompt] if one.negative_prompt is None else [one.prompt, one.negative_prompt]
-        conditional, *unconditional = self._encoder.encode(prompts)
-        return start_image(self._model, one, conditional, unconditional[0] if unconditional else None)
+        conditional, *encoded = self._encoder.encode(self._prompts_of(one))
+        unconditional = encoded[0] if encoded else None
+        if one.negative_prompt is not None and unconditional is None:
+            unconditional = conditional.zeros()
+        return start_image(self._model, one, conditional, unconditional)
+
+    def _prompts_of(self, one: WaitingImage) -> list[PreparedPrompt]:
+        """What is to be encoded for a picture: an empty negative prompt is not, where the base takes it for no text."""
+        nothing = self._model.zeros_empty_negative and not one.request.negative_prompt
+        return [one.prompt] if one.negative_prompt is None or nothing else [one.prompt, one.negative_prompt]
 
     def _drop_leavers(self) -> None:
         now = time.monotonic()
