@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 
 from services.config import ServiceConfig
 from services.job_list import JobList
-from services.job_watch import JobWatches
+from services.job_watch import JobWatch, JobWatches
 from services.studio import StudioFacts
 from services.training_fleet import Fleet, driver_options, fleet_for
 from textinv.errors import RequestError
@@ -60,6 +60,11 @@ class Learning:
         if len(self._facts) > _MAX_KNOWN_PICTURES:
             self._facts = FactsCache(None)
         return self._facts
+
+    def watch(self, record: JobRecord) -> JobWatch:
+        """What readers of a job share; while it is followed, its driver is kept alive if it is this fleet's."""
+        is_ours = record.fleet == self.fleet.name
+        return self.watches.of(record, self.fleet.ensure if is_ours else lambda: False)
 
     def shelf(self) -> Shelf:
         """Where manifests find their pictures: uploads, and what the operator allows; no files."""

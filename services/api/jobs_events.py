@@ -44,7 +44,7 @@ async def follow(
     """Follow a job to its end."""
     desk: Desk = request.app.state.desk
     record = await in_thread(find_job, desk.learning, job, caller)
-    watch = desk.learning.watches.of(record, desk.learning.fleet.ensure)
+    watch = desk.learning.watch(record)
     since = request.headers.get("last-event-id") or last_event_id
     return StreamingResponse(_events(desk, watch, since), media_type="text/event-stream", headers=_HEADERS)
 

@@ -12,6 +12,7 @@ from services.desk import Desk
 from services.training_fleet import DriverFacts
 from tests.services.colour_studio import ColourStudio
 from textinv.jobs import ConceptStatus, JobBook, JobRecord, JobStatus
+from textinv.settings import StoreSettings
 from textinv.store.protocol import ObjectStore
 
 FLEET = "fleet-of-tests"
@@ -32,9 +33,9 @@ class IdleFleet:
         return DriverFacts("running" if self.num_asked else "stopped")
 
 
-def open_desk(store: ObjectStore, **config: Any) -> Desk:
+def open_desk(store: ObjectStore, store_settings: StoreSettings | None = None, **config: Any) -> Desk:
     """A desk whose base model is `colours`, 64 pixels wide."""
-    chosen = ServiceConfig(**{"base_model": "colours", "keys": False, **config})
+    chosen = ServiceConfig(**{"base_model": "colours", "keys": False, "store": store_settings, **config})
     return Desk(chosen, ColourStudio(store), store, IdleFleet())
 
 
@@ -66,12 +67,14 @@ async def submit(client: httpx.AsyncClient, *names: str, **fields: Any) -> dict[
     return dict(reply.json())
 
 
-def report(store: ObjectStore, record: JobRecord, state: str = "running", **concept: Any) -> JobStatus:
+def report(
+    store: ObjectStore, record: JobRecord, state: str = "running", concept_state: str = "running", **concept: Any
+) -> JobStatus:
     """Say, as a driver does, how far the first concept of a job is; the others wait."""
     book = JobBook(store)
     spec, *others = [spec for sheet in book.sheets(record) for spec in sheet]
     first = ConceptStatus(
-        name=spec.name, fingerprint=spec.fingerprint, **{"state": "running", "max_steps": spec.max_steps, **concept}
+        name=spec.name, fingerprint=spec.fingerprint, state=concept_state, **{"max_steps": spec.max_steps, **concept}
     )
     rest = [ConceptStatus(name=one.name, fingerprint=one.fingerprint, state="waiting") for one in others]
     counts = {first.state: 1} if not others else {first.state: 1, "waiting": len(others)}

@@ -1,0 +1,289 @@
+"""`/v1/jobs` and `/v1/fleet` on a real store, with a fleet that only notes that it is wanted."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import yaml
+
+from services.desk import Desk
+from tests.services.conftest import client_of
+from tests.services.job_tools import FLEET, manifest_of, open_desk, photo, report, submit, upload
+from textinv.jobs import Failure, JobBook
+from textinv.jobs.fleet import FleetBook, status_key
+from textinv.jobs.previews import write_preview
+from textinv.store import S3Store
+
+pytestmark = [pytest.mark.anyio, pytest.mark.store]
+
+
+@pytest.fixture
+def desk(s3_store: S3Store) -> Desk:
+    return open_desk(s3_store)
+
+
+@pytest.fixture
+def book(s3_store: S3Store) -> JobBook:
+    return JobBook(s3_store)
+
+
+@pytest.fixture
+async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(desk) as client:
+        yield client
+
+
+async def test_a_dry_run_plans_and_writes_nothing(client: httpx.AsyncClient, desk: Desk, book: JobBook) -> None:
+    manifest = manifest_of(await upload(client, 1, 2), "fox", "hen", recipe="fast")
+    told = (await client.post("/v1/jobs", params={"dry_run": True}, json=manifest)).json()
+    assert (told["dry_run"], told["driver"], told["counts"]) == (True, None, {"new": 2, "changed": 0, "done": 0})
+    assert told["estimate"]["max_sample_passes"] == 2 * 60 * 4
+    assert told["estimate"]["preview_passes"] == 2 * 15
+    assert book.jobs() == []
+    assert desk.learning.fleet.num_asked == 0  # type: ignore[attr-defined]
+    real = (await client.post("/v1/jobs", json=manifest)).json()
+    assert real["id"] == told["id"]
+
+
+async def test_a_job_is_written_down_as_the_command_line_does_and_the_fleet_is_wanted(
+    client: httpx.AsyncClient, desk: Desk, book: JobBook
+) -> None:
+    told = await submit(client, "my-fox", recipe="fast")
+    record = book.load(told["id"])
+    assert (record.fleet, record.name_prefix, record.base_revision) == (FLEET, "my-fox", "c0ffee")
+    assert record.id in book.open_jobs()
+    (spec,) = book.sheet(record.id, 0)
+    assert (spec.max_steps, spec.preview_every, len(spec.pictures)) == (60, 50, 3)
+    assert told["driver"] == {"running": True, "state": "running", "problem": None}
+    again = await submit(client, "my-fox", recipe="fast")
+    assert (again["id"], len(book.jobs())) == (told["id"], 1)
+
+
+async def test_yaml_is_the_same_manifest_as_json(client: httpx.AsyncClient) -> None:
+    manifest = manifest_of(await upload(client, 1), "fox")
+    as_json = await client.post("/v1/jobs?dry_run=1", json=manifest | {"revision": None})
+    headers = {"content-type": "application/yaml"}
+    as_yaml = await client.post("/v1/jobs?dry_run=1", content=yaml.safe_dump(manifest), headers=headers)
+    assert as_json.json()["id"] == as_yaml.json()["id"]
+    assert as_json.json()["warnings"][0]["field"] == "concepts[0].images"
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"images": ["/etc/passwd"]}, "concepts[0].images[0]"),
+        ({"images": "../pictures"}, "concepts[0].images"),
+        ({"images": ["~/fox.png"]}, "concepts[0].images[0]"),
+        ({"images": "s3://textinv/keys/"}, "concepts[0].images"),
+        ({"images": [f"sha256:{'0' * 64}"]}, "concepts[0].images[0]"),
+        ({"masks": "/etc"}, "concepts[0].images[0]"),
+        ({"init": "file:/etc/passwd"}, "concepts[0].init"),
+        ({"name": "Not A Name"}, "concepts[0].name"),
+        ({"max_stepps": 5}, "concepts[0].max_stepps"),
+        ({"max_steps": 0}, "concepts[0].max_steps"),
+    ],
+)
+async def test_what_a_manifest_from_afar_may_not_say_is_a_400_that_names_the_field(
+    client: httpx.AsyncClient, book: JobBook, change: dict[str, object], param: str
+) -> None:
+    manifest = manifest_of(await upload(client, 1), "fox")
+    manifest["concepts"][0] |= change
+    reply = await client.post("/v1/jobs", json=manifest)
+    assert reply.status_code == 400, reply.text
+    assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
+    assert reply.json()["error"]["param"] == param
+    assert reply.json()["problems"][0]["field"] == param
+    assert book.jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"{", "application/json"),
+        (b"[]", "application/json"),
+        (b"\xff\xfe", "application/json"),
+        (b"a: [", "application/yaml"),
+        (b"", "application/yaml"),
+        (b"[" * 100_000, "application/json"),
+        (b'{"base_model": "\\ud800", "concepts": []}', "application/json"),
+    ],
+)
+async def test_a_body_that_is_no_manifest_is_a_400(client: httpx.AsyncClient, body: bytes, kind: str) -> None:
+    reply = await client.post("/v1/jobs", content=body, headers={"content-type": kind})
+    assert reply.status_code == 400
+    assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
+
+
+async def test_only_the_base_models_of_the_service_are_learned_on(client: httpx.AsyncClient) -> None:
+    manifest = manifest_of(await upload(client, 1), "fox")
+    for base_model in ("./model", "/etc", "someone/else", "x" * 5000):
+        reply = await client.post("/v1/jobs", json=manifest | {"base_model": base_model})
+        assert (reply.status_code, reply.json()["error"]["param"]) == (400, "base_model")
+
+
+async def test_pictures_under_an_allowed_prefix_are_found_and_others_are_not(s3_store: S3Store) -> None:
+    settings = s3_store.settings
+    allowed = f"s3://{settings.bucket}/{settings.prefix}/shared/"
+    for seed in range(2):
+        s3_store.put(f"shared/{seed}.png", photo(seed))
+        s3_store.put(f"sharedx/{seed}.png", photo(seed))
+    desk = open_desk(s3_store, store_settings=settings, picture_prefixes=[allowed])
+    async with client_of(desk) as client:
+        good = await client.post("/v1/jobs?dry_run=1", json=manifest_of([], "fox", images=allowed))
+        assert good.json()["concepts"][0]["pictures"] == 2
+        for images in (allowed[:-1] + "x/", allowed + "../", f"s3://{settings.bucket}/"):
+            bad = await client.post("/v1/jobs?dry_run=1", json=manifest_of([], "fox", images=images))
+            assert (bad.status_code, bad.json()["error"]["param"]) == (400, "concepts[0].images")
+
+
+async def test_the_same_idempotency_key_submits_once(client: httpx.AsyncClient, desk: Desk) -> None:
+    manifest = manifest_of(await upload(client, 1), "fox")
+    headers = {"idempotency-key": "order-1"}
+    first = await client.post("/v1/jobs", json=manifest, headers=headers)
+    again = await client.post("/v1/jobs", json=manifest, headers=headers)
+    assert first.content == again.content
+    assert desk.learning.fleet.num_asked == 1  # type: ignore[attr-defined]
+    manifest["name"] = "another"
+    other = await client.post("/v1/jobs", json=manifest, headers=headers)
+    assert (other.status_code, other.json()["error"]["param"]) == (400, "Idempotency-Key")
+
+
+async def test_jobs_are_listed_by_page_and_by_state(client: httpx.AsyncClient, book: JobBook) -> None:
+    ids = [(await submit(client, f"fox-{number}"))["id"] for number in range(3)]
+    listed: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = (await client.get("/v1/jobs", params={"limit": 2, "after": after})).json()
+        listed += [job["id"] for job in page["data"]]
+        after = page["next"]
+    assert sorted(listed) == sorted(ids)
+    report(book.store, book.load(ids[0]), "running", step=5)
+    running = (await client.get("/v1/jobs", params={"state": "running"})).json()
+    assert ([job["id"] for job in running["data"]], running["total"]) == ([ids[0]], 1)
+    assert (await client.get("/v1/jobs", params={"state": "flying"})).status_code == 400
+
+
+async def test_a_job_is_shown_with_curve_previews_and_what_is_left(client: httpx.AsyncClient, book: JobBook) -> None:
+    told = await submit(client, "fox", "hen")
+    record = book.load(told["id"])
+    curve = ((0, 0.5), (5, 0.4))
+    report(book.store, record, step=50, loss=0.4, elapsed_s=10.0, curve=curve, previews=(50,))
+    write_preview(book.store, book.sheet(record.id, 0)[0].fingerprint, 50, b"jpeg")
+    shown = (await client.get(told["url"])).json()
+    assert shown["counts"] == {"waiting": 1, "running": 1, "done": 0, "failed": 0, "cancelled": 0}
+    fox, hen = shown["concepts"]
+    assert (fox["state"], hen["state"]) == ("running", "waiting")
+    assert fox["curve"] == [{"step": 0, "loss": 0.5}, {"step": 5, "loss": 0.4}]
+    assert fox["eta_s"] == 40.0
+    assert (await client.get(fox["previews"][0]["url"])).content == b"jpeg"
+    assert (await client.get(fox["pictures"][0]["thumbnail"])).status_code == 200
+    second = (await client.get(told["url"], params={"offset": 1, "limit": 1})).json()
+    assert [one["name"] for one in second["concepts"]] == ["hen"]
+    waiting = (await client.get(told["url"], params={"state": "waiting"})).json()
+    assert [one["name"] for one in waiting["concepts"]] == ["hen"]
+
+
+async def test_a_failure_is_told_with_what_to_do(client: httpx.AsyncClient, book: JobBook) -> None:
+    told = await submit(client, "fox")
+    record = book.load(told["id"])
+    fingerprint = book.sheet(record.id, 0)[0].fingerprint
+    evidence = ({"worker": "crew/0", "step": 3},)
+    book.write_failure(Failure(fingerprint=fingerprint, name="fox", code="diverged", message="up", evidence=evidence))
+    report(book.store, record, "failed", concept_state="failed", problem="diverged: up")
+    (concept,) = (await client.get(told["url"])).json()["concepts"]
+    assert (concept["failure"]["code"], concept["failure"]["message"]) == ("diverged", "up")
+    alone = (await client.get(f"{told['url']}/concepts/fox")).json()
+    assert alone["failure"]["evidence"] == [{"worker": "crew/0", "step": 3}]
+    (shown,) = (await client.get("/v1/fleet")).json()["failures"]
+    assert (shown["name"], shown["code"], shown["workers_died"]) == ("fox", "diverged", 1)
+    assert "learning rate" in shown["advice"]
+
+
+@pytest.mark.parametrize("job", ["absent-0123456789", "..", "A_B", "x" * 200, "%00", "jobs%2F..", "%F0%9F%A6%8A"])
+async def test_a_job_that_is_not_there_is_a_404(client: httpx.AsyncClient, job: str) -> None:
+    for reply in (
+        await client.get(f"/v1/jobs/{job}"),
+        await client.get(f"/v1/jobs/{job}/events"),
+        await client.get(f"/v1/jobs/{job}/concepts/fox"),
+        await client.get(f"/v1/jobs/{job}/concepts/fox/previews/5"),
+        await client.post(f"/v1/jobs/{job}/cancel"),
+        await client.post(f"/v1/jobs/{job}/resume"),
+    ):
+        assert reply.status_code in (404, 405), (reply.url, reply.text)
+        assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
+
+
+async def test_cancelling_and_resuming_are_written_where_drivers_read_them(
+    client: httpx.AsyncClient, desk: Desk, book: JobBook
+) -> None:
+    told = await submit(client, "fox", "hen")
+    body = {"keep_best": True, "concepts": ["hen"]}
+    assert (await client.post(f"{told['url']}/cancel", json=body)).status_code == 200
+    cancellation = book.cancellation(told["id"])
+    assert cancellation is not None
+    assert (cancellation.names, cancellation.keep_rows) == (("hen",), True)
+    wrong = await client.post(f"{told['url']}/cancel", json={"concepts": ["owl"]})
+    assert wrong.status_code == 404
+    assert (await client.post(f"{told['url']}/cancel", json={"keep": True})).status_code == 400
+    assert (await client.post(f"{told['url']}/cancel")).status_code == 200
+    resumed = await client.post(f"{told['url']}/resume")
+    assert resumed.json()["generation"] > told.get("generation", 1)
+    assert book.cancellation(told["id"]) is None
+    assert desk.learning.fleet.num_asked == 2  # type: ignore[attr-defined]
+
+
+async def test_the_fleet_is_shown_scaled_and_drained_by_the_records_of_the_command_line(
+    client: httpx.AsyncClient, s3_store: S3Store
+) -> None:
+    s3_store.put(status_key(FLEET), b'{"fleet": "f", "waiting": 3, "crews": [{"name": "c", "workers": 1}], "jobs": []}')
+    shown = (await client.get("/v1/fleet")).json()
+    assert (shown["queue"], shown["crews"]) == (
+        {"waiting": 3, "leased": 0, "expiries": 0},
+        [{"name": "c", "workers": 1}],
+    )
+    assert (await client.post("/v1/fleet/drain")).json()["settings"]["draining"] is True
+    scaled = (await client.post("/v1/fleet/scale", json={"min": 1, "max": 4})).json()["settings"]
+    assert scaled == {"min_workers": 1, "max_workers": 4, "crew_size": 1, "draining": False}
+    assert FleetBook(s3_store, FLEET).settings().max_workers == 4
+    for wrong in ({"min": 5}, {"max": 0}, {"max": "many"}, {"most": 3}):
+        reply = await client.post("/v1/fleet/scale", json=wrong)
+        assert reply.status_code == 400
+        assert reply.json()["error"]["param"] in ("min", "max", "most")
+
+
+async def test_keys_decide_who_may_submit_see_and_operate(s3_store: S3Store) -> None:
+    desk = open_desk(s3_store, keys=True)
+    ring = desk.key_ring
+    keys = {
+        "draws": ring.create("draws", "generate")[0],
+        "anna": ring.create("anna", "submit", name_prefix="anna-")[0],
+        "all": ring.create("all", "submit")[0],
+        "boss": ring.create("boss", "operate")[0],
+    }
+    headers = {name: {"authorization": f"Bearer {key}"} for name, key in keys.items()}
+    async with client_of(desk) as client:
+        client.headers.update(headers["anna"])
+        told = await submit(client, "anna-fox")
+        pictures = await upload(client, 1)
+        for manifest in (
+            manifest_of(pictures, "anna-fox", "bob-fox"),
+            manifest_of(pictures, "anna-fox", init="<bob-fox>"),
+        ):
+            assert (await client.post("/v1/jobs", json=manifest)).status_code == 403
+        client.headers.update(headers["all"])
+        other = await submit(client, "bob-fox")
+        assert len((await client.get("/v1/jobs")).json()["data"]) == 2
+        assert (await client.get("/v1/fleet")).status_code == 403
+        client.headers.update(headers["anna"])
+        assert [job["id"] for job in (await client.get("/v1/jobs")).json()["data"]] == [told["id"]]
+        for path in ("", "/events", "/concepts/bob-fox", "/concepts/bob-fox/previews/1"):
+            assert (await client.get(other["url"] + path)).status_code == 403
+        assert (await client.post(f"{other['url']}/cancel")).status_code == 403
+        assert (await client.get(told["url"])).status_code == 200
+        client.headers.update(headers["draws"])
+        assert (await client.get(told["url"])).status_code == 403
+        assert (await client.post("/v1/images", content=b"x")).status_code == 403
+        client.headers.update(headers["boss"])
+        assert (await client.get("/v1/fleet")).status_code == 200
+        del client.headers["authorization"]
+        assert (await client.get("/v1/jobs")).status_code == 401
