@@ -78,8 +78,11 @@ class _Trip:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            headers = MutableHeaders(scope=message)
             if self.tells_request_id:
-                MutableHeaders(scope=message)["x-request-id"] = self.request_id
+                headers["x-request-id"] = self.request_id
+            # W3C Server Timing: milliseconds in here, so that a client can tell the service's share from the network's.
+            headers["server-timing"] = f"service;dur={(time.monotonic() - self.began_at) * 1000:.1f}"
         await self._send(message)
 
     async def refuse(self) -> None:
