@@ -45,6 +45,8 @@ class Answer:
 
     lease: Lease | None = None
     dismissed: bool = False
+    wait_s: float = 0.0
+    """The worker shall not ask again sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class StepReport:
     sample_passes: int
     elapsed_s: float
     state: str
+    preview: int = 0
+    """The step of the last preview picture in the store; 0 while there is none."""
 
 
 @dataclass(frozen=True, slots=True)

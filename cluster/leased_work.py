@@ -5,6 +5,7 @@ which the worker must drop. Does not train.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -36,6 +37,7 @@ class LeasedWork:
         self._orders = Orders()
         self._request = 0
         self._dismissed = False
+        self._not_before = 0.0
         self._over = threading.Event()
         self._wait = wait or self._over.wait
         self._sheet = lru_cache(maxsize=8)(book.sheet)
@@ -67,10 +69,11 @@ class LeasedWork:
 
     def take(self) -> Work | None:
         """Lease the next spec and fetch its pictures and checkpoint; what cannot be fetched is reported and passed."""
-        while not self._dismissed:
+        while not self._dismissed and time.monotonic() >= self._not_before:
             answer = self._queue.take(self._card, self._request)
             self._request += 1
             self._dismissed = answer.dismissed
+            self._not_before = time.monotonic() + answer.wait_s
             if answer.lease is None:
                 return None
             self._held.add(answer.lease.fingerprint)

@@ -4,7 +4,7 @@ Owns the counters and lines; small, as there may be a million specs. Does not de
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cluster.lease import Answer, Death, Entry, StepReport, WorkerCard
@@ -20,14 +20,14 @@ class Item:
     entry: Entry
     source: str
     state: str = "waiting"
-    jobs: set[str] = field(default_factory=set)
+    jobs: frozenset[str] = frozenset()
     dropped: bool = False
     """No job wants it any more, though a worker may still have it."""
     worker: str | None = None
     line: str | None = None
     """The job on whose account it is leased."""
     tries: int = 0
-    deaths: list[Death] = field(default_factory=list)
+    deaths: tuple[Death, ...] = ()
     report: StepReport | None = None
     passes: int = 0
     """Sample passes that were heard of from the worker before this one."""
@@ -40,7 +40,7 @@ class Item:
 
     def absolve(self) -> None:
         """Begin anew."""
-        self.tries, self.deaths, self.problem, self.dropped = 0, [], None, False
+        self.tries, self.deaths, self.problem, self.dropped = 0, (), None, False
 
 
 @dataclass(slots=True)
@@ -55,10 +55,24 @@ class JobLine:
     members: dict[str, None] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     waiting: deque[str] = field(default_factory=deque)
+    suspects: deque[str] = field(default_factory=deque)
+    """Waiting specs that are for a worker which has nothing else."""
+    listed: tuple[int, int, float] | None = None
+    """The turn at which it is listed among those that have specs to hand out."""
+    alone: frozenset[str] = field(init=False)
+    """The jobs of a spec that no other job wants."""
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT))
     """Fingerprints that ended last."""
     done_before: int = 0
     """Specs that were done when they were added."""
+
+    def __post_init__(self) -> None:
+        self.alone = frozenset((self.job_id,))
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether there may be a spec to hand out."""
+        return bool(self.waiting or self.suspects)
 
     def turn(self) -> tuple[int, int, float]:
         """The line with the least of these is served next."""
@@ -71,7 +85,8 @@ class JobLine:
             return
         if fingerprint in self.members:
             self.counts["cancelled"] -= 1
-        item.jobs.add(self.job_id)
+        # Most specs have one job: those of a job share one set.
+        item.jobs = item.jobs | {self.job_id} if item.jobs else self.alone
         self.members[fingerprint] = None
         self.counts[item.state] += 1
         self.done_before += item.state == "done"
@@ -80,7 +95,7 @@ class JobLine:
 
     def detach(self, item: Item) -> None:
         """Count a spec as cancelled here, while other jobs go on with it."""
-        item.jobs.discard(self.job_id)
+        item.jobs -= {self.job_id}
         self.counts[item.state] -= 1
         self.counts["cancelled"] += 1
 
@@ -94,20 +109,17 @@ class JobLine:
         elif state != "leased":
             self.recent.append(fingerprint)
 
-    def pop(self, items: Mapping[str, Item], skip: Callable[[Item], bool]) -> Item | None:
-        """The next waiting spec that is not to be skipped; skipped ones keep their place."""
-        skipped: list[str] = []
-        found = None
-        while self.waiting and found is None:
-            item = items.get(fingerprint := self.waiting.popleft())
-            if item is None or item.state != "waiting" or self.job_id not in item.jobs:
-                continue
-            if skip(item):
-                skipped.append(fingerprint)
-            else:
-                found = item
-        self.waiting.extendleft(reversed(skipped))
-        return found
+    def pop(self, items: Mapping[str, Item], max_deaths: int, *, to_company: bool) -> Item | None:
+        """The next waiting spec; a suspect one is kept for a worker that has no company for it."""
+        for part in (self.waiting,) if to_company else (self.suspects, self.waiting):
+            while part:
+                item = items.get(fingerprint := part.popleft())
+                if item is None or item.state != "waiting" or self.job_id not in item.jobs:
+                    continue
+                if not (to_company and item.is_suspect(max_deaths)):
+                    return item
+                self.suspects.append(fingerprint)
+        return None
 
 
 @dataclass(slots=True)

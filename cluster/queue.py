@@ -14,12 +14,15 @@ from itertools import islice
 from cluster.lease import Answer, Death, Entry, Lease, Orders, StepReport, WorkerCard
 from cluster.ledger import Item, JobLine, Member
 from cluster.retries import retry_of
+from cluster.turns import Turns
 from cluster.views import Event, QueueView, job_view, worker_view
 
 LEASE_S = 30.0
 """A worker that is silent for so long is dead."""
 MAX_DEATHS = 3
 """A spec that so many workers died with is set aside."""
+ASKS_PER_S = 200.0
+"""Workers ask for work that is not there so often, all together; an actor answers a thousand calls a second."""
 MAX_EVENTS = 10_000
 """So many events are kept for a driver that looks seldom."""
 
@@ -42,7 +45,10 @@ class WorkQueue:
         self._max_deaths = max_deaths
         self._items: dict[str, Item] = {}
         self._lines: dict[str, JobLine] = {}
+        self._turns = Turns(self._lines)
         self._members: dict[str, Member] = {}
+        """Those that were silent longest come first."""
+        self._seats: dict[tuple[str, int], str] = {}
         self._dismissed: set[str] = set()
         self._early: dict[str, int] = {}
         self._counts: Counter[str] = Counter()
@@ -52,6 +58,8 @@ class WorkQueue:
         self._expiries = 0
         self._repeated_passes = 0
         self._looked = clock()
+        self._asleep = 0.0
+        """Seconds in which this queue did nothing."""
 
     # What drivers say.
 
@@ -59,6 +67,7 @@ class WorkQueue:
         """Make a line for a job, or change what holds for it; its specs come with `add`."""
         line = self._lines.setdefault(job_id, JobLine(job_id, self._clock()))
         line.priority, line.keep_rows = priority, keep_rows
+        self._turns.note(line)
 
     def add(self, job_id: str, entries: Sequence[Entry], settled: Mapping[str, str] | None = None) -> None:
         """Add specs to a job, or say again how they stand: `settled` names those that are done, failed or cancelled."""
@@ -70,6 +79,7 @@ class WorkQueue:
                 item = self._new_item(entry, job_id, target)
             line.admit(item)
             self._steer(item, target, line)
+        self._turns.note(line)
 
     def close_job(self, job_id: str) -> None:
         """Forget a job; specs that other jobs want, and those that a worker has, stay."""
@@ -78,7 +88,7 @@ class WorkQueue:
             item = self._items.get(fingerprint)
             if item is None:
                 continue
-            item.jobs.discard(job_id)
+            item.jobs -= {job_id}
             if not item.jobs and item.state != "leased":
                 self._forget(item)
 
@@ -95,10 +105,11 @@ class WorkQueue:
         """Look at everything that a driver needs to know; events are given from a number on."""
         self._expire()
         now, running = self._clock(), self._running()
+        awake = now - self._asleep
         fresh = max(0, min(self._num_events - events_from, len(self._events)))
         return QueueView(
             jobs=tuple(job_view(line, self._items, running, now) for line in self._lines.values()),
-            workers=tuple(worker_view(member, self._items, now) for member in self._members.values()),
+            workers=tuple(worker_view(member, self._items, awake) for member in self._members.values()),
             events=tuple(islice(self._events, len(self._events) - fresh, None)),
             num_events=self._num_events,
             waiting=self._counts["waiting"],
@@ -114,27 +125,22 @@ class WorkQueue:
         """Take in a worker; whoever sat on its seat before is dead."""
         if card.id in self._members:
             return
-        for member in list(self._members.values()):
-            if (member.card.crew, member.card.seat) == (card.crew, card.seat):
-                self._bury(member, "its seat was taken by a replacement")
-        self._members[card.id] = Member(card, self._clock())
+        before = self._seats.get((card.crew, card.seat))
+        if before is not None:
+            self._bury(self._members[before], "its seat was taken by a replacement")
+        self._seats[card.crew, card.seat] = card.id
+        self._members[card.id] = Member(card, self._clock() - self._asleep)
 
     def take(self, card: WorkerCard, request: int) -> Answer:
         """Lease a spec; the same request of the same worker gets the same answer."""
-        self._expire()
-        self.join(card)
-        member = self._members[card.id]
-        member.seen = self._clock()
+        member = self._hear(card)
         if request != member.request:
             member.request, member.answer = request, self._answer(member)
         return member.answer
 
     def beat(self, card: WorkerCard, held: Collection[str]) -> Orders:
         """Renew a worker's leases and say which it must drop; an unknown worker is taken in with what it holds."""
-        self._expire()
-        self.join(card)
-        member = self._members[card.id]
-        member.seen = self._clock()
+        member = self._hear(card)
         lost = frozenset(fingerprint for fingerprint in held if not self._holds(member, fingerprint))
         mine = [self._items[fingerprint] for fingerprint in held if fingerprint in member.leases]
         unwanted = [item for item in mine if item.dropped]
@@ -198,9 +204,23 @@ class WorkQueue:
             self._bury(member, reason)
             return
         self.hand_back(worker, tuple(member.leases))
-        del self._members[worker]
+        self._part_with(member)
 
     # Inside.
+
+    def _hear(self, card: WorkerCard) -> Member:
+        """Note that a worker lives."""
+        self._expire()
+        self.join(card)
+        member = self._members[card.id] = self._members.pop(card.id)
+        member.seen = self._clock() - self._asleep
+        return member
+
+    def _part_with(self, member: Member) -> None:
+        card = member.card
+        self._members.pop(card.id, None)
+        if self._seats.get((card.crew, card.seat)) == card.id:
+            del self._seats[card.crew, card.seat]
 
     def _running(self) -> dict[str, list[Item]]:
         """The leased specs of each job."""
@@ -223,7 +243,7 @@ class WorkQueue:
         del self._items[item.entry.fingerprint]
 
     def _note(self, kind: str, item: Item, text: str) -> None:
-        entry, deaths = item.entry, tuple(item.deaths) if kind == "failed" else ()
+        entry, deaths = item.entry, item.deaths if kind == "failed" else ()
         self._events.append(Event(kind, entry.fingerprint, entry.name, tuple(sorted(item.jobs)), text, deaths))
         self._num_events += 1
 
@@ -252,20 +272,24 @@ class WorkQueue:
         alone = any(self._items[fingerprint].is_suspect(self._max_deaths) for fingerprint in member.leases)
         item = None if alone else self._next(bool(member.leases))
         if item is None:
-            return Answer()
+            return Answer(wait_s=len(self._members) / ASKS_PER_S)
         self._lease(item, member)
         entry = item.entry
         return Answer(Lease(entry.fingerprint, entry.name, item.source, entry.sheet, entry.line))
 
     def _next(self, has_company: bool) -> Item | None:
         """The next spec of the line whose turn it is: highest priority, then fewest leases, then oldest."""
-        for line in sorted(self._lines.values(), key=JobLine.turn):
-            item = line.pop(self._items, lambda item: has_company and item.is_suspect(self._max_deaths))
+        passed, item = [], None
+        for line in self._turns.in_order():
+            passed.append(line)
+            item = line.pop(self._items, self._max_deaths, to_company=has_company)
             if item is not None:
                 item.line = line.job_id
                 line.leased += 1
-                return item
-        return None
+                break
+        for line in passed:
+            self._turns.note(line)
+        return item
 
     def _lease(self, item: Item, member: Member) -> None:
         self._move(item, "leased")
@@ -287,7 +311,9 @@ class WorkQueue:
     def _move(self, item: Item, state: str, *, at_end: bool = False) -> None:
         for job_id in item.jobs:
             if job_id in self._lines:
-                self._lines[job_id].move(item, state, at_end=at_end)
+                line = self._lines[job_id]
+                line.move(item, state, at_end=at_end)
+                self._turns.note(line)
         self._counts[item.state] -= 1
         self._counts[state] += 1
         item.state = state
@@ -312,7 +338,9 @@ class WorkQueue:
         if item.worker is not None and item.worker in self._members:
             self._members[item.worker].leases.discard(item.entry.fingerprint)
         if item.line is not None and item.line in self._lines:
-            self._lines[item.line].leased -= 1
+            line = self._lines[item.line]
+            line.leased -= 1
+            self._turns.note(line)
         item.passes = item.report.sample_passes if item.report else item.passes
         item.worker = item.line = None
 
@@ -321,7 +349,7 @@ class WorkQueue:
         for fingerprint in tuple(member.leases):
             item = self._items[fingerprint]
             step = item.report.step if item.report else 0
-            item.deaths.append(Death(card.id, card.node, card.pid, step, reason, len(member.leases)))
+            item.deaths += (Death(card.id, card.node, card.pid, step, reason, len(member.leases)),)
             if len(item.deaths) >= self._max_deaths:
                 item.problem = f"poisoned: {len(item.deaths)} workers died while they had it; the last: {reason}"
                 self._settle(item, "failed")
@@ -329,16 +357,13 @@ class WorkQueue:
                 self._release(item, f"{card.id} died: {reason}")
         if not member.had_work:
             self._failed_starts.append(reason)
-        self._members.pop(card.id, None)
+        self._part_with(member)
 
     def _expire(self) -> None:
         """Bury silent workers; time in which this queue itself did nothing does not count as silence."""
         now = self._clock()
-        asleep = now - self._looked - self._lease_s / 2
-        for member in list(self._members.values()):
-            if asleep > 0:
-                member.seen += asleep
-            if now - member.seen > self._lease_s:
-                self._expiries += 1
-                self._bury(member, f"it was silent for {now - member.seen:.0f} s")
-        self._looked = now
+        self._asleep += max(0.0, now - self._looked - self._lease_s / 2)
+        self._looked, awake = now, now - self._asleep
+        while self._members and awake - (member := next(iter(self._members.values()))).seen > self._lease_s:
+            self._expiries += 1
+            self._bury(member, f"it was silent for {awake - member.seen:.0f} s")

@@ -11,6 +11,8 @@ from cluster.ledger import Item, JobLine, Member
 
 SHOWN_WHOLE = 64
 """Jobs of up to so many specs are shown whole."""
+SHOWN_RUNNING = 256
+"""Of a larger job so many specs that run are shown: a status is written every second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def job_view(line: JobLine, items: Mapping[str, Item], running: Mapping[str, lis
         shown = [item for fingerprint in line.members if (item := items.get(fingerprint)) is not None]
     else:
         ended = (items.get(fingerprint) for fingerprint in dict.fromkeys(line.recent))
-        shown = [*mine, *(item for item in ended if item is not None and item.state != "leased")]
+        shown = [*mine[:SHOWN_RUNNING], *(item for item in ended if item is not None and item.state != "leased")]
     return JobView(
         job_id=line.job_id,
         counts=dict(line.counts),

@@ -1,4 +1,4 @@
-"""Workers, nodes and the queue die in the middle of a job: nothing is lost, nothing is done twice."""
+"""Workers, nodes, the queue, the driver and the store die in the middle of a job: nothing is lost or done twice."""
 
 import random
 import time
@@ -10,79 +10,115 @@ import ray
 from cluster.order import BaseOrder
 from cluster.queue_actor import NAMESPACE
 from cluster.queue_host import queue_name
-from tests.chaos.conftest import MAX_STEPS, NUM_CONCEPTS, Fleet, kill
-from textinv.jobs import JobRecord
+from tests.chaos.conftest import Fleet, kill
 from textinv.store import EmbeddedServer
+from textinv.training.checkpoint import Checkpoint
 
 pytestmark = [pytest.mark.chaos, pytest.mark.ray, pytest.mark.store, pytest.mark.timeout(500)]
-MakeJob = Callable[..., JobRecord]
+StartFleet = Callable[[int], Fleet]
 
 
-def test_a_killed_worker_is_replaced_while_the_other_goes_on(
-    start_fleet: Callable[[int], Fleet], make_job: MakeJob
-) -> None:
+def test_a_killed_worker_is_replaced_while_the_other_goes_on(start_fleet: StartFleet) -> None:
     fleet = start_fleet(2)
-    record = make_job(fleet.registry.store, NUM_CONCEPTS, max_steps=MAX_STEPS)
-    driver = fleet.start_driver(workers=2)
-    fleet.wait_until(lambda: len(fleet.workers(driver)) == 2)
-    time.sleep(random.uniform(0.5, 3.0))
-    victim, survivor = fleet.workers(driver)
+    fleet.wait_for_workers()
+    victim, survivor = fleet.workers()
     kill(victim["pid"])
-    killed = time.monotonic()
-    fleet.wait_until(lambda: victim["id"] not in {worker["id"] for worker in driver.status()["workers"]})
-    fleet.wait_until(lambda: len(fleet.workers(driver)) == 2 or fleet.is_over(record))
-    print(f"work resumed after {time.monotonic() - killed:.1f} s")
-    fleet.wait_until(lambda: fleet.is_over(record))
-    assert f"leased by {survivor['id']}" in fleet.log()
-    deaths = {line.split("(")[1] for line in fleet.log().splitlines() if " died: " in line}
-    assert all(victim["id"] in death for death in deaths)
-    fleet.check_nothing_lost_nothing_twice(record)
+    seconds = fleet.wait_until(lambda: fleet.is_over or replacement_of(fleet, victim))
+    print(f"worker: work resumed after {seconds:.1f} s")
+    fleet.finish(num_killed_workers=1)
+    assert survivor["id"] in fleet.log()
+    deaths = [line for line in fleet.log().splitlines() if " died: " in line]
+    assert all(victim["id"] in line for line in deaths)
 
 
-def test_a_killed_queue_comes_back_and_workers_go_on_with_what_they_have(
-    start_fleet: Callable[[int], Fleet], make_job: MakeJob
-) -> None:
+def test_a_killed_queue_comes_back_and_workers_go_on_with_what_they_have(start_fleet: StartFleet) -> None:
     fleet = start_fleet(1)
-    record = make_job(fleet.registry.store, NUM_CONCEPTS, max_steps=MAX_STEPS)
-    driver = fleet.start_driver(workers=1)
-    fleet.wait_until(lambda: fleet.workers(driver))
-    time.sleep(random.uniform(0.5, 3.0))
-    base = BaseOrder(record.base_model, record.revision, record.base_revision)
-    queue = ray.get_actor(queue_name(base), namespace=NAMESPACE)
-    kill(ray.get(queue.pid.remote()))
-    fleet.wait_until(lambda: fleet.is_over(record))
-    fleet.check_nothing_lost_nothing_twice(record)
+    fleet.wait_for_workers()
+    workers = {worker["id"] for worker in fleet.workers()}
+    kill_queue(fleet)
+    fleet.finish(num_killed_workers=0)
+    assert {worker["id"] for worker in fleet.status()["workers"]} <= workers
 
 
-def test_a_lost_node_without_a_spare_does_not_keep_the_job_from_its_end(
-    start_fleet: Callable[[int], Fleet], make_job: MakeJob
-) -> None:
+def test_a_lost_node_without_a_spare_does_not_keep_the_job_from_its_end(start_fleet: StartFleet) -> None:
     fleet = start_fleet(2)
-    record = make_job(fleet.registry.store, NUM_CONCEPTS, max_steps=MAX_STEPS)
-    driver = fleet.start_driver(workers=2)
-    fleet.wait_until(lambda: len(fleet.workers(driver)) == 2)
-    time.sleep(random.uniform(0.5, 3.0))
-    doomed = fleet.nodes[1]
-    fleet.cluster.remove_node(doomed, allow_graceful=False)
-    fleet.wait_until(lambda: fleet.is_over(record))
-    fleet.check_nothing_lost_nothing_twice(record)
-    fleet.wait_until(lambda: not driver.status()["crews"], 60.0)
+    fleet.wait_for_workers()
+    fleet.cluster.remove_node(fleet.nodes[1], allow_graceful=False)
+    fleet.finish(num_killed_workers=1)
+    fleet.wait_until(lambda: not fleet.status()["crews"], 60.0)
 
 
 @pytest.mark.parametrize("stopping", ["stopped for 20 s", "killed"])
 def test_a_store_that_goes_away_costs_time_only(
-    start_fleet: Callable[[int], Fleet], make_job: MakeJob, s3_server: EmbeddedServer, stopping: str
+    start_fleet: StartFleet, s3_server: EmbeddedServer, stopping: str
 ) -> None:
     fleet = start_fleet(1)
-    record = make_job(fleet.registry.store, NUM_CONCEPTS, max_steps=MAX_STEPS)
-    driver = fleet.start_driver(workers=1)
-    fleet.wait_until(lambda: fleet.workers(driver))
-    time.sleep(random.uniform(0.5, 3.0))
+    fleet.wait_for_workers()
     if stopping == "killed":
         s3_server.kill()
     else:
         s3_server.down()
         time.sleep(20.0)
     s3_server.up()
-    fleet.wait_until(lambda: fleet.is_over(record))
-    fleet.check_nothing_lost_nothing_twice(record)
+    fleet.finish(num_killed_workers=0)
+
+
+def test_a_killed_driver_takes_its_workers_along_and_the_resumed_job_goes_on(start_fleet: StartFleet) -> None:
+    fleet = start_fleet(1)
+    fleet.wait_for_workers()
+    fleet.kill_driver()
+    repeated = lost_passes(fleet)
+    fleet.book.resume(fleet.record.id)
+    fleet.start_driver()
+    fleet.finish(num_killed_workers=1, repeated_elsewhere=repeated)
+
+
+def test_all_of_them_may_die_one_after_the_other(start_fleet: StartFleet, s3_server: EmbeddedServer) -> None:
+    fleet = start_fleet(2)
+    fleet.wait_for_workers()
+    fleet.kill_driver()
+    repeated = lost_passes(fleet)
+    fleet.book.resume(fleet.record.id)
+    begun = fleet.status()["updated"]
+    fleet.start_driver()
+    fleet.wait_until(lambda: fleet.status()["updated"] > begun)
+    fleet.wait_for_workers()
+    kill_queue(fleet)
+    pause(fleet)
+    s3_server.kill()
+    s3_server.up()
+    pause(fleet)
+    kill(fleet.workers()[0]["pid"])
+    pause(fleet)
+    fleet.cluster.remove_node(fleet.nodes[1], allow_graceful=False)
+    fleet.finish(num_killed_workers=4, repeated_elsewhere=repeated)
+
+
+def replacement_of(fleet: Fleet, victim: dict[str, object]) -> bool:
+    """Whether somebody else has work on the seat of a worker."""
+    return any(worker["seat"] == victim["seat"] and worker["id"] != victim["id"] for worker in fleet.workers())
+
+
+def kill_queue(fleet: Fleet) -> None:
+    record = fleet.record
+    base = BaseOrder(record.base_model, record.revision, record.base_revision)
+    kill(ray.get(ray.get_actor(queue_name(base), namespace=NAMESPACE).pid.remote()))
+
+
+def pause(fleet: Fleet) -> None:
+    """Let a moment pass in which there is still work to do."""
+    time.sleep(random.uniform(0.3, 1.5))
+    assert not fleet.is_over, "the job is over before everything was killed"
+
+
+def lost_passes(fleet: Fleet) -> int:
+    """Sample passes that the store heard of and that no checkpoint holds."""
+    status = fleet.book.status(fleet.record.id)
+    assert status is not None
+    lost = 0
+    for concept in status.concepts:
+        if concept.state == "running" and concept.fingerprint not in fleet.registry.finished_fingerprints():
+            saved = fleet.book.checkpoint(concept.fingerprint)
+            kept = Checkpoint.from_bytes(saved).counters["sample_passes"] if saved else 0
+            lost += max(0, concept.sample_passes - kept)
+    return lost

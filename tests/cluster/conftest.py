@@ -98,8 +98,11 @@ def registry() -> Registry:
 def make_job(revision: str) -> MakeJob:
     """Puts a job of small concepts into a store and opens it."""
 
-    def make(store: ObjectStore, num_concepts: int = 3, max_steps: int = 5, name: str = "small") -> JobRecord:
-        specs = [make_spec(store, number, max_steps, revision) for number in range(num_concepts)]
+    def make(
+        store: ObjectStore, num_concepts: int = 3, max_steps: int = 5, name: str = "small", **changes: object
+    ) -> JobRecord:
+        plain = [make_spec(store, number, max_steps, revision) for number in range(num_concepts)]
+        specs = [spec.model_copy(update=changes) for spec in plain]
         record = JobRecord(
             id=job_id(name, ((spec.name, spec.fingerprint) for spec in specs)),
             name=name,

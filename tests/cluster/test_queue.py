@@ -1,11 +1,12 @@
 """The work queue, with a clock in the test's hand."""
 
+import random
 from collections import Counter
 
 import pytest
 
 from cluster.lease import Entry, StepReport, WorkerCard
-from cluster.queue import WorkQueue
+from cluster.queue import ASKS_PER_S, WorkQueue
 from cluster.views import JobView
 
 
@@ -182,6 +183,39 @@ def test_an_error_is_tried_again_as_often_as_the_table_says_and_then_given_up(qu
 def test_a_wrong_picture_is_given_up_at_once(queue: WorkQueue) -> None:
     take(queue, card("one"), 0)
     assert queue.fail("one", "fp-a", "invalid_image", "no picture")
+
+
+def test_a_worker_gets_something_as_long_as_anything_waits_whatever_happens(clock: Clock) -> None:
+    queue, chance = WorkQueue(clock, max_deaths=10**9), random.Random(7)
+    for number in range(5):
+        queue.open_job(f"job{number}", priority=number % 2)
+        queue.add(f"job{number}", entries(*(f"{spec}" for spec in range(number * 20, number * 20 + 40))))
+    held: dict[int, list[str]] = {seat: [] for seat in range(6)}
+    lives = Counter[int]()
+    for request in range(1500):
+        clock.now += 0.1
+        seat = chance.randrange(6)
+        worker = card(f"{seat}-{lives[seat]}", seat)
+        waiting = queue.view().waiting
+        lease = queue.take(worker, request).lease
+        assert (lease is None) == (waiting == 0)
+        held[seat] += [lease.fingerprint] if lease else []
+        if chance.random() < 0.1:
+            queue.leave(worker.id, "SIGKILL")
+            held[seat], lives[seat] = [], lives[seat] + 1
+        elif held[seat] and chance.random() < 0.3:
+            queue.finish(worker.id, held[seat].pop(), 1)
+        if request % 50 == 0:
+            queue.open_job(f"job{request % 5}", priority=chance.randrange(3))
+    done = {view.job_id: view.counts["done"] for view in queue.view().jobs}
+    assert sum(done.values()) > 100
+
+
+def test_workers_that_find_nothing_ask_less_often_the_more_they_are(clock: Clock) -> None:
+    queue = WorkQueue(clock)
+    waits = [queue.take(card(f"w{number}", number), 0).wait_s for number in range(1000)]
+    assert waits[0] < 0.01
+    assert waits[-1] == 1000 / ASKS_PER_S
 
 
 def test_jobs_of_equal_priority_share_and_a_higher_one_goes_first(clock: Clock) -> None:
