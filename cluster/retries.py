@@ -37,6 +37,7 @@ RETRIES: Mapping[str, Retry] = MappingProxyType(
         "invalid_embedding": NEVER,
         "other_base_model": NEVER,
         "access_denied": NEVER,
+        "content_policy_violation": NEVER,
         "base_model_unavailable": ELSEWHERE,
         "store_failed": PATIENTLY,
         "store_unreachable": PATIENTLY,

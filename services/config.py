@@ -48,6 +48,8 @@ class ServiceConfig(BaseModel):
     """GPUs that Ray sets aside for each studio replica."""
     num_fronts: int = Field(default=1, ge=1)
     """Front replicas; each answers several hundred small requests a second."""
+    safety_checker: bool = True
+    """Whether pictures pass the base model's own safety checker, where it has one; what it flags comes out black."""
     drain_s: float = Field(default=120.0, ge=0)
     """Seconds that a replica which is to go may take to finish what it has accepted."""
     keys: bool = True

@@ -18,6 +18,7 @@ from textinv.generation.cache import EmbeddingCache
 from textinv.generation.engine import Engine
 from textinv.generation.mounts import used_concepts
 from textinv.generation.request import GenerateRequest
+from textinv.generation.safety import load_safety_checker
 from textinv.generation.ticket import Preview, Ticket
 from textinv.models import load_base_model
 from textinv.registry import Registry
@@ -70,6 +71,7 @@ class EngineStudio:
             min_side_px=math.ceil(MIN_NATIVE_SIDE * model.native_px),
             max_image_px=self.engine.limits.max_image_px or MAX_NATIVE_AREAS * model.native_px**2,
             encoder_widths=dict(model.encoder_widths),
+            screened=self.engine.screens,
         )
 
     async def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
@@ -103,7 +105,7 @@ class EngineStudio:
         except CancelledError as error:
             raise ServiceError("the request was cancelled in the engine") from error
         self._num_failures = 0
-        return Drawn(tuple(Drawing(image.pixels, image.seed, image.infotext) for image in images))
+        return Drawn(tuple(Drawing(image.pixels, image.seed, image.infotext, image.flagged) for image in images))
 
     def _submit(self, request: GenerateRequest) -> tuple[Ticket, Begun]:
         request.check()
@@ -120,7 +122,11 @@ def open_studio(config: ServiceConfig) -> EngineStudio:
     """
     settings = config.settings()
     model = load_base_model(config.base_model, device=config.device, dtype=config.dtype, aliases=settings.base_models)
-    engine = Engine(model, max_batch=config.max_batch, limits=Limits(max_waiting=config.max_waiting))
+    safety = None
+    if config.safety_checker:
+        safety = load_safety_checker(config.base_model, device=model.device, aliases=settings.base_models)
+    limits = Limits(max_waiting=config.max_waiting)
+    engine = Engine(model, max_batch=config.max_batch, limits=limits, safety=safety)
     cache = EmbeddingCache(Registry(ensure_store(settings)), config.cache_mib * MIB)
     engine.warm_up()
     studio = EngineStudio(engine, cache)

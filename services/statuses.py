@@ -19,6 +19,7 @@ STATUSES: Mapping[str, int] = {
     "invalid_embedding": 400,
     "other_base_model": 400,
     "access_denied": 401,
+    "content_policy_violation": 400,
     "base_model_unavailable": 503,
     "store_failed": 503,
     "store_unreachable": 503,

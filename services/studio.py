@@ -26,6 +26,8 @@ class StudioFacts:
     min_side_px: int
     max_image_px: int
     encoder_widths: Mapping[str, int]
+    screened: bool = False
+    """Whether pictures pass the base model's safety checker."""
 
     def draws(self, width_px: int, height_px: int) -> bool:
         """Whether the base model can draw this size."""
@@ -58,11 +60,12 @@ class Sketch:
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """A finished picture: pixels (H, W, 3), the seed it came from, and its infotext."""
+    """A finished picture: pixels (H, W, 3; black when `flagged` as unsafe), the seed it came from, and its infotext."""
 
     pixels: NDArray[np.uint8]
     seed: int
     infotext: str
+    flagged: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@
     |  |- EmbeddingFormatError   a file is not an embedding, or not one for these text encoders
     |  `- BaseModelMismatchError an embedding belongs to another base model
     |- AccessError               no key, a wrong key, or a key without the role
+    |- FlaggedError              the base model's safety checker flagged every picture of a request
     |- BaseModelError            a base model cannot be loaded
     |- StoreError                the object store did not do what was asked
     |  |- StoreUnreachableError  it does not answer
@@ -116,6 +117,12 @@ class AccessError(TextinvError):
     """There is no key, a wrong key, or a key without the role that is needed."""
 
     code = "access_denied"
+
+
+class FlaggedError(TextinvError):
+    """The base model's safety checker flagged every picture of a request."""
+
+    code = "content_policy_violation"
 
 
 class BaseModelError(TextinvError):

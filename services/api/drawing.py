@@ -4,7 +4,7 @@ Owns what all image routes share. Does not know any route's format.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from fastapi import Request
 
 from services.in_flight import Running
 from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress
-from textinv.errors import ServiceError
+from textinv.errors import FlaggedError, ServiceError
 
 T = TypeVar("T")
 
@@ -60,6 +60,23 @@ async def finish(events: AsyncGenerator[DrawEvent, None], running: Running | Non
             if isinstance(event, Drawn):
                 return Finished(event.drawings, begun.concepts)
     raise ServiceError("the studio ended without the pictures; ask again")
+
+
+def check_flagged(drawings: Sequence[Drawing]) -> None:
+    """Check that there is a picture to show; of several, those that were flagged stay black.
+
+    Raises:
+        FlaggedError: the safety checker flagged all of them.
+    """
+    if drawings and all(drawing.flagged for drawing in drawings):
+        raise FlaggedError(
+            "the base model's safety checker flagged every picture of this request; change the prompt or the seed"
+        )
+
+
+def flag_of(drawing: Drawing) -> dict[str, bool]:
+    """What an answer says of a picture that was flagged."""
+    return {"flagged": True} if drawing.flagged else {}
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+from services.api.drawing import check_flagged, flag_of
 from services.api.errors import error_of
 from services.api.image_requests import DrawFields
 from services.api.pictures import as_base64, encode_picture
@@ -46,8 +47,9 @@ async def stream_events(
                     extras: dict[str, Any] = {"partial_image_index": index, "image_index": event.image}
                     yield _block(f"{kind}.partial_image", picture | extras)
                 elif isinstance(event, Drawn):
+                    check_flagged(event.drawings)
                     for index, drawing in enumerate(event.drawings):
-                        extras = {"usage": _USAGE, "seed": drawing.seed, "image_index": index}
+                        extras = {"usage": _USAGE, "seed": drawing.seed, "image_index": index} | flag_of(drawing)
                         picture = await _picture(body, size, drawing)
                         yield _block(f"{kind}.completed", picture | extras | {"concepts": dict(begun.concepts)})
         except TextinvError as error:

@@ -15,7 +15,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from services.api.access import Caller, may_draw
 from services.api.concepts_asked import apply_concepts
-from services.api.drawing import Finished, begin, concepts_header, finish, unless_gone
+from services.api.drawing import Finished, begin, check_flagged, concepts_header, finish, flag_of, unless_gone
 from services.api.image_requests import DrawFields, GenerationsBody
 from services.api.image_streams import stream_events
 from services.api.pictures import as_base64, encode_picture
@@ -117,6 +117,7 @@ async def _streamed(
 
 
 async def _answer_body(desk: Desk, body: DrawFields, size: ChosenSize, finished: Finished) -> dict[str, Any]:
+    check_flagged(finished.drawings)
     files = await in_thread(_encode, body, size, finished)
     if body.response_format == "url":
         pictures = [{"url": url} for url in await in_thread(_upload, desk, files, body.output_format)]
@@ -125,7 +126,8 @@ async def _answer_body(desk: Desk, body: DrawFields, size: ChosenSize, finished:
     return {
         "created": int(time.time()),
         "data": [
-            picture | {"seed": drawing.seed} for picture, drawing in zip(pictures, finished.drawings, strict=True)
+            picture | {"seed": drawing.seed} | flag_of(drawing)
+            for picture, drawing in zip(pictures, finished.drawings, strict=True)
         ],
         "size": str(size.answered),
         "output_format": body.output_format,

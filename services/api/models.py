@@ -39,4 +39,5 @@ async def _model(desk: Desk) -> dict[str, Any]:
         "revision": facts.base_revision,
         "family": facts.family,
         "native_px": facts.native_px,
+        "screened": facts.screened,
     }

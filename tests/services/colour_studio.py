@@ -29,6 +29,7 @@ class ColourStudio:
         self.step_s = step_s
         self.max_requests = max_requests
         self.fails_at_step: int | None = None
+        self.flagged_seeds: set[int] = set()
         self.num_running = 0
         self.num_finished = 0
         self.num_left = 0
@@ -60,13 +61,13 @@ class ColourStudio:
         finally:
             self.num_running -= 1
         self.num_finished += 1
-        yield Drawn(tuple(_drawing(request, index, concepts) for index in range(request.num_images)))
+        yield Drawn(tuple(self._drawing(request, index, concepts) for index in range(request.num_images)))
 
-
-def _drawing(request: GenerateRequest, index: int, concepts: dict[str, str]) -> Drawing:
-    seed = request.seed + index
-    pixels = _colour(request, seed, concepts)
-    return Drawing(pixels, seed, GeneratedImage(pixels, seed, request, concepts, "colours").infotext)
+    def _drawing(self, request: GenerateRequest, index: int, concepts: dict[str, str]) -> Drawing:
+        seed = request.seed + index
+        flagged = seed in self.flagged_seeds
+        pixels = _colour(request, seed, concepts) * (not flagged)
+        return Drawing(pixels, seed, GeneratedImage(pixels, seed, request, concepts, "colours").infotext, flagged)
 
 
 def _colour(request: GenerateRequest, seed: int, concepts: dict[str, str]) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from textinv.generation.noise_schedulers import SCHEDULER_KINDS, find_scheduler_
 from textinv.generation.prompt_aliases import expand_aliases, expand_bare_names
 from textinv.generation.readback import read_request
 from textinv.generation.request import GeneratedImage, GenerateRequest
+from textinv.generation.safety import SafetyChecker, load_safety_checker
 from textinv.generation.ticket import Preview, Ticket
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Limits",
     "Mount",
     "Preview",
+    "SafetyChecker",
     "Ticket",
     "check_mounts",
     "expand_aliases",
@@ -32,6 +34,7 @@ __all__ = [
     "find_scheduler_kind",
     "generate",
     "generate_all",
+    "load_safety_checker",
     "read_infotext",
     "read_png_infotext",
     "read_request",

@@ -9,7 +9,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from textinv.errors import ServiceError, TextinvError
@@ -19,6 +21,7 @@ from textinv.generation.denoise import decode_pixels, estimate_clean, predict_gu
 from textinv.generation.pace import Pace
 from textinv.generation.prompts import PreparedPrompt, PromptEncoder
 from textinv.generation.request import GeneratedImage, GenerateRequest
+from textinv.generation.safety import SafetyChecker
 from textinv.generation.ticket import Preview
 from textinv.models.base import BaseModel
 
@@ -39,12 +42,20 @@ class Tally:
 class RunningBatch:
     """The pictures under way on one model."""
 
-    def __init__(self, model: BaseModel, encoder: PromptEncoder, pace: Pace) -> None:
+    def __init__(
+        self, model: BaseModel, encoder: PromptEncoder, pace: Pace, safety: SafetyChecker | None = None
+    ) -> None:
         self.images: list[ActiveImage] = []
         self.tally = Tally()
         self._model = model
         self._encoder = encoder
         self._pace = pace
+        self._safety = safety
+
+    @property
+    def screens(self) -> bool:
+        """Whether pictures pass a safety checker."""
+        return self._safety is not None
 
     def join(self, newcomers: Sequence[WaitingImage]) -> None:
         """Encode the newcomers' prompts together and draw their first latents; one that cannot start fails alone."""
@@ -105,7 +116,7 @@ class RunningBatch:
 
     def _show(self, sketches: Sequence[tuple[ActiveImage, Tensor]]) -> None:
         decoded = decode_pixels(self._model, [latents_BCHW for _, latents_BCHW in sketches])
-        for (image, _), pixels in zip(sketches, decoded, strict=True):
+        for (image, _), (pixels, _) in zip(sketches, self._screened(decoded), strict=True):
             preview = Preview(image.waiting.index, image.position, len(image.timesteps_T), pixels)
             image.waiting.ticket.show(preview)
 
@@ -113,16 +124,26 @@ class RunningBatch:
         if not finished:
             return
         decoded = decode_pixels(self._model, [image.latents_BCHW for image in finished])
-        for image, pixels in zip(finished, decoded, strict=True):
+        whole = [
+            pixels if image.edit is None else image.edit.keep_pixels(pixels)
+            for image, pixels in zip(finished, decoded, strict=True)
+        ]
+        for image, (pixels, flagged) in zip(finished, self._screened(whole), strict=True):
             waiting = image.waiting
             if not bool(torch.isfinite(image.latents_BCHW).all()):
                 waiting.ticket.fail(not_finite(waiting.request))
                 continue
-            if image.edit is not None:
-                pixels = image.edit.keep_pixels(pixels)
-            picture = GeneratedImage(pixels, waiting.seed, waiting.request, waiting.concepts, self._model.id)
+            picture = GeneratedImage(pixels, waiting.seed, waiting.request, waiting.concepts, self._model.id, flagged)
             waiting.ticket.deliver(waiting.index, picture)
         self.tally.images += len(finished)
+
+    def _screened(self, pictures: Sequence[NDArray[np.uint8]]) -> list[tuple[NDArray[np.uint8], bool]]:
+        """Black out what the safety checker flags, where there is one."""
+        flags = self._safety.flag(pictures) if self._safety and pictures else [False] * len(pictures)
+        return [
+            (np.zeros_like(pixels) if flagged else pixels, flagged)
+            for pixels, flagged in zip(pictures, flags, strict=True)
+        ]
 
     def _count(self, seconds: float) -> None:
         self.tally.steps += 1

@@ -22,6 +22,7 @@ from textinv.generation.mounts import Mount, check_mounts, used_concepts
 from textinv.generation.pace import Pace, Size
 from textinv.generation.prompts import PromptEncoder
 from textinv.generation.request import GenerateRequest
+from textinv.generation.safety import SafetyChecker
 from textinv.generation.ticket import Ticket
 from textinv.generation.waiting import WaitingLine
 from textinv.models.base import BaseModel
@@ -46,14 +47,19 @@ class Engine:
     """Draws many requests at once. `submit` from any thread; either `start` a thread, or `step` in yours."""
 
     def __init__(
-        self, model: BaseModel, *, max_batch: int | Literal["auto"] = "auto", limits: Limits | None = None
+        self,
+        model: BaseModel,
+        *,
+        max_batch: int | Literal["auto"] = "auto",
+        limits: Limits | None = None,
+        safety: SafetyChecker | None = None,
     ) -> None:
         self.model = model
         self.limits = limits or Limits()
         self.batch_limits = BatchLimits(model, max_batch)
         self._encoder = PromptEncoder(model)
         self._pace = Pace()
-        self._batch = RunningBatch(model, self._encoder, self._pace)
+        self._batch = RunningBatch(model, self._encoder, self._pace, safety)
         self._line: WaitingLine[WaitingImage] = WaitingLine()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -141,6 +147,11 @@ class Engine:
         for one in waiting:
             one.ticket.fail(error)
         self._batch.fail_all(error)
+
+    @property
+    def screens(self) -> bool:
+        """Whether pictures pass a safety checker."""
+        return self._batch.screens
 
     @property
     def stats(self) -> EngineStats:

@@ -83,13 +83,17 @@ class GenerateRequest:
 
 @dataclass(frozen=True, eq=False)
 class GeneratedImage:
-    """A finished picture: pixels (H, W, 3), the seed it came from, the concepts used (name@version -> digest)."""
+    """A finished picture: pixels (H, W, 3), the seed it came from, the concepts used (name@version -> digest).
+
+    `flagged` by the safety checker: its pixels are black.
+    """
 
     pixels: NDArray[np.uint8]
     seed: int
     request: GenerateRequest
     concepts: Mapping[str, str] = field(default_factory=dict)
     base_model: str = ""
+    flagged: bool = False
 
     @property
     def infotext(self) -> str:

@@ -62,6 +62,7 @@ def _info(order: GenerateRequest, size: ChosenSize, finished: Finished, facts: S
         "extra_generation_params": {"TI": dict(finished.concepts)} if finished.concepts else {},
         "index_of_first_image": 0,
         "infotexts": infotexts,
+        "flagged": [drawing.flagged for drawing in finished.drawings],
         "styles": [],
         "job_timestamp": time.strftime("%Y%m%d%H%M%S"),
         "clip_skip": 1,
