@@ -9,10 +9,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from cluster.feed import OpenJob
-from cluster.views import Event, JobView, QueueView, SpecView
+from cluster.lease import StepReport
+from cluster.views import SHOWN_WHOLE, Event, JobView, QueueView, SpecView
 from textinv.jobs import ConceptStatus, Failure, JobBook, JobStatus
+from textinv.jobs.advice import WHY
 from textinv.jobs.book import now
 from textinv.jobs.layout import log_key
 from textinv.jobs.status import ConceptState, state_of
@@ -20,6 +23,8 @@ from textinv.jobs.status import ConceptState, state_of
 EVERY_S = 1.0
 """A status is written at most so often."""
 MAX_LINES = 2000
+MAX_POINTS = 128
+"""Of a curve in a status, which is written every second; training records hold all."""
 _STATES: Mapping[str, ConceptState] = {
     "waiting": "waiting",
     "leased": "running",
@@ -30,11 +35,31 @@ _STATES: Mapping[str, ConceptState] = {
 
 
 @dataclass
+class Trace:
+    """What was heard of a concept so far: looks at the fixed batch, and the steps of its previews."""
+
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    previews: list[int] = field(default_factory=list)
+
+    def hear(self, report: StepReport) -> None:
+        """Take in a report; a concept that was resumed goes on from a step before the last one."""
+        if report.loss is not None and (not self.curve or self.curve[-1] != (report.step, report.loss)):
+            self.curve = [point for point in self.curve if point[0] < report.step]
+            self.curve.append((report.step, report.loss))
+            if len(self.curve) > MAX_POINTS:  # half of them, and the last
+                self.curve = [*self.curve[:-1:2], self.curve[-1]]
+        if report.preview and report.preview not in self.previews:
+            self.previews = sorted((*self.previews, report.preview))
+
+
+@dataclass
 class _Sheet:
     """What is known of a job's reports: when its status was written, and its log."""
 
     written: float = -EVERY_S
     status: JobStatus | None = None
+    traces: dict[str, Trace] = field(default_factory=dict)
+    """Of the concepts of a small job, by fingerprint."""
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_LINES))
     is_logged: bool = True
 
@@ -67,7 +92,9 @@ class Reports:
     def write(self, job: OpenJob, view: JobView, queue: QueueView, problem: str | None = None) -> JobStatus:
         """Write a job's status and log, if they changed and it is time."""
         sheet = self._sheet(job.record.id)
-        status = status_of(job, view, queue, problem)
+        if job.record.num_concepts <= SHOWN_WHOLE:
+            self._trace(sheet, view)
+        status = status_of(job, view, queue, problem, sheet.traces)
         is_due = self._clock() - sheet.written >= EVERY_S
         if status.ended or (is_due and not _same(status, sheet.status)):
             self._book.write_status(status)
@@ -77,6 +104,12 @@ class Reports:
             sheet.is_logged = True
         return status
 
+    def _trace(self, sheet: _Sheet, view: JobView) -> None:
+        for spec in view.specs:
+            trace = sheet.traces.setdefault(spec.fingerprint, Trace())
+            if spec.report is not None:
+                trace.hear(spec.report)
+
     def forget(self, job_id: str) -> None:
         """Be done with a job."""
         self._sheets.pop(job_id, None)
@@ -85,10 +118,20 @@ class Reports:
         if job_id not in self._sheets:
             self._sheets[job_id] = _Sheet()
             self._sheets[job_id].lines.extend(self._book.log(job_id).splitlines())
+            before = self._book.status(job_id)  # what another driver has seen of it
+            for concept in before.concepts if before else ():
+                trace = Trace(list(concept.curve), list(concept.previews))
+                self._sheets[job_id].traces[concept.fingerprint] = trace
         return self._sheets[job_id]
 
 
-def status_of(job: OpenJob, view: JobView, queue: QueueView, problem: str | None = None) -> JobStatus:
+def status_of(
+    job: OpenJob,
+    view: JobView,
+    queue: QueueView,
+    problem: str | None = None,
+    traces: Mapping[str, Trace] = MappingProxyType({}),
+) -> JobStatus:
     """Tell how far a job is."""
     counts = {state: view.counts.get(state, 0) for state in ("waiting", "leased", "done", "failed", "cancelled")}
     running = counts.pop("leased")
@@ -107,7 +150,7 @@ def status_of(job: OpenJob, view: JobView, queue: QueueView, problem: str | None
         eta_s=None if pace is None else left / pace,
         updated=now(),
         problem=problem,
-        concepts=tuple(map(_concept, view.specs)),
+        concepts=tuple(_concept(spec, traces.get(spec.fingerprint)) for spec in view.specs),
         **counts,
     )
 
@@ -118,7 +161,7 @@ def _concepts_per_s(view: JobView) -> float | None:
     return learned / view.elapsed_s if learned > 0 and view.elapsed_s > 0 else None
 
 
-def _concept(spec: SpecView) -> ConceptStatus:
+def _concept(spec: SpecView, trace: Trace | None) -> ConceptStatus:
     report = spec.report
     return ConceptStatus(
         name=spec.name,
@@ -132,6 +175,9 @@ def _concept(spec: SpecView) -> ConceptStatus:
         worker=spec.worker,
         version=spec.version,
         problem=spec.problem,
+        stopped=report.state if report and report.state in WHY else None,
+        curve=tuple(trace.curve) if trace else (),
+        previews=tuple(trace.previews) if trace else (),
     )
 
 

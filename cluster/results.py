@@ -12,14 +12,17 @@ from typing import Any
 from cluster.lease import StepReport
 from cluster.leased_work import LeasedWork
 from cluster.outbox import Outbox
+from cluster.previews import Draw, Previews
 from cluster.queue_client import QueueForWorkers
 from textinv.embedding import Embedding
 from textinv.errors import CancelledError, CorruptObjectError, TextinvError
 from textinv.jobs import Failure, JobBook
 from textinv.registry import Registry
-from textinv.training import Progress, TrainedConcept, Work
+from textinv.training import IN_TRAINING, Progress, TrainedConcept, Work
 from textinv.training.checkpoint import Checkpoint
 
+PREVIEW_FILE = "preview.jpg"
+"""The picture beside a version's embedding."""
 _BEST = "best."
 _NOTHING: Mapping[str, Any] = {"step": 0, "sample_passes": 0, "seconds": 0.0}
 
@@ -28,10 +31,18 @@ class Results:
     """A `TrainingSink` that writes everything to the store itself."""
 
     def __init__(
-        self, queue: QueueForWorkers, registry: Registry, work: LeasedWork, outbox: Outbox, worker: str
+        self,
+        queue: QueueForWorkers,
+        registry: Registry,
+        work: LeasedWork,
+        outbox: Outbox,
+        worker: str,
+        draw: Draw | None = None,
     ) -> None:
+        """`draw` makes preview pictures; None: there are none."""
         self._queue, self._registry, self._leases, self._outbox = queue, registry, work, outbox
         self._book = JobBook(registry.store)
+        self._previews = Previews(registry.store, outbox, draw)
         self._worker = worker
 
     def started(self, work: Work, slot: int) -> None:
@@ -48,19 +59,31 @@ class Results:
         """
         loss = progress.loss if math.isfinite(progress.loss) else None
         report = StepReport(
-            progress.step, progress.max_steps, loss, progress.sample_passes, progress.elapsed_s, progress.state
+            progress.step,
+            progress.max_steps,
+            loss,
+            progress.sample_passes,
+            progress.elapsed_s,
+            progress.state,
+            self._previews.stored(work),
         )
         self._report(work, report)
         self._leases.check(work.work_id)
+        if progress.embedding is not None and progress.state == IN_TRAINING:
+            self._previews.show(work, progress.step, progress.embedding)
 
     def checkpoint(self, work: Work, data: bytes) -> None:
         """Keep the work's state; losing one only costs time."""
         self._outbox.post(lambda: self._book.write_checkpoint(work.work_id, data), lambda error: None)
 
     def finished(self, work: Work, concept: TrainedConcept) -> None:
-        """Publish, then say so."""
+        """Publish, then say so; a last preview shows the rows that are kept."""
+        picture = self._previews.draw(work, concept.embedding)
 
         def publish() -> None:
+            if picture is not None:
+                self._previews.keep(work, concept.record["steps"], picture)
+                self._report(work, _last_report(concept, concept.record["steps"]))
             found = self._registry.publish(
                 work.spec.name,
                 concept.embedding,
@@ -68,15 +91,18 @@ class Results:
                 fingerprint=work.work_id,
                 base_model=work.spec.base_model,
                 base_revision=work.spec.base_revision,
+                files={} if picture is None else {PREVIEW_FILE: picture},
             )
             self._queue.finish(self._worker, work.work_id, found.version)
             self._leases.release(work.work_id)
+            self._previews.forget(work)
             self._book.drop_checkpoint(work.work_id)
 
         self._outbox.post(publish, lambda error: self._give_up(work, error, concept.record))
 
     def failed(self, work: Work, error: TextinvError, record: dict[str, Any]) -> None:
         """Say why, and let the queue decide whether it is tried again."""
+        self._previews.forget(work)
         if error.details.get("lost"):
             self._leases.release(work.work_id)
         elif error.details.get("keep_rows"):
@@ -115,3 +141,18 @@ class Results:
                 base_model=work.spec.base_model,
                 base_revision=work.spec.base_revision,
             )
+
+
+def _last_report(concept: TrainedConcept, preview: int) -> StepReport:
+    """How far a concept came that has ended."""
+    record = concept.record
+    last = record["trace"][-1]["loss"] if record["trace"] else None
+    return StepReport(
+        record["steps"],
+        concept.spec.max_steps,
+        last,
+        record["sample_passes"],
+        record["seconds"],
+        record["stopped"],
+        preview,
+    )

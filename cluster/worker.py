@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal
 
 import ray
@@ -29,6 +30,7 @@ from textinv.models.base import BaseModel
 from textinv.registry import Registry
 from textinv.store import connect_store
 from textinv.training import train_pack
+from textinv.training.preview import draw_preview
 
 SLOTS_ON_CPU = 4
 """Packing more than a few concepts brings nothing on a CPU."""
@@ -87,7 +89,7 @@ def learn_leased(
             train_pack(
                 model,
                 leases,
-                Results(queue, registry, leases, outbox, card.id),
+                Results(queue, registry, leases, outbox, card.id, partial(draw_preview, model)),
                 num_slots=slots_for(model, pack.num_slots),
                 should_drain=lambda: leases.is_dismissed or has_notice(),
                 checkpoint_every_s=pack.checkpoint_every_s,

@@ -28,6 +28,7 @@ from textinv.jobs.layout import (
     status_key,
 )
 from textinv.jobs.outcome import Failure
+from textinv.jobs.previews import drop_previews
 from textinv.jobs.record import Cancellation, JobRecord, read_sheet
 from textinv.jobs.status import ENDED, JobStatus, waiting_status
 from textinv.plan.sources import image_key
@@ -207,6 +208,8 @@ class JobBook:
     def purge(self, job_id: str) -> int:
         """Delete a job's training pictures, but for those that an open job needs; how many were deleted.
 
+        Previews of its concepts go as well, as they show what the pictures showed.
+
         Raises:
             UnknownConceptError: there is no such job.
             StoreConflictError: the job itself is not over.
@@ -219,6 +222,9 @@ class JobBook:
             doomed -= self._digests(self.load(other))
         present = {digest for digest in doomed if self.store.exists(image_key(digest))}
         self.store.delete(map(image_key, present))
+        for sheet in self.sheets(record):
+            for spec in sheet:
+                drop_previews(self.store, spec.fingerprint)
         return len(present)
 
     def _digests(self, record: JobRecord) -> set[str]:

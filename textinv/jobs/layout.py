@@ -9,6 +9,7 @@
     jobs-open/<job-id>                   there as long as the job has work to do; changes when the job does
     checkpoints/<fingerprint>            resumable state of an unfinished concept
     failures/<fingerprint>.json          why a spec was given up
+    previews/<fingerprint>/<000050>.jpg  how a concept was drawn after so many steps; derived
 
 Whether a spec is done is said by the registry alone. Owns the names only.
 """

@@ -2,6 +2,15 @@
 
 from textinv.training.loop import train_pack
 from textinv.training.pack import ConceptPack
-from textinv.training.work import Progress, TrainedConcept, TrainingSink, Work, WorkSource
+from textinv.training.work import IN_TRAINING, Progress, TrainedConcept, TrainingSink, Work, WorkSource
 
-__all__ = ["ConceptPack", "Progress", "TrainedConcept", "TrainingSink", "Work", "WorkSource", "train_pack"]
+__all__ = [
+    "IN_TRAINING",
+    "ConceptPack",
+    "Progress",
+    "TrainedConcept",
+    "TrainingSink",
+    "Work",
+    "WorkSource",
+    "train_pack",
+]

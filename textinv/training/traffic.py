@@ -19,7 +19,7 @@ from textinv.training.pack import ConceptPack, Ended
 from textinv.training.record import record_of_failure
 from textinv.training.slot import Slot
 from textinv.training.stopping import StopReason
-from textinv.training.work import TrainedConcept, TrainingSink, Work, WorkSource
+from textinv.training.work import IN_TRAINING, TrainedConcept, TrainingSink, Work, WorkSource
 
 
 class Traffic:
@@ -83,7 +83,7 @@ class Traffic:
 
     def _settle(self, slot: Slot, reason: StopReason | None) -> bool:
         try:
-            self._sink.progress(slot.work, slot.progress(reason or "training"))
+            self._sink.progress(slot.work, slot.progress(reason or IN_TRAINING))
         except CancelledError as error:
             ended = self._end(slot, "cancelled")
             self._sink.failed(ended.work, error, ended.record)

@@ -13,6 +13,9 @@ from textinv.errors import TextinvError
 from textinv.images import Picture
 from textinv.plan.spec import TrainSpec
 
+IN_TRAINING = "training"
+"""The state of a concept that goes on; any other is the reason for which it stopped."""
+
 
 @dataclass(frozen=True)
 class Work:
