@@ -8,6 +8,7 @@ from services.api.app import make_app
 from services.config import ServiceConfig
 from services.desk import Desk
 from tests.services.colour_studio import ColourStudio
+from tests.services.job_tools import IdleFleet
 from textinv.embedding import Embedding
 from textinv.registry import Registry
 from textinv.store.memory import MemoryStore
@@ -26,7 +27,8 @@ def _desk() -> Desk:
             base_model="colours",
             base_revision="c0ffee",
         )
-    return Desk(ServiceConfig(base_model="colours", keys=False, resize=True), ColourStudio(store), store)
+    config = ServiceConfig(base_model="colours", keys=False, resize=True)
+    return Desk(config, ColourStudio(store), store, IdleFleet())
 
 
 schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(_desk()))

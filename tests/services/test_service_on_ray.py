@@ -3,12 +3,7 @@
 import base64
 import io
 import json
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -16,46 +11,23 @@ import openai
 import pytest
 from PIL import Image
 
+from tests.services.served import served
 from textinv.embedding import Embedding
 from textinv.models import base_revision, load_base_model
 from textinv.registry import Registry
-from textinv.settings import StoreSettings
+from textinv.settings import Settings, StoreSettings
 from textinv.store import EmbeddedServer, connect_store
 
 pytestmark = [pytest.mark.ray, pytest.mark.store]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def service(s3_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a running service whose store has the concept `my-frog`."""
-    settings = s3_server.up().model_copy(update={"prefix": "served"})
-    publish_a_frog(settings)
-    assert settings.secret_key is not None
-    environment = os.environ | {
-        "TEXTINV_HOME": str(tmp_path_factory.mktemp("served")),
-        "TEXTINV_STORE_ENDPOINT_URL": str(settings.endpoint_url),
-        "TEXTINV_STORE_BUCKET": settings.bucket,
-        "TEXTINV_STORE_PREFIX": settings.prefix,
-        "TEXTINV_STORE_ACCESS_KEY": str(settings.access_key),
-        "TEXTINV_STORE_SECRET_KEY": settings.secret_key.get_secret_value(),
-    }
-
-    def textinv(*arguments: str) -> str:
-        command = [sys.executable, "-m", "textinv.cli", *arguments]
-        done = subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    try:
-        yield json.loads(textinv("serve", "up", "--port", str(_free_port()), "--json"))["url"]
-    finally:
-        textinv("serve", "down")
+    store = s3_server.up().model_copy(update={"prefix": "served"})
+    publish_a_frog(store)
+    with served(Settings(home=tmp_path_factory.mktemp("served"), store=store)) as url:
+        yield url
 
 
 def publish_a_frog(settings: StoreSettings) -> None:
