@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test lint types check chaos gpu bench bench-train bench-lora demo-model clean
+.PHONY: setup demo test lint types check chaos gpu bench bench-train bench-lora bench-serve demo-model clean
 
 setup: .venv/installed
 
@@ -34,13 +34,16 @@ chaos: setup
 gpu: setup
 	$(PY) -m pytest -m gpu tests/gpu
 
-bench: bench-train bench-lora
+bench: bench-train bench-lora bench-serve
 
 bench-train: setup
 	$(PY) tests/benchmarks/train.py
 
 bench-lora: setup
 	$(PY) tests/benchmarks/train_lora.py
+
+bench-serve: setup
+	$(PY) tests/benchmarks/serve.py
 
 demo-model: setup
 	$(PY) -m textinv.demo.build --out build/demo-model

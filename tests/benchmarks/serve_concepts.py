@@ -1,0 +1,126 @@
+"""What concepts cost a batch: different ones beside one, and one that was never asked for before.
+
+All in this process: the engine, the cache of embeddings and the registry. Heads are written by the registry's own code
+(`head_for`), one object each, without the history that publishing leaves and serving never reads.
+"""
+
+import itertools
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+
+import torch
+
+from textinv.embedding import Embedding
+from textinv.generation import EmbeddingCache, Engine, GenerateRequest
+from textinv.models import BaseModel
+from textinv.placeholders import ConceptRef
+from textinv.registry import Registry, VersionEntry
+from textinv.registry.heads import Contents, head_for
+from textinv.registry.layout import head_key
+from textinv.store.memory import MemoryStore
+from textinv.store.protocol import JSON, ObjectStore
+
+WORD = "frog"
+
+
+def names_of(num_concepts: int) -> list[str]:
+    """Names of so many concepts."""
+    return [f"concept-{number:06d}" for number in range(num_concepts)]
+
+
+def embedding_of(model: BaseModel, seed: int) -> Embedding:
+    """Rows near those of a word, so that pictures come out as they do for learned concepts."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = {name: model.token_rows(name, WORD)[:1].cpu() for name in model.encoder_names}
+    return Embedding({name: row + 0.02 * torch.randn(row.shape, generator=generator) for name, row in rows.items()})
+
+
+def write_heads(store: ObjectStore, model: BaseModel, names: Sequence[str]) -> None:
+    """Store concepts as serving reads them: their heads."""
+    for seed, name in enumerate(names):
+        embedding = embedding_of(model, seed)
+        entry = VersionEntry(
+            name=name,
+            version=1,
+            run_id=name,
+            fingerprint=name,
+            created="2026-01-01T00:00:00+00:00",
+            base_model=model.id,
+            base_revision=model.revision,
+            digest=embedding.digest,
+            num_vectors=embedding.num_vectors,
+            widths=embedding.widths,
+            artifacts={},
+        )
+        store.put(head_key(name), head_for(entry, Contents(embedding, {"steps": 400}), None, 1).body(), JSON)
+
+
+def mix_costs(model: BaseModel, num_stored: int, batch: int, steps: int, repeats: int) -> dict[str, float]:
+    """Seconds of a batch of different concepts and of one, in turns; every prompt of both is a new one."""
+    store, names = MemoryStore(), names_of(num_stored)
+    write_heads(store, model, names)
+    cache = EmbeddingCache(Registry(store))
+    engine = Engine(model, max_batch=batch)
+    engine.run_until_idle()
+    draw, numbers = random.Random(0), itertools.count()
+    wall: dict[str, list[float]] = {"different": [], "one": []}
+    spent: dict[str, list[float]] = {"different": [], "one": []}
+    for repeat in range(repeats + 1):
+        for kind in ("different", "one") if repeat % 2 else ("one", "different"):
+            chosen = draw.sample(names, min(batch, num_stored)) if kind == "different" else [draw.choice(names)]
+            asked = list(itertools.islice(itertools.cycle(chosen), batch))
+            wall_s, spent_s = _time_batch(engine, cache, asked, steps, numbers)
+            if repeat:  # the first of each pays for memory and kernels
+                wall[kind].append(wall_s)
+                spent[kind].append(spent_s)
+    cache.close()
+    return {
+        # What else the machine does only ever adds time: the fastest of each says what the work itself takes.
+        "different_s": min(wall["different"]),
+        "one_s": min(wall["one"]),
+        "different_cpu_s": min(spent["different"]),
+        "one_cpu_s": min(spent["one"]),
+    }
+
+
+def cold_latencies(model: BaseModel, store: ObjectStore, names: Sequence[str], drawing: bool) -> dict[str, list[float]]:
+    """Seconds until a never-seen concept is at hand, and again when it is; while the engine draws, or is idle."""
+    cache = EmbeddingCache(Registry(store))
+    cache.resolve([ConceptRef(names[0])])  # connects
+    with _drawing(model) if drawing else nullcontext():
+        cold = [_time_resolve(cache, name) for name in names[1:]]
+        warm = [_time_resolve(cache, name) for name in names[1:]]
+    cache.close()
+    return {"cold": cold, "warm": warm}
+
+
+@contextmanager
+def _drawing(model: BaseModel) -> Iterator[None]:
+    engine = Engine(model, max_batch=8)
+    ticket = engine.submit(GenerateRequest("a frog", num_inference_steps=150, num_images=64))
+    engine.start()
+    try:
+        yield
+        assert not ticket.done(), "the engine ran out of work while it was measured beside"
+    finally:
+        engine.close()
+
+
+def _time_batch(
+    engine: Engine, cache: EmbeddingCache, names: Sequence[str], steps: int, numbers: Iterator[int]
+) -> tuple[float, float]:
+    began, spent = time.perf_counter(), time.process_time()
+    for name in names:
+        number = next(numbers)
+        request = GenerateRequest(f"a <{name}> number {number}", num_inference_steps=steps, seed=number)
+        engine.submit(request, cache.resolve(request.refs))
+    engine.run_until_idle()
+    return time.perf_counter() - began, time.process_time() - spent
+
+
+def _time_resolve(cache: EmbeddingCache, name: str) -> float:
+    began = time.perf_counter()
+    cache.resolve([ConceptRef(name)])
+    return time.perf_counter() - began
