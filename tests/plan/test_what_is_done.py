@@ -12,6 +12,7 @@ from textinv.embedding.formats import export_bytes
 from textinv.errors import ManifestError
 from textinv.placeholders import ConceptRef
 from textinv.plan import Plan, PlannedSpec
+from textinv.plan.estimate import MAX_PREVIEWS, PREVIEW_PASSES
 from textinv.plan.published import FEW
 from textinv.registry import Registry
 from textinv.settings import Settings
@@ -165,3 +166,11 @@ def test_a_large_plan_is_compared_by_listing(foxes: Path, write: Write, planned:
     older = planned(path, registry)
     assert older.counts["done"] == 5
     assert older.specs[0].head_moves
+
+
+def test_previews_are_part_of_the_estimate(write: Write, foxes: Path, planned: Planned) -> None:
+    concept = "  - {name: fox, images: foxes, stop: fixed, max_steps: 100, preview_every: %d}\n"
+    without, some, most = (planned(write(concept % every)).estimate for every in (0, 40, 1))
+    assert (without.preview_passes, some.preview_passes) == (0, 3 * PREVIEW_PASSES)
+    assert most.preview_passes == MAX_PREVIEWS * PREVIEW_PASSES
+    assert without.sample_passes == some.sample_passes == most.sample_passes
