@@ -50,7 +50,7 @@ def _scaling(config: ServiceConfig) -> dict[str, Any]:
             "max_replicas": config.max_replicas,
             "target_ongoing_requests": config.target_ongoing,
             "upscale_delay_s": 3,
-            "downscale_delay_s": 120,
+            "downscale_delay_s": config.idle_s,
             "look_back_period_s": 5,
         }
     }

@@ -40,6 +40,8 @@ class ServiceConfig(BaseModel):
     """Studio replicas that are always there; 0 frees the GPU when nobody asks."""
     max_replicas: int = Field(default=1, ge=1)
     """Studio replicas at most."""
+    idle_s: float = Field(default=120.0, ge=0)
+    """Seconds without need for a studio replica after which it is taken away."""
     target_ongoing: float = Field(default=16.0, gt=0)
     """Requests per studio replica beyond which another one is started."""
     num_cpus: float = Field(default=1.0, ge=0)

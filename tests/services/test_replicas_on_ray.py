@@ -1,9 +1,8 @@
 """Studio replicas on a real Ray Serve: one dies, some are taken away, versions appear; nobody loses a picture."""
 
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -11,20 +10,16 @@ import httpx
 import pytest
 import ray
 from ray import serve
-from ray.serve.config import HTTPOptions
 
 from services.application import build
 from services.config import ServiceConfig
 from services.meters import GAUGES
+from tests.services.on_serve import APPLICATION, draw, publish_word, serving, studio_replicas, wait_for
 from tests.services.pictures import pixels_of
-from textinv.embedding import Embedding
-from textinv.models import base_revision, load_base_model
-from textinv.registry import Registry
 from textinv.settings import StoreSettings
-from textinv.store import EmbeddedServer, connect_store
+from textinv.store import EmbeddedServer
 
 pytestmark = [pytest.mark.ray, pytest.mark.store]
-APPLICATION = "replicas"
 
 
 @pytest.fixture(scope="module")
@@ -41,35 +36,8 @@ def config(stored: StoreSettings) -> ServiceConfig:
 
 @pytest.fixture(scope="module")
 def service(local_ray: str, config: ServiceConfig) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port))
-    try:
-        serve.run(build(config), name=APPLICATION, route_prefix="/")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        serve.shutdown()
-
-
-def publish_word(stored: StoreSettings, name: str, word: str) -> int:
-    row = load_base_model("emoji", device="cpu").token_rows("text_encoder", word)
-    published = Registry(connect_store(stored)).publish(
-        name,
-        Embedding({"text_encoder": row}),
-        {},
-        fingerprint=f"{name}-{word}",
-        base_model="emoji",
-        base_revision=base_revision("emoji"),
-    )
-    return published.version
-
-
-def studio_replicas() -> list[Any]:
-    """Handles of the studio's replicas that are alive."""
-    names = ray.util.list_named_actors(all_namespaces=True)
-    found = [one for one in names if "StudioReplica" in one["name"]]
-    return [ray.get_actor(one["name"], namespace=one["namespace"]) for one in found]
+    with serving(config) as url:
+        yield url
 
 
 def busy_replica() -> Any | None:
@@ -78,18 +46,6 @@ def busy_replica() -> Any | None:
         if ray.get(replica.get_num_ongoing_requests.remote()) > 0:
             return replica
     return None
-
-
-def wait_for(what: Callable[[], Any], patience_s: float = 30.0) -> Any:
-    deadline = time.monotonic() + patience_s
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.05)
-    return found
-
-
-def draw(url: str, **fields: Any) -> httpx.Response:
-    return httpx.post(f"{url}/v1/images/generations", json={"prompt": "a frog", **fields}, timeout=120)
 
 
 def test_a_request_whose_replica_dies_is_drawn_again_on_another_and_gives_the_same_picture(
