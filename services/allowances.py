@@ -1,6 +1,6 @@
 """How much each API key may ask for: requests per minute, and requests at the same time.
 
-Owns the counts of one front; with several fronts each allows that much. Knows no HTTP.
+Owns the counts. Does not know who shares them (`services.ledger`), nor HTTP.
 """
 
 import math
@@ -55,13 +55,22 @@ class Allowances:
         if key is None or key.concurrency is None:
             yield
             return
-        if self._drawing[key.id] >= key.concurrency:
-            raise OverloadedError(
-                f"the API key {key.id} may have {key.concurrency} requests at the same time; wait for one to end",
-                retry_after_s=1,
-            )
+        check_concurrency(key, self._drawing[key.id])
         self._drawing[key.id] += 1
         try:
             yield
         finally:
             self._drawing[key.id] -= 1
+
+
+def check_concurrency(key: ApiKey, num_drawing: int) -> None:
+    """Check that a key may have one more request at the same time.
+
+    Raises:
+        OverloadedError: it may not.
+    """
+    if key.concurrency is not None and num_drawing >= key.concurrency:
+        raise OverloadedError(
+            f"the API key {key.id} may have {key.concurrency} requests at the same time; wait for one to end",
+            retry_after_s=1,
+        )

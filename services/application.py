@@ -9,7 +9,7 @@ from ray import serve
 from ray.serve import Application
 
 from services.config import ServiceConfig
-from services.replica import Front, StudioReplica
+from services.replica import BookReplica, Front, StudioReplica
 
 # A front only waits for replicas; what bounds it is memory for bodies.
 _FRONT_ONGOING = 1000
@@ -18,7 +18,7 @@ _SLACK = 64
 
 
 def build(config: ServiceConfig) -> Application:
-    """Build the application: a front in front of studio replicas that are scaled by their queues."""
+    """Build the application: fronts, studio replicas that are scaled by their queues, a book for several fronts."""
     studio = (
         serve.deployment(StudioReplica)
         .options(
@@ -38,7 +38,12 @@ def build(config: ServiceConfig) -> Application:
         graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": 0},
     )
-    return front.bind(config, studio)
+    if config.num_fronts == 1:
+        return front.bind(config, studio, None)
+    book = serve.deployment(BookReplica).options(
+        num_replicas=1, max_ongoing_requests=_FRONT_ONGOING, ray_actor_options={"num_cpus": 0}
+    )
+    return front.bind(config, studio, book.bind())
 
 
 def _scaling(config: ServiceConfig) -> dict[str, Any]:

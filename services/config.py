@@ -49,7 +49,8 @@ class ServiceConfig(BaseModel):
     num_gpus: float = Field(default=0.0, ge=0)
     """GPUs that Ray sets aside for each studio replica."""
     num_fronts: int = Field(default=1, ge=1)
-    """Front replicas; each answers several hundred small requests a second."""
+    """Front replicas; each answers several hundred small requests a second. What keys may use, progress and interrupts
+    hold across all of them."""
     safety_checker: bool = True
     """Whether pictures pass the base model's own safety checker, where it has one; what it flags comes out black."""
     drain_s: float = Field(default=120.0, ge=0)

@@ -9,12 +9,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import ParamSpec, TypeVar
 
-from services.allowances import Allowances
 from services.concept_list import ConceptList
 from services.config import ServiceConfig
 from services.in_flight import InFlight
 from services.keys import ApiKey, KeyRing
 from services.learning import Learning
+from services.ledger import Book, Ledger, OwnLedger, SharedLedger
 from services.replies import Replies
 from services.studio import DrawEvent, Studio, StudioFacts
 from services.training_fleet import Fleet
@@ -37,8 +37,15 @@ _READY_S = 5.0
 class Desk:
     """Config, studio, store, registry, keys and what learns of one front."""
 
-    def __init__(self, config: ServiceConfig, studio: Studio, store: ObjectStore, fleet: Fleet | None = None) -> None:
-        """`fleet` None: the one that the settings mean."""
+    def __init__(
+        self,
+        config: ServiceConfig,
+        studio: Studio,
+        store: ObjectStore,
+        fleet: Fleet | None = None,
+        book: Book | None = None,
+    ) -> None:
+        """`fleet` None: the one that the settings mean. `book` is what several fronts share, if there are."""
         self.config = config
         self.studio = studio
         self.store = store
@@ -46,7 +53,7 @@ class Desk:
         self.concepts = ConceptList(self.registry)
         self.key_ring = KeyRing(store)
         self.in_flight = InFlight()
-        self.allowances = Allowances()
+        self.ledger: Ledger = OwnLedger(self.in_flight) if book is None else SharedLedger(self.in_flight, book)
         self.replies = Replies(store)
         self.learning = Learning(config, store, fleet)
         self.known_facts: StudioFacts | None = None
@@ -61,10 +68,9 @@ class Desk:
         """
         if self.config.log_prompts:
             log.info("draws %r (negative %r) for %s", request.prompt, request.negative_prompt, request.caller)
-        with self.allowances.place(key):
-            async with aclosing(self.studio.draw(request, progress=progress)) as events:
-                async for event in events:
-                    yield event
+        async with self.ledger.place(key), aclosing(self.studio.draw(request, progress=progress)) as events:
+            async for event in events:
+                yield event
 
     async def facts(self) -> StudioFacts:
         """What the studio draws with; asked for once.

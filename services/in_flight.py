@@ -1,13 +1,17 @@
 """Requests that are being drawn, by caller: for progress, and so that a caller can interrupt its own.
 
-Owns the list of one front; another front's requests are not seen here.
+Owns the list of one front; `services.ledger` joins those of several.
 """
 
 import asyncio
 import time
+import uuid
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 T = TypeVar("T")
 
@@ -18,21 +22,27 @@ class InterruptedByCallerError(Exception):
 
 @dataclass(eq=False)
 class Running:
-    """One request under way; `share` of it is done."""
+    """One request under way; `share` of it is done, and its first picture looks like `sketch`."""
 
     caller: str
     num_steps: int
     num_images: int
     share: float = 0.0
+    sketch: NDArray[np.uint8] | None = None
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
     started_at: float = field(default_factory=time.monotonic)
     interrupted: bool = False
     task: asyncio.Future[Any] | None = None
 
     @property
+    def age_s(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.started_at
+
+    @property
     def left_s(self) -> float:
         """Seconds that are left, judged by those that have passed."""
-        passed_s = time.monotonic() - self.started_at
-        return passed_s * (1 - self.share) / self.share if self.share > 0 else 0.0
+        return self.age_s * (1 - self.share) / self.share if self.share > 0 else 0.0
 
 
 class InFlight:
@@ -63,11 +73,19 @@ class InFlight:
         """A caller's requests, the oldest first."""
         return [one for one in self._running if one.caller == caller]
 
+    def all(self) -> list[Running]:
+        """Everybody's requests, the oldest first."""
+        return list(self._running)
+
     def interrupt(self, caller: str) -> int:
         """Interrupt all requests of a caller; how many there were."""
         found = self.of(caller)
         for one in found:
-            one.interrupted = True
-            if one.task is not None:
-                one.task.cancel()
+            self.stop(one)
         return len(found)
+
+    def stop(self, running: Running) -> None:
+        """Interrupt a request."""
+        running.interrupted = True
+        if running.task is not None:
+            running.task.cancel()

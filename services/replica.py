@@ -12,6 +12,8 @@ from ray.serve.handle import DeploymentHandle
 from services.api.app import make_app
 from services.config import ServiceConfig
 from services.desk import Desk
+from services.ledger import FrontBook
+from services.remote_book import RemoteBook
 from services.remote_studio import RemoteStudio
 from services.studio import DrawEvent, StudioFacts
 from textinv.errors import NotReadyError
@@ -56,12 +58,20 @@ class StudioReplica:
             self._studio.close()
 
 
+class BookReplica(FrontBook):
+    """What several fronts share; there is one."""
+
+    def __init__(self) -> None:  # Serve wants to see the arguments
+        super().__init__()
+
+
 @serve.ingress()
 class Front:
     """HTTP for all studio replicas."""
 
-    def __init__(self, config: ServiceConfig, studio: DeploymentHandle) -> None:
-        self._desk = Desk(config, RemoteStudio(studio), ensure_store(config.settings()))
+    def __init__(self, config: ServiceConfig, studio: DeploymentHandle, book: DeploymentHandle | None) -> None:
+        store = ensure_store(config.settings())
+        self._desk = Desk(config, RemoteStudio(studio), store, book=None if book is None else RemoteBook(book))
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Give Serve the application."""

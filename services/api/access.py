@@ -63,7 +63,7 @@ def _requires(role: Role) -> Any:
         if not desk.config.keys:
             return Caller(None, address)
         key = await in_thread(desk.key_ring.find, _sent_key(request), role)
-        desk.allowances.spend(key)
+        await desk.ledger.spend(key)
         return Caller(key, address)
 
     return Depends(check)

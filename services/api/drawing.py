@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from services.in_flight import Running
-from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress
+from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, Sketch
 from textinv.errors import FlaggedError, ServiceError
 
 T = TypeVar("T")
@@ -57,6 +57,8 @@ async def finish(events: AsyncGenerator[DrawEvent, None], running: Running | Non
         async for event in events:
             if isinstance(event, Progress) and running is not None:
                 running.share = event.share
+            if isinstance(event, Sketch) and running is not None and event.image == 0:
+                running.sketch = event.pixels
             if isinstance(event, Drawn):
                 return Finished(event.drawings, begun.concepts)
     raise ServiceError("the studio ended without the pictures; ask again")

@@ -33,6 +33,7 @@ class ColourStudio:
         self.num_running = 0
         self.num_finished = 0
         self.num_left = 0
+        self.num_sketches = 0
 
     async def facts(self) -> StudioFacts:
         return FACTS
@@ -54,6 +55,7 @@ class ColourStudio:
                     yield Progress(step / request.num_inference_steps)
                 if request.preview_every and step % request.preview_every == 0:
                     for index in range(request.num_images):
+                        self.num_sketches += 1
                         yield Sketch(index, step, _colour(request, request.seed + index, concepts))
         except (GeneratorExit, asyncio.CancelledError):
             self.num_left += 1

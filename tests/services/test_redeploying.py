@@ -1,17 +1,20 @@
-"""A service that is deployed anew under load, and one that is scaled to nothing and back."""
+"""A service that is deployed anew under load, scaled to nothing and back, and given a second front."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from ray import serve
 
 from services.application import build
 from services.config import ServiceConfig
+from services.keys import KeyRing
 from tests.services.on_serve import APPLICATION, draw, publish_word, serving, studio_replicas, wait_for
 from textinv.settings import StoreSettings
-from textinv.store import EmbeddedServer
+from textinv.store import EmbeddedServer, connect_store
 
 pytestmark = [pytest.mark.ray, pytest.mark.store, pytest.mark.load]
 
@@ -66,3 +69,31 @@ def test_a_service_scaled_to_nothing_wakes_up_when_somebody_asks(service: str, c
     again = draw(service, prompt="<kept>", seed=1, num_inference_steps=2)
     assert again.status_code == 200
     assert again.json()["data"] == first.json()["data"]
+
+
+def test_with_two_fronts_interrupts_and_the_limits_of_keys_hold_whichever_answers(
+    service: str, config: ServiceConfig, stored: StoreSettings
+) -> None:
+    text, _ = KeyRing(connect_store(stored)).create("page", "generate", concurrency=2)
+    several = config.model_copy(update={"num_fronts": 2, "keys": True})
+    serve.run(build(several), name=APPLICATION, route_prefix="/")
+    headers = {"authorization": f"Bearer {text}"}
+
+    def txt2img(steps: int = 150) -> httpx.Response:
+        sent = {"prompt": "a frog", "steps": steps, "batch_size": 4}
+        return httpx.post(f"{service}/sdapi/v1/txt2img", json=sent, headers=headers, timeout=120)
+
+    def progress() -> list[float]:
+        """Asked several times, each on a connection of its own, so that both fronts are."""
+        url = f"{service}/sdapi/v1/progress"
+        return [httpx.get(url, headers=headers, timeout=60).json()["progress"] for _ in range(8)]
+
+    with ThreadPoolExecutor(2) as pool:
+        drawing = [pool.submit(txt2img) for _ in range(2)]
+        wait_for(lambda: min(progress()) > 0)
+        assert {txt2img(1).status_code for _ in range(6)} == {429}
+        assert httpx.post(f"{service}/sdapi/v1/interrupt", headers=headers, timeout=60).status_code == 200
+        began = time.monotonic()
+        assert [one.result().json()["images"] for one in drawing] == [[], []]
+        assert time.monotonic() - began < 5
+    wait_for(lambda: txt2img(1).status_code == 200)

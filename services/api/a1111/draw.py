@@ -3,6 +3,7 @@
 Owns the way from A1111's fields to a `GenerateRequest`: attention weights are syntax, bare stored names are concepts.
 """
 
+import math
 import secrets
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,8 @@ from textinv.generation.request import GenerateRequest
 from textinv.images import Picture
 
 router = APIRouter(prefix="/sdapi/v1", tags=["a1111"])
+# Of each picture, for callers who look at their progress: a preview costs about as much as an inference step or two.
+_NUM_SKETCHES = 3
 
 
 @router.post("/txt2img")
@@ -115,6 +118,8 @@ def _decoded(text: str, param: str, desk: Desk) -> Picture:
 async def _answer(
     desk: Desk, request: Request, caller: Caller, body: Txt2ImgBody, size: ChosenSize, order: GenerateRequest
 ) -> JSONResponse:
+    if await desk.ledger.is_watched(caller.id):
+        order = replace(order, preview_every=math.ceil(order.num_inference_steps / (_NUM_SKETCHES + 1)))
     running = Running(order.caller, order.num_inference_steps, order.num_images)
     try:
         work = finish(desk.draw(order, caller.key, progress=True), running)

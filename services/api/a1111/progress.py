@@ -1,15 +1,18 @@
 """`GET /sdapi/v1/progress`, `POST /interrupt`, `/skip`, `/png-info`. Callers see and stop their own requests only."""
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+import numpy as np
+from fastapi import APIRouter, Query, Request
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from services.api.access import Caller, may_draw
+from services.api.pictures import as_base64, encode_pixels
 from services.api.uploads import decode_text
-from services.desk import Desk
-from services.in_flight import Running
+from services.desk import Desk, in_thread
+from services.ledger import Glance
 from textinv.generation.infotext import read_infotext, read_png_infotext
 
 router = APIRouter(prefix="/sdapi/v1", tags=["a1111"])
@@ -22,16 +25,24 @@ class PngInfoBody(BaseModel):
 
 
 @router.get("/progress")
-async def progress(request: Request, caller: Caller = may_draw) -> dict[str, Any]:
-    """Show how far the caller's oldest request is."""
+async def progress(
+    request: Request,
+    skip_current_image: Annotated[bool, Query(description="Whether to leave the preview out.")] = False,
+    caller: Caller = may_draw,
+) -> dict[str, Any]:
+    """Show how far the caller's oldest request is, and how its first picture looks.
+
+    Previews are made for callers who looked here lately, so the first request of a new caller has none.
+    """
     desk: Desk = request.app.state.desk
-    running = desk.in_flight.of(caller.id)
+    running = await desk.ledger.look(caller.id, sketches=not skip_current_image)
     first = running[0] if running else None
+    sketch = None if first is None or skip_current_image else first.sketch
     return {
         "progress": first.share if first else 0.0,
         "eta_relative": first.left_s if first else 0.0,
         "state": _state(first, len(running)),
-        "current_image": None,
+        "current_image": None if sketch is None else await in_thread(_encoded, sketch),
         "textinfo": f"{len(running)} of your requests are being drawn" if running else None,
     }
 
@@ -40,7 +51,8 @@ async def progress(request: Request, caller: Caller = may_draw) -> dict[str, Any
 @router.post("/skip")
 async def interrupt(request: Request, caller: Caller = may_draw) -> dict[str, Any]:
     """Stop the caller's own requests; they are answered without pictures."""
-    request.app.state.desk.in_flight.interrupt(caller.id)
+    desk: Desk = request.app.state.desk
+    await desk.ledger.interrupt(caller.id)
     return {}
 
 
@@ -55,7 +67,11 @@ async def png_info(body: PngInfoBody, _: Caller = may_draw) -> dict[str, Any]:
     return {"info": text, "items": {"parameters": text}, "parameters": prompts | dict(infotext.settings)}
 
 
-def _state(running: Running | None, num_jobs: int) -> dict[str, Any]:
+def _encoded(pixels: NDArray[np.uint8]) -> str:
+    return as_base64(encode_pixels(pixels, "png", 100))
+
+
+def _state(running: Glance | None, num_jobs: int) -> dict[str, Any]:
     num_steps = running.num_steps if running else 0
     return {
         "skipped": False,
