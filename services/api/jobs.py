@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 from services.api import jobs_answers
 from services.api.access import Caller, may_submit
 from services.api.bodies import Body
+from services.api.jobs_examples import CONCEPT, JOB, JOBS, SUMMARY, answers
 from services.desk import Desk, in_thread
 from services.learning import Learning
 from textinv.errors import AccessError, ClusterError, UnknownConceptError
@@ -42,7 +43,7 @@ class CancelBody(Body):
     """Only these; none: all that is not done."""
 
 
-@router.get("/v1/jobs")
+@router.get("/v1/jobs", responses=answers(JOBS))
 async def list_jobs(
     request: Request,
     after: Annotated[str, Query(max_length=100, description="The last id of the page before.")] = "",
@@ -62,7 +63,7 @@ async def list_jobs(
     }
 
 
-@router.get("/v1/jobs/{job}")
+@router.get("/v1/jobs/{job}", responses=answers(JOB))
 async def show_job(
     job: str,
     request: Request,
@@ -77,7 +78,7 @@ async def show_job(
     return await in_thread(shown_job, desk, record, offset, limit, state)
 
 
-@router.get("/v1/jobs/{job}/concepts/{name}")
+@router.get("/v1/jobs/{job}/concepts/{name}", responses=answers(CONCEPT))
 async def show_concept(job: str, name: str, request: Request, caller: Caller = may_submit) -> dict[str, Any]:
     """Show all that is known of one concept of a job: its whole curve, its previews, its training record."""
     desk: Desk = request.app.state.desk
@@ -103,7 +104,7 @@ async def show_preview(
     return Response(picture, media_type=MEDIA_TYPE, headers=_FOREVER)
 
 
-@router.post("/v1/jobs/{job}/cancel")
+@router.post("/v1/jobs/{job}/cancel", responses=answers(SUMMARY))
 async def cancel(
     job: str, request: Request, body: CancelBody | None = None, caller: Caller = may_submit
 ) -> dict[str, Any]:
@@ -115,7 +116,7 @@ async def cancel(
     return await in_thread(_told, learning, changed)
 
 
-@router.post("/v1/jobs/{job}/resume")
+@router.post("/v1/jobs/{job}/resume", responses=answers(SUMMARY))
 async def resume(job: str, request: Request, caller: Caller = may_submit) -> dict[str, Any]:
     """Take a job up again: what was cancelled or has failed is tried again, what is half done goes on."""
     learning: Learning = request.app.state.desk.learning
@@ -171,7 +172,10 @@ def driver_facts(learning: Learning, record: JobRecord | None = None) -> dict[st
     if record is not None and record.fleet != learning.fleet.name:
         return {"running": None, "state": "unknown", "problem": f"the job belongs to fleet {record.fleet!r}"}
     try:
-        return learning.fleet.driver().to_json()
+        facts = learning.fleet.driver().to_json()
+        if learning.fleet_book.settings().draining:
+            facts["problem"] = "the fleet is drained: its jobs wait until an operator scales it"
+        return facts
     except ClusterError as error:
         return {"running": None, "state": "unknown", "problem": error.message}
 

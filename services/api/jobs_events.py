@@ -16,6 +16,7 @@ from services.api import jobs_answers
 from services.api.access import Caller, may_submit
 from services.api.errors import error_of
 from services.api.jobs import find_job, shown_job
+from services.api.jobs_examples import EVENTS, answers
 from services.desk import Desk, in_thread
 from services.job_watch import Change, ConceptChange, ConceptProgress, JobWatch, NewPreview
 from textinv.errors import TextinvError
@@ -25,16 +26,9 @@ router = APIRouter(tags=["jobs"])
 HEARTBEAT_S = 10.0
 _RETRY = "retry: 2000\n\n"
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
-_EXAMPLE = (
-    "retry: 2000\n\n"
-    'id: 1f2e3d4c-0\nevent: job.snapshot\ndata: {"type": "job.snapshot", "job_id": "my-fox-1a2b3c4d5e", "job": {}}\n\n'
-    'id: 1f2e3d4c-1\nevent: concept.progress\ndata: {"type": "concept.progress", "job_id": "my-fox-1a2b3c4d5e", '
-    '"name": "my-fox", "step": 45, "max_steps": 250, "loss": 0.13, "points": [{"step": 45, "loss": 0.13}]}\n\n'
-)
-_ANSWER: Any = {200: {"content": {"text/event-stream": {"example": _EXAMPLE}}}}
 
 
-@router.get("/v1/jobs/{job}/events", response_class=StreamingResponse, responses=_ANSWER)
+@router.get("/v1/jobs/{job}/events", response_class=StreamingResponse, responses=answers(EVENTS, "text/event-stream"))
 async def follow(
     job: str,
     request: Request,

@@ -10,6 +10,7 @@ from services.api import jobs_answers
 from services.api.access import Caller, may_operate
 from services.api.bodies import Body, Int
 from services.api.jobs import driver_facts
+from services.api.jobs_examples import FLEET, answers
 from services.desk import Desk, in_thread
 from services.learning import Learning
 
@@ -31,13 +32,13 @@ class ScaleBody(Body):
     """Workers that come and go together."""
 
 
-@router.get("/v1/fleet")
+@router.get("/v1/fleet", responses=answers(FLEET))
 async def show_fleet(request: Request, caller: Caller = may_operate) -> dict[str, Any]:
     """Show the driver, the crews, the workers, the queue, and what failed lately."""
     return await in_thread(_shown, request.app.state.desk)
 
 
-@router.post("/v1/fleet/scale")
+@router.post("/v1/fleet/scale", responses=answers(FLEET))
 async def scale(body: ScaleBody, request: Request, caller: Caller = may_operate) -> dict[str, Any]:
     """Change how many workers there may be, and end a drain."""
     stated = {"min_workers": body.min, "max_workers": body.max, "crew_size": body.crew_size}
@@ -45,7 +46,7 @@ async def scale(body: ScaleBody, request: Request, caller: Caller = may_operate)
     return await in_thread(_changed, request.app.state.desk, changes | {"draining": False})
 
 
-@router.post("/v1/fleet/drain")
+@router.post("/v1/fleet/drain", responses=answers(FLEET))
 async def drain(request: Request, caller: Caller = may_operate) -> dict[str, Any]:
     """Let all workers save what they have and go; jobs wait until the fleet is scaled."""
     return await in_thread(_changed, request.app.state.desk, {"draining": True})

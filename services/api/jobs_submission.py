@@ -13,6 +13,8 @@ from fastapi.responses import Response
 from services.api.access import Caller, may_submit
 from services.api.drawing import unless_gone
 from services.api.jobs_answers import job_url
+from services.api.jobs_examples import MANIFEST, SUBMITTED, answers
+from services.api.training_pictures import base_facts_of
 from services.desk import Desk, in_thread
 from services.learning import Learning
 from services.replies import Reply, make_reply
@@ -28,47 +30,16 @@ from textinv.plan.base import BaseFacts
 
 router = APIRouter(tags=["jobs"])
 _FILE = "manifest"
-_MANIFEST = {
-    "base_model": "emoji",
-    "name": "my fox",
-    "defaults": {"recipe": "balanced"},
-    "concepts": [
-        {"name": "my-fox", "kind": "object", "class_word": "fox", "images": [f"sha256:{'4f' * 32}"]},
-    ],
-}
 _BODY = {
     "required": True,
     "content": {
-        "application/json": {"schema": {"type": "object"}, "example": _MANIFEST},
+        "application/json": {"schema": {"type": "object"}, "example": MANIFEST},
         "application/yaml": {"schema": {"type": "string"}},
     },
 }
-_EXAMPLE = {
-    "object": "job",
-    "id": "my-fox-1a2b3c4d5e",
-    "name": "my fox",
-    "dry_run": False,
-    "state": "waiting",
-    "url": "/v1/jobs/my-fox-1a2b3c4d5e",
-    "events": "/v1/jobs/my-fox-1a2b3c4d5e/events",
-    "counts": {"new": 1, "changed": 0, "done": 0},
-    "estimate": {
-        "concepts": 1,
-        "sample_passes": 800,
-        "max_sample_passes": 1000,
-        "preview_passes": 75,
-        "worker_s": 61.0,
-        "cost": None,
-    },
-    "warnings": [],
-    "concepts": [{"name": "my-fox", "state": "new", "reason": "there is no my-fox yet"}],
-    "moved_heads": 0,
-    "driver": {"running": False, "state": "starting", "problem": None},
-}
-_ANSWER: Any = {200: {"content": {"application/json": {"example": _EXAMPLE}}}}
 
 
-@router.post("/v1/jobs", openapi_extra={"requestBody": _BODY}, responses=_ANSWER)
+@router.post("/v1/jobs", openapi_extra={"requestBody": _BODY}, responses=answers(SUBMITTED))
 async def submit(
     request: Request,
     dry_run: Annotated[bool, Query(description="Only say what would be done.")] = False,
@@ -153,8 +124,7 @@ def _with_defaults(manifest: Manifest, learning: Learning) -> Manifest:
 async def _base(desk: Desk, manifest: Manifest) -> BaseFacts:
     if manifest.revision is not None:
         raise RequestError("revision: the service chooses it; leave it out", param="revision")
-    studio = await desk.facts() if manifest.base_model == desk.config.base_model else None
-    return await in_thread(desk.learning.base, manifest.base_model, studio)
+    return await base_facts_of(desk, manifest.base_model)
 
 
 def _plan(desk: Desk, manifest: Manifest, base: BaseFacts) -> Plan:

@@ -4,9 +4,11 @@ Owns reading the upload and its answer. Pictures lie where `textinv submit` puts
 same picture is stored once. Whoever knows a digest has had the picture.
 """
 
+import asyncio
 import hashlib
 import io
 import re
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -14,11 +16,13 @@ from fastapi.responses import Response
 from starlette.datastructures import UploadFile
 
 from services.api.access import Caller, may_submit
+from services.api.jobs_examples import PICTURE, answers
 from services.api.uploads import decode_upload
 from services.desk import Desk, in_thread
 from services.learning import Learning
-from textinv.errors import ImageError, RequestError, UnknownConceptError
+from textinv.errors import ImageError, NotReadyError, RequestError, UnknownConceptError
 from textinv.images import Picture, as_trained, crop_box, decode_picture
+from textinv.plan.base import BaseFacts
 from textinv.plan.facts import PictureFacts
 from textinv.plan.picture_check import PictureProblem, check_picture
 from textinv.plan.sources import DIGEST, StoredPicture, image_key
@@ -26,6 +30,8 @@ from textinv.plan.sources import DIGEST, StoredPicture, image_key
 router = APIRouter(tags=["training pictures"])
 _FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
 _THUMBNAIL_PX = 256
+_STUDIO_S = 3.0
+"""A studio that is being started is not waited for longer: the base model is then read here."""
 _HEX = re.compile("[0-9a-f]{64}")
 
 Crop = Annotated[Literal["center", "random"], Query(description="Which part is kept, as in a manifest.")]
@@ -44,32 +50,9 @@ _BODY = {
         },
     },
 }
-_EXAMPLE = {
-    "object": "image",
-    "id": f"sha256:{'4f' * 32}",
-    "digest": "4f" * 32,
-    "created": True,
-    "width": 640,
-    "height": 480,
-    "bytes": 81234,
-    "transparent": False,
-    "training": {
-        "resolution_px": 64,
-        "crop": "center",
-        "box": {"left": 80.0, "top": 0.0, "right": 560.0, "bottom": 480.0},
-        "width": 64,
-        "height": 64,
-        "scale": 0.1333,
-        "turned": False,
-    },
-    "usable": True,
-    "problems": [{"code": "enlarged", "severity": "warning", "message": "...", "other": None}],
-    "thumbnail": f"/v1/images/{'4f' * 32}/thumbnail?resolution_px=64&crop=center&seed=0",
-}
-_ANSWER: Any = {200: {"content": {"application/json": {"example": _EXAMPLE}}}}
 
 
-@router.post("/v1/images", openapi_extra={"requestBody": _BODY}, responses=_ANSWER)
+@router.post("/v1/images", openapi_extra={"requestBody": _BODY}, responses=answers(PICTURE))
 async def upload(
     request: Request,
     base_model: Annotated[str | None, Query(max_length=200, description="None: the service's.")] = None,
@@ -84,7 +67,7 @@ async def upload(
     desk: Desk = request.app.state.desk
     others = [digest_of(one, "other") for one in other or ()]
     data = await _read(request)
-    side = resolution_px or await native_px(desk, base_model)
+    side = resolution_px or (await base_facts_of(desk, base_model)).native_px
     return await in_thread(_take, desk, data, side, crop, seed, min_size_px, others)
 
 
@@ -103,7 +86,7 @@ async def thumbnail(
     digest = digest.removeprefix(DIGEST)
     if not _HEX.fullmatch(digest):
         raise UnknownConceptError(f"there is no picture {digest[:80]!r}: a digest has 64 hexadecimal digits")
-    side = resolution_px or await native_px(desk, None)
+    side = resolution_px or (await base_facts_of(desk, None)).native_px
     return Response(
         await in_thread(_drawn, desk, digest, side, crop, seed, size), media_type="image/png", headers=_FOREVER
     )
@@ -126,16 +109,19 @@ def thumbnail_url(digest: str, side: int, crop: str, seed: int) -> str:
     return f"/v1/images/{digest}/thumbnail?resolution_px={side}&crop={crop}&seed={seed}"
 
 
-async def native_px(desk: Desk, base_model: str | None) -> int:
-    """The size that a base model is trained at.
+async def base_facts_of(desk: Desk, name: str | None) -> BaseFacts:
+    """What planning needs to know of a base model (None: the service's); a studio that draws with it knows at once.
 
     Raises:
         RequestError: it is not learned on here.
-        NotReadyError: the studio is not there yet.
+        BaseModelError: it cannot be read.
     """
-    name = base_model or desk.config.base_model
-    studio = await desk.facts() if name == desk.config.base_model else None
-    return (await in_thread(desk.learning.base, name, studio)).native_px
+    studio = None
+    if name in (None, desk.config.base_model):
+        with suppress(NotReadyError, TimeoutError):
+            async with asyncio.timeout(_STUDIO_S):
+                studio = await desk.facts()
+    return await in_thread(desk.learning.base, name or desk.config.base_model, studio)
 
 
 async def _read(request: Request) -> bytes:

@@ -6,6 +6,7 @@ import httpx
 import pytest
 import yaml
 
+from services.api import jobs_examples
 from services.desk import Desk
 from tests.services.conftest import client_of
 from tests.services.job_tools import FLEET, manifest_of, open_desk, photo, report, submit, upload
@@ -287,3 +288,29 @@ async def test_keys_decide_who_may_submit_see_and_operate(s3_store: S3Store) -> 
         assert (await client.get("/v1/fleet")).status_code == 200
         del client.headers["authorization"]
         assert (await client.get("/v1/jobs")).status_code == 401
+
+
+async def test_the_examples_of_the_api_document_have_the_fields_of_real_answers(
+    client: httpx.AsyncClient, book: JobBook
+) -> None:
+    told = await submit(client, "fox")
+    report(book.store, book.load(told["id"]), step=5, loss=0.5)
+    shown = (await client.get(told["url"])).json()
+    assert set(told) == set(jobs_examples.SUBMITTED)
+    assert set(told["estimate"]) == set(jobs_examples.SUBMITTED["estimate"])
+    assert set(shown) == set(jobs_examples.JOB)
+    assert set(shown["concepts"][0]) == set(jobs_examples.CONCEPT)
+    assert set((await client.get("/v1/jobs")).json()) == set(jobs_examples.JOBS)
+    assert set((await client.get("/v1/fleet")).json()) == set(jobs_examples.FLEET)
+    picture = (await client.post("/v1/images", content=photo(9))).json()
+    assert set(picture) == set(jobs_examples.PICTURE)
+    assert set(picture["training"]) == set(jobs_examples.PICTURE["training"])
+    document = (await client.get("/openapi.json")).json()
+    answer = document["paths"]["/v1/jobs"]["post"]["responses"]["200"]
+    assert answer["content"]["application/json"]["example"]["id"] == jobs_examples.SUBMITTED["id"]
+
+
+async def test_a_job_that_waits_for_a_drained_fleet_says_so(client: httpx.AsyncClient) -> None:
+    told = await submit(client, "fox")
+    await client.post("/v1/fleet/drain")
+    assert "drained" in (await client.get(told["url"])).json()["driver"]["problem"]
