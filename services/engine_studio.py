@@ -78,6 +78,9 @@ class EngineStudio:
         """Draw a request."""
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[Preview | None] = asyncio.Queue()
+        request.check()
+        # Before any thread or fetch is waited for: who is sent away is sent away at once.
+        self.engine.check_room(request)
         ticket, begun = await loop.run_in_executor(self._waiters, self._submit, request)
         ticket.on_preview(lambda preview: _call_in(loop, lambda: events.put_nowait(preview)))
         ticket.add_done_callback(lambda _: _call_in(loop, lambda: events.put_nowait(None)))
@@ -108,7 +111,6 @@ class EngineStudio:
         return Drawn(tuple(Drawing(image.pixels, image.seed, image.infotext, image.flagged) for image in images))
 
     def _submit(self, request: GenerateRequest) -> tuple[Ticket, Begun]:
-        request.check()
         mounts = self.cache.resolve(request.refs)
         return self.engine.submit(request, mounts), Begun(used_concepts(request.refs, mounts))
 

@@ -79,18 +79,30 @@ class Engine:
             DeadlineError: it cannot be done in time.
             NotReadyError: the engine is closed.
         """
+        request.check()
+        self.check_room(request)
         images = self._prepare(request, mounts or {})
         first, *more = images
         with self._changed:
             if not self._open:
                 raise NotReadyError("this engine is closed; ask another replica")
-            check_room(self.limits, len(self._line), request, self._wait_s(list(self._line), first))
-            wait_s = self._wait_s([*self._line.ahead_of(request.caller), *more], first)
+            check_room(self.limits, len(self._line), request, self._wait_s(list(self._line), first.size_px))
+            wait_s = self._wait_s([*self._line.ahead_of(request.caller), *more], first.size_px)
             check_deadline(request, wait_s + self._own_s(first))
             for image in images:
                 self._line.add(image)
             self._changed.notify_all()
         return first.ticket
+
+    def check_room(self, request: GenerateRequest) -> None:
+        """Check that a request could be taken now, before anything is spent on it.
+
+        Raises:
+            OverloadedError: too many wait.
+        """
+        size_px = (request.height_px or self.model.native_px, request.width_px or self.model.native_px)
+        with self._changed:
+            check_room(self.limits, len(self._line), request, self._wait_s(list(self._line), size_px))
 
     @torch.inference_mode()
     def warm_up(self, sizes: Sequence[Size] = ()) -> None:
@@ -161,7 +173,6 @@ class Engine:
         return EngineStats(waiting, active, replace(self._batch.tally), self._encoder.hits, self._encoder.misses)
 
     def _prepare(self, request: GenerateRequest, mounts: Mapping[ConceptRef, Mount]) -> list[WaitingImage]:
-        request.check()
         size_px = choose_size(self.model, request, self.limits)
         check_mounts(self.model, request.refs, mounts)
         prompt = self._encoder.prepare(request.prompt, mounts, request.attention_weights)
@@ -176,8 +187,8 @@ class Engine:
             for index in range(request.num_images)
         ]
 
-    def _wait_s(self, ahead: Sequence[WaitingImage], one: WaitingImage) -> float:
-        """Estimate when a place is free for `one`: when all before it are done but those that it can share with."""
+    def _wait_s(self, ahead: Sequence[WaitingImage], size_px: Size) -> float:
+        """Estimate when a place of a size is free: when all before it are done but those that it can share with."""
         active = list(self._batch.images)
         work: Counter[Size] = Counter()
         for image in active:
@@ -185,7 +196,7 @@ class Engine:
         for other in ahead:
             work[other.size_px] += other.num_steps
         num_before = len(active) + len(ahead)
-        num_in_the_way = max(num_before + 1 - self.batch_limits.limit(one.size_px), 0)
+        num_in_the_way = max(num_before + 1 - self.batch_limits.limit(size_px), 0)
         return self._pace.wait_s(work) * num_in_the_way / max(num_before, 1)
 
     def _own_s(self, one: WaitingImage) -> float:
