@@ -13,6 +13,7 @@ from services.api.app import make_app
 from services.config import ServiceConfig
 from services.desk import Desk
 from services.ledger import FrontBook
+from services.pruning import Pruner
 from services.remote_book import RemoteBook
 from services.remote_studio import RemoteStudio
 from services.studio import DrawEvent, StudioFacts
@@ -72,7 +73,14 @@ class Front:
     def __init__(self, config: ServiceConfig, studio: DeploymentHandle, book: DeploymentHandle | None) -> None:
         store = ensure_store(config.settings())
         self._desk = Desk(config, RemoteStudio(studio), store, book=None if book is None else RemoteBook(book))
+        self._pruner = Pruner(store, config.url_expires_s)
+        self._pruner.start()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Give Serve the application."""
         return make_app(self._desk, tells_request_id=False)
+
+    def __del__(self) -> None:
+        """Let the pruning end when Serve lets the front go."""
+        if hasattr(self, "_pruner"):
+            self._pruner.stop()

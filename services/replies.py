@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from services.pruning import REPLIES, day_of
 from textinv.errors import ObjectNotFoundError, RequestError, StoreError
 from textinv.store.protocol import JSON, ObjectStore
 
 log = logging.getLogger(__name__)
 
 KEPT_S = 24 * 3600.0
-_PREFIX = "replies/"
 
 
 class Reply(BaseModel):
@@ -94,15 +94,19 @@ class Replies:
             done.exception()  # seen, even when every caller has left
 
     def _read(self, name: str) -> Reply | None:
-        try:
-            reply = Reply.model_validate_json(self._store.get(_PREFIX + name).body)
-        except (ObjectNotFoundError, ValidationError):
-            return None
-        return reply if time.time() - reply.created < KEPT_S else None
+        now = time.time()
+        for day in (day_of(now), day_of(now - KEPT_S)):
+            try:
+                reply = Reply.model_validate_json(self._store.get(f"{REPLIES}{day}/{name}").body)
+            except (ObjectNotFoundError, ValidationError):
+                continue
+            if now - reply.created < KEPT_S:
+                return reply
+        return None
 
     def _write(self, name: str, reply: Reply) -> None:
         try:
-            self._store.put(_PREFIX + name, reply.model_dump_json().encode(), JSON)
+            self._store.put(f"{REPLIES}{day_of(reply.created)}/{name}", reply.model_dump_json().encode(), JSON)
         except StoreError as error:
             log.warning("an answer could not be remembered: %s", error)
 

@@ -21,6 +21,7 @@ from services.api.image_streams import stream_events
 from services.api.pictures import as_base64, encode_picture
 from services.api.sizes import ChosenSize, choose_size, parse_size
 from services.desk import Desk, in_thread
+from services.pruning import PICTURES, day_of
 from services.replies import Reply, make_reply
 from services.studio import StudioFacts
 from textinv.errors import RequestError
@@ -146,7 +147,7 @@ def _encode(body: DrawFields, size: ChosenSize, finished: Finished) -> list[byte
 def _upload(desk: Desk, files: Sequence[bytes], form: str) -> list[str]:
     urls = []
     for file in files:
-        key = f"served/{time.strftime('%Y-%m-%d', time.gmtime())}/{hashlib.sha256(file).hexdigest()}.{form}"
+        key = f"{PICTURES}{day_of(time.time())}/{hashlib.sha256(file).hexdigest()}.{form}"
         desk.store.put(key, file, MEDIA_TYPES[form])
         urls.append(desk.store.presign(key, desk.config.url_expires_s, MEDIA_TYPES[form]))
     return urls
