@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from services.api.access import Caller, may_draw
 from services.api.edit_requests import EditRequest, EditsBody, JsonEditsBody, read_edit
-from services.api.images import answer, check_model, request_of
+from services.api.images import answer, request_of, settle_model
 from services.api.sizes import ChosenSize, Size, choose_size, fit_to_base, parse_size
 from services.api.uploads import decode_upload, resized, transparent_mask
 from services.desk import Desk, in_thread
@@ -37,7 +37,7 @@ async def edit(request: Request, caller: Caller = may_draw) -> Response:
     desk: Desk = request.app.state.desk
     facts = await desk.facts()
     sent = await read_edit(request)
-    check_model(sent.body.model, desk, facts)
+    sent = replace(sent, body=settle_model(sent.body, desk, facts))
     size, order = await in_thread(_order_of, sent, facts, caller, desk)
     files = "".join(hashlib.sha256(file or b"").hexdigest() for file in (sent.picture, sent.mask))
     return await answer(desk, request, caller, sent.body, size, order, files)

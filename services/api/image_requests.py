@@ -27,7 +27,7 @@ class DrawFields(Body):
     prompt: str = Field(min_length=1, max_length=32_000, examples=["a watercolour of <dotty-fox> on a hill"])
     """What to draw; `<name>` and `<name@version>` stand for stored concepts."""
     model: str | None = None
-    """Which base model draws; this service has one."""
+    """Which base model draws; this service has one. `base:concept` is the same as listing the concept in `concepts`."""
     n: Int = Field(default=1, ge=1, le=64)
     """How many pictures; picture k is drawn from `seed + k`."""
     size: str = Field(default="auto", max_length=40, examples=["auto"])

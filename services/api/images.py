@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
@@ -27,6 +27,8 @@ from services.studio import StudioFacts
 from textinv.errors import RequestError
 from textinv.generation.request import GenerateRequest
 
+Fields = TypeVar("Fields", bound=DrawFields)
+
 router = APIRouter(tags=["images"])
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
@@ -36,21 +38,29 @@ async def generate(body: GenerationsBody, request: Request, caller: Caller = may
     """Draw pictures of a prompt in which `<name>` stands for any stored concept."""
     desk: Desk = request.app.state.desk
     facts = await desk.facts()
-    check_model(body.model, desk, facts)
+    body = settle_model(body, desk, facts)
     size = choose_size(parse_size(body.size, facts), facts, desk.config.resize)
     return await answer(desk, request, caller, body, size, request_of(body, size, caller, desk))
 
 
-def check_model(model: str | None, desk: Desk, facts: StudioFacts) -> None:
-    """Check that the base model asked for is the one that draws.
+def settle_model(body: Fields, desk: Desk, facts: StudioFacts) -> Fields:
+    """Check that the base model asked for is the one that draws; `base:concept` lists a concept beside it.
 
     Raises:
         RequestError: it is another one.
     """
-    if model not in (None, "", facts.base_model, desk.config.base_model):
-        raise RequestError(
-            f"there is no model {model[:80]!r} here; leave `model` out or use {desk.config.base_model!r}", param="model"
-        )
+    model, bases = body.model, (facts.base_model, desk.config.base_model)
+    if model in (None, "", *bases):
+        return body
+    # From the right: a folder or file that is named as the base may hold a colon itself.
+    base, _, concept = str(model).rpartition(":")
+    if base in bases and concept:
+        return body.model_copy(update={"model": base, "concepts": [*body.concepts, concept]})
+    raise RequestError(
+        f"there is no model {str(model)[:80]!r} here; leave `model` out, use {desk.config.base_model!r}, or "
+        f"'{desk.config.base_model}:CONCEPT' with a concept that the prompt names",
+        param="model",
+    )
 
 
 def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk) -> GenerateRequest:

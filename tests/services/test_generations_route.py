@@ -158,3 +158,16 @@ async def test_a_full_studio_is_a_429_with_retry_after(client: httpx.AsyncClient
     assert reply.status_code == 429
     assert reply.headers["retry-after"] == "7"
     assert reply.json()["error"]["type"] == "rate_limit_error"
+
+
+async def test_a_concept_behind_the_base_models_name_is_a_listed_one(
+    client: httpx.AsyncClient, store: MemoryStore
+) -> None:
+    first, second = publish(store, "cat", 1.0), publish(store, "cat", 2.0)
+    for model, expected in (("colours:cat", second), ("colours:cat@1", first)):
+        reply = await client.post(URL, json={"prompt": "a cat on a hill", "model": model})
+        assert reply.json()["concepts"] == {f"cat@{expected.version}": expected.digest}
+    for model, said in (("colours:dog", "<dog>"), ("other:cat", "other:cat"), ("colours:", "colours:")):
+        reply = await client.post(URL, json={"prompt": "a cat", "model": model})
+        assert reply.status_code == 400
+        assert said in reply.json()["error"]["message"]
