@@ -12,6 +12,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from textinv.locks import is_held
+
 _TAIL_LINES = 12
 
 
@@ -60,14 +62,7 @@ class ServiceFolder:
 
     def is_kept(self) -> bool:
         """Whether a keeper lives."""
-        if not self._lock.exists():
-            return False
-        with self._lock.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return is_held(self._lock)
 
     @contextlib.contextmanager
     def keeper_lock(self) -> Iterator[int | None]:

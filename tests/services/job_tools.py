@@ -68,15 +68,20 @@ async def submit(client: httpx.AsyncClient, *names: str, **fields: Any) -> dict[
 
 
 def report(
-    store: ObjectStore, record: JobRecord, state: str = "running", concept_state: str = "running", **concept: Any
+    store: ObjectStore,
+    record: JobRecord,
+    state: str = "running",
+    concept_state: str = "running",
+    num_waiting: int = 64,
+    **concept: Any,
 ) -> JobStatus:
-    """Say, as a driver does, how far the first concept of a job is; the others wait."""
+    """Say, as a driver does, how far the first concept of a job is; of the others, that wait, so many are named."""
     book = JobBook(store)
     spec, *others = [spec for sheet in book.sheets(record) for spec in sheet]
     first = ConceptStatus(
         name=spec.name, fingerprint=spec.fingerprint, state=concept_state, **{"max_steps": spec.max_steps, **concept}
     )
-    rest = [ConceptStatus(name=one.name, fingerprint=one.fingerprint, state="waiting") for one in others]
+    rest = [ConceptStatus(name=one.name, fingerprint=one.fingerprint, state="waiting") for one in others[:num_waiting]]
     counts = {first.state: 1} if not others else {first.state: 1, "waiting": len(others)}
     status = JobStatus(
         job_id=record.id,

@@ -4,16 +4,19 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+import torch
 import yaml
 
 from services.api import jobs_examples
 from services.desk import Desk
 from tests.services.conftest import client_of
 from tests.services.job_tools import FLEET, manifest_of, open_desk, photo, report, submit, upload
+from textinv.embedding import Embedding
 from textinv.jobs import Failure, JobBook
 from textinv.jobs.fleet import FleetBook, status_key
 from textinv.jobs.previews import write_preview
 from textinv.store import S3Store
+from textinv.training.checkpoint import Checkpoint
 
 pytestmark = [pytest.mark.anyio, pytest.mark.store]
 
@@ -314,3 +317,48 @@ async def test_a_job_that_waits_for_a_drained_fleet_says_so(client: httpx.AsyncC
     told = await submit(client, "fox")
     await client.post("/v1/fleet/drain")
     assert "drained" in (await client.get(told["url"])).json()["driver"]["problem"]
+
+
+async def test_a_large_job_is_paged_and_each_concept_tells_its_curve_from_wherever_it_lies(
+    client: httpx.AsyncClient, desk: Desk, book: JobBook
+) -> None:
+    told = await submit(client, *(f"fox-{number:03d}" for number in range(300)))
+    record = book.load(told["id"])
+    first, *_, second = [spec for sheet in book.sheets(record) for spec in sheet]
+    history = [{"step": 0, "loss": 0.5, "train_loss": None}, {"step": 5, "loss": 0.4, "train_loss": 0.6}]
+    counters = {"step": 5, "history": history}
+    book.write_checkpoint(first.fingerprint, Checkpoint(first.fingerprint, counters, {}).to_bytes())
+    record_of_second = {"stopped": "converged", "steps": 5, "sample_passes": 20, "seconds": 2.0, "trace": history}
+    desk.registry.publish(
+        second.name,
+        Embedding({"text_encoder": torch.ones(1, 8)}),
+        record_of_second,
+        fingerprint=second.fingerprint,
+        base_model="colours",
+        base_revision="c0ffee",
+    )
+    report(book.store, record, step=5, loss=0.4, num_waiting=5)
+
+    page = (await client.get(told["url"], params={"offset": 254, "limit": 4})).json()
+    assert [one["name"] for one in page["concepts"]] == ["fox-254", "fox-255", "fox-256", "fox-257"]
+    assert page["has_more"] is True
+    end = (await client.get(told["url"], params={"offset": 299, "limit": 100})).json()
+    assert ([one["name"] for one in end["concepts"]], end["has_more"]) == (["fox-299"], False)
+    assert (await client.get(told["url"], params={"offset": 300})).json()["concepts"] == []
+    curve = [{"step": 0, "loss": 0.5}, {"step": 5, "loss": 0.4}]
+    alone = [(await client.get(f"{told['url']}/concepts/{spec.name}")).json() for spec in (first, second)]
+    assert [one["curve"] for one in alone] == [curve, curve]
+    assert [one["state"] for one in alone] == ["running", "done"]
+    assert (alone[1]["version"], alone[1]["why_stopped"][:8], alone[1]["step"]) == (1, "its loss", 5)
+
+
+async def test_purging_a_job_takes_its_previews_along(client: httpx.AsyncClient, book: JobBook) -> None:
+    told = await submit(client, "fox")
+    record = book.load(told["id"])
+    (spec,) = book.sheet(record.id, 0)
+    write_preview(book.store, spec.fingerprint, 50, b"jpeg")
+    book.close(record)
+    assert book.purge(record.id) == 3
+    assert (await client.get(f"{told['url']}/concepts/fox/previews/50")).status_code == 404
+    thumbnail = (await client.get(told["url"])).json()["concepts"][0]["pictures"][0]["thumbnail"]
+    assert (await client.get(thumbnail)).status_code == 404

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from textinv.errors import ClusterError
+from textinv.locks import is_held
 from textinv.settings import Settings, StoreSettings, environment_of
 
 DRIVER_MODULE = "cluster.driver_process"
@@ -58,14 +59,7 @@ class DriverSeat:
 
     def has_driver(self) -> bool:
         """Whether a driver lives."""
-        if not self._lock.exists():
-            return False
-        with self._lock.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return is_held(self._lock)
 
     def write_state(self, **facts: Any) -> None:
         """Note facts about the driver for whoever looks."""
