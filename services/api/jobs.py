@@ -16,7 +16,7 @@ from services.api.bodies import Body
 from services.api.jobs_examples import CONCEPT, JOB, JOBS, SUMMARY, answers
 from services.desk import Desk, in_thread
 from services.learning import Learning
-from textinv.errors import AccessError, ClusterError, UnknownConceptError
+from textinv.errors import AccessError, ClusterError, RequestError, StoreConflictError, UnknownConceptError
 from textinv.jobs import JobRecord
 from textinv.jobs.details import ConceptDetail, concept_detail, concept_details
 from textinv.jobs.layout import SPECS_PER_SHEET
@@ -124,6 +124,18 @@ async def resume(job: str, request: Request, caller: Caller = may_submit) -> dic
     changed = await in_thread(learning.book.resume, record.id, learning.fleet.name)
     await in_thread(learning.fleet.ensure)
     return await in_thread(_told, learning, changed)
+
+
+@router.post("/v1/jobs/{job}/purge")
+async def purge(job: str, request: Request, caller: Caller = may_submit) -> dict[str, Any]:
+    """Delete the training pictures and previews of a job that is over, for good; digests stay in the records."""
+    learning: Learning = request.app.state.desk.learning
+    record = await in_thread(find_job, learning, job, caller)
+    try:
+        deleted = await in_thread(learning.book.purge, record.id)
+    except StoreConflictError as error:  # its own doing, so sending it again would not help
+        raise RequestError(error.message, param="job") from error
+    return {"object": "job.purged", "id": record.id, "pictures": deleted}
 
 
 def find_job(learning: Learning, job: str, caller: Caller) -> JobRecord:

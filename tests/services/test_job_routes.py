@@ -212,6 +212,7 @@ async def test_a_job_that_is_not_there_is_a_404(client: httpx.AsyncClient, job: 
         await client.get(f"/v1/jobs/{job}/concepts/fox/previews/5"),
         await client.post(f"/v1/jobs/{job}/cancel"),
         await client.post(f"/v1/jobs/{job}/resume"),
+        await client.post(f"/v1/jobs/{job}/purge"),
     ):
         assert reply.status_code in (404, 405), (reply.url, reply.text)
         assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
@@ -357,8 +358,10 @@ async def test_purging_a_job_takes_its_previews_along(client: httpx.AsyncClient,
     record = book.load(told["id"])
     (spec,) = book.sheet(record.id, 0)
     write_preview(book.store, spec.fingerprint, 50, b"jpeg")
+    too_early = await client.post(f"{told['url']}/purge")
+    assert (too_early.status_code, too_early.json()["error"]["param"]) == (400, "job")
     book.close(record)
-    assert book.purge(record.id) == 3
+    assert (await client.post(f"{told['url']}/purge")).json()["pictures"] == 3
     assert (await client.get(f"{told['url']}/concepts/fox/previews/50")).status_code == 404
     thumbnail = (await client.get(told["url"])).json()["concepts"][0]["pictures"][0]["thumbnail"]
     assert (await client.get(thumbnail)).status_code == 404
