@@ -3,11 +3,15 @@
 (a) the diffusers example script, when its path is given: one process per concept at its README's settings; (b) an
 honest loop: base loaded once, latents cached, 475 steps of 2 samples; (c) each of our recipes. Then the cost of a
 packed step beside the bare forward and backward. Prints a table and writes `build/bench/train.json`.
+
+A long run can be split: `--resume --seconds 200` goes on where the last call stopped and starts nothing after that.
 """
 
 import argparse
+import hashlib
 import json
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from typing import Any
 import torch
 from train_concepts import chosen_concepts, works_of
 from train_methods import Method, Script, Sizes, by_plain_loop, by_recipe, by_word, measure
+from train_pieces import Finished, Piece, pieces_of
 from train_step import step_costs
 
 from textinv.demo import WEIGHTS
@@ -22,6 +27,7 @@ from textinv.models import load_base_model
 from textinv.plan.base import BaseFacts
 from textinv.plan.recipes import RECIPES
 
+SCRIPT = "(a) diffusers script"
 COLUMNS = {
     "concepts_per_hour": "concepts/h",
     "sample_passes": "passes",
@@ -39,25 +45,62 @@ UNITS = {"concepts_per_hour": "1/h", "sample_passes": "1", "seconds": "s", "peak
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark."""
     args = _parser().parse_args(arguments)
+    begun = time.monotonic()
     sizes = Sizes(
         args.concepts, tuple(range(args.seeds)), args.slots, args.inference_steps, args.plain_rate, args.threads
     )
-    methods: dict[str, tuple[Method, Mapping[str, Any]] | None] = {"(a) diffusers script": None}
+    methods = _methods(args)
+    limits = {SCRIPT: args.diffusers_concepts}
+    settings = {title: _setting(defaults, sizes, args) for title, (_, defaults) in methods.items()}
+    pieces = list(pieces_of(settings, limits, num_concepts=args.concepts, seeds=sizes.seeds, size=args.slots))
+    finished = Finished(args.output.with_suffix(".pieces.json"), args.resume)
+    concepts = chosen_concepts(args.concepts)
+
+    def run(piece: Piece) -> Mapping[str, float]:
+        chosen = concepts[piece.first : piece.first + piece.count]
+        return measure(*methods[piece.title], chosen, piece.seed, sizes)
+
+    for piece in pieces:
+        late = args.seconds is not None and time.monotonic() - begun > args.seconds
+        if piece in finished or late or (args.only and not any(part in piece.title for part in args.only)):
+            continue
+        row = finished.measure(piece, run)
+        print(f"  {piece.key}: {row['seconds']:.0f} s", flush=True)
+    rows = {title: finished.row([piece for piece in pieces if piece.title == title]) for title in methods}
+    rows.setdefault(SCRIPT, None)
+    _finish(dict(sorted(rows.items())), _step_costs(sizes, args.repeats), sizes, args.output)
+    return 0
+
+
+def _finish(
+    rows: Mapping[str, Mapping[str, Any] | None], costs: Mapping[str, float], sizes: Sizes, output: Path
+) -> None:
+    """Print the table and write it."""
+    print(f"{'':22}" + "".join(f"{title:>13}" for title in COLUMNS.values()))
+    for title, row in rows.items():
+        print(f"{title:22}" + ("  skipped" if row is None else "".join(_cells(row))))
+    _print_costs(costs)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(_report(rows, costs, sizes), indent=2))
+    print(f"written to {output}")
+
+
+def _methods(args: argparse.Namespace) -> dict[str, tuple[Method, Mapping[str, Any]]]:
+    methods: dict[str, tuple[Method, Mapping[str, Any]]] = {}
     if args.diffusers_script:
-        script = Script(args.diffusers_script, args.diffusers_python, args.diffusers_concepts, args.diffusers_steps)
-        methods["(a) diffusers script"] = (script, {})
-    methods["(b) honest loop"] = None if args.skip_plain else (by_plain_loop, {})
+        methods[SCRIPT] = (Script(args.diffusers_script, args.diffusers_python, args.diffusers_steps), {})
+    methods["(b) honest loop"] = (by_plain_loop, {})
     methods |= {f"(c) {recipe}": (by_recipe, {"recipe": recipe}) for recipe in args.recipes}
     methods |= {f"(c) {name}": (by_recipe, json.loads(fields)) for name, _, fields in map(_split, args.variant)}
-    methods["initializer's word"] = (by_word, {})
-    print(f"{'':22}" + "".join(f"{title:>13}" for title in COLUMNS.values()))
-    rows = {name: _row(name, method, sizes) for name, method in methods.items()}
-    costs = _step_costs(sizes, args.repeats)
-    _print_costs(costs)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(_report(rows, costs, sizes), indent=2))
-    print(f"written to {args.output}")
-    return 0
+    return methods | {"initializer's word": (by_word, {})}
+
+
+def _setting(defaults: Mapping[str, Any], sizes: Sizes, args: argparse.Namespace) -> str:
+    """What a piece's result depends on besides its concepts and seed."""
+    recipe = RECIPES.get(str(defaults.get("recipe")))
+    parts = {"fields": defaults, "recipe": recipe and vars(recipe), "script_steps": args.diffusers_steps}
+    stated = json.dumps([parts, sizes.num_inference_steps, sizes.plain_learning_rate, sizes.num_slots])
+    return hashlib.sha256(stated.encode()).hexdigest()[:8]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,7 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--inference-steps", type=int, default=20)
     parser.add_argument("--plain-rate", type=float, default=2e-3, help="AdamW's learning rate of the honest loop")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--skip-plain", action="store_true", help="leave the honest loop out")
+    parser.add_argument("--only", nargs="*", default=[], help="run methods with one of these in their title")
+    parser.add_argument("--resume", action="store_true", help="keep the pieces that earlier calls finished")
+    parser.add_argument("--seconds", type=float, help="start no piece after so long; --resume goes on later")
     parser.add_argument("--repeats", type=int, default=12, help="timed steps of each kind")
     parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--variant", action="append", default=[], help='NAME={"recipe": "fast", "advanced": {...}}')
@@ -89,13 +134,6 @@ def _step_costs(sizes: Sizes, repeats: int) -> dict[str, float]:
 
 def _split(variant: str) -> tuple[str, str, str]:
     return variant.partition("=")
-
-
-def _row(name: str, method: tuple[Method, Mapping[str, Any]] | None, sizes: Sizes) -> Mapping[str, float] | None:
-    """Measure one method and print its row."""
-    row = measure(*method, sizes) if method else None
-    print(f"{name:22}" + ("  skipped" if row is None else "".join(_cells(row))), flush=True)
-    return row
 
 
 def _print_costs(costs: Mapping[str, float]) -> None:
@@ -125,15 +163,15 @@ def _report(rows: Mapping[str, Mapping[str, float] | None], costs: Mapping[str, 
             ]
     measures.append(_measure("packed step, against UNet and text encoder", costs["packed"], costs["bare"], "s"))
     measures.append(_measure("packed step, against UNet", costs["packed"], costs["unet"], "s"))
-    return {"measures": measures, "rows": rows, "sizes": vars(sizes), "device": _device()}
+    return {"measures": measures, "rows": rows, "sizes": vars(sizes), "device": _device(sizes)}
 
 
 def _measure(name: str, ours: float, anchor: float, unit: str) -> dict[str, Any]:
     return {"measure": name, "ours": ours, "anchor": anchor, "ratio": ours / anchor if anchor else None, "unit": unit}
 
 
-def _device() -> str:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+def _device(sizes: Sizes) -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {sizes.num_threads} threads"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
-from train_concepts import chosen_concepts, pictures_of, works_of
+from train_concepts import pictures_of, works_of
 from train_plain import SAMPLES, STEPS, learn_plainly
 from train_scores import score
 
@@ -79,7 +79,6 @@ class Script:
 
     path: Path
     python: str
-    num_concepts: int
     steps: int
 
     def __call__(
@@ -133,38 +132,31 @@ def _single_token(model: BaseModel, concept: DemoConcept) -> str:
     return next(word for word in words if len(model.token_rows(encoder, word)) == 1)
 
 
-def measure(method: Method, defaults: Mapping[str, Any], sizes: Sizes) -> dict[str, float]:
-    """Run a method in a fresh process over all concepts and seeds."""
+def measure(
+    method: Method, defaults: Mapping[str, Any], concepts: Sequence[DemoConcept], seed: int, sizes: Sizes
+) -> dict[str, float]:
+    """Run a method in a fresh process over some concepts: seconds in all, means of the rest."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return pool.submit(_measure, method, defaults, sizes).result()
+        return pool.submit(_measure, method, defaults, concepts, seed, sizes).result()
 
 
-def _measure(method: Method, defaults: Mapping[str, Any], sizes: Sizes) -> dict[str, float]:
+def _measure(
+    method: Method, defaults: Mapping[str, Any], concepts: Sequence[DemoConcept], seed: int, sizes: Sizes
+) -> dict[str, float]:
     torch.set_num_threads(sizes.num_threads)
     model = load_base_model(str(WEIGHTS))
-    facts = BaseFacts(model.revision, model.native_px)
-    count = method.num_concepts if isinstance(method, Script) else sizes.num_concepts
-    concepts = chosen_concepts(count)
-    seconds, passes, embeddings = 0.0, list[int](), list[Embedding | None]()
-    for seed in sizes.seeds:
-        works = works_of(concepts, defaults, seed, facts)
-        begun = time.perf_counter()
-        learned = method(model, works, concepts, sizes)
-        seconds += time.perf_counter() - begun
-        passes += learned.sample_passes
-        embeddings += learned.embeddings
+    works = works_of(concepts, defaults, seed, BaseFacts(model.revision, model.native_px))
+    begun = time.perf_counter()
+    learned = method(model, works, concepts, sizes)
+    seconds = time.perf_counter() - begun
     memory = _peak_bytes(model)
-    scores = score(model, [*concepts] * len(sizes.seeds), embeddings, sizes.num_inference_steps)
-    num = len(embeddings)
-    speed = {"concepts_per_hour": 3600 * num / seconds} if any(passes) else {}
     return {
-        "concepts": num,
-        **speed,
-        "sample_passes": fmean(passes),
-        "seconds": seconds / num,
+        "concepts": len(concepts),
+        "sample_passes": fmean(learned.sample_passes),
+        "seconds": seconds,
         "peak_memory_bytes": memory,
-        **scores,
+        **score(model, concepts, learned.embeddings, sizes.num_inference_steps),
     }
 
 

@@ -1,0 +1,81 @@
+"""The training benchmark in pieces: one method on a few concepts with one seed, so that a long run can be split.
+
+Owns which pieces there are, in which order (methods take turns, so that a machine's moods meet all of them), the file
+that remembers finished ones, and the mean over pieces. Does not know what a method does.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+Row = Mapping[str, float]
+_SUMS = ("concepts", "seconds")
+_PEAKS = ("peak_memory_bytes",)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One method on a few concepts with one seed."""
+
+    title: str
+    seed: int
+    first: int
+    count: int
+    setting: str
+    """What else decides the result."""
+
+    @property
+    def key(self) -> str:
+        """What names it in the file of finished pieces."""
+        return (
+            f"{self.title} | seed {self.seed} | concepts {self.first} to {self.first + self.count - 1} | {self.setting}"
+        )
+
+
+def pieces_of(
+    settings: Mapping[str, str], limits: Mapping[str, int], *, num_concepts: int, seeds: Sequence[int], size: int
+) -> Iterator[Piece]:
+    """All pieces of at most `size` concepts; `limits` holds methods that learn the first few concepts with one seed."""
+    for seed in seeds:
+        for first in range(0, num_concepts, size):
+            for title, setting in settings.items():
+                limit = limits.get(title, num_concepts)
+                count = min(size, num_concepts - first, limit - first)
+                if count > 0 and (title not in limits or seed == seeds[0]):
+                    yield Piece(title, seed, first, count, setting)
+
+
+class Finished:
+    """Rows of finished pieces in a JSON file."""
+
+    def __init__(self, path: Path, resume: bool) -> None:
+        self._path = path
+        self._rows: dict[str, Row] = json.loads(path.read_text()) if resume and path.exists() else {}
+
+    def __contains__(self, piece: Piece) -> bool:
+        return piece.key in self._rows
+
+    def measure(self, piece: Piece, measure: Callable[[Piece], Row]) -> Row:
+        """Measure a piece and write it down."""
+        self._rows[piece.key] = row = measure(piece)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(json.dumps(self._rows, indent=2))
+        return row
+
+    def row(self, pieces: Sequence[Piece]) -> dict[str, Any] | None:
+        """What the finished ones among the pieces of a method say together; None when there are none."""
+        rows = [self._rows[piece.key] for piece in pieces if piece in self]
+        return together(rows) | {"pieces": len(rows), "of_pieces": len(pieces)} if rows else None
+
+
+def together(rows: Sequence[Row]) -> dict[str, float]:
+    """Join pieces: concepts and seconds are summed, memory is the peak, all else the mean over concepts."""
+    found = {name: sum(row[name] for row in rows) for name in _SUMS}
+    found |= {name: max(row[name] for row in rows) for name in _PEAKS}
+    for name in set(rows[0]) - set(found):
+        found[name] = fmean([row[name] for row in rows], [row["concepts"] for row in rows])
+    speed = {"concepts_per_hour": 3600 * found["concepts"] / found["seconds"]} if found["sample_passes"] else {}
+    return found | speed | {"seconds": found["seconds"] / found["concepts"]}
