@@ -50,12 +50,18 @@ class ConceptList:
         """Read the catalog at the next question."""
         self._snapshot = (float("-inf"), ())
 
-    def page(self, search: str, after: str, limit: int, prefix: str = "") -> Page:
+    def page(self, search: str, after: str, limit: int, prefix: str = "", kind: str | None = None) -> Page:
         """Find concepts whose names hold `search` and start with `prefix`, the next `limit` behind the name `after`.
+
+        `kind` (`object`, `style`) leaves out the others.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        matching = [one for one in self.all() if search.lower() in one.name and one.name.startswith(prefix)]
+        matching = [
+            one
+            for one in self.all()
+            if search.lower() in one.name and one.name.startswith(prefix) and kind in (None, one.kind)
+        ]
         start = bisect_right([one.name for one in matching], after) if after else 0
         return Page(matching[start : start + limit], start + limit < len(matching), len(matching))

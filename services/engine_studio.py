@@ -6,12 +6,12 @@ Stations 7 to 9 on the way.
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 
 from services.config import MIB, ServiceConfig
-from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, Sketch, StudioFacts
+from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, PromptRoom, Sketch, StudioFacts
 from textinv.errors import DeadlineError, NotReadyError, OverloadedError, ServiceError
 from textinv.generation.admission import MAX_NATIVE_AREAS, MIN_NATIVE_SIDE, Limits
 from textinv.generation.cache import EmbeddingCache
@@ -21,6 +21,7 @@ from textinv.generation.request import GenerateRequest
 from textinv.generation.safety import load_safety_checker
 from textinv.generation.ticket import Preview, Ticket
 from textinv.models import load_base_model
+from textinv.placeholders import parse_ref
 from textinv.registry import Registry
 from textinv.store import ensure_store
 
@@ -73,6 +74,13 @@ class EngineStudio:
             encoder_widths=dict(model.encoder_widths),
             screened=self.engine.screens,
         )
+
+    async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:
+        """Say how much room a prompt takes."""
+        model = self.engine.model
+        counts = {parse_ref(name): count for name, count in num_vectors.items()}
+        tokenized = model.tokenize_prompt(prompt, counts)
+        return PromptRoom(model.count_tokens(prompt, counts), model.window - 2, tokenized.num_chunks)
 
     async def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
         """Draw a request."""
@@ -127,7 +135,7 @@ def open_studio(config: ServiceConfig) -> EngineStudio:
     safety = None
     if config.safety_checker:
         safety = load_safety_checker(config.base_model, device=model.device, aliases=settings.base_models)
-    limits = Limits(max_waiting=config.max_waiting)
+    limits = Limits(max_waiting=config.max_waiting, max_wait_s=config.max_wait_s)
     engine = Engine(model, max_batch=config.max_batch, limits=limits, safety=safety)
     cache = EmbeddingCache(Registry(ensure_store(settings)), config.cache_mib * MIB)
     engine.warm_up()

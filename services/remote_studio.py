@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from services.studio import Begun, DrawEvent, Sketch, StudioFacts
+from services.studio import Begun, DrawEvent, PromptRoom, Sketch, StudioFacts
 from textinv.errors import NotReadyError, OverloadedError, ServiceError, TextinvError
 from textinv.generation.prompt_aliases import expand_aliases
 from textinv.generation.request import GenerateRequest
@@ -34,6 +34,14 @@ class RemoteStudio:
         except Exception as error:
             _raise_own(error)
         return facts
+
+    async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:
+        """Say how much room a prompt takes."""
+        try:
+            room: PromptRoom = await self._handle.measure.remote(prompt, dict(num_vectors))
+        except Exception as error:
+            _raise_own(error)
+        return room
 
     async def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
         """Draw a request, once more on another replica when the first one dies."""

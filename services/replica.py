@@ -3,7 +3,7 @@
 Owns their life cycle under Ray Serve. What they do lies in `EngineStudio` and in `services.api`.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 from fastapi import FastAPI
 from ray import serve
@@ -16,7 +16,7 @@ from services.ledger import FrontBook
 from services.pruning import Pruner
 from services.remote_book import RemoteBook
 from services.remote_studio import RemoteStudio
-from services.studio import DrawEvent, StudioFacts
+from services.studio import DrawEvent, PromptRoom, StudioFacts
 from textinv.errors import NotReadyError
 from textinv.generation.request import GenerateRequest
 from textinv.store import ensure_store
@@ -46,6 +46,10 @@ class StudioReplica:
     async def facts(self) -> StudioFacts:
         """Say what is drawn with."""
         return await self._studio.facts()
+
+    async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:
+        """Say how much room a prompt takes."""
+        return await self._studio.measure(prompt, num_vectors)
 
     def check_health(self) -> None:
         """Let Serve replace a replica that only fails."""

@@ -78,8 +78,25 @@ class Drawn:
 DrawEvent = Begun | Progress | Sketch | Drawn
 
 
+@dataclass(frozen=True)
+class PromptRoom:
+    """How much of the text encoder's windows a prompt takes; `num_windows` of `window` tokens each."""
+
+    num_tokens: int
+    window: int
+    num_windows: int
+
+
 class Studio(Protocol):
     """Draws requests."""
+
+    async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:
+        """Say how much room a prompt takes; `num_vectors` of each placeholder in it, by `name` or `name@version`.
+
+        Raises:
+            PromptError: a placeholder alone is longer than a window.
+        """
+        ...
 
     def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
         """Draw a request: first `Begun`, then sketches (and progress, when asked for), last `Drawn`.

@@ -21,13 +21,16 @@ from services.api import (
     jobs_submission,
     models,
     operation,
+    prompts,
     training_pictures,
 )
 from services.api.a1111 import draw, listings, progress
+from services.api.description import describe
 from services.api.drawing import ClientGoneError
 from services.api.errors import add_error_handlers
 from services.api.passage import Passage
 from services.desk import Desk
+from services.page import router as page_router
 from services.statuses import CLIENT_GONE
 
 _ROUTERS = (
@@ -46,6 +49,8 @@ _ROUTERS = (
     draw.router,
     listings.router,
     progress.router,
+    prompts.router,
+    page_router,
 )
 
 
@@ -60,6 +65,7 @@ def make_app(desk: Desk, *, tells_request_id: bool = True) -> FastAPI:
     for router in _ROUTERS:
         app.include_router(router)
     add_error_handlers(app)
+    describe(app)
     app.add_exception_handler(ClientGoneError, lambda request, error: Response(status_code=CLIENT_GONE))
     if desk.config.cors_origins:
         app.add_middleware(

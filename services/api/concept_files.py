@@ -13,12 +13,17 @@ from services.api.access import Caller, may_draw
 from services.api.concepts import check_name
 from services.desk import Desk, in_thread
 from textinv.embedding.formats import ExportFormat, export_embedding
+from textinv.errors import ImageError, ObjectNotFoundError
+from textinv.images import as_trained, decode_picture
+from textinv.jobs.previews import MEDIA_TYPE, preview_steps, read_preview
 from textinv.placeholders import ConceptRef
+from textinv.plan.sources import image_key
 from textinv.registry import PublishedVersion
 
 router = APIRouter(tags=["concepts"])
 _BINARY = "application/octet-stream"
 _MAX_VERSION = 10**8 - 1
+_THUMBNAIL_PX = 256
 
 Version = Annotated[int | None, Query(ge=1, le=_MAX_VERSION, description="None: the current one.")]
 
@@ -41,6 +46,36 @@ async def download(
         "x-textinv-concepts": f"{name}@{published.version}={published.digest[:12]}",
     }
     return Response(body, media_type="application/zip" if file.endswith(".zip") else _BINARY, headers=headers)
+
+
+@router.get("/v1/concepts/{name}/thumbnail", response_class=Response)
+async def thumbnail(name: str, request: Request, version: Version = None, caller: Caller = may_draw) -> Response:
+    """Show what a concept looks like: as it was last drawn while it learned, else its first training picture."""
+    desk: Desk = request.app.state.desk
+    check_name(name, caller)
+    published = await in_thread(desk.registry.resolve, ConceptRef(name, version))
+    picture = await in_thread(_picture_of, desk, published)
+    if picture is None:
+        raise ObjectNotFoundError(f"there is no picture of {name}: it was imported, or its pictures were deleted")
+    kept = {"cache-control": "private, max-age=3600"} if version else {"cache-control": "no-cache"}
+    return Response(picture[0], media_type=picture[1], headers=kept)
+
+
+def _picture_of(desk: Desk, published: PublishedVersion) -> tuple[bytes, str] | None:
+    for step in reversed(preview_steps(desk.store, published.fingerprint) if published.fingerprint else []):
+        if (preview := read_preview(desk.store, published.fingerprint, step)) is not None:
+            return preview, MEDIA_TYPE
+    pictures = (published.record.get("spec") or {}).get("pictures") or []
+    if not pictures:
+        return None
+    digest = str(pictures[0]["digest"])
+    try:
+        picture = decode_picture(desk.store.get(image_key(digest)).body, digest)
+    except (ObjectNotFoundError, ImageError):
+        return None
+    buffer = io.BytesIO()
+    as_trained(picture, _THUMBNAIL_PX).save(buffer, "PNG")
+    return buffer.getvalue(), "image/png"
 
 
 def _exported(published: PublishedVersion, format: str) -> tuple[str, bytes]:

@@ -4,7 +4,7 @@ Owns the JSON of concepts. Reads the registry and never publishes.
 """
 
 import dataclasses
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 
@@ -23,10 +23,11 @@ async def list_concepts(
     search: Annotated[str, Query(max_length=63, description="Part of the name.")] = "",
     after: Annotated[str, Query(max_length=63, description="The last name of the page before.")] = "",
     limit: Annotated[int, Query(ge=1, le=1000, description="Concepts per page.")] = 100,
+    kind: Annotated[Literal["object", "style"] | None, Query(description="Only things, or only styles.")] = None,
     caller: Caller = may_draw,
 ) -> dict[str, Any]:
     """List the stored concepts in order of their names."""
-    page = await in_thread(request.app.state.desk.concepts.page, search, after, limit, caller.name_prefix)
+    page = await in_thread(request.app.state.desk.concepts.page, search, after, limit, caller.name_prefix, kind)
     return {
         "object": "list",
         "data": [_line(one) for one in page.concepts],
@@ -60,7 +61,7 @@ def check_name(name: str, caller: Caller) -> None:
 def _line(one: ConceptSummary) -> dict[str, Any]:
     shown = dataclasses.asdict(one) | {"object": "concept", "placeholder": f"<{one.name}>"}
     del shown["fingerprint"]
-    return shown
+    return shown | {"thumbnail": f"/v1/concepts/{one.name}/thumbnail?version={one.version}"}
 
 
 def _shown(desk: Desk, published: PublishedVersion) -> dict[str, Any]:

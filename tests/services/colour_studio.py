@@ -6,12 +6,12 @@ inference steps take real time, and closing a draw is noticed.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, Sketch, StudioFacts
+from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, PromptRoom, Sketch, StudioFacts
 from textinv.errors import OverloadedError, ServiceError
 from textinv.generation.cache import EmbeddingCache
 from textinv.generation.request import GeneratedImage, GenerateRequest
@@ -37,6 +37,10 @@ class ColourStudio:
 
     async def facts(self) -> StudioFacts:
         return FACTS
+
+    async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:
+        words = sum(num_vectors.get(word.strip("<>"), 1) for word in prompt.split())
+        return PromptRoom(words, 30, 1 + words // 31)
 
     async def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
         request.check()

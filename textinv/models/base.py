@@ -135,6 +135,15 @@ class BaseModel(ABC):
         """
 
     @abstractmethod
+    def count_tokens(self, prompt: str, vectors_of: Mapping[ConceptRef, int]) -> int:
+        """Positions that a prompt takes in its windows, without what frames and pads them.
+
+        Raises:
+            PromptError: one placeholder alone is longer than the window.
+            UnknownConceptError: a placeholder is not in `vectors_of`.
+        """
+
+    @abstractmethod
     def weights(self) -> dict[str, Tensor]:
         """All frozen tensors by part and name, to be read only."""
 

@@ -96,6 +96,9 @@ class LatentDiffusionModel(BaseModel):
             {name: (*one, *[self._encoders[name].frame.close([])] * (most - len(one))) for name, one in chunks.items()}
         )
 
+    def count_tokens(self, prompt: str, vectors_of: Mapping[ConceptRef, int]) -> int:
+        return max(encoder.num_tokens(prompt, vectors_of) for encoder in self._encoders.values())
+
     def weights(self) -> dict[str, Tensor]:
         parts = {"unet": self._unet, self.vae_name: self._vae}
         parts |= {name: encoder.network for name, encoder in self._encoders.items()}

@@ -44,6 +44,10 @@ class TextEncoder:
         """
         return chunk_units(split_units(pieces, vectors_of, self.ids, self.frame), self.frame)
 
+    def num_tokens(self, text: str, vectors_of: Mapping[ConceptRef, int]) -> int:
+        """Positions that a prompt takes, without what frames and pads it. Raises as `chunks`."""
+        return sum(len(unit) for unit in split_units([(text, 1.0)], vectors_of, self.ids, self.frame))
+
     def encode(self, tokens: Tokens, rows_RD: Tensor | None, **options: bool) -> Any:
         """Run the encoder with rows (R, D) written; the answer is the network's own output object."""
         device = self.embedding.weight.device

@@ -113,6 +113,8 @@ class ConceptSummary:
     base_revision: str
     num_vectors: int
     widths: Mapping[str, int]
+    kind: str | None = None
+    """`object` or `style`; None where its record does not say."""
 
 
 def parse_entry(key: str, body: bytes) -> VersionEntry:
@@ -158,8 +160,11 @@ def check_digest(key: str, body: bytes, sha256: str) -> bytes:
 def summary_of(head: Head) -> ConceptSummary:
     """Summarize a head."""
     entry = head.entry
-    shared = {field: getattr(entry, field) for field in ConceptSummary.__dataclass_fields__ if field != "latest"}
-    return ConceptSummary(latest=head.latest, **shared)
+    of_head = ("latest", "kind")
+    shared = {field: getattr(entry, field) for field in ConceptSummary.__dataclass_fields__ if field not in of_head}
+    spec = head.record.get("spec")
+    kind = spec.get("kind") if isinstance(spec, dict) else None
+    return ConceptSummary(latest=head.latest, kind=kind if isinstance(kind, str) else None, **shared)
 
 
 def version_summary(entry: VersionEntry, current: int | None) -> VersionSummary:

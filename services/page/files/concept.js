@@ -1,0 +1,120 @@
+// One concept: its evidence, its versions, its training record, and files for other programs.
+
+import { html, useRef, useState } from "/page/vendor/htm-preact.js";
+import { blob, post } from "/page/api.js";
+import { Curve } from "/page/curve.js";
+import { count, duration, fixed, Loading, Picture, Problem, save, useLoad, when } from "/page/parts.js";
+
+const STOPPED = {
+  converged: "The loss on its fixed batch had settled: more steps would have taught nothing.",
+  cap: "It had taken as many steps as it was allowed.",
+  cancelled: "It was cancelled; the best rows so far were kept.",
+  diverged: "Its loss was no number any more.",
+};
+const FORMATS = [
+  ["auto", "One file for nearly all", "A1111 and Forge: embeddings/. ComfyUI: models/embeddings/. InvokeAI: import it. kohya and diffusers read it too."],
+  ["diffusers", "diffusers", "A folder learned_embeds for load_textual_inversion()."],
+  ["a1111-pt", "A1111, older", "A .pt file for embeddings/ of versions that do not read safetensors."],
+];
+
+export function Concept({ name }) {
+  const { data, error, again } = useLoad(`/v1/concepts/${encodeURIComponent(name)}`);
+  if (!data) return html`<div class="page"><h1>${name}</h1><${Problem} error=${error} again=${again} />${!error && html`<${Loading} what="the concept" />`}</div>`;
+  const record = data.record ?? {};
+  return html`<div class="page">
+    <header class="row concept">
+      <${Picture} src=${`/v1/concepts/${encodeURIComponent(name)}/thumbnail`} alt=${`Picture of ${name}`} lazy=${false} />
+      <div><h1>${data.placeholder}</h1>
+        <p class="hint">${[record.spec?.kind === "style" ? "A style" : "A thing", record.spec?.class_word && `a kind of ${record.spec.class_word}`, `version ${data.version}`, `on ${data.base_model}`].filter(Boolean).join(", ")}</p>
+        <div class="row"><a class="button main" href=${`#/try?prompt=${encodeURIComponent(`a photo of ${data.placeholder}`)}`}>Try it</a></div>
+      </div>
+    </header>
+    <${Evidence} data=${data} record=${record} />
+    <${Versions} data=${data} again=${again} />
+    <${Downloads} data=${data} />
+    <details class="settings"><summary>Training record</summary><pre tabindex="0">${JSON.stringify(record, null, 2)}</pre></details>
+  </div>`;
+}
+
+function Evidence({ data, record }) {
+  const scores = record.evaluation?.encoders?.[0] ?? {};
+  const norms = Object.values(record.evaluation?.norm_ratio ?? {});
+  const facts = [
+    ["Fidelity", scores.fidelity, "How alike drawn and real pictures are; 1 is the same."],
+    ["Real to real", scores.real_to_real, "What real pictures reach among themselves: the ceiling."],
+    ["Class word", scores.class_word_fidelity, "What its plain class word reaches without any learning."],
+    ["Editability", scores.editability, "How well other prompts still work with it."],
+    ["Norm", norms.length ? norms.reduce((sum, one) => sum + one, 0) / norms.length : null, "Length of its rows over that of an average word; near 1 mixes well."],
+  ].filter(([, value]) => value != null);
+  return html`<section class="panel"><h2>Evidence</h2>
+    ${facts.length > 0
+      ? html`<ul class="scores">${facts.map(([label, value, text]) => html`<li><strong>${fixed(value)}</strong><span>${label}</span><span class="hint">${text}</span></li>`)}</ul>`
+      : html`<p class="hint">It was not evaluated. ${record.spec ? html`<code>textinv evaluate ${data.name}</code> does it.` : "It was imported."}</p>`}
+    <div class="beside">
+      <section><h3>Why it stopped</h3><p>${STOPPED[record.stopped] ?? "Its record does not say."}</p>
+        <dl class="facts">
+          ${record.steps != null && html`<dt>Steps</dt><dd>${record.steps}, kept those of step ${record.kept_step}</dd>`}
+          ${record.sample_passes != null && html`<dt>Sample passes</dt><dd>${record.sample_passes.toLocaleString()}</dd>`}
+          ${record.seconds != null && html`<dt>Time</dt><dd>${duration(record.seconds)}</dd>`}
+          <dt>Vectors</dt><dd>${data.num_vectors}</dd>
+          <dt>Made</dt><dd>${when(data.created)}</dd>
+        </dl>
+      </section>
+      ${record.trace?.length > 1 && html`<section><h3>Loss on the fixed batch</h3><${Curve} points=${record.trace} maxSteps=${record.spec?.max_steps} stopped=${true} name=${data.name} /></section>`}
+    </div>
+  </section>`;
+}
+
+function Versions({ data, again }) {
+  const [problem, setProblem] = useState(null);
+  const [said, setSaid] = useState("");
+  const dialog = useRef(null);
+  const [target, setTarget] = useState(null);
+  const move = async () => {
+    dialog.current.close();
+    setProblem(null);
+    try {
+      await post(`/v1/concepts/${encodeURIComponent(data.name)}/rollback`, { version: target });
+      setSaid(`Version ${target} is the current one now.`);
+      again();
+    } catch (error) {
+      setProblem(error);
+    }
+  };
+  const ask = (version) => () => {
+    setTarget(version);
+    dialog.current.showModal();
+  };
+  return html`<section class="panel"><h2>${count(data.versions.length, "version")}</h2>
+    <p class="hint" role="status">${said}</p>
+    <${Problem} error=${problem} />
+    <ul class="list">${[...data.versions].reverse().map((one) => html`<li class="row" key=${one.version}>
+      <span class="grow"><strong>${`<${data.name}@${one.version}>`}</strong> <span class="hint">${when(one.created)}, on ${one.base_model}</span></span>
+      ${one.current ? html`<span class="badge done">current</span>` : html`<button type="button" class="quiet" onClick=${ask(one.version)}>Make current</button>`}
+    </li>`)}</ul>
+    <dialog ref=${dialog} aria-labelledby="move-title"><h2 id="move-title">Make version ${target} current?</h2>
+      <p>Every prompt with ${data.placeholder} is drawn with it, within seconds. No version is lost.</p>
+      <div class="row end"><button type="button" class="quiet" onClick=${() => dialog.current.close()}>Leave it</button><button type="button" class="main" onClick=${move}>Make it current</button></div>
+    </dialog>
+  </section>`;
+}
+
+function Downloads({ data }) {
+  const [problem, setProblem] = useState(null);
+  const fetchFile = (format) => async () => {
+    setProblem(null);
+    try {
+      const file = await blob(`/v1/concepts/${encodeURIComponent(data.name)}/embedding?version=${data.version}&format=${format}`);
+      const suffix = format === "a1111-pt" ? "pt" : file.type === "application/zip" ? "zip" : "safetensors";
+      save(`${data.name}.${suffix}`, file);
+    } catch (error) {
+      setProblem(error);
+    }
+  };
+  return html`<section class="panel"><h2>For other programs</h2><${Problem} error=${problem} />
+    <ul class="list">${FORMATS.map(([format, label, where]) => html`<li class="row" key=${format}>
+      <span class="grow"><strong>${label}</strong><br /><span class="hint">${where}</span></span>
+      <button type="button" onClick=${fetchFile(format)} aria-label=${`Download: ${label}`}>Download</button>
+    </li>`)}</ul>
+  </section>`;
+}

@@ -1,0 +1,112 @@
+// The prompt box: completes <names> while one types, and says which names resolve and how much room is left.
+
+import { html, useEffect, useRef, useState } from "/page/vendor/htm-preact.js";
+import { get, post } from "/page/api.js";
+
+const PAUSE_MS = 250;
+const SHOWN = 8;
+
+/** The beginning of a placeholder that ends at the caret: {start, text}, or null. */
+function begun(text, caret) {
+  const match = /<([a-z0-9._@-]*)$/i.exec(text.slice(0, caret));
+  return match && { start: caret - match[1].length - 1, text: match[1].toLowerCase() };
+}
+
+function useNames(search) {
+  const [names, setNames] = useState([]);
+  useEffect(() => {
+    if (search == null) return setNames([]);
+    const control = new AbortController();
+    const timer = setTimeout(() => {
+      get(`/v1/concepts?limit=${SHOWN}&search=${encodeURIComponent(search.split("@")[0])}`, { signal: control.signal })
+        .then((page) => setNames(page.data.map((one) => one.name)))
+        .catch(() => {});
+    }, 80);
+    return () => {
+      clearTimeout(timer);
+      control.abort();
+    };
+  }, [search]);
+  return names;
+}
+
+export function PromptBox({ id, label, value, change, submit, rows = 3, hint }) {
+  const box = useRef(null);
+  const [caret, setCaret] = useState(0);
+  const [closed, setClosed] = useState(true);
+  const [active, setActive] = useState(0);
+  const found = closed ? null : begun(value, caret);
+  const names = useNames(found ? found.text : null);
+  const open = Boolean(found && names.length);
+
+  const choose = (name) => {
+    const text = `${value.slice(0, found.start)}<${name}>${value.slice(caret)}`;
+    const behind = found.start + name.length + 2;
+    change(text);
+    setClosed(true);
+    requestAnimationFrame(() => {
+      box.current.focus();
+      box.current.setSelectionRange(behind, behind);
+    });
+  };
+  const typed = (event) => {
+    change(event.target.value);
+    setCaret(event.target.selectionStart);
+    setClosed(false);
+    setActive(0);
+  };
+  const pressed = (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      return submit?.();
+    }
+    if (!open) return undefined;
+    const moves = { ArrowDown: 1, ArrowUp: -1 };
+    if (event.key in moves) setActive((active + moves[event.key] + names.length) % names.length);
+    else if (event.key === "Enter" || event.key === "Tab") choose(names[active]);
+    else if (event.key === "Escape") setClosed(true);
+    else return undefined;
+    return event.preventDefault();
+  };
+
+  return html`<div class="field prompt">
+    <label for=${id}>${label}</label>
+    <textarea id=${id} ref=${box} rows=${rows} value=${value} spellcheck="false" maxlength="32000"
+      role="combobox" aria-autocomplete="list" aria-expanded=${open} aria-controls=${`${id}-names`}
+      aria-activedescendant=${open ? `${id}-name-${active}` : null} aria-describedby=${`${id}-meter`}
+      onInput=${typed} onKeyDown=${pressed} onBlur=${() => setTimeout(() => setClosed(true), 150)}></textarea>
+    <ul id=${`${id}-names`} class="names" role="listbox" aria-label="Concepts" hidden=${!open}>
+      ${open && names.map((name, place) => html`<li id=${`${id}-name-${place}`} role="option" aria-selected=${place === active}
+        onMouseDown=${(event) => { event.preventDefault(); choose(name); }}>${`<${name}>`}</li>`)}
+    </ul>
+    <div id=${`${id}-meter`}>${hint && !value ? html`<p class="hint">${hint}</p>` : html`<${Meter} text=${value} />`}</div>
+  </div>`;
+}
+
+/** What the service makes of a prompt: resolved names, vectors, tokens of the window. */
+function Meter({ text }) {
+  const [told, setTold] = useState(null);
+  useEffect(() => {
+    if (!text.trim()) return setTold(null);
+    const control = new AbortController();
+    const timer = setTimeout(() => {
+      post("/v1/prompts", { prompt: text }, { signal: control.signal })
+        .then(setTold)
+        .catch((error) => error.name !== "AbortError" && setTold({ problem: error.message }));
+    }, PAUSE_MS);
+    return () => {
+      clearTimeout(timer);
+      control.abort();
+    };
+  }, [text]);
+  if (!told || !text.trim()) return null;
+  if (told.problem) return html`<p class="hint wrong">${told.problem}</p>`;
+  return html`<ul class="meter" aria-label="What the prompt holds">
+    <li>${told.tokens} of ${told.window * Math.max(1, told.chunks)} tokens${told.chunks > 1 ? `, in ${told.chunks} parts` : ""}</li>
+    ${told.concepts.map((one) => html`<li class=${one.resolved ? "known" : "wrong"}>
+      ${one.resolved
+        ? html`<a href=${`#/concepts/${encodeURIComponent(one.name)}`}>${`<${one.name}>`}</a> version ${one.version}, ${one.vectors === 1 ? "1 vector" : `${one.vectors} vectors`}`
+        : html`${`<${one.name}>`} ${one.problem ?? "is not known here"}`}
+    </li>`)}
+  </ul>`;
+}

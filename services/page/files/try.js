@@ -1,0 +1,120 @@
+// Try: draw any sentence with any concepts; compare, make grids, and get settings back from a picture.
+
+import { html, useEffect, useRef, useState } from "/page/vendor/htm-preact.js";
+import { get, upload } from "/page/api.js";
+import { Compare } from "/page/compare.js";
+import { draw, newRun, NORMAL, randomSeed } from "/page/drawing.js";
+import { Field, Problem } from "/page/parts.js";
+import { PromptBox } from "/page/prompt_box.js";
+import { Run } from "/page/results.js";
+
+const KEPT_RUNS = 40;
+let kept = { form: { ...NORMAL, seed: randomSeed() }, random: true, runs: [] }; // survives a look at another view
+
+export function Try({ prompt }) {
+  const [form, setForm] = useState(prompt ? { ...kept.form, prompt } : kept.form);
+  const [random, setRandom] = useState(kept.random);
+  const [runs, setRuns] = useState(kept.runs);
+  const controls = useRef(new Map());
+  const set = (changes) => setForm((old) => ({ ...old, ...changes }));
+  useEffect(() => {
+    kept = { form, random, runs };
+  }, [form, random, runs]);
+
+  const begin = (run) => {
+    const control = new AbortController();
+    controls.current.set(run.id, control);
+    setRuns((old) => [run, ...old].slice(0, KEPT_RUNS));
+    const changed = (place, cell) =>
+      setRuns((old) => old.map((one) => (one.id === run.id ? { ...one, cells: one.cells.map((was, at) => (at === place ? cell : was)) } : one)));
+    draw(run, changed, control.signal).finally(() => controls.current.delete(run.id));
+  };
+  const settings = () => {
+    const seed = random ? randomSeed() : form.seed;
+    if (random) set({ seed });
+    return { ...form, seed };
+  };
+  const once = () => form.prompt.trim() && begin(newRun(form.prompt, [{ label: form.prompt, settings: settings() }]));
+  const use = (found) => {
+    setForm({ ...NORMAL, ...found });
+    setRandom(false);
+    document.getElementById("prompt")?.focus();
+  };
+  const [latest, ...older] = runs;
+  return html`<div class="columns">
+    <section class="controls" aria-label="What to draw">
+      <h1>Try</h1>
+      <form onSubmit=${(event) => { event.preventDefault(); once(); }}>
+        <${PromptBox} id="prompt" label="Prompt" value=${form.prompt} change=${(text) => set({ prompt: text })} submit=${once}
+          hint="Write a sentence; type < to choose a concept." />
+        <div class="row">
+          <button class="main" disabled=${!form.prompt.trim()}>Draw</button>
+          <span class="hint">Ctrl + Enter</span>
+        </div>
+        <${Settings} form=${form} set=${set} random=${random} setRandom=${setRandom} />
+      </form>
+      <${Compare} form=${form} settings=${settings} begin=${begin} />
+      <${ReadBack} use=${use} />
+    </section>
+    <section class="results" aria-label="Pictures" aria-live="polite">
+      ${!latest && html`<div class="empty"><p>Pictures appear here while they are drawn.</p>
+        <p>No concept yet? <a href="#/teach">Teach one</a> from 3 to 5 pictures.</p></div>`}
+      ${latest && html`<${Run} run=${latest} use=${use} stop=${(id) => controls.current.get(id)?.abort()} key=${latest.id} />`}
+      ${older.length > 0 && html`<h2>History</h2>`}
+      ${older.map((run) => html`<${Run} run=${run} use=${use} stop=${(id) => controls.current.get(id)?.abort()} key=${run.id} />`)}
+    </section>
+  </div>`;
+}
+
+function Settings({ form, set, random, setRandom }) {
+  const [schedulers, setSchedulers] = useState([]);
+  useEffect(() => {
+    get("/sdapi/v1/samplers").then((found) => setSchedulers(found.map((one) => one.name))).catch(() => {});
+  }, []);
+  const number = (name) => (event) => set({ [name]: event.target.valueAsNumber });
+  return html`<details class="settings" open=${Boolean(form.negative_prompt)}>
+    <summary>Settings</summary>
+    <${PromptBox} id="negative" label="Negative prompt" rows=${2} value=${form.negative_prompt} change=${(text) => set({ negative_prompt: text })}
+      hint="What should not be in the picture." />
+    <div class="fields">
+      <${Field} id="steps" label="Steps"><input id="steps" type="number" min="1" max="200" required value=${form.num_inference_steps} onInput=${number("num_inference_steps")} /><//>
+      <${Field} id="guidance" label="Guidance"><input id="guidance" type="number" min="0" max="100" step="0.5" required value=${form.guidance_scale} onInput=${number("guidance_scale")} /><//>
+      <${Field} id="count" label="Pictures"><input id="count" type="number" min="1" max="10" required value=${form.n} onInput=${number("n")} /><//>
+      <${Field} id="scheduler" label="Noise scheduler"><select id="scheduler" value=${form.noise_scheduler} onChange=${(event) => set({ noise_scheduler: event.target.value })}>
+        <option value="">the service's</option>${schedulers.map((name) => html`<option value=${name}>${name}</option>`)}
+      </select><//>
+      <${Field} id="seed" label="Seed"><input id="seed" type="number" min="0" max="4294967295" required value=${form.seed} disabled=${random} onInput=${number("seed")} /><//>
+      <label class="check"><input type="checkbox" checked=${random} onChange=${(event) => setRandom(event.target.checked)} /> new seed each time</label>
+    </div>
+  </details>`;
+}
+
+/** Settings of a picture that this service or A1111 made. */
+function ReadBack({ use }) {
+  const [error, setError] = useState(null);
+  const [said, setSaid] = useState("");
+  const read = async (file) => {
+    if (!file) return;
+    setError(null);
+    try {
+      const body = new FormData();
+      body.append("image", file);
+      const { concepts, size, ...found } = await upload("/v1/images/settings", body);
+      use(Object.fromEntries(Object.entries(found).filter(([name, value]) => name in NORMAL && value != null)));
+      setSaid(`Settings of ${file.name} are in the form now.`);
+    } catch (problem) {
+      setError(problem);
+    }
+  };
+  const dropped = (event) => {
+    event.preventDefault();
+    read(event.dataTransfer.files[0]);
+  };
+  return html`<div class="drop small" onDragOver=${(event) => event.preventDefault()} onDrop=${dropped}>
+    <label for="read-back">Settings from a picture</label>
+    <p class="hint">Drop or choose a PNG that was drawn here or in A1111.</p>
+    <input id="read-back" type="file" accept="image/png" onChange=${(event) => read(event.target.files[0])} />
+    <p class="hint" role="status">${said}</p>
+    <${Problem} error=${error} />
+  </div>`;
+}
