@@ -54,7 +54,7 @@ class Bench:
 
 @contextmanager
 def running(
-    model: BaseModel, sizes: Sizes, batch: int, anchors: Sequence[str], max_waiting: int = 256
+    model: BaseModel, sizes: Sizes, batch: int, anchors: Sequence[str], max_wait_s: float | None = None
 ) -> Iterator[Bench]:
     """Start a store, a Ray and the services, ours and the `anchors`; stop all of them in the end."""
     folder = Path(tempfile.mkdtemp(prefix="tibench-"))
@@ -67,7 +67,7 @@ def running(
             store=store,
             keys=False,
             max_batch=batch,
-            max_waiting=max_waiting,
+            max_wait_s=max_wait_s,
             num_gpus=_GPUS,
             dtype=_name_of(model.dtype),
         )
