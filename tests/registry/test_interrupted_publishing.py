@@ -1,14 +1,12 @@
 """Publishing that is cut short anywhere, or whose replies are lost: one version per spec, and nothing is left over."""
 
-import threading
-from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+import time
+from collections.abc import Callable
 
 import pytest
 
-from textinv.errors import StoreUnreachableError
+from tests.fixtures.faulty_store import FaultyStore
+from textinv.errors import StoreError, StoreUnreachableError
 from textinv.placeholders import ConceptRef
 from textinv.registry import PublishedVersion, Registry
 from textinv.settings import StoreSettings
@@ -151,64 +149,36 @@ def test_verify_names_what_is_missing_or_changed(publish: Publish) -> None:
     assert list(registry.verify("whole")) == []
 
 
-class ForgetfulProxy(BaseHTTPRequestHandler):
-    """Passes requests on and drops the connection instead of answering every second PUT."""
-
-    protocol_version = "HTTP/1.1"
-    target: tuple[str, int]
-    num_puts = 0
-    counting = threading.Lock()
-
-    def _pass_on(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        headers = {key: value for key, value in self.headers.items() if key.lower() != "expect"}
-        connection = HTTPConnection(*self.target, timeout=30)
-        connection.request(self.command, self.path, body, headers)
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        if self.command == "PUT" and self._swallows():
-            self.close_connection = True
-            return
-        self.send_response(answer.status)
-        for key, value in answer.getheaders():
-            if key.lower() not in ("transfer-encoding", "connection", "content-length", "date", "server"):
-                self.send_header(key, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_PUT = do_POST = do_DELETE = _pass_on
-
-    def _swallows(self) -> bool:
-        kind = type(self)
-        with kind.counting:
-            kind.num_puts += 1
-            return kind.num_puts % 2 == 0
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
-
-
-@pytest.fixture
-def forgetful_settings(s3_settings: StoreSettings) -> Iterator[StoreSettings]:
-    parts = urlsplit(str(s3_settings.endpoint_url))
-    kind = type("Forgetful", (ForgetfulProxy,), {"target": (parts.hostname, parts.port)})
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    yield s3_settings.model_copy(update={"endpoint_url": f"http://127.0.0.1:{proxy.server_address[1]}"})
-    proxy.shutdown()
-    proxy.server_close()
+@pytest.mark.store
+@pytest.mark.parametrize(
+    "faults",
+    [{"swallow_every": 2}, {"refuse_every": 6}, {"delay_s": 0.04}],
+    ids=["replies lost", "503", "slow"],
+)
+def test_a_store_that_misbehaves_gets_no_second_version(
+    faulty_store: FaultyStore, s3_settings: StoreSettings, publish: Publish, faults: dict[str, float]
+) -> None:
+    registry = Registry(connect_store(faulty_store.settings))
+    for name, value in faults.items():
+        setattr(faulty_store, name, value)
+    assert [publish(registry, "robot", number).version for number in (1, 2)] == [1, 2]
+    assert faulty_store.num_faults >= 2 or faulty_store.delay_s
+    direct = Registry(connect_store(s3_settings))
+    assert [one.version for one in direct.versions("robot")] == [1, 2]
+    assert direct.resolve(ConceptRef("robot")).version == 2
+    assert list(direct.verify()) == []
+    assert not direct.gc(grace_s=0).removed_keys
 
 
 @pytest.mark.store
-def test_lost_replies_make_no_second_version(
-    forgetful_settings: StoreSettings, s3_settings: StoreSettings, publish: Publish
+def test_a_full_store_is_told_as_such_and_what_was_begun_is_carried_through_later(
+    faulty_store: FaultyStore, publish: Publish
 ) -> None:
-    registry = Registry(connect_store(forgetful_settings))
-    assert [publish(registry, "robot", number).version for number in (1, 2, 3)] == [1, 2, 3]
-    direct = Registry(connect_store(s3_settings))
-    assert [one.version for one in direct.versions("robot")] == [1, 2, 3]
-    assert direct.resolve(ConceptRef("robot")).version == 3
-    assert list(direct.verify()) == []
-    assert not direct.gc(grace_s=0).removed_keys
+    registry = Registry(connect_store(faulty_store.settings))
+    publish(registry, "robot", 1)
+    faulty_store.refuse_with, faulty_store.refuse_until = 500, time.monotonic() + 60.0
+    with pytest.raises(StoreError, match="full disk"):
+        publish(registry, "robot", 2)
+    faulty_store.refuse_until = 0.0
+    assert publish(registry, "robot", 2).version == 2
+    assert list(registry.verify()) == []

@@ -1,7 +1,10 @@
 """Connecting: what is wrong with a store is said at once and in words."""
 
+import os
 import socket
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -10,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from textinv.errors import StoreCredentialsError, StoreError, StoreUnreachableError, StoreUnsafeError
-from textinv.settings import StoreSettings
+from textinv.settings import Settings, StoreSettings, environment_of
 from textinv.store import S3Store, connect_store
 
 
@@ -146,3 +149,19 @@ def test_the_probe_leaves_nothing_behind(s3_settings: StoreSettings) -> None:
 @pytest.mark.store
 def test_a_process_connects_once(s3_settings: StoreSettings) -> None:
     assert connect_store(s3_settings) is connect_store(s3_settings)
+
+
+@pytest.mark.store
+@pytest.mark.parametrize("hours", [-5, 30])
+def test_a_machine_whose_clock_is_hours_off_signs_by_the_clock_of_the_store(
+    wrong_clock: Callable[[float], dict[str, str]], s3_settings: StoreSettings, s3_store: S3Store, hours: float
+) -> None:
+    program = (
+        "from textinv.settings import load_settings; from textinv.store import S3Store\n"
+        "store = S3Store(load_settings().settings.store); store.put('from', b'afar'); print(store.get('from').body)\n"
+        "import urllib.request; print(urllib.request.urlopen(store.presign('from', 60)).read())"
+    )
+    environment = os.environ | environment_of(Settings(store=s3_settings)) | wrong_clock(hours)
+    said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["b'afar'", "b'afar'"]
+    assert s3_store.get("from").body == b"afar"

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from textinv.settings import StoreSettings
+from textinv.store.clock import ServerClock
 
 MAX_CONNECTIONS = 32
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -36,7 +37,7 @@ def _new_client(settings: StoreSettings, secret: str | None) -> Any:
     core = botocore.session.get_session()
     # Half of a listing's time would go into the general date parser.
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
-    return boto3.session.Session(botocore_session=core).client(
+    client = boto3.session.Session(botocore_session=core).client(
         "s3",
         endpoint_url=settings.endpoint_url,
         region_name=settings.region,
@@ -44,6 +45,8 @@ def _new_client(settings: StoreSettings, secret: str | None) -> Any:
         aws_secret_access_key=secret,
         config=_config(settings.endpoint_url),
     )
+    ServerClock().attach(client)
+    return client
 
 
 def _config(endpoint_url: str | None) -> Any:
