@@ -23,7 +23,7 @@ function View({ at }) {
   if (at.view === "jobs") return at.name ? html`<${Job} id=${at.name} key=${at.name} />` : html`<${Jobs} />`;
   if (at.view === "concepts") return at.name ? html`<${Concept} name=${at.name} key=${at.name} />` : html`<${Concepts} />`;
   if (at.view === "fleet") return html`<${Fleet} />`;
-  return html`<${Try} prompt=${at.query.get("prompt") ?? ""} />`;
+  return html`<${Try} key=${at.query.get("prompt")} prompt=${at.query.get("prompt") ?? ""} />`;
 }
 
 function App() {
@@ -92,4 +92,6 @@ function KeyEntry({ changed }) {
     </dialog>`;
 }
 
-render(html`<${App} />`, document.getElementById("app"));
+const root = document.getElementById("app");
+root.textContent = "";
+render(html`<${App} />`, root);

@@ -7,7 +7,8 @@ import { Field } from "/page/parts.js";
 
 const PLACEHOLDER = /<([a-z0-9._-]+)(?:@(\d+))?>/g;
 const lines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
-const placed = (text) => (/^[a-z0-9._-]+(@\d+)?$/.test(text) ? `<${text}>` : text);
+const concept = (text) => (text.startsWith("<") ? text : `<${text}>`);
+const placed = (text) => (/^[a-z0-9._-]+@\d+$/.test(text) ? concept(text) : text); // a bare word is a word
 
 export function Compare({ form, settings, begin }) {
   return html`<details class="settings">
@@ -46,7 +47,7 @@ function SideBySide({ form, settings, begin }) {
   return html`<fieldset>
     <legend>Same seed, side by side</legend>
     ${found.length > 1 && html`<${Field} id="which" label="Replace"><select id="which" value=${placeholder} onChange=${(event) => setWhich(event.target.value)}>${found.map((one) => html`<option>${one}</option>`)}</select><//>`}
-    <${Field} id="instead" label=${`Instead of ${placeholder}`} hint=${offers.length ? `For example: ${offers.join(", ")}. Several are separated by commas.` : "A word, another concept, or a version such as name@1; several are separated by commas."}>
+    <${Field} id="instead" label=${`Instead of ${placeholder}`} hint=${offers.length ? `For example: ${offers.join(", ")}. Or <another-concept>; several are separated by commas.` : "A word, <another-concept> or a version such as name@1; several are separated by commas."}>
       <input id="instead" value=${instead} onInput=${(event) => setInstead(event.target.value)} autocomplete="off" />
     <//>
     <button type="button" onClick=${start} disabled=${!instead.trim()}>Draw side by side</button>
@@ -58,7 +59,7 @@ function Grid({ settings, begin }) {
   const [prompts, setPrompts] = useState("a photo of {}\n{} on a red background");
   const start = () => {
     const same = { ...settings(), n: 1 };
-    const columns = lines(concepts).map(placed);
+    const columns = lines(concepts).map(concept);
     const cells = lines(prompts).flatMap((prompt) =>
       columns.map((concept) => ({ row: prompt, label: `${concept}: ${prompt}`, settings: { ...same, prompt: prompt.replaceAll("{}", concept) } })),
     );

@@ -43,7 +43,7 @@ export function Concepts() {
     return () => watcher.disconnect();
   }, []);
   return html`<div class="page wide">
-    <header class="row"><h1>Concepts</h1><a class="button main" href="#/teach">Teach</a></header>
+    <header class="row apart"><h1>Concepts</h1><a class="button main" href="#/teach">Teach</a></header>
     <form class="row filters" role="search" onSubmit=${(event) => event.preventDefault()}>
       <label class="grow">Search <input type="search" value=${search} onInput=${(event) => setSearch(event.target.value)} placeholder="part of a name" autocomplete="off" /></label>
       <label>Kind <select value=${kind} onChange=${(event) => setKind(event.target.value)}><option value="">all</option><option value="object">things</option><option value="style">styles</option></select></label>

@@ -14,7 +14,7 @@ export function Jobs() {
   const { data, error, loading, again } = useLoad(`/v1/jobs?limit=20${after && `&after=${encodeURIComponent(after)}`}`);
   useEffect(() => data && setPages((old) => (after ? [...old, ...data.data] : data.data)), [data]);
   return html`<div class="page">
-    <header class="row"><h1>Jobs</h1><a class="button main" href="#/teach">Teach</a></header>
+    <header class="row apart"><h1>Jobs</h1><a class="button main" href="#/teach">Teach</a></header>
     <${Problem} error=${error} again=${again} />
     ${loading && !pages.length && html`<${Loading} what="jobs" />`}
     ${data && !pages.length && html`<div class="empty"><p>Nothing has been taught yet.</p></div>`}
@@ -157,5 +157,6 @@ function Learning({ concept }) {
 function sentence(concept) {
   if (concept.state === "running") return `Step ${concept.step} of at most ${concept.max_steps}; loss ${fixed(concept.loss, 4)}${concept.eta_s != null ? `; at most ${duration(concept.eta_s)} left` : ""}.`;
   if (concept.state === "waiting") return "Waiting for a free place on a worker.";
-  return concept.why_stopped ?? (concept.state === "cancelled" ? "Cancelled." : "");
+  if (concept.why_stopped) return `Stopped at step ${concept.step}: ${concept.why_stopped}.`;
+  return concept.state === "cancelled" ? "Cancelled." : "";
 }

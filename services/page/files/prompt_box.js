@@ -1,6 +1,6 @@
 // The prompt box: completes <names> while one types, and says which names resolve and how much room is left.
 
-import { html, useEffect, useRef, useState } from "/page/vendor/htm-preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "/page/vendor/htm-preact.js";
 import { get, post } from "/page/api.js";
 
 const PAUSE_MS = 250;
@@ -38,16 +38,20 @@ export function PromptBox({ id, label, value, change, submit, rows = 3, hint }) 
   const found = closed ? null : begun(value, caret);
   const names = useNames(found ? found.text : null);
   const open = Boolean(found && names.length);
+  const moved = useRef(null);
+  useLayoutEffect(() => {
+    if (moved.current === null) return;
+    box.current.focus();
+    box.current.setSelectionRange(moved.current, moved.current);
+    moved.current = null;
+  }, [value]);
 
   const choose = (name) => {
     const text = `${value.slice(0, found.start)}<${name}>${value.slice(caret)}`;
     const behind = found.start + name.length + 2;
     change(text);
     setClosed(true);
-    requestAnimationFrame(() => {
-      box.current.focus();
-      box.current.setSelectionRange(behind, behind);
-    });
+    moved.current = behind;
   };
   const typed = (event) => {
     change(event.target.value);

@@ -6,7 +6,7 @@ import { Problem, save } from "/page/parts.js";
 export function Run({ run, use, stop }) {
   const busy = run.cells.some((cell) => cell.state === "drawing" || cell.state === "waiting");
   return html`<article class="run" aria-label=${run.title} aria-busy=${busy}>
-    <header class="row">
+    <header class="row apart">
       <h3>${run.title}</h3>
       ${busy && html`<button type="button" class="quiet" onClick=${() => stop(run.id)}>Stop</button>`}
     </header>

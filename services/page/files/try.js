@@ -27,6 +27,7 @@ export function Try({ prompt }) {
     setRuns((old) => [run, ...old].slice(0, KEPT_RUNS));
     const changed = (place, cell) =>
       setRuns((old) => old.map((one) => (one.id === run.id ? { ...one, cells: one.cells.map((was, at) => (at === place ? cell : was)) } : one)));
+    document.getElementById("drawn").scrollIntoView({ block: "nearest", behavior: "smooth" });
     draw(run, changed, control.signal).finally(() => controls.current.delete(run.id));
   };
   const settings = () => {
@@ -56,7 +57,7 @@ export function Try({ prompt }) {
       <${Compare} form=${form} settings=${settings} begin=${begin} />
       <${ReadBack} use=${use} />
     </section>
-    <section class="results" aria-label="Pictures" aria-live="polite">
+    <section id="drawn" class="results" aria-label="What was drawn" aria-live="polite">
       ${!latest && html`<div class="empty"><p>Pictures appear here while they are drawn.</p>
         <p>No concept yet? <a href="#/teach">Teach one</a> from 3 to 5 pictures.</p></div>`}
       ${latest && html`<${Run} run=${latest} use=${use} stop=${(id) => controls.current.get(id)?.abort()} key=${latest.id} />`}
