@@ -35,7 +35,7 @@ class ServiceConfig(BaseModel):
     max_waiting: int = Field(default=256, ge=1)
     """Pictures that may wait per replica before callers are sent away with 429."""
     max_wait_s: float | None = Field(default=None, gt=0)
-    """Seconds that a picture may wait for its place, as the replica estimates it, before callers are sent away with 429;
+    """Seconds that a picture may wait for its place, by the replica's estimate, before callers are sent away with 429;
     unlike `max_waiting` it follows the machine's speed and what is asked for. None: no bound but `max_waiting`."""
     cache_mib: int = Field(default=512, ge=1)
     """Memory for embeddings per replica, in MiB."""
