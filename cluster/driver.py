@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from cluster.crew_protocol import CrewStarter
 from cluster.feed import Feed
+from cluster.meters import Board, NoBoard, QueueMeters
 from cluster.order import BaseOrder
 from cluster.queue_host import QueueForDriver
 from cluster.reports import EVERY_S, Reports
@@ -45,11 +46,14 @@ class Driver:
         *,
         settings: FleetSettings,
         clock: Callable[[], float] = time.monotonic,
+        board: Board | None = None,
     ) -> None:
-        """`settings` hold until somebody writes others into the store."""
+        """`settings` hold until somebody writes others into the store. `board` shows figures."""
         self._registry, self._fleet, self._clock = registry, fleet, clock
         self._open_queue, self._start_crew = open_queue, start_crew
         self._settings = settings
+        self._board = board or NoBoard()
+        self._board.set("textinv_driver_started_seconds", time.time())
         self._feed = Feed(registry, fleet)
         self._reports = Reports(self._feed.book, clock)
         self._stations: dict[str, Station] = {}
@@ -129,8 +133,10 @@ class Driver:
 
     def _station(self, base: BaseOrder) -> Station:
         if base.key not in self._stations:
-            queue = self._open_queue(base)
-            self._stations[base.key] = Station(base, queue, self._start_crew, self._feed, self._reports, self._clock)
+            queue, hear = self._open_queue(base), QueueMeters(self._board, base.name).hear
+            self._stations[base.key] = Station(
+                base, queue, self._start_crew, self._feed, self._reports, self._clock, hear
+            )
         return self._stations[base.key]
 
     def _read_settings(self) -> None:

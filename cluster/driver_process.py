@@ -19,6 +19,7 @@ import ray
 from cluster.crew import CrewSize, TrainCrew
 from cluster.crew_protocol import Crew
 from cluster.driver import Driver
+from cluster.meters import RayBoard, TimedStore
 from cluster.options import DriverOptions
 from cluster.order import BaseOrder, PackSettings, WorkerOrder
 from cluster.places import LocalPlace
@@ -103,8 +104,8 @@ def serve_here(settings: Settings, options: DriverOptions, stop: threading.Event
             _serve_here_once(settings, options, place, stop)
         finally:
             os.close(lock)
-        if not _has_work(settings, place):
-            return
+        if stop.is_set() or not _has_work(settings, place):
+            return  # whoever stops a driver may stop the store next, and must not see it started anew
 
 
 def _serve_here_once(settings: Settings, options: DriverOptions, place: LocalPlace, stop: threading.Event) -> None:
@@ -145,12 +146,14 @@ def new_driver(
     settings: Settings, store: StoreSettings, options: DriverOptions, fleet: str, storage_path: str
 ) -> Driver:
     """A driver on the Ray that this process is connected to."""
+    board = RayBoard()
     return Driver(
-        Registry(connect_store(store)),
+        Registry(TimedStore(connect_store(store), board)),
         fleet,
         lambda base: QueueHandle(queue_name(base), options.lease_s),
         Starter(store, settings, options, storage_path),
         settings=options.fleet,
+        board=board,
     )
 
 

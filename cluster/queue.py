@@ -23,6 +23,8 @@ MAX_DEATHS = 3
 """A spec that so many workers died with is set aside."""
 ASKS_PER_S = 200.0
 """Workers ask for work that is not there so often, all together; an actor answers a thousand calls a second."""
+REPORTS_PER_S = 200.0
+"""So often they speak of progress, all together."""
 MAX_EVENTS = 10_000
 """So many events are kept for a driver that looks seldom."""
 
@@ -55,7 +57,7 @@ class WorkQueue:
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._num_events = 0
         self._failed_starts: list[str] = []
-        self._expiries = 0
+        self._expiries = self._deaths = 0
         self._repeated_passes = 0
         self._looked = clock()
         self._asleep = 0.0
@@ -117,6 +119,7 @@ class WorkQueue:
             expiries=self._expiries,
             repeated_passes=self._repeated_passes,
             failed_starts=tuple(self._failed_starts),
+            deaths=self._deaths,
         )
 
     # What workers say.
@@ -148,6 +151,7 @@ class WorkQueue:
             cancelled=frozenset(item.entry.fingerprint for item in unwanted),
             lost=lost,
             dismissed=card.crew in self._dismissed,
+            report_every_s=self._counts["leased"] / REPORTS_PER_S,
             keep_rows=any(self._lines[job].keep_rows for item in unwanted for job in item.jobs if job in self._lines),
         )
 
@@ -346,6 +350,7 @@ class WorkQueue:
 
     def _bury(self, member: Member, reason: str) -> None:
         card = member.card
+        self._deaths += 1
         for fingerprint in tuple(member.leases):
             item = self._items[fingerprint]
             step = item.report.step if item.report else 0

@@ -11,6 +11,7 @@ from typing import Any
 
 from cluster.lease import StepReport
 from cluster.leased_work import LeasedWork
+from cluster.meters import NoBoard, PackMeters
 from cluster.outbox import Outbox
 from cluster.previews import Draw, Previews
 from cluster.queue_client import QueueForWorkers
@@ -38,16 +39,19 @@ class Results:
         outbox: Outbox,
         worker: str,
         draw: Draw | None = None,
+        meters: PackMeters | None = None,
     ) -> None:
         """`draw` makes preview pictures; None: there are none."""
         self._queue, self._registry, self._leases, self._outbox = queue, registry, work, outbox
         self._book = JobBook(registry.store)
         self._previews = Previews(registry.store, outbox, draw)
         self._worker = worker
+        self._meters = meters or PackMeters(NoBoard(), "")
 
     def started(self, work: Work, slot: int) -> None:
         """Say that a slot took the work, and where it goes on."""
         begun = Checkpoint.from_bytes(work.checkpoint).counters if work.checkpoint else _NOTHING
+        self._meters.began(work.work_id, slot, begun["sample_passes"])
         at = StepReport(begun["step"], work.spec.max_steps, None, begun["sample_passes"], begun["seconds"], "started")
         self._report(work, at)
 
@@ -57,6 +61,7 @@ class Results:
         Raises:
             CancelledError: the concept is not wanted any more, or another worker has it.
         """
+        self._meters.came_to(work.work_id, progress.sample_passes)
         loss = progress.loss if math.isfinite(progress.loss) else None
         report = StepReport(
             progress.step,
@@ -78,6 +83,7 @@ class Results:
 
     def finished(self, work: Work, concept: TrainedConcept) -> None:
         """Publish, then say so; a last preview shows the rows that are kept."""
+        self._meters.ended(work.work_id)
         picture = self._previews.draw(work, concept.embedding)
 
         def publish() -> None:
@@ -102,6 +108,7 @@ class Results:
 
     def failed(self, work: Work, error: TextinvError, record: dict[str, Any]) -> None:
         """Say why, and let the queue decide whether it is tried again."""
+        self._meters.ended(work.work_id)
         self._previews.forget(work)
         if error.details.get("lost"):
             self._leases.release(work.work_id)

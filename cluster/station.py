@@ -36,9 +36,12 @@ class Station:
         feed: Feed,
         reports: Reports,
         clock: Callable[[], float] = time.monotonic,
+        hear: Callable[[QueueView], None] = lambda view: None,
     ) -> None:
+        """`hear` is told of every look at the queue."""
         self.base, self.queue = base, queue
         self._start_crew, self._feed, self._reports, self._clock = start_crew, feed, reports, clock
+        self._hear = hear
         self.crews: list[Crew] = []
         self.view: QueueView | None = None
         self._dismissed: dict[str, float] = {}
@@ -55,6 +58,7 @@ class Station:
         for event in view.events:
             self._reports.note(event)
         self._seen, self.view = view.num_events, view
+        self._hear(view)
         problem = self._problem(view)
         self._report(view, problem)
         self._bury_ended()

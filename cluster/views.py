@@ -83,6 +83,8 @@ class QueueView:
     """Sample passes that were made again, as the worker that made them died before its next checkpoint."""
     failed_starts: tuple[str, ...]
     """Why workers died before they had any work, since one last had some."""
+    deaths: int = 0
+    """Workers that died."""
 
 
 def job_view(line: JobLine, items: Mapping[str, Item], running: Mapping[str, list[Item]], now: float) -> JobView:

@@ -18,12 +18,14 @@ import torch
 
 from cluster.lease import WorkerCard
 from cluster.leased_work import LeasedWork
+from cluster.meters import PackMeters, RayBoard, TimedStore
 from cluster.order import PackSettings, WorkerOrder
 from cluster.outbox import Outbox
 from cluster.queue_actor import NAMESPACE
 from cluster.queue_client import QueueClient, QueueForWorkers
 from cluster.results import Results
 from textinv.errors import BaseModelMismatchError, ClusterError
+from textinv.evaluation import own_judge
 from textinv.jobs import JobBook
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
@@ -43,7 +45,8 @@ def run_worker(order: WorkerOrder) -> None:
     """Work off the queue as a Ray Train worker."""
     torch.set_num_threads(order.pack.threads)
     queue = QueueClient(ray.get_actor(order.queue, namespace=NAMESPACE))
-    registry = Registry(connect_store(order.store))
+    board = RayBoard()
+    registry = Registry(TimedStore(connect_store(order.store), board))
     seat = ray.train.get_context().get_world_rank()
     card = WorkerCard(
         id=f"{order.crew}/{seat}-{secrets.token_hex(3)}",
@@ -52,7 +55,8 @@ def run_worker(order: WorkerOrder) -> None:
         node=ray.get_runtime_context().get_node_id(),
         pid=os.getpid(),
     )
-    learn_leased(lambda: load_model(order), queue, registry, card, order.pack, Notice(card.node))
+    meters = PackMeters(board, order.base.name)
+    learn_leased(lambda: load_model(order), queue, registry, card, order.pack, Notice(card.node), meters)
 
 
 def load_model(order: WorkerOrder) -> BaseModel:
@@ -78,6 +82,7 @@ def learn_leased(
     card: WorkerCard,
     pack: PackSettings,
     has_notice: Callable[[], bool] = lambda: False,
+    meters: PackMeters | None = None,
 ) -> None:
     """Learn what the queue hands out until it lets the worker go, or `has_notice` says that its time is up."""
     outbox = Outbox()
@@ -89,10 +94,11 @@ def learn_leased(
             train_pack(
                 model,
                 leases,
-                Results(queue, registry, leases, outbox, card.id, partial(draw_preview, model)),
+                Results(queue, registry, leases, outbox, card.id, partial(draw_preview, model), meters),
                 num_slots=slots_for(model, pack.num_slots),
                 should_drain=lambda: leases.is_dismissed or has_notice(),
                 checkpoint_every_s=pack.checkpoint_every_s,
+                judge=own_judge(model),
             )
         except BaseException as error:
             with suppress(ClusterError):
