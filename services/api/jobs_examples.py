@@ -50,6 +50,7 @@ SUBMITTED: dict[str, Any] = {
         "sample_passes": 800,
         "max_sample_passes": 1000,
         "preview_passes": 75,
+        "evaluation_passes": 0,
         "worker_s": 61.0,
         "cost": 0.05,
     },
