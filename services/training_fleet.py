@@ -90,7 +90,7 @@ class LocalFleet:
         # Through a shell that ends at once: Ray kills the children of a worker that it stops, and learning goes on.
         started = subprocess.run(
             ["/bin/sh", "-c", '"$@" >>"$0" 2>&1 </dev/null & echo $!', str(self._seat.log), *command],
-            env=self._seat.environment(self._settings),
+            env=self.environment,
             cwd=self._seat.home,
             start_new_session=True,
             capture_output=True,
@@ -98,6 +98,12 @@ class LocalFleet:
         )
         self._pid, self._spawned_at = int(started.stdout), time.monotonic()
         return True
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The driver's environment; a front has no GPU, and Ray hides them from it, but the fleet may have them all."""
+        told = self._seat.environment(self._settings)
+        return {name: value for name, value in told.items() if value or not name.endswith("VISIBLE_DEVICES")}
 
     def driver(self) -> DriverFacts:
         """Look at the driver's lock, and at the process that was started here."""

@@ -95,6 +95,10 @@ def test_the_drivers_environment_has_the_settings_and_nothing_of_the_ray_around(
     told = DriverSeat(tmp_path).environment(Settings(home=tmp_path, store=STORE))
     assert told["TEXTINV_HOME"] == str(tmp_path)
     assert not [name for name in told if name.startswith("RAY_")]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "CUDA_VISIBLE_DEVICES" not in LocalFleet(Settings(home=tmp_path, store=STORE), "{}").environment
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert LocalFleet(Settings(home=tmp_path, store=STORE), "{}").environment["CUDA_VISIBLE_DEVICES"] == "1"
     assert Path(told["PYTHONPATH"].split(os.pathsep)[0], "cluster", "driver_process.py").is_file()
 
 
