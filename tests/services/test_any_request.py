@@ -35,7 +35,7 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(_desk()))
 
 
 @schema.parametrize()
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_no_request_makes_the_service_fail(case: "schemathesis.Case") -> None:
     reply = case.call()
     assert reply.status_code < 500, reply.text
