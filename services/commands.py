@@ -1,4 +1,4 @@
-"""The services' commands: `textinv serve up | down | status`, `textinv keys create | ls | revoke`.
+"""The services' commands: `textinv up | down`, `textinv serve up | down | status`, `textinv keys create | ls | revoke`.
 
 Owns flags and what is printed. Imports what is heavy when a command needs it.
 """
@@ -8,13 +8,14 @@ from urllib.parse import urlsplit
 
 import typer
 
-from services import key_commands
+from services import key_commands, up_commands
 from textinv.cli.current import current_settings
 from textinv.cli.output import AsJson, emit
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    up_commands.register(app)
     serve = typer.Typer(no_args_is_help=True, help="The HTTP service: start, stop, look.")
     serve.command("up")(up)
     serve.command("down")(down)

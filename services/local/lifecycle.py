@@ -58,6 +58,7 @@ def start_service(settings: Settings, config: ServiceConfig, host: str, port: in
         if lock is None:
             raise ServiceError(f"a service is being started in {folder.path} by somebody else; wait for it")
         _check_port(host, port)
+        _remove_ray_folder(running)  # of a keeper that was killed
         process, state = _spawn(folder, settings, config, KeeperOrder(config=config, host=host, port=port), lock)
     _wait_until_ready(folder, state, lambda: process.poll() is None)
     return state
@@ -156,9 +157,13 @@ def _end(folder: ServiceFolder, state: ServiceState) -> bool:
         os.killpg(state.pid, signal.SIGKILL)
         if not _wait(lambda: not folder.is_kept(), _POLL_S * 20):
             raise ServiceError(f"the service (process {state.pid}) does not stop; end it by hand")
-    if state.ray_folder and Path(state.ray_folder).name.startswith("textinv-"):
-        shutil.rmtree(state.ray_folder, ignore_errors=True)
+    _remove_ray_folder(state)
     return True
+
+
+def _remove_ray_folder(state: ServiceState | None) -> None:
+    if state and state.ray_folder and Path(state.ray_folder).name.startswith("textinv-"):
+        shutil.rmtree(state.ray_folder, ignore_errors=True)
 
 
 def _check_port(host: str, port: int) -> None:

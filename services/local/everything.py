@@ -1,0 +1,107 @@
+"""The whole of textinv on this machine: what `textinv up` starts and `textinv down` stops.
+
+Owns the order of things: the store comes first and goes last, as service and driver write into it until they end. The
+fleet's driver needs no start: the service starts it when a job comes in, and here it is started only for jobs that an
+earlier `down` interrupted.
+"""
+
+import os
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from services.config import ServiceConfig
+from services.local.lifecycle import is_ready, start_service, stop_service
+from services.local.state import ServiceFolder, ServiceState
+from services.training_fleet import driver_options, fleet_for
+from textinv.errors import ClusterError, TextinvError
+from textinv.jobs import JobBook
+from textinv.jobs.driver_seat import DriverSeat
+from textinv.settings import Settings
+from textinv.store import EmbeddedServer, ensure_store
+from textinv.store.protocol import ObjectStore
+
+_DRIVER_STOP_S = 60.0
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class Up:
+    """What runs. `resumed` names the jobs that go on, as nobody served them."""
+
+    service: ServiceState
+    was_up: bool
+    resumed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Down:
+    """Which parts were there to be stopped."""
+
+    service: bool
+    driver: bool
+    store: bool
+
+
+def start_everything(settings: Settings, config: ServiceConfig, host: str, port: int) -> Up:
+    """Start what does not run of store and service, and go on with interrupted jobs; a failure leaves nothing new.
+
+    Raises:
+        SettingsError: the port is taken.
+        StoreError: the store does not start, or cannot be reached.
+        ServiceError: the service does not start.
+    """
+    server = _embedded(settings)
+    had_store = server is None or server.status().running
+    store = ensure_store(settings)
+    known = ServiceFolder(settings.home).load()
+    was_up = known is not None and is_ready(known.url)
+    try:
+        service = start_service(settings, config, host, port)
+    except TextinvError:
+        if not had_store:
+            _stop_store(settings)
+        raise
+    return Up(service, was_up, _resume(settings, config, store))
+
+
+def stop_everything(settings: Settings) -> Down:
+    """Stop the service, then the fleet's driver after its workers saved what they have, then the embedded store.
+
+    Raises:
+        TextinvError: one of them does not stop.
+    """
+    return Down(service=stop_service(settings), driver=_stop_driver(settings), store=_stop_store(settings))
+
+
+def _resume(settings: Settings, config: ServiceConfig, store: ObjectStore) -> tuple[str, ...]:
+    fleet, book = fleet_for(settings, driver_options(config.driver_options)), JobBook(store)
+    left = tuple(job_id for job_id in book.open_jobs() if book.load(job_id).fleet == fleet.name)
+    return left if left and fleet.ensure() else ()
+
+
+def _stop_driver(settings: Settings) -> bool:
+    """End this machine's driver; one on a cluster serves others too, and stays."""
+    seat = DriverSeat(settings.home)
+    pid = seat.driver_pid()
+    if pid is None:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _DRIVER_STOP_S
+    while seat.has_driver():
+        if time.monotonic() > deadline:
+            raise ClusterError(f"the driver (process {pid}) does not stop; end it by hand, then `textinv down` again")
+        time.sleep(_POLL_S)
+    return True
+
+
+def _stop_store(settings: Settings) -> bool:
+    server = _embedded(settings)
+    return server is not None and server.down()
+
+
+def _embedded(settings: Settings) -> EmbeddedServer | None:
+    """The embedded store, if that is the one which is used."""
+    return EmbeddedServer(settings.home) if settings.store.endpoint_url is None else None

@@ -1,0 +1,60 @@
+"""`textinv up | down`: store, Ray and service of this machine in one command, and the address of the page.
+
+Owns flags and what is printed; what is done lies in `services.local.everything`. `textinv serve up` has more options.
+"""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from textinv.cli.current import current_settings
+from textinv.cli.output import AsJson, emit, stderr, warn
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("up")(up)
+    app.command("down")(down)
+
+
+def up(
+    base_model: Annotated[str, typer.Option(help="Base model that learns and draws.")] = "emoji",
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: that of `service_url`.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; default: that of `service_url`.")] = None,
+    gpus: Annotated[float, typer.Option(help="GPUs of the replica that draws.", min=0)] = 0.0,
+    workers: Annotated[int, typer.Option(help="Most workers that learn at a time.", min=1)] = 1,
+    json: AsJson = False,
+) -> None:
+    """Start store, Ray and service, wait until all are ready, and say where the page is."""
+    from services.config import ServiceConfig
+    from services.local.everything import start_everything
+    from services.local.lifecycle import is_loopback
+
+    settings = current_settings()
+    stated = urlsplit(settings.service_url)
+    host = host or stated.hostname or "127.0.0.1"
+    config = ServiceConfig(
+        base_model=base_model, num_gpus=gpus, keys=not is_loopback(host), driver_options={"workers": workers}
+    )
+    if not json:
+        stderr().print("starting the store, Ray and the service; this takes about half a minute ...")
+    found = start_everything(settings, config, host, port or stated.port or 8000)
+    service = found.service
+    if service.base_model != base_model:
+        warn(f"{service.base_model} is served already; `textinv down` first, to serve {base_model}")
+    page = f"{service.url}/"
+    said = [f"{'already up' if found.was_up else 'ready'}: {page}    (`textinv down` stops everything)"]
+    said += [f"goes on with {', '.join(found.resumed)}"] if found.resumed else []
+    said += ["callers need a key: `textinv keys create NAME --role operate` makes one"] if config.keys else []
+    emit({"page": page, "was_up": found.was_up, "resumed": found.resumed, **dict(service)}, json, "\n".join(said))
+
+
+def down(json: AsJson = False) -> None:
+    """Stop the service, the workers (after they saved what they have) and the embedded store; all data stay."""
+    from services.local.everything import stop_everything
+
+    stopped = stop_everything(current_settings())
+    names = {"service": stopped.service, "workers": stopped.driver, "store": stopped.store}
+    there = [name for name, was_there in names.items() if was_there]
+    emit({"stopped": there}, json, f"stopped: {', '.join(there)}" if there else "nothing was running")

@@ -1,0 +1,98 @@
+"""`textinv up` and `textinv down`: everything on this machine, from one command to the next."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner, Result
+
+from services.local.state import ServiceFolder
+from tests.services.served import free_port
+from textinv.cli import build_app
+from textinv.errors import SettingsError
+from textinv.jobs import JobBook
+from textinv.jobs.driver_seat import DriverSeat
+from textinv.settings import Settings, environment_of
+from textinv.store import EmbeddedServer, connect_store
+
+pytestmark = pytest.mark.store
+PICTURES = sorted((Path(__file__).parents[2] / "manifests" / "pictures" / "umbrella").glob("*.png"))[:3]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """A home that is empty, with a store of its own that nobody has started."""
+    settings = Settings(home=tmp_path, service_url=f"http://127.0.0.1:{free_port()}")
+    for name, value in environment_of(settings).items():
+        monkeypatch.setenv(name, value)
+    yield settings
+    textinv("down")
+
+
+def textinv(*arguments: str) -> Result:
+    return CliRunner().invoke(build_app(), arguments)
+
+
+def wait_for(is_so: Callable[[], bool], patience_s: float = 120.0) -> None:
+    deadline = time.monotonic() + patience_s
+    while not is_so():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.2)
+
+
+def test_down_of_what_is_not_up_does_nothing(settings: Settings) -> None:
+    assert json.loads(textinv("down", "--json").stdout) == {"stopped": []}
+    assert "nothing was running" in textinv("down").stdout
+
+
+def test_a_port_that_is_taken_is_named_and_the_store_is_not_left_running(settings: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        failed = textinv("up", "--port", port)
+    assert isinstance(failed.exception, SettingsError)
+    assert port in failed.exception.message
+    assert not EmbeddedServer(settings.home).status().running
+
+
+@pytest.mark.ray
+@pytest.mark.load
+@pytest.mark.timeout(500)
+def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_deaths(settings: Settings) -> None:
+    first = json.loads(textinv("up", "--json").stdout)
+    assert (first["was_up"], first["page"]) == (False, f"{settings.service_url}/")
+    assert json.loads(textinv("up", "--json").stdout)["was_up"] is True
+    with httpx.Client(base_url=settings.service_url, timeout=120) as client:
+        assert client.get("/readyz").status_code == 200
+        ids = [client.post("/v1/images", content=path.read_bytes()).json()["id"] for path in PICTURES]
+        concept = {"name": "brolly", "images": ids, "class_word": "umbrella", "max_steps": 300, "min_steps": 300}
+        posted = {"base_model": "emoji", "name": "up", "concepts": [{**concept, "stop": "fixed"}]}
+        job = client.post("/v1/jobs", json=posted).json()
+        wait_for(lambda: client.get(job["url"]).json()["counts"]["running"] == 1)
+    stopped = json.loads(textinv("down", "--json").stdout)["stopped"]
+    assert stopped == ["service", "workers", "store"]
+    assert not DriverSeat(settings.home).has_driver()
+    assert not EmbeddedServer(settings.home).status().running
+
+    again = json.loads(textinv("up", "--json").stdout)
+    assert again["resumed"] == [job["id"]]
+    service = ServiceFolder(settings.home).load()
+    assert service is not None
+    assert service.pid is not None
+    os.kill(service.pid, signal.SIGKILL)
+    EmbeddedServer(settings.home).kill()
+    wait_for(lambda: not ServiceFolder(settings.home).is_kept())
+    assert json.loads(textinv("up", "--json").stdout)["was_up"] is False
+    assert not Path(service.ray_folder or "/").exists()
+    store = EmbeddedServer(settings.home).settings()
+    assert store is not None
+    wait_for(lambda: job["id"] not in JobBook(connect_store(store)).open_jobs())
+    with httpx.Client(base_url=settings.service_url, timeout=120) as client:
+        assert client.get(job["url"]).json()["state"] == "done"
