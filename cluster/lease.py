@@ -57,6 +57,8 @@ class Orders:
     lost: frozenset[str] = frozenset()
     dismissed: bool = False
     keep_rows: bool = False
+    report_every_s: float = 0.0
+    """The worker shall not speak of a concept's progress more often."""
 
 
 @dataclass(frozen=True, slots=True)

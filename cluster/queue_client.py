@@ -3,6 +3,8 @@
 Owns where the queue is. Does not know what the answers mean; tests put a `WorkQueue` in the actor's place.
 """
 
+import math
+import time
 from collections.abc import Collection
 from typing import Any, Protocol
 
@@ -11,6 +13,7 @@ from ray.exceptions import RayError
 
 from cluster.lease import Answer, Orders, StepReport, WorkerCard
 from textinv.errors import ClusterError
+from textinv.training.work import IN_TRAINING
 
 
 class QueueForWorkers(Protocol):
@@ -50,6 +53,8 @@ class QueueClient:
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
+        self._report_every_s = 0.0
+        self._reported: dict[str, float] = {}
 
     def take(self, card: WorkerCard, request: int) -> Answer:
         """Lease a spec."""
@@ -59,14 +64,20 @@ class QueueClient:
     def beat(self, card: WorkerCard, held: Collection[str]) -> Orders:
         """Renew leases."""
         orders: Orders = self._ask("beat", card, held)
+        self._report_every_s = orders.report_every_s
         return orders
 
     def report(self, worker: str, fingerprint: str, report: StepReport) -> None:
-        """Say how far a concept is, without waiting for an answer."""
+        """Say how far a concept is, without waiting for an answer; in a large fleet only now and then."""
+        now = time.monotonic()
+        if report.state == IN_TRAINING and now - self._reported.get(fingerprint, -math.inf) < self._report_every_s:
+            return
+        self._reported[fingerprint] = now
         self._actor.report.remote(worker, fingerprint, report)
 
     def finish(self, worker: str, fingerprint: str, version: int) -> None:
         """Say that a concept was published."""
+        self._reported.pop(fingerprint, None)
         self._ask("finish", worker, fingerprint, version)
 
     def fail(self, worker: str, fingerprint: str, code: str, message: str) -> bool:
