@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test lint types check chaos gpu bench bench-train bench-lora bench-serve demo-model clean
+.PHONY: setup demo test lint types check chaos browser gpu bench bench-train bench-lora bench-serve demo-model clean
 
 setup: .venv/installed
 
@@ -30,6 +30,9 @@ check: lint types test
 
 chaos: setup
 	$(PY) -m pytest -m chaos
+
+browser: setup
+	$(PY) -m pytest -m browser tests/browser
 
 gpu: setup
 	$(PY) -m pytest -m gpu tests/gpu

@@ -1,0 +1,86 @@
+"""A real Chromium, and the page of a service in this process; the whole way has a real one."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from tests.browser.in_process import publish, running
+from textinv.models import load_base_model
+from textinv.models.base import BaseModel
+from textinv.store.memory import MemoryStore
+
+SHOTS = Path(__file__).parents[2] / "build" / "browser"
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.fail("these tests need Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Browser) -> Iterator[OpenPage]:
+    """Opens an address; at the end, nothing may have gone wrong in any of the pages that a test has not expected."""
+    contexts, wrong = [], []
+
+    def noted(message: ConsoleMessage) -> None:
+        refused = "Failed to load resource" in message.text  # an answer of 4xx, which the page shows
+        if message.type == "error" and not refused:
+            wrong.append(message.text)
+
+    def open_at(url: str, width: int = 1400, scheme: Any = "light", **options: Any) -> Page:
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", noted)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(url)
+        return page
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def shot(page: Page, name: str) -> None:
+    """Keep how a page looks, for whoever wants to see it."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+@pytest.fixture(scope="session")
+def model() -> BaseModel:
+    torch.set_num_threads(1)
+    return load_base_model("emoji", device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture(scope="module")
+def service(store: MemoryStore, model: BaseModel) -> Iterator[str]:
+    """A service on the demo base with three concepts, whose fleet never works; its URL."""
+    for name, word, kind in (
+        ("my-fox", "fox", "object"),
+        ("my-owl", "owl", "object"),
+        ("my-sketch", "sketch", "style"),
+    ):
+        publish(store, model, name, word, kind)
+    publish(store, model, "my-fox", "crab", "object")
+    with running(store, model) as url:
+        yield url
