@@ -67,6 +67,7 @@ class FakeWorker:
     beats: int = 0
     ends: dict[str, float] = field(default_factory=dict)
     begun: dict[str, float] = field(default_factory=dict)
+    spoke: dict[str, float] = field(default_factory=dict)
     publishing: set[str] = field(default_factory=set)
 
 
@@ -192,7 +193,7 @@ class Fleet:
         if not worker.awake:
             self._at(self.clock.now + BEAT_S, self._end, worker, fingerprint, end)
             return
-        del worker.ends[fingerprint], worker.begun[fingerprint]
+        del worker.ends[fingerprint], worker.begun[fingerprint], worker.spoke[fingerprint]
         worker.publishing.add(fingerprint)
         self._deliver(worker, fingerprint)
         self._ask(worker)
@@ -207,7 +208,8 @@ class Fleet:
                 worker.ends.pop(fingerprint, None)
                 worker.begun.pop(fingerprint, None)
             for fingerprint in worker.ends:
-                self._report(worker, fingerprint, "training")
+                if self.clock.now - worker.spoke.get(fingerprint, 0.0) >= orders.report_every_s:
+                    self._report(worker, fingerprint, "training")
                 if worker.beats % BEATS_PER_CHECKPOINT == 0:
                     body = b'{"part": %.6f, "rows": "%s"}' % (self._part(worker, fingerprint), _ROWS)
                     self.book.write_checkpoint(fingerprint, body)
@@ -239,6 +241,7 @@ class Fleet:
         step = round(MAX_STEPS * self._part(worker, fingerprint))
         report = StepReport(step, MAX_STEPS, 0.1, 4 * step, self.clock.now - worker.begun[fingerprint], state)
         self.queue.report(worker.card.id, fingerprint, report)
+        worker.spoke[fingerprint] = self.clock.now
 
     # Results.
 

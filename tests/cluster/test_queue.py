@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from cluster.lease import Entry, StepReport, WorkerCard
-from cluster.queue import ASKS_PER_S, WorkQueue
+from cluster.queue import ASKS_PER_S, REPORTS_PER_S, WorkQueue
 from cluster.views import JobView
 
 
@@ -216,6 +216,15 @@ def test_workers_that_find_nothing_ask_less_often_the_more_they_are(clock: Clock
     waits = [queue.take(card(f"w{number}", number), 0).wait_s for number in range(1000)]
     assert waits[0] < 0.01
     assert waits[-1] == 1000 / ASKS_PER_S
+
+
+def test_the_more_concepts_are_learned_at_once_the_less_often_each_is_spoken_of(clock: Clock) -> None:
+    queue = WorkQueue(clock)
+    queue.open_job("job")
+    queue.add("job", entries(*(f"c{number}" for number in range(1000))))
+    for number in range(1000):
+        queue.take(card("one"), number)
+    assert queue.beat(card("one"), held_by(queue, card("one"))).report_every_s == 1000 / REPORTS_PER_S
 
 
 def test_jobs_of_equal_priority_share_and_a_higher_one_goes_first(clock: Clock) -> None:
