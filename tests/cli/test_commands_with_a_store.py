@@ -59,7 +59,9 @@ def test_a_plan_knows_what_is_published_and_what_the_rest_takes(home: Path, caps
     told = json.loads(capsys.readouterr().out)
     assert told["counts"] == {"new": 3, "changed": 0, "done": 1}
     assert told["concepts"][0]["reason"] == "published as dotty-fox@1"
-    assert told["estimate"]["worker_s"] == pytest.approx(told["estimate"]["sample_passes"] / 40)
+    assert told["estimate"]["worker_s"] == pytest.approx(
+        (told["estimate"]["sample_passes"] + told["estimate"]["evaluation_passes"]) / 40
+    )
     assert told["specs"][0]["resolution_px"] == 64
     assert run(home, "plan", str(QUICKSTART)) == 0
     assert "3 new, 0 changed, 1 done" in capsys.readouterr().out
@@ -136,6 +138,11 @@ def test_a_concept_is_judged_by_the_pictures_it_was_learned_from(
     assert scores["fidelity"] == pytest.approx(scores["class_word_fidelity"], abs=0.02)  # the rows are the word's
     assert 0 < scores["editability"] < 1
     assert told["cosine_to_initializer"]["text_encoder"] == pytest.approx(1, abs=1e-3)
+    assert {"fidelity", "real_to_real", "class_word_fidelity"} < set(told["judge"])
+    assert run(home, "concept", "show", "dotty-fox", "--json") == 0
+    kept = json.loads(capsys.readouterr().out)["evaluations"]
+    assert kept[-1]["encoders"] == told["encoders"]
+    assert kept[-1]["pictures"] == "training"
 
 
 def test_held_out_pictures_and_problems_with_them_are_named(

@@ -71,6 +71,7 @@ def make_spec(store: ObjectStore, number: int, max_steps: int, revision: str) ->
         timesteps=(300, 1000),
         stop=StopSpec(rule="fixed", every_steps=5, window=2, threshold=0.1, num_samples=4),
         seed=number,
+        evaluate=False,
         recipe="test",
     )
 

@@ -65,6 +65,16 @@ def test_a_worker_publishes_every_concept_and_leaves_no_checkpoint(
     assert queue.view().workers == ()
 
 
+def test_what_a_worker_learned_is_scored_in_its_record(registry: Registry, model: BaseModel, make_job: MakeJob) -> None:
+    learn_leased(
+        lambda: model, told(registry, make_job(registry.store, 1, evaluate=True, kind="style")), registry, card(), PACK
+    )
+    evaluation = registry.resolve(ConceptRef("concept-0")).record["evaluation"]
+    assert {"fidelity", "real_to_real", "class_word_fidelity", "editability"} < set(evaluation["encoders"][0])
+    assert 0 <= evaluation["judge"]["editability"] <= 1
+    assert evaluation["anchor_word"] == "ball"
+
+
 def test_a_worker_that_is_told_to_go_hands_back_and_the_next_one_resumes_from_its_checkpoints(
     registry: Registry, model: BaseModel, make_job: MakeJob
 ) -> None:

@@ -12,7 +12,7 @@ from textinv.embedding.formats import export_bytes
 from textinv.errors import ManifestError
 from textinv.placeholders import ConceptRef
 from textinv.plan import Plan, PlannedSpec
-from textinv.plan.estimate import MAX_PREVIEWS, PREVIEW_PASSES
+from textinv.plan.estimate import EVALUATION_PASSES, MAX_PREVIEWS, PREVIEW_PASSES
 from textinv.plan.published import FEW
 from textinv.registry import Registry
 from textinv.settings import Settings
@@ -104,8 +104,8 @@ def test_time_and_cost_follow_from_the_pace_of_earlier_concepts(
     publish(registry, planned(write(TWO), registry).specs[0], seconds=10.0)  # 100 passes in 10 s in each of 4 slots
     settings = Settings(home=tmp_path / "home", gpu_hour_price=3.6)
     estimate = planned(write(TWO), registry, settings=settings).estimate
-    assert estimate.worker_s == pytest.approx(estimate.sample_passes / 40)
-    assert estimate.cost == pytest.approx(estimate.sample_passes / 40 / 1000)
+    assert estimate.worker_s == pytest.approx((estimate.sample_passes + estimate.evaluation_passes) / 40)
+    assert estimate.cost == pytest.approx(estimate.worker_s / 1000)
     assert estimate.sample_passes <= estimate.max_sample_passes == 50 * 4
 
 
@@ -174,3 +174,9 @@ def test_previews_are_part_of_the_estimate(write: Write, foxes: Path, planned: P
     assert (without.preview_passes, some.preview_passes) == (0, 3 * PREVIEW_PASSES)
     assert most.preview_passes == MAX_PREVIEWS * PREVIEW_PASSES
     assert without.sample_passes == some.sample_passes == most.sample_passes
+
+
+def test_scoring_is_part_of_the_estimate_unless_it_is_off(write: Write, foxes: Path, planned: Planned) -> None:
+    concept = "  - {name: fox, images: foxes, evaluate: %s}\n"
+    on, off = (planned(write(concept % word)).estimate for word in ("true", "false"))
+    assert (on.evaluation_passes, off.evaluation_passes) == (EVALUATION_PASSES, 0)

@@ -48,6 +48,7 @@ def show(ref: Ref, json: AsJson = False) -> None:
         **_facts(found),
         "versions": [one.version for one in registry.versions(found.name)],
         "record": found.record,
+        "evaluations": registry.evaluations(found),
     }
     emit(facts, json)
 

@@ -39,7 +39,10 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Of the pictures drawn.")] = 0,
     json: AsJson = False,
 ) -> None:
-    """Score a concept: fidelity, editability, norm and direction of its rows, beside what is possible at best."""
+    """Score a concept: fidelity, editability, norm and direction of its rows, beside what is possible at best.
+
+    The scores are also kept beside the version; `textinv concept show` has them.
+    """
     from textinv.evaluation import Drawing, load_encoder
     from textinv.evaluation import evaluate as judge
     from textinv.placeholders import parse_ref
@@ -48,28 +51,28 @@ def evaluate(
 
     settings = current_settings()
     store = ensure_store(settings)
-    version = Registry(store).resolve(parse_ref(ref))
+    registry = Registry(store)
+    version = registry.resolve(parse_ref(ref))
     real = _given(pictures) if pictures else _learned_from(version, store)
     encoders = [load_encoder(folder) for folder in encoder or ()]
     model = load_for([version], None, None, settings)
     with stderr().status("drawing and judging"):
         drawing = Drawing(num_images, steps, seed=seed)
         scores = judge(model, _judged(version, model, class_word), real, encoders=encoders, drawing=drawing)
+    pictures_used = {"pictures": pictures or "training", "num_pictures": len(real)}
+    registry.add_evaluation(version, scores | pictures_used)
     emit({"name": version.name, "version": version.version, **scores}, json, _table(scores))
 
 
 def _judged(version: "PublishedVersion", model: "BaseModel", class_word: str | None) -> "Judged":
     """The concept with what its record says of it; a concept that came from elsewhere has no spec."""
     from textinv.evaluation import Judged
-    from textinv.evaluation.report import word_of
+    from textinv.evaluation.report import judged_of
 
     spec = _spec_of(version)
     if spec is None:
         return Judged(version.embedding, "object", class_word)
-    start = None
-    if spec.init != "auto" and spec.init_embedding is None:
-        start = {name: model.token_rows(name, spec.init).float().mean(0, keepdim=True) for name in model.encoder_names}
-    return Judged(version.embedding, spec.kind, class_word or word_of(spec), start)
+    return judged_of(spec, version.embedding, model, version.record.get("started_from"), class_word)
 
 
 def _spec_of(version: "PublishedVersion") -> "TrainSpec | None":
@@ -109,8 +112,10 @@ def _learned_from(version: "PublishedVersion", store: "ObjectStore") -> Sequence
 
 
 def _table(scores: dict[str, Any]) -> Any:
+    opinions = [*scores["encoders"], *([{"encoder": "judge", **scores["judge"]}] if "judge" in scores else [])]
+    columns = ("encoder", "fidelity", "real_to_real", "class_word_fidelity", "editability")
+    shown = [{name: one[name] for name in columns if name in one} for one in opinions]
     rows = [
-        {name: f"{value:.3f}" if isinstance(value, float) else value for name, value in one.items()}
-        for one in scores["encoders"]
+        {name: f"{value:.3f}" if isinstance(value, float) else value for name, value in one.items()} for one in shown
     ]
     return rows_table(rows)

@@ -76,7 +76,9 @@ def _cost(estimate: "Estimate") -> str:
         return "nothing to learn"
     text = f"about {estimate.sample_passes:,} sample passes (at most {estimate.max_sample_passes:,})"
     if estimate.preview_passes:
-        text += f" and {estimate.preview_passes:,} for previews"
+        text += f", {estimate.preview_passes:,} for previews"
+    if estimate.evaluation_passes:
+        text += f", {estimate.evaluation_passes:,} for scoring what was learned"
     if estimate.worker_s is None:
         return f"{text}; how long they take is known once a concept was learned on this base model"
     text += f", {timedelta(seconds=round(estimate.worker_s))} on one worker like those before"

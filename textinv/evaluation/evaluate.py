@@ -14,6 +14,7 @@ from torch import Tensor
 
 from textinv.embedding import Embedding
 from textinv.evaluation import scores
+from textinv.evaluation.demo_judge import DemoJudge, knows
 from textinv.evaluation.encoders import PictureEncoder, own_encoder
 from textinv.evaluation.prompts import EDITABILITY, FIDELITY
 from textinv.generation.draw import generate_all
@@ -33,10 +34,16 @@ class Judged:
     embedding: Embedding
     kind: Literal["object", "style"]
     class_word: str | None
-    """What kind of thing it is: takes the placeholder's place where a prompt is read. None: editability and the class
-    word's own fidelity are left out."""
+    """What kind of thing it is: takes the placeholder's place where a prompt is read. None: editability is left out."""
     initializer: Mapping[str, Tensor] | None = None
     """The rows (N or 1, D) per text encoder that learning started from."""
+    started_from: str | None = None
+    """The initializer's words: drawn as an anchor where there is no class word."""
+
+    @property
+    def anchor_word(self) -> str | None:
+        """The plain words whose own fidelity is the lower anchor; None where no words are known."""
+        return self.class_word or self.started_from
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Draw with a concept and score it against real pictures (held out, else those of the training); plain JSON.
 
+    On the demo base `judge` holds what a classifier says that no recipe sees.
+
     Raises:
         SettingsError: no encoder was given and the base model has none of its own.
     """
@@ -68,11 +77,14 @@ def evaluate(
     lines = tuple(prompts or EDITABILITY[judged.kind])
     drawn = _draw(model, judged, drawing, lines)
     real = [picture.pixels for picture in pictures]
+    used = encoders or (own_encoder(model),)
+    edits = dict(zip(lines, drawn.edits, strict=True))
+    own = {"judge": DemoJudge(judged.kind, pictures).scores(drawn.concept, drawn.word, edits)} if knows(model) else {}
     return {
-        "encoders": [
-            _scores(encoder, drawn, real, judged.class_word, lines) for encoder in encoders or (own_encoder(model),)
-        ],
+        "encoders": [_scores(encoder, drawn, real, judged.class_word, lines) for encoder in used],
+        **own,
         **_row_scores(model, judged),
+        "anchor_word": judged.anchor_word,
         "prompts": list(lines),
         "drawing": drawing.__dict__.copy(),
     }
@@ -80,7 +92,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Pictures of the concept, of the concept in other company, and of the class word in its place."""
+    """Pictures of the concept, of the concept in other company, and of plain words in its place."""
 
     concept: Sequence[Pixels]
     edits: Sequence[Pixels]
@@ -92,7 +104,7 @@ def _draw(model: BaseModel, judged: Judged, drawing: Drawing, lines: Sequence[st
     plain = FIDELITY[judged.kind]
     asked = [(plain.replace("{}", CONCEPT.placeholder), drawing.num_images)]
     asked += [(line.replace("{}", CONCEPT.placeholder), 1) for line in lines]
-    asked += [(plain.replace("{}", judged.class_word), drawing.num_images)] if judged.class_word else []
+    asked += [(plain.replace("{}", judged.anchor_word), drawing.num_images)] if judged.anchor_word else []
     requests = [
         GenerateRequest(
             prompt=text,
@@ -106,7 +118,7 @@ def _draw(model: BaseModel, judged: Judged, drawing: Drawing, lines: Sequence[st
     images = generate_all(model, [(request, mounts) for request in requests])
     pixels = [[image.pixels for image in group] for group in images]
     edits = [group[0] for group in pixels[1 : 1 + len(lines)]]
-    return _Drawn(pixels[0], edits, pixels[-1] if judged.class_word else [])
+    return _Drawn(pixels[0], edits, pixels[-1] if judged.anchor_word else [])
 
 
 def _scores(
@@ -118,10 +130,9 @@ def _scores(
         "fidelity": scores.all_pairs(encoder.pictures(drawn.concept), real_RF),
         "real_to_real": scores.within(real_RF),
     }
-    if class_word is None:
-        return result
-    result["class_word_fidelity"] = scores.all_pairs(encoder.pictures(drawn.word), real_RF)
-    if encoder.reads_text:
+    if drawn.word:
+        result["class_word_fidelity"] = scores.all_pairs(encoder.pictures(drawn.word), real_RF)
+    if class_word is not None and encoder.reads_text:
         asked_TF = encoder.prompts([line.replace("{}", class_word) for line in lines])
         result["editability"] = scores.matched(encoder.pictures(drawn.edits), asked_TF)
     return result

@@ -3,33 +3,56 @@
 Owns what a spec says about judging: its kind, its class word, where it started. Does not know packs.
 """
 
+import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from textinv.embedding import Embedding
-from textinv.errors import TextinvError
+from textinv.errors import TextinvError, TrainingError
 from textinv.evaluation.evaluate import Drawing, Judged, evaluate
 from textinv.images import Picture
 from textinv.models.base import BaseModel
+from textinv.plan.estimate import EVALUATION_INFERENCE_STEPS
 from textinv.plan.spec import TrainSpec
 
-Judge = Callable[[TrainSpec, Sequence[Picture], Embedding], dict[str, Any]]
-"""Scores a learned concept against its training pictures, as plain JSON."""
+_LOG = logging.getLogger("textinv.worker")
+
+Judge = Callable[[TrainSpec, Sequence[Picture], Embedding, str], dict[str, Any]]
+"""Scores a learned concept against its training pictures, as plain JSON; the last value is what it started from."""
+
+DRAWING = Drawing(num_inference_steps=EVALUATION_INFERENCE_STEPS)
+"""At the end of training; `textinv evaluate` draws with more steps."""
 
 
-def own_judge(model: BaseModel, drawing: Drawing | None = None) -> Judge:
-    """A judge with the base model's own CLIP. What it cannot judge becomes an entry `error`, never an exception."""
+def own_judge(model: BaseModel, drawing: Drawing = DRAWING) -> Judge:
+    """A judge with the base model's own CLIP, and with the demo base's classifier where it knows the base model.
 
-    def judge(spec: TrainSpec, pictures: Sequence[Picture], embedding: Embedding) -> dict[str, Any]:
+    What it cannot judge becomes an entry `error`, never an exception: nothing that was learned is lost for it.
+    """
+
+    def judge(spec: TrainSpec, pictures: Sequence[Picture], embedding: Embedding, started_from: str) -> dict[str, Any]:
+        begun = time.monotonic()
         try:
-            judged = Judged(embedding, spec.kind, word_of(spec), _started_from(model, spec))
-            return evaluate(model, judged, pictures, drawing=drawing)
+            judged = judged_of(spec, embedding, model, started_from)
+            return evaluate(model, judged, pictures, drawing=drawing) | {"seconds": round(time.monotonic() - begun, 3)}
         except TextinvError as error:
             return {"error": {"code": error.code, "message": error.message}}
+        except Exception as error:  # drawing runs foreign code, and memory may be short
+            _LOG.warning("%s is learned, but cannot be evaluated", spec.name, exc_info=True)
+            return {"error": {"code": TrainingError.code, "message": f"{type(error).__name__}: {error}"}}
 
     return judge
+
+
+def judged_of(
+    spec: TrainSpec, embedding: Embedding, model: BaseModel, started_from: str | None = None, word: str | None = None
+) -> Judged:
+    """A concept as its spec describes it; `word` takes the place of the spec's class word."""
+    words = started_from if spec.init_embedding is None else None
+    return Judged(embedding, spec.kind, word or word_of(spec), _started_from(model, spec), words or None)
 
 
 def word_of(spec: TrainSpec) -> str | None:

@@ -119,6 +119,10 @@ class TrainingFields(Strict):
     """Draw a small preview picture every so many steps, and one of the rows that are kept, for whoever watches. 0
     (default): none, to 100000; at most 64 in all. Each costs as much as 15 sample passes; what is learned is the same
     with and without."""
+    evaluate: bool | None = None
+    """Score what was learned, at the end: likeness, whether prompts still work, and the figures that both are measured
+    by, in the record. On (default), it costs as much as about 140 sample passes, which `false` saves; what is learned
+    is the same, and `textinv evaluate` does it later."""
     min_size_px: Annotated[int, Field(ge=1, le=16_384)] | None = None
     """Refuse pictures whose shorter side is smaller. 1 to 16384. Default: half of `resolution_px`; pictures smaller
     than `resolution_px` itself give a warning. More than 100 million pixels are always refused."""

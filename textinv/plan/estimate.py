@@ -21,6 +21,10 @@ PREVIEW_INFERENCE_STEPS = 10
 """Of a preview picture; with 25 it looks nearly the same."""
 PREVIEW_PASSES = 15
 """What a preview costs in sample passes: 14.4 to 15.0 measured with the demo base on one thread."""
+EVALUATION_INFERENCE_STEPS = 10
+"""Of a picture that is drawn for the evaluation in a record."""
+EVALUATION_PASSES = 140
+"""What scoring an object costs in sample passes: 138 measured with the demo base on one thread; a style costs 104."""
 MAX_PREVIEWS = 64
 """Of one concept; more would crowd the store."""
 
@@ -35,6 +39,8 @@ class Estimate:
     max_sample_passes: int
     preview_passes: int
     """What previews cost on top of that."""
+    evaluation_passes: int
+    """What scoring the learned concepts costs on top of that."""
     worker_s: float | None
     """Seconds of one worker like those that learned before."""
     cost: float | None
@@ -47,12 +53,14 @@ def estimate(specs: Sequence[PlannedSpec], registry: "Registry | None", gpu_hour
     passes = sum(likely_passes(spec) for spec in left)
     previews = PREVIEW_PASSES * sum(likely_previews(spec) for spec in left)
     pace = _pace(specs, left[0].base_revision, registry) if left and registry else None
-    seconds = (passes + previews) / pace if pace else None
+    evaluations = EVALUATION_PASSES * sum(spec.evaluate for spec in left)
+    seconds = (passes + previews + evaluations) / pace if pace else None
     return Estimate(
         concepts=len(left),
         sample_passes=passes,
         max_sample_passes=sum(spec.max_steps * spec.samples_per_step for spec in left),
         preview_passes=previews,
+        evaluation_passes=evaluations,
         worker_s=seconds,
         cost=seconds / 3600 * gpu_hour_price if seconds is not None and gpu_hour_price is not None else None,
     )

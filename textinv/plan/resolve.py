@@ -88,6 +88,7 @@ def resolve_spec(
         stop=_stop(values),
         seed=values.stated("seed") or 0,
         preview_every=values.stated("preview_every") or 0,
+        evaluate=values.stated("evaluate") is not False,
         recipe=values.recipe_name,
     )
 

@@ -102,6 +102,8 @@ class TrainSpec(_Frozen):
     seed: int
     preview_every: int = 0
     """Steps between preview pictures; 0: none."""
+    evaluate: bool = True
+    """Whether what was learned is scored at the end."""
     recipe: str
     """The set of values that the manifest started from."""
 
@@ -111,7 +113,7 @@ class TrainSpec(_Frozen):
         return hashlib.sha256(json.dumps(self._identity(), sort_keys=True).encode()).hexdigest()
 
     def _identity(self) -> dict[str, Any]:
-        labels = {"base_model", "base_revision", "preview_every", "recipe"} | (
+        labels = {"base_model", "base_revision", "preview_every", "evaluate", "recipe"} | (
             {"init"} if self.init_embedding else set()
         )
         identity = self.model_dump(mode="json", exclude=labels)

@@ -2,6 +2,7 @@
 
     format.json                          which layout this is; created once
     runs/<run-id>/<file>                 artifacts of a finished training: immutable, written before they are named
+    runs/<run-id>/evaluations/<time>.json  scores of the version, added later; immutable
     done/<fingerprint>.json              which run won a spec, and the version it is or becomes; created once
     versions/<name>/<00000012>.json      a version; its creation commits it, and it never changes
     heads/<name>.json                    the current version, swapped; carries the embedding and the record
@@ -54,6 +55,11 @@ def run_prefix(run_id: str) -> str:
 def run_key(run_id: str, file: str) -> str:
     """Key of an artifact."""
     return f"{run_prefix(run_id)}{file}"
+
+
+def evaluations_prefix(run_id: str) -> str:
+    """Prefix of the evaluations that were added to a run's version."""
+    return f"{run_prefix(run_id)}evaluations/"
 
 
 def name_of(key: str) -> str:

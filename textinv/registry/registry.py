@@ -12,7 +12,7 @@ from typing import Any
 from textinv.embedding import Embedding
 from textinv.errors import InputError, ObjectNotFoundError, StoreError, UnknownConceptError
 from textinv.placeholders import NAME_RULE, ConceptRef, is_name
-from textinv.registry import catalog, movement, publication, sweep, verification
+from textinv.registry import catalog, evaluations, movement, publication, sweep, verification
 from textinv.registry.entries import (
     ConceptSummary,
     PublishedVersion,
@@ -147,6 +147,15 @@ class Registry:
         """
         current = self._head(name).head.entry.version
         return [version_summary(entry, current) for entry in movement.stored_versions(self.store, name)]
+
+    def add_evaluation(self, version: PublishedVersion, evaluation: Mapping[str, Any]) -> str:
+        """Store scores of a version beside it, as the version itself never changes; the key that they lie at."""
+        return evaluations.add(self.store, version.run_id, evaluation)
+
+    def evaluations(self, version: PublishedVersion) -> Sequence[Mapping[str, Any]]:
+        """All scores of a version, oldest first: those in its record, then those that were added."""
+        own = version.record.get("evaluation")
+        return [*([own] if own else []), *evaluations.added(self.store, version.run_id)]
 
     def move_head(self, name: str, version: int) -> PublishedVersion:
         """Make another version current; it stays so until a new one is published or the head is moved again.

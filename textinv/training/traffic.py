@@ -92,8 +92,10 @@ class Traffic:
             return False
         ended = self._end(slot, reason)
         if isinstance(ended.outcome, TrainedConcept):
-            if self._judge is not None:
-                ended.record["evaluation"] = self._judge(slot.spec, slot.work.pictures, ended.outcome.embedding)
+            if self._judge is not None and slot.spec.evaluate:
+                ended.record["evaluation"] = self._judge(
+                    slot.spec, slot.work.pictures, ended.outcome.embedding, slot.started_from
+                )
             self._sink.finished(ended.work, ended.outcome)
         else:
             self._sink.failed(ended.work, ended.outcome, ended.record)
