@@ -27,11 +27,12 @@ from textinv.models import load_base_model
 from textinv.plan.base import BaseFacts
 from textinv.plan.recipes import RECIPES
 
-SCRIPT = "(a) diffusers script"
+SCRIPT, PLAIN = "(a) diffusers script", "(b) honest loop"
 COLUMNS = {
     "concepts_per_hour": "concepts/h",
     "sample_passes": "passes",
     "seconds": "s/concept",
+    "cpu_seconds": "CPU s",
     "peak_memory_bytes": "memory MB",
     "fidelity": "fidelity",
     "editability": "editability",
@@ -39,7 +40,7 @@ COLUMNS = {
     "judge_editability": "judge edit",
     "norm_ratio": "norm",
 }
-UNITS = {"concepts_per_hour": "1/h", "sample_passes": "1", "seconds": "s", "peak_memory_bytes": "B"}
+UNITS = {"concepts_per_hour": "1/h", "sample_passes": "1", "seconds": "s", "cpu_seconds": "s", "peak_memory_bytes": "B"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,7 +53,11 @@ def main(arguments: list[str] | None = None) -> int:
     methods = _methods(args)
     limits = {SCRIPT: args.diffusers_concepts}
     settings = {title: _setting(defaults, sizes, args) for title, (_, defaults) in methods.items()}
-    pieces = list(pieces_of(settings, limits, num_concepts=args.concepts, seeds=sizes.seeds, size=args.slots))
+    pieces = list(
+        pieces_of(
+            settings, limits, num_concepts=args.concepts, seeds=sizes.seeds, size=args.slots, alone=(SCRIPT, PLAIN)
+        )
+    )
     finished = Finished(args.output.with_suffix(".pieces.json"), args.resume)
     concepts = chosen_concepts(args.concepts)
 
@@ -89,7 +94,7 @@ def _methods(args: argparse.Namespace) -> dict[str, tuple[Method, Mapping[str, A
     methods: dict[str, tuple[Method, Mapping[str, Any]]] = {}
     if args.diffusers_script:
         methods[SCRIPT] = (Script(args.diffusers_script, args.diffusers_python, args.diffusers_steps), {})
-    methods["(b) honest loop"] = (by_plain_loop, {})
+    methods[PLAIN] = (by_plain_loop, {})
     methods |= {f"(c) {recipe}": (by_recipe, {"recipe": recipe}) for recipe in args.recipes}
     methods |= {f"(c) {name}": (by_recipe, json.loads(fields)) for name, _, fields in map(_split, args.variant)}
     return methods | {"initializer's word": (by_word, {})}

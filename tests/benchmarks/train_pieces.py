@@ -5,14 +5,14 @@ that remembers finished ones, and the mean over pieces. Does not know what a met
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 Row = Mapping[str, float]
-_SUMS = ("concepts", "seconds")
+_SUMS = ("concepts", "seconds", "cpu_seconds")
 _PEAKS = ("peak_memory_bytes",)
 
 
@@ -36,16 +36,26 @@ class Piece:
 
 
 def pieces_of(
-    settings: Mapping[str, str], limits: Mapping[str, int], *, num_concepts: int, seeds: Sequence[int], size: int
+    settings: Mapping[str, str],
+    limits: Mapping[str, int],
+    *,
+    num_concepts: int,
+    seeds: Sequence[int],
+    size: int,
+    alone: Collection[str] = (),
 ) -> Iterator[Piece]:
-    """All pieces of at most `size` concepts; `limits` holds methods that learn the first few concepts with one seed."""
+    """All pieces of at most `size` concepts, or of one for the methods that learn one after the other (`alone`).
+
+    `limits` holds methods that learn only the first few concepts, with one seed.
+    """
     for seed in seeds:
-        for first in range(0, num_concepts, size):
+        for start in range(0, num_concepts, size):
             for title, setting in settings.items():
-                limit = limits.get(title, num_concepts)
-                count = min(size, num_concepts - first, limit - first)
-                if count > 0 and (title not in limits or seed == seeds[0]):
-                    yield Piece(title, seed, first, count, setting)
+                end = min(start + size, num_concepts, limits.get(title, num_concepts))
+                step = 1 if title in alone else size
+                if title not in limits or seed == seeds[0]:
+                    for first in range(start, end, step):
+                        yield Piece(title, seed, first, min(step, end - first), setting)
 
 
 class Finished:
@@ -78,4 +88,5 @@ def together(rows: Sequence[Row]) -> dict[str, float]:
     for name in set(rows[0]) - set(found):
         found[name] = fmean([row[name] for row in rows], [row["concepts"] for row in rows])
     speed = {"concepts_per_hour": 3600 * found["concepts"] / found["seconds"]} if found["sample_passes"] else {}
-    return found | speed | {"seconds": found["seconds"] / found["concepts"]}
+    each = {name: found[name] / found["concepts"] for name in ("seconds", "cpu_seconds")}
+    return found | speed | each
