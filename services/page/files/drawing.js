@@ -49,8 +49,12 @@ async function drawCell(cell, changed, signal) {
     for await (const { event, data } of stream) {
       if (event === "error") throw eventError(data);
       const done = event.endsWith(".completed");
+      const before = pictures[data.image_index];
+      if (before) URL.revokeObjectURL(before.src);
+      const file = new Blob([Uint8Array.from(atob(data.b64_json), (byte) => byte.charCodeAt(0))], { type: "image/png" });
       pictures[data.image_index] = {
-        src: `data:image/png;base64,${data.b64_json}`,
+        file,
+        src: URL.createObjectURL(file),
         done,
         seed: data.seed ?? cell.settings.seed + data.image_index,
       };

@@ -40,7 +40,6 @@ function Drawn({ picture, cell, use }) {
   if (!picture) return html`<span class="picture blank busy" role="img" aria-label="Waiting to be drawn"></span>`;
   const settings = { ...cell.settings, seed: picture.seed, n: 1 };
   const name = `${cell.settings.prompt.replace(/[^a-z0-9]+/gi, "-").slice(0, 40)}-${picture.seed}.png`;
-  const keep = async () => save(name, await (await fetch(picture.src)).blob());
   return html`<figure class="drawn">
     <img class=${`picture ${picture.done ? "" : "sketch"}`} src=${picture.src} alt=${`${cell.settings.prompt}, seed ${picture.seed}`} />
     <figcaption>
@@ -56,7 +55,7 @@ function Drawn({ picture, cell, use }) {
         </dl>
         <div class="row">
           <button type="button" class="quiet" onClick=${() => use(settings)}>Use these settings</button>
-          <button type="button" class="quiet" onClick=${keep} disabled=${!picture.done}>Download</button>
+          <button type="button" class="quiet" onClick=${() => save(name, picture.file)} disabled=${!picture.done}>Download</button>
         </div>
       </details>
     </figcaption>

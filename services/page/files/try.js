@@ -78,7 +78,7 @@ function Settings({ form, set, random, setRandom }) {
     <${PromptBox} id="negative" label="Negative prompt" rows=${2} value=${form.negative_prompt} change=${(text) => set({ negative_prompt: text })}
       hint="What should not be in the picture." />
     <div class="fields">
-      <${Field} id="steps" label="Steps"><input id="steps" type="number" min="1" max="200" required value=${form.num_inference_steps} onInput=${number("num_inference_steps")} /><//>
+      <${Field} id="steps" label="Steps"><input id="steps" type="number" min="1" max="150" required value=${form.num_inference_steps} onInput=${number("num_inference_steps")} /><//>
       <${Field} id="guidance" label="Guidance"><input id="guidance" type="number" min="0" max="100" step="0.5" required value=${form.guidance_scale} onInput=${number("guidance_scale")} /><//>
       <${Field} id="count" label="Pictures"><input id="count" type="number" min="1" max="10" required value=${form.n} onInput=${number("n")} /><//>
       <${Field} id="scheduler" label="Noise scheduler"><select id="scheduler" value=${form.noise_scheduler} onChange=${(event) => set({ noise_scheduler: event.target.value })}>

@@ -1,0 +1,97 @@
+"""Drawing from the page, with a mouse and with the keyboard alone."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import OpenPage, shot
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+DRAWN_MS = 60_000
+
+
+def finished(page: Page) -> None:
+    """Wait until nothing is being drawn."""
+    expect(page.locator("article.run").first).to_have_attribute("aria-busy", "false", timeout=DRAWN_MS)
+
+
+def fewer_steps(page: Page) -> None:
+    page.get_by_text("Settings", exact=True).click()
+    page.get_by_label("Steps").fill("4")
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_a_name_is_completed_and_drawn_by_keyboard_alone(service: str, open_page: OpenPage, width: int) -> None:
+    page = open_page(f"{service}/#/try", width)
+    page.get_by_label("Prompt", exact=True).focus()
+    page.keyboard.type("two <my-o")
+    expect(page.get_by_role("listbox", name="Concepts").get_by_role("option")).to_have_text("<my-owl>")
+    page.keyboard.press("Enter")
+    page.keyboard.type(" on a red background")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("two <my-owl> on a red background")
+    expect(page.get_by_label("What the prompt holds")).to_contain_text("version 1, 1 vector")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("img", name=re.compile("two <my-owl> on a red background, seed"))).to_be_visible(
+        timeout=DRAWN_MS
+    )
+    finished(page)
+    shot(page, f"try-drawn-{width}")
+
+
+def test_names_that_nobody_taught_are_told_before_and_after_drawing(service: str, open_page: OpenPage) -> None:
+    page = open_page(f"{service}/#/try")
+    page.get_by_label("Prompt", exact=True).fill("a <nobody>")
+    expect(page.get_by_label("What the prompt holds")).to_contain_text("nobody")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Look it up under Concepts")
+
+
+def test_settings_come_back_from_a_downloaded_picture(service: str, open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page(f"{service}/#/try")
+    page.get_by_label("Prompt", exact=True).fill("a <my-fox>")
+    fewer_steps(page)
+    page.get_by_label("new seed each time").uncheck()
+    page.get_by_label("Seed", exact=True).fill("1234")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    finished(page)
+    page.get_by_text("Seed 1234").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    download.value.save_as(tmp_path / "drawn.png")
+    page.get_by_label("Prompt", exact=True).fill("something else")
+    page.get_by_label("Seed", exact=True).fill("9")
+    page.get_by_label("Settings from a picture").set_input_files(tmp_path / "drawn.png")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a <my-fox>")
+    expect(page.get_by_label("Seed", exact=True)).to_have_value("1234")
+    expect(page.get_by_label("Steps")).to_have_value("4")
+
+
+def test_same_seed_side_by_side_and_a_grid(service: str, open_page: OpenPage) -> None:
+    page = open_page(f"{service}/#/try")
+    page.get_by_label("Prompt", exact=True).fill("a <my-fox>")
+    fewer_steps(page)
+    page.get_by_text("Compare", exact=True).click()
+    page.get_by_label("Instead of <my-fox>").fill("fox, <my-owl>, my-fox@1")
+    page.get_by_role("button", name="Draw side by side").click()
+    finished(page)
+    seeds = page.locator("article.run").first.locator("summary").all_inner_texts()
+    assert len(seeds) == 4
+    assert len(set(seeds)) == 1
+    page.get_by_label("Concepts, one per line").fill("my-fox\nmy-owl")
+    page.get_by_label("Prompts, one per line").fill("a {}\n{} on a blue background\n<my-sketch> of {}")
+    page.get_by_role("button", name="Draw the grid").click()
+    finished(page)
+    assert page.locator("article.run").first.get_by_role("img").count() == 6
+    shot(page, "try-grid-1400")
+
+
+def test_a_drawing_can_be_stopped(service: str, open_page: OpenPage) -> None:
+    page = open_page(f"{service}/#/try")
+    page.get_by_label("Prompt", exact=True).fill("a <my-fox>")
+    page.get_by_text("Settings", exact=True).click()
+    page.get_by_label("Steps").fill("150")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("Stopped.")).to_be_visible()
