@@ -1,5 +1,6 @@
 """The file that tells a job's story."""
 
+import io
 import re
 import sys
 from collections.abc import Callable
@@ -7,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from textinv.embedding import Embedding
 from textinv.errors import SettingsError
 from textinv.jobs import Failure, JobBook, JobRecord
 from textinv.jobs.layout import sheet_key
+from textinv.jobs.previews import write_preview
 from textinv.jobs.record import sheets_of
 from textinv.registry import Registry
 from textinv.report import tell, write_page
@@ -82,6 +85,23 @@ def test_purged_pictures_are_missed_and_the_rest_is_told(store: MemoryStore, job
     assert [len(concept.pictures) for concept in story.concepts] == [0, 0, 0]
     write_page(story, tmp_path / "report.html")
     assert "not in the store any more" in (tmp_path / "report.html").read_text()
+
+
+def test_previews_are_shown_with_their_steps_and_not_too_many(
+    store: MemoryStore, job: JobRecord, tmp_path: Path
+) -> None:
+    spec = JobBook(store).sheet(job.id, 0)[0]
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), "teal").save(file, "JPEG")
+    for step in range(0, 1000, 50):
+        write_preview(store, spec.fingerprint, step, file.getvalue())
+    story = tell(store, job.id)
+    shown = [step for step, _ in story.concepts[0].previews]
+    assert (shown[0], shown[-1], len(shown)) == (0, 950, 12)
+    write_page(story, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert page.count('src="data:image/jpeg;base64,') == 12
+    assert "step 950" in page
 
 
 def test_a_large_job_says_how_much_is_left_out(store: MemoryStore, job: JobRecord) -> None:

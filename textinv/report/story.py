@@ -12,6 +12,7 @@ from typing import Any
 from textinv.errors import ObjectNotFoundError, TextinvError
 from textinv.images import as_trained
 from textinv.jobs import Failure, JobBook, JobRecord
+from textinv.jobs.previews import preview_steps, read_preview
 from textinv.placeholders import ConceptRef
 from textinv.plan.fetch import fetch_pictures
 from textinv.plan.sources import image_key
@@ -21,6 +22,8 @@ from textinv.store.protocol import ObjectStore
 
 MAX_CONCEPTS = 200
 """A page of more concepts than that would be too large to open."""
+MAX_PREVIEWS = 12
+"""Of one concept; more would say no more."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,12 @@ def tell(store: ObjectStore, job_id: str, max_concepts: int = MAX_CONCEPTS) -> J
     book, registry = JobBook(store), Registry(store)
     job = book.load(job_id)
     specs = [spec for sheet in book.sheets(job) for spec in sheet][:max_concepts]
-    concepts = tuple(_concept(book, registry, job, spec) for spec in specs)
+    concepts = tuple(_concept(book, registry, spec) for spec in specs)
     return JobStory(job, concepts, job.num_concepts - len(concepts))
 
 
-def _concept(book: JobBook, registry: Registry, job: JobRecord, spec: TrainSpec) -> ConceptStory:
-    pictures, previews = _pictures(book.store, spec), _previews(book, job, spec)
+def _concept(book: JobBook, registry: Registry, spec: TrainSpec) -> ConceptStory:
+    pictures, previews = _pictures(book.store, spec), _previews(book.store, spec)
     finished = registry.finished(spec.fingerprint)
     if finished is not None:
         version = int(finished["version"])
@@ -101,5 +104,10 @@ def _pictures(store: ObjectStore, spec: TrainSpec) -> tuple[bytes, ...]:
     return tuple(files)
 
 
-def _previews(book: JobBook, job: JobRecord, spec: TrainSpec) -> tuple[tuple[int, bytes], ...]:
-    return ()
+def _previews(store: ObjectStore, spec: TrainSpec) -> tuple[tuple[int, bytes], ...]:
+    """At most `MAX_PREVIEWS`, spread over the steps, the first and the last among them."""
+    steps = preview_steps(store, spec.fingerprint)
+    if len(steps) > MAX_PREVIEWS:
+        steps = [steps[number * (len(steps) - 1) // (MAX_PREVIEWS - 1)] for number in range(MAX_PREVIEWS)]
+    drawn = ((step, read_preview(store, spec.fingerprint, step)) for step in steps)
+    return tuple((step, picture) for step, picture in drawn if picture is not None)
