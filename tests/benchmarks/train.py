@@ -25,7 +25,7 @@ from train_step import step_costs
 from textinv.demo import WEIGHTS
 from textinv.models import load_base_model
 from textinv.plan.base import BaseFacts
-from textinv.plan.recipes import RECIPES
+from textinv.plan.recipes import EVALUATION_SHARE, RECIPES
 
 SCRIPT, PLAIN = "(a) diffusers script", "(b) honest loop"
 COLUMNS = {
@@ -134,7 +134,8 @@ def _step_costs(sizes: Sizes, repeats: int) -> dict[str, float]:
     torch.set_num_threads(sizes.num_threads)
     model = load_base_model(str(WEIGHTS))
     works = works_of(chosen_concepts(sizes.num_slots), {}, 0, BaseFacts(model.revision, model.native_px))
-    return step_costs(model, works, repeats)
+    costs = step_costs(model, works, repeats)
+    return costs | {"look share": costs["look"] / (costs["packed"] * works[0].spec.stop.every_steps)}
 
 
 def _split(variant: str) -> tuple[str, str, str]:
@@ -144,6 +145,7 @@ def _split(variant: str) -> tuple[str, str, str]:
 def _print_costs(costs: Mapping[str, float]) -> None:
     packed, bare, unet = costs["packed"], costs["bare"], costs["unet"]
     print(f"packed step {packed:.3f} s = {packed / bare:.2f} x UNet and text encoder = {packed / unet:.2f} x UNet")
+    print(f"looks at the fixed batch cost {costs['look share']:.1%} of the training")
 
 
 def _cells(row: Mapping[str, float]) -> list[str]:
@@ -168,6 +170,9 @@ def _report(rows: Mapping[str, Mapping[str, float] | None], costs: Mapping[str, 
             ]
     measures.append(_measure("packed step, against UNet and text encoder", costs["packed"], costs["bare"], "s"))
     measures.append(_measure("packed step, against UNet", costs["packed"], costs["unet"], "s"))
+    measures.append(
+        _measure("looks at the fixed batch, of the training", costs["look share"], EVALUATION_SHARE, "share")
+    )
     return {"measures": measures, "rows": rows, "sizes": vars(sizes), "device": _device(sizes)}
 
 

@@ -9,11 +9,12 @@ import torch
 from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.training import ConceptPack, Work
 from textinv.training.batches import Batch, assemble
-from textinv.training.pool import Pool
+from textinv.training.pack import evaluation_parts
+from textinv.training.pool import Pool, slot_losses
 
 
 def step_costs(model: BaseModel, works: list[Work], repeats: int) -> dict[str, float]:
-    """Median seconds of a packed step, of bare UNet and text encoder, and of the bare UNet, measured in turns."""
+    """Median seconds of a packed step, of bare UNet and text encoder, of the bare UNet, and of a look, in turns."""
     pack = ConceptPack(model, len(works))
     for work in works:
         pack.add(work)
@@ -23,6 +24,7 @@ def step_costs(model: BaseModel, works: list[Work], repeats: int) -> dict[str, f
         "packed": pack.step,
         "bare": lambda: _bare(model, pool, batch),
         "unet": lambda: _bare_unet(model, batch),
+        "look": lambda: _look(model, pool, pack),
     }
     seconds: dict[str, list[float]] = {name: [] for name in parts}
     for _ in range(repeats):
@@ -39,6 +41,17 @@ def _timed(part: Callable[[], None], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return (time.perf_counter() - begun) / times
+
+
+@torch.no_grad()
+def _look(model: BaseModel, pool: Pool, pack: ConceptPack) -> None:
+    """All slots look at their fixed batches, as `ConceptPack.evaluate` does when they are due."""
+    rows = {
+        name: torch.zeros(len(pack.slots), 1, width, device=model.device)
+        for name, width in model.encoder_widths.items()
+    }
+    for part in evaluation_parts(pack.slots, pack.slots):
+        slot_losses(model, pool, assemble([pool.evaluation_member(slot) for slot in part], model.device), rows).tolist()
 
 
 def _bare(model: BaseModel, pool: Pool, batch: Batch) -> None:

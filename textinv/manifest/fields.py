@@ -89,9 +89,11 @@ class TrainingFields(Strict):
     make prompts harder to edit; the original paper found one enough (Gal et al. 2022, arXiv:2208.01618)."""
     resolution_px: Annotated[int, Field(ge=16, le=4096, multiple_of=8)] | None = None
     """Side of the square that pictures are trained at, a multiple of 8. 16 to 4096; cost grows with its square.
-    Default: what the base model was trained at."""
+    Default: what the base model was trained at. There are no other shapes: pictures are cropped, never stretched."""
     crop: Crop | None = None
-    """Which part of a picture that is not square is kept: `center` (default), or a `random` part, drawn once."""
+    """Which square of a picture that is not square is kept, as large as its shorter side: `center` (default), or a
+    `random` one, drawn once. The rest is not learned from, and a plan warns where that is over a third: crop to what
+    matters first. Costs nothing."""
     flip: bool | None = None
     """Also learn from mirrored pictures. Leave it off (default) for anything with a left and a right: text, faces,
     logos."""

@@ -21,6 +21,8 @@ from textinv.plan.sources import Source
 from textinv.plan.spec import PictureRef
 
 ADVISED = 3
+WIDE = 1.5
+"""Pictures longer than this, in shorter sides, lose over a third to the crop: worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,13 @@ def _unwise(wanted: Wanted, facts: Sequence[tuple[Found, PictureFacts]]) -> Iter
         yield f"one picture only: the concept cannot be told from its background; {ADVISED} to 5 are better"
     for first, second in same_looks([(found.source.name, picture.look) for found, picture in facts]):
         yield f"{first} and {second} look the same: a second copy teaches nothing"
+    for found, one in facts:
+        shorter, longer = sorted((one.width_px, one.height_px))
+        if longer > WIDE * shorter:
+            yield (
+                f"{found.source.name} is {one.width_px} x {one.height_px}: {1 - shorter / longer:.0%} of it is cut "
+                "off, as pictures are trained as squares; crop it to what matters"
+            )
     small = [found.source.name for found, one in facts if min(one.width_px, one.height_px) < wanted.resolution_px]
     if small:
         yield f"{', '.join(small[:3])}: smaller than the {wanted.resolution_px} pixels trained at, so it is enlarged"
