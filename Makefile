@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test lint types check chaos browser gpu bench bench-train bench-lora bench-serve demo-model clean
+.PHONY: setup demo test lint types check chaos browser gpu bench bench-train bench-lora bench-serve bench-scale demo-model clean
 
 setup: .venv/installed
 
@@ -37,7 +37,7 @@ browser: setup
 gpu: setup
 	$(PY) -m pytest -m gpu tests/gpu
 
-bench: bench-train bench-lora bench-serve
+bench: bench-train bench-lora bench-serve bench-scale
 
 bench-train: setup
 	$(PY) tests/benchmarks/train.py
@@ -47,6 +47,9 @@ bench-lora: setup
 
 bench-serve: setup
 	$(PY) tests/benchmarks/serve.py
+
+bench-scale: setup
+	$(PY) tests/benchmarks/scale.py
 
 demo-model: setup
 	$(PY) -m textinv.demo.build --out build/demo-model

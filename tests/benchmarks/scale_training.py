@@ -1,0 +1,90 @@
+"""Crews of one and of two workers on a real Ray, beside the same training in one process without Ray."""
+
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import ray
+import torch
+from scale_jobs import put_job
+
+from cluster.driver_process import new_driver
+from cluster.options import DriverOptions
+from tests.cluster.conftest import make_spec
+from textinv.demo import WEIGHTS
+from textinv.jobs import JobBook
+from textinv.models import base_revision, load_base_model
+from textinv.plan.fetch import fetch_pictures
+from textinv.plan.sources import image_key
+from textinv.plan.spec import TrainSpec
+from textinv.registry import Registry
+from textinv.settings import Settings, StoreSettings
+from textinv.store import connect_store
+from textinv.store.protocol import ObjectStore
+from textinv.training import Work
+from textinv.training.local import learn
+
+SLOTS = 4
+
+
+def plain_seconds(store: ObjectStore, num_concepts: int, max_steps: int) -> float:
+    """Seconds to learn a job's concepts with one thread, the model and the pictures being loaded."""
+    torch.set_num_threads(1)
+    model = load_base_model(str(WEIGHTS), device="cpu", dtype="float32")
+    specs = specs_of(store, num_concepts, max_steps, seed=0)
+    works = [Work(spec, fetch_pictures(spec, lambda digest: store.get(image_key(digest)).body)) for spec in specs]
+    begun = time.perf_counter()
+    assert not learn(model, works, num_slots=SLOTS).errors
+    return time.perf_counter() - begun
+
+
+def crew_seconds(settings: StoreSettings, num_workers: int, num_concepts: int, max_steps: int) -> float:
+    """Seconds from the moment when every worker has work until the last concept is published; Ray must be running."""
+    registry = Registry(connect_store(settings))
+    fleet = f"bench-{num_workers}"
+    record = put_job(registry.store, specs_of(registry.store, num_concepts, max_steps, seed=num_workers), fleet, fleet)
+    options = DriverOptions(workers=num_workers, threads_per_worker=1, num_slots=SLOTS)
+    driver = new_driver(Settings(device="cpu"), settings, options, fleet, f"{os.environ['RAY_TMPDIR']}/train")
+    stop, book = threading.Event(), JobBook(registry.store)
+    thread = threading.Thread(target=driver.serve, args=(stop, None), daemon=True)
+    thread.start()
+    while sum(bool(worker["concepts"]) for worker in driver.status()["workers"]) < num_workers:
+        time.sleep(0.02)
+    begun, before = time.perf_counter(), len(registry.finished_fingerprints())
+    while record.id in book.open_jobs():
+        time.sleep(0.05)
+    seconds = time.perf_counter() - begun
+    status = book.status(record.id)
+    assert status is not None
+    assert status.done == num_concepts
+    assert before < num_concepts
+    stop.set()
+    thread.join(60.0)
+    return seconds
+
+
+def start_ray(num_cpus: int) -> Path:
+    """Start a Ray of this process's own; its folder."""
+    folder = Path(tempfile.mkdtemp(prefix="tibench-", dir="/tmp"))
+    (folder / "ray").mkdir()
+    os.environ["RAY_TMPDIR"] = str(folder)
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        num_cpus=num_cpus,
+        object_store_memory=80 * 2**20,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    return folder
+
+
+def specs_of(store: ObjectStore, num_concepts: int, max_steps: int, seed: int) -> list[TrainSpec]:
+    """Specs that nobody has trained; their pictures are in the store."""
+    revision = base_revision("emoji")
+    plain = [make_spec(store, number, max_steps, revision) for number in range(num_concepts)]
+    return [
+        spec.model_copy(update={"name": f"{spec.name}-of-{seed}", "seed": 1000 * seed + spec.seed}) for spec in plain
+    ]
