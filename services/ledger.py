@@ -167,12 +167,12 @@ class SharedLedger:
     @asynccontextmanager
     async def place(self, key: ApiKey | None) -> AsyncIterator[None]:
         place = uuid.uuid4().hex
-        limited = key is not None and key.concurrency is not None
-        if key is not None and limited:
-            await self._enter(place, key)
         self._num_open += 1
         self._keep_telling()
         try:
+            if key is not None and key.concurrency is not None:
+                self._places[place] = key.id
+                await self._enter(place, key)
             async with self._own.place(key):
                 yield
         finally:
@@ -198,11 +198,9 @@ class SharedLedger:
             return await self._own.is_watched(caller)
 
     async def _enter(self, place: str, key: ApiKey) -> None:
-        self._places[place] = key.id
         try:
             await self._book.enter(self._front, place, key)
         except OverloadedError:
-            del self._places[place]
             raise
         except TextinvError as error:
             log.warning("the ledger of all fronts does not answer, this one counts for itself: %s", error)

@@ -11,8 +11,9 @@ from PIL import Image
 
 from services.config import ServiceConfig
 from services.desk import Desk
+from services.in_flight import InFlight
 from services.keys import KeyRing
-from services.ledger import TELL_EVERY_S, FrontBook
+from services.ledger import TELL_EVERY_S, FrontBook, SharedLedger
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of
 from textinv.errors import NotReadyError
@@ -26,8 +27,10 @@ class UnsteadyBook(FrontBook):
     """A book that can be lost."""
 
     there = True
+    slow_s = 0.0
 
     async def enter(self, front: str, place: str, key: object) -> None:
+        await asyncio.sleep(self.slow_s)
         if not self.there:
             raise NotReadyError("the book is lost")
         await super().enter(front, place, key)  # type: ignore[arg-type]
@@ -153,3 +156,22 @@ async def test_a_front_that_fell_silent_holds_no_places(store: MemoryStore) -> N
     now = 60.0
     await book.enter("alive", "p2", key)
     assert (await book.tell("alive", [], [("p2", key.id)])).interrupted == ()
+
+
+async def test_who_leaves_while_a_place_is_asked_for_holds_none(store: MemoryStore, book: UnsteadyBook) -> None:
+    _, key = KeyRing(store).create("page", "generate", concurrency=1)
+    ledger = SharedLedger(InFlight(), book)
+
+    async def draw() -> None:
+        async with ledger.place(key):
+            await asyncio.sleep(0)
+
+    book.slow_s = 60.0
+    leaving = asyncio.create_task(draw())
+    await asyncio.sleep(2 * TELL_EVERY_S)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    book.slow_s = 0.0
+    await draw()
+    await asyncio.sleep(2 * TELL_EVERY_S)
