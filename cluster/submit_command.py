@@ -31,6 +31,7 @@ def submit(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show progress until the job ends.")] = False,
     priority: Annotated[int, typer.Option(min=-MAX_PRIORITY, max=MAX_PRIORITY, help="Higher is served first.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Most workers at a time.")] = 1,
+    crew_size: Annotated[int | None, typer.Option(min=1, help="Workers that come and go together.")] = None,
     threads_per_worker: Annotated[int | None, typer.Option(min=1, help="CPU threads of a worker.")] = None,
     gpu: Annotated[bool | None, typer.Option(help="Give each worker a GPU; default: if there are any.")] = None,
     slots: Slots = None,
@@ -46,7 +47,7 @@ def submit(
 
     settings = settings_at(address)
     fleet = fleet_of(settings)
-    options = _options(workers, threads_per_worker, gpu, slots)
+    options = _options(workers, crew_size, threads_per_worker, gpu, slots)
     loaded = load_manifest(manifest)
     registry = Registry(ensure_store(settings))
     with Progress(console=stderr(), transient=True) as progress:
@@ -86,11 +87,14 @@ def submit(
     end_with(watch(JobBook(registry.store), record, settings, options), json, facts)
 
 
-def _options(workers: int, threads: int | None, gpu: bool | None, slots: str | None) -> DriverOptions:
+def _options(
+    workers: int, crew_size: int | None, threads: int | None, gpu: bool | None, slots: str | None
+) -> DriverOptions:
     if slots is not None and slots != "auto" and not (slots.isdecimal() and int(slots) > 0):
         raise InputError(f"--slots {slots!r} is neither a positive number nor auto")
     given = {
         "workers": workers,
+        "crew_size": crew_size,
         "threads_per_worker": threads,
         "use_gpu": gpu,
         "num_slots": int(slots) if slots is not None and slots != "auto" else slots,
