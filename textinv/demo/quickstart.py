@@ -115,9 +115,10 @@ def main() -> None:
         sheet(service["url"], concepts, arguments.seed).save(arguments.out)
     finally:
         if os.environ.get("KEEP") != "1":
-            for part in ("serve", "store"):
-                subprocess.run([sys.executable, "-m", "textinv.cli", part, "down"], check=False)
+            subprocess.run([sys.executable, "-m", "textinv.cli", "down"], stdout=subprocess.DEVNULL, check=False)
     print(f"learned {len(concepts)} concepts; contact sheet: {arguments.out.resolve()}")
+    if os.environ.get("KEEP") == "1":
+        print(f"the page is at {service['url']}/    (`textinv down` stops everything)")
 
 
 if __name__ == "__main__":
