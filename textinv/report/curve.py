@@ -26,7 +26,8 @@ def loss_curve(points: Sequence[tuple[int, float]], kept_step: int | None, title
         x, y = across(kept[0]), down(kept[1])
         anchor = "end" if x > WIDTH / 2 else "start"
         parts.append(f'<circle class="kept" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
-        parts.append(f'<text x="{x:.1f}" y="{max(TOP, y - 9):.1f}" text-anchor="{anchor}">kept: step {kept[0]}</text>')
+        parts.append(f'<path class="axis" d="M{x:.1f} {TOP + 4}V{y - 4:.1f}"/>')
+        parts.append(f'<text x="{x:.1f}" y="{TOP}" text-anchor="{anchor}">kept: step {kept[0]}</text>')
     return "".join((*parts, "</svg>"))
 
 
