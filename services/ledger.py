@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 TELL_EVERY_S = 0.25
 # A front that has not told anything for so long is gone, and so are its requests.
 _SILENT_S = 5.0
+_FRESH_S = 1.0
 # Previews cost decoding: callers get them who have looked at their progress within this time.
 _WATCHED_S = 600.0
 _MAX_CALLERS = 10_000
@@ -171,7 +172,6 @@ class SharedLedger:
         self._keep_telling()
         try:
             if key is not None and key.concurrency is not None:
-                self._places[place] = key.id
                 await self._enter(place, key)
             async with self._own.place(key):
                 yield
@@ -200,10 +200,14 @@ class SharedLedger:
     async def _enter(self, place: str, key: ApiKey) -> None:
         try:
             await self._book.enter(self._front, place, key)
+            self._places[place] = key.id
         except OverloadedError:
             raise
         except TextinvError as error:
             log.warning("the ledger of all fronts does not answer, this one counts for itself: %s", error)
+        except asyncio.CancelledError:
+            await self._leave(place)  # the book may have heard of it
+            raise
 
     async def _leave(self, place: str) -> None:
         # Whoever leaves may be cancelled already; what is not told now is told with the next list.
@@ -243,6 +247,13 @@ def glances_of(in_flight: InFlight) -> list[Glance]:
     ]
 
 
+class _Place(NamedTuple):
+    """A place that a key's request holds; `entered_at` by the book's clock, if it was told of it by `enter`."""
+
+    key_id: str
+    entered_at: float = float("-inf")
+
+
 class FrontBook:
     """The book itself: what fronts have told lately."""
 
@@ -252,7 +263,7 @@ class FrontBook:
         self._watchers = Watchers(clock)
         self._heard: dict[str, float] = {}
         self._glances: dict[str, dict[str, Glance]] = {}
-        self._places: dict[str, dict[str, str]] = {}
+        self._places: dict[str, dict[str, _Place]] = {}
         self._interrupts: dict[str, float] = {}
 
     async def spend(self, key: ApiKey) -> None:
@@ -261,10 +272,9 @@ class FrontBook:
     async def enter(self, front: str, place: str, key: ApiKey) -> None:
         self._forget_silent()
         held = [one for places in self._places.values() for one in places.items() if one[0] != place]
-        taken = sum(key_id == key.id for _, key_id in held)
-        check_concurrency(key, taken)
-        self._heard[front] = self._clock()
-        self._places.setdefault(front, {})[place] = key.id
+        check_concurrency(key, sum(one.key_id == key.id for _, one in held))
+        now = self._heard[front] = self._clock()
+        self._places.setdefault(front, {})[place] = _Place(key.id, now)
 
     async def leave(self, front: str, place: str) -> None:
         self._places.get(front, {}).pop(place, None)
@@ -273,7 +283,10 @@ class FrontBook:
         now = self._heard[front] = self._clock()
         before = self._glances.get(front, {})
         self._glances[front] = {one.id: _with_sketch(one, before.get(one.id)) for one in glances}
-        self._places[front] = dict(places)
+        old = self._places.get(front, {})
+        # What was entered a moment ago may not be in the list yet.
+        fresh = {place: one for place, one in old.items() if now - one.entered_at < _FRESH_S}
+        self._places[front] = fresh | {place: old.get(place, _Place(key_id)) for place, key_id in places}
         self._forget_silent()
         return Told(
             tuple(one.id for one in glances if now - one.age_s <= self._interrupts.get(one.caller, float("-inf")))
