@@ -49,7 +49,11 @@ async def test_a_submitted_manifest_is_learned_by_a_driver_that_the_cluster_runs
     assert isinstance(desk.learning.fleet, ClusterFleet)
     async with client_of(desk) as client:
         manifest = manifest_of(await upload(client, 1, 2), "fox", max_steps=10, min_steps=10, stop="fixed")
-        told = (await client.post("/v1/jobs", json=manifest | {"base_model": "emoji"})).json()
+        async with asyncio.timeout(200):  # a cluster that has just started takes no jobs for a while
+            while (reply := await client.post("/v1/jobs", json=manifest | {"base_model": "emoji"})).status_code == 503:
+                assert reply.json()["error"]["code"] == "cluster_failed"
+                await asyncio.sleep(float(reply.headers["retry-after"]))
+        told = reply.json()
         assert told["driver"]["state"] == "running"
         assert desk.learning.fleet.ensure() is False
         async with asyncio.timeout(240):
