@@ -55,7 +55,8 @@ async def read_settings(
         raise RequestError(
             "the picture does not say how it was drawn: choose a PNG as it was downloaded", param="image"
         )
-    read = read_request(read_infotext(text))
+    infotext = read_infotext(text)
+    read = read_request(infotext)
     return {
         "object": "settings",
         "prompt": read.prompt,
@@ -65,6 +66,7 @@ async def read_settings(
         "guidance_scale": read.guidance_scale,
         "noise_scheduler": read.noise_scheduler,
         "size": f"{read.width_px}x{read.height_px}" if read.width_px and read.height_px else "auto",
+        "concepts": [{"placeholder": f"<{ref}>", "digest": digest} for ref, digest in infotext.concept_hashes.items()],
     }
 
 
