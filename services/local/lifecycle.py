@@ -93,6 +93,21 @@ def is_ready(url: str) -> bool:
         return False
 
 
+def keeper_environment(settings: Settings, ray_folder: str) -> dict[str, str]:
+    """The environment of a keeper: these settings, and a Ray of its own that asks for a new token."""
+    return (
+        os.environ
+        | environment_of(settings)
+        | {
+            "RAY_TMPDIR": ray_folder,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_SERVE_LOG_TO_STDERR": "0",
+        }
+    )
+
+
 def _state(config: ServiceConfig, url: str, settings: Settings) -> ServiceState:
     return ServiceState(
         url=url,
@@ -109,24 +124,13 @@ def _spawn(
 ) -> tuple[subprocess.Popen[bytes], ServiceState]:
     # Ray's sockets lie in here, and their paths may have 107 characters only.
     ray_folder = tempfile.mkdtemp(prefix="textinv-")
-    environment = (
-        os.environ
-        | environment_of(settings)
-        | {
-            "RAY_TMPDIR": ray_folder,
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": secrets.token_hex(32),
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_SERVE_LOG_TO_STDERR": "0",
-        }
-    )
     with folder.log.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "services.local.keeper"],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=keeper_environment(settings, ray_folder),
             pass_fds=(lock,),
             start_new_session=True,
         )

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from services.config import ServiceConfig
 from services.keys import KeyRing
-from services.local.lifecycle import start_service, stop_service
+from services.local.lifecycle import keeper_environment, start_service, stop_service
 from services.local.state import ServiceFolder, ServiceState
 from textinv.cli import build_app
 from textinv.errors import InputError, SettingsError
@@ -88,3 +88,14 @@ def test_settings_survive_the_way_through_the_environment(settings: Settings, mo
     for name, value in environment_of(given).items():
         monkeypatch.setenv(name, value)
     assert load_settings().settings == given
+
+
+def test_the_ray_of_a_service_asks_for_a_token_that_nobody_knew_before(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "known")
+    first, second = keeper_environment(settings, "folder"), keeper_environment(settings, "folder")
+    assert first["RAY_AUTH_MODE"] == second["RAY_AUTH_MODE"] == "token"
+    assert len({first["RAY_AUTH_TOKEN"], second["RAY_AUTH_TOKEN"], "known"}) == 3
+    assert first["TEXTINV_HOME"] == str(settings.home)
