@@ -15,7 +15,15 @@ const NAVIGATION = [["try", "Try"], ["teach", "Teach"], ["jobs", "Jobs"], ["conc
 function address() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [view = "", ...rest] = path.split("/");
-  return { view: view || "try", name: decodeURIComponent(rest.join("/")), query: new URLSearchParams(query) };
+  return { view: view || "try", name: decoded(rest.join("/")), query: new URLSearchParams(query) };
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // somebody typed a lone %
+  }
 }
 
 function View({ at }) {

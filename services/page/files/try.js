@@ -70,7 +70,7 @@ export function Try({ prompt }) {
 function Settings({ form, set, random, setRandom }) {
   const [schedulers, setSchedulers] = useState([]);
   useEffect(() => {
-    get("/sdapi/v1/samplers").then((found) => setSchedulers(found.map((one) => one.name))).catch(() => {});
+    get("/sdapi/v1/samplers").then((found) => setSchedulers(found.map((one) => [one.aliases[0], one.name]))).catch(() => {});
   }, []);
   const number = (name) => (event) => set({ [name]: event.target.valueAsNumber });
   return html`<details class="settings" open=${Boolean(form.negative_prompt)}>
@@ -82,7 +82,7 @@ function Settings({ form, set, random, setRandom }) {
       <${Field} id="guidance" label="Guidance"><input id="guidance" type="number" min="0" max="100" step="0.5" required value=${form.guidance_scale} onInput=${number("guidance_scale")} /><//>
       <${Field} id="count" label="Pictures"><input id="count" type="number" min="1" max="10" required value=${form.n} onInput=${number("n")} /><//>
       <${Field} id="scheduler" label="Noise scheduler"><select id="scheduler" value=${form.noise_scheduler} onChange=${(event) => set({ noise_scheduler: event.target.value })}>
-        <option value="">the service's</option>${schedulers.map((name) => html`<option value=${name}>${name}</option>`)}
+        <option value="">the service's</option>${schedulers.map(([name, label]) => html`<option value=${name}>${label}</option>`)}
       </select><//>
       <${Field} id="seed" label="Seed"><input id="seed" type="number" min="0" max="4294967295" required value=${form.seed} disabled=${random} onInput=${number("seed")} /><//>
       <label class="check"><input type="checkbox" checked=${random} onChange=${(event) => setRandom(event.target.checked)} /> new seed each time</label>
