@@ -23,7 +23,12 @@ from textinv.report.events import write_events
 from textinv.store.memory import MemoryStore
 
 MakeJob = Callable[..., JobRecord]
+EVALUATION = {
+    "encoders": [{"encoder": "own", "fidelity": 0.8125, "editability": 0.25}],
+    "judge": {"fidelity": 0.625, "asked": 4},
+}
 HOSTILE = "<script>alert('{}')</script>"
+DEATH = {"worker": "crew-a/0-1f", "node": "0a1b", "pid": 7, "step": 7, "reason": HOSTILE, "held": 1}
 
 
 @pytest.fixture
@@ -41,12 +46,16 @@ def job(store: MemoryStore, make_job: MakeJob) -> JobRecord:
     Registry(store).publish(
         learned.name,
         Embedding({"text_encoder": torch.ones(1, 8)}),
-        training | {"evaluation": {"encoders": [{"encoder": "own", "fidelity": 0.8125, "editability": 0.25}]}},
+        training | {"evaluation": EVALUATION},
         fingerprint=learned.fingerprint,
         base_model="emoji",
         base_revision=learned.base_revision,
     )
-    book.write_failure(Failure(fingerprint=given_up.fingerprint, name=given_up.name, code="diverged", message=HOSTILE))
+    book.write_failure(
+        Failure(
+            fingerprint=given_up.fingerprint, name=given_up.name, code="diverged", message=HOSTILE, evidence=(DEATH,)
+        )
+    )
     return record
 
 
@@ -61,6 +70,7 @@ def test_one_file_holds_pictures_curve_figures_and_why_it_stopped(
     assert "the loss on its fixed batch had settled" in page
     assert "kept: step 20" in page
     assert "0.812" in page
+    assert "<dt>judge: fidelity</dt><dd>0.625</dd>" in page
     assert "Not learned yet." in page
 
 
@@ -74,6 +84,7 @@ def test_what_people_wrote_stays_text(store: MemoryStore, job: JobRecord, tmp_pa
     write_page(tell(store, job.id), tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "<script" not in page
+    assert "at step 7: &lt;script&gt;" in page
     assert page.count("&lt;script&gt;alert") >= 4  # the failure's message, and a caption under each picture
 
 

@@ -91,6 +91,8 @@ def _article(concept: ConceptStory) -> str:
         parts.append(_part("Drawn while it learned", _pictures(drawn, f"preview of {spec.name}")))
     parts.append(_part("Loss on the fixed batch", curve))
     parts.append(_part("Figures", _facts(_figures(concept))))
+    if concept.deaths:
+        parts.append(_part("Workers that died with it", _facts(list(map(_death, concept.deaths)))))
     asked = escape(json.dumps(spec.model_dump(mode="json", exclude={"init_embedding"}), indent=2, ensure_ascii=False))
     parts_html = f'<div class="parts">{"".join(parts)}</div>'
     details = f"<details><summary>What was asked: the whole spec</summary><pre>{asked}</pre></details>"
@@ -121,7 +123,18 @@ def _figures(concept: ConceptStory) -> list[tuple[str, str]]:
         "editability": "editability",
     }
     figures += [(label, _number(scores[name])) for name, label in labels.items() if scores.get(name) is not None]
+    judge = (record.get("evaluation") or {}).get("judge") or {}
+    figures += [
+        (f"judge: {name.replace('_', ' ')}", _number(value))
+        for name, value in judge.items()
+        if isinstance(value, float)
+    ]
     return figures
+
+
+def _death(death: Mapping[str, Any]) -> tuple[str, str]:
+    where = f"process {death.get('pid')} on node {str(death.get('node', ''))[:12]}"
+    return str(death.get("worker", "")), f"at step {death.get('step')}: {death.get('reason')} ({where})"
 
 
 def _first_scores(record: Mapping[str, Any]) -> Mapping[str, Any]:

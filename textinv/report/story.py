@@ -37,6 +37,8 @@ class ConceptStory:
     record: Mapping[str, Any] | None = None
     """The training record of what was published, or what is known of a failure."""
     problem: str | None = None
+    deaths: tuple[Mapping[str, Any], ...] = ()
+    """Workers that died while they had it."""
     pictures: tuple[bytes, ...] = ()
     """The training pictures as they were trained, PNG."""
     previews: tuple[tuple[int, bytes], ...] = ()
@@ -77,10 +79,11 @@ def _concept(book: JobBook, registry: Registry, spec: TrainSpec) -> ConceptStory
     if finished is not None:
         version = int(finished["version"])
         record = registry.resolve(ConceptRef(str(finished["name"]), version)).record
-        return ConceptStory(spec, "done", version, record, None, pictures, previews)
+        return ConceptStory(spec, "done", version, record, pictures=pictures, previews=previews)
     failure = book.failure(spec.fingerprint)
     if failure is not None:
-        return ConceptStory(spec, "failed", None, failure.record, _sentence(failure), pictures, previews)
+        problem, deaths = _sentence(failure), failure.evidence
+        return ConceptStory(spec, "failed", None, failure.record, problem, deaths, pictures, previews)
     return ConceptStory(spec, "not done", pictures=pictures, previews=previews)
 
 
