@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 
 import torch
 
@@ -33,8 +34,13 @@ def names_of(num_concepts: int) -> list[str]:
 def embedding_of(model: BaseModel, seed: int) -> Embedding:
     """Rows near those of a word, so that pictures come out as they do for learned concepts."""
     generator = torch.Generator().manual_seed(seed)
-    rows = {name: model.token_rows(name, WORD)[:1].cpu() for name in model.encoder_names}
+    rows = _word_rows(model)
     return Embedding({name: row + 0.02 * torch.randn(row.shape, generator=generator) for name, row in rows.items()})
+
+
+@cache
+def _word_rows(model: BaseModel) -> dict[str, torch.Tensor]:
+    return {name: model.token_rows(name, WORD)[:1].cpu() for name in model.encoder_names}
 
 
 def write_heads(store: ObjectStore, model: BaseModel, names: Sequence[str]) -> None:
