@@ -27,7 +27,7 @@ def _desk() -> Desk:
             base_model="colours",
             base_revision="c0ffee",
         )
-    config = ServiceConfig(base_model="colours", keys=False, resize=True)
+    config = ServiceConfig(keys=False, resize=True)  # its base model lies on the disk, as that of any service
     return Desk(config, ColourStudio(store), store, IdleFleet())
 
 
