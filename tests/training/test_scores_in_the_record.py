@@ -3,7 +3,6 @@
 import copy
 from typing import Any
 
-import pytest
 from torch import Tensor
 
 from textinv.evaluation import Drawing, own_judge
@@ -42,16 +41,15 @@ def test_being_scored_or_not_is_no_other_spec(works: Any) -> None:
     assert works("a").spec.fingerprint == works("a", evaluate=False).spec.fingerprint
 
 
-@pytest.mark.parametrize("error", [RuntimeError("not enough memory"), ValueError("odd")])
-def test_a_concept_whose_scoring_fails_is_learned_all_the_same(model: BaseModel, works: Any, error: Exception) -> None:
+def test_a_concept_whose_scoring_fails_is_learned_all_the_same(model: BaseModel, works: Any) -> None:
     broken = copy.copy(model)
 
     def cannot_draw(latents_BCHW: Tensor) -> Tensor:
-        raise error
+        raise RuntimeError("not enough memory")
 
     broken.decode_latents = cannot_draw  # type: ignore[method-assign]
     done = learn(broken, [works("kept", max_steps=1, min_steps=1)], num_slots=1, judge=own_judge(broken, QUICK))
-    assert str(error) in done.concepts["kept"].record["evaluation"]["error"]["message"]
+    assert "not enough memory" in done.concepts["kept"].record["evaluation"]["error"]["message"]
     assert not done.errors
 
 
