@@ -5,16 +5,22 @@ const KEY = "textinv-key";
 
 const ADVICE = {
   access_denied: "Enter an API key that may do this (the key button at the top).",
+  unknown_job: "Look it up under Jobs: it may be of another store, or of another key.",
   unknown_concept: "Look it up under Concepts: it may be misspelt, removed, or not learned yet.",
   other_base_model: "It was learned on another base model. Teach it again on the one that draws here.",
   invalid_embedding: "The stored embedding does not fit. Teach the concept again, or move to another version.",
   corrupt_object: "The store gave back other bytes than were written. Move to another version, or teach it again.",
   store_failed: "The store has trouble. Try again in a moment; `textinv store status` says more.",
   store_unreachable: "The store is down. Start it with `textinv store up`, or check its address with `textinv config`.",
+  store_unsafe: "This store cannot keep two writers apart. Use another one, or the embedded one.",
+  store_conflict: "Somebody else changed the same thing just now. Look at it again, then try once more.",
+  object_not_found: "It may have been removed meanwhile: load the view again.",
   store_credentials: "The store refuses the service's credentials: check them with `textinv config`.",
   overloaded: "The queue is full. Wait a little, or ask the operator for more replicas.",
   deadline: "The queue is too long for this request. Wait a little and try again.",
   not_ready: "The base model is still being loaded. Try again in a few seconds.",
+  service_failed: "Try again in a few seconds; `textinv serve status` says more.",
+  content_policy_violation: "The base model's safety checker kept the pictures back. Change the prompt or the seed.",
   cluster_failed: "Nothing can learn now. Is Ray running? `textinv fleet status` says more.",
   base_model_unavailable: "The base model cannot be read. `textinv config` shows where it is looked for.",
   invalid_image: "Choose another picture: PNG, JPEG or WebP, large enough and whole.",
@@ -64,8 +70,9 @@ async function failure(answer) {
   }
   const error = told.error ?? {};
   if (answer.status === 401) window.dispatchEvent(new CustomEvent("key-needed"));
+  const ofJob = error.code === "unknown_concept" && new URL(answer.url).pathname.startsWith("/v1/jobs/");
   return new ApiError(error.message ?? `The service answered ${answer.status}.`, {
-    code: error.code ?? "",
+    code: ofJob ? "unknown_job" : (error.code ?? ""),
     status: answer.status,
     param: error.param ?? null,
     problems: told.problems ?? [],

@@ -23,7 +23,7 @@ export function Concept({ name }) {
   const record = data.record ?? {};
   return html`<div class="page">
     <header class="row concept">
-      <${Picture} src=${`/v1/concepts/${encodeURIComponent(name)}/thumbnail`} alt=${`Picture of ${name}`} lazy=${false} />
+      <${Picture} src=${`/v1/concepts/${encodeURIComponent(name)}/thumbnail`} alt=${`Picture of ${name}`} lazy=${false} letter=${name[0]} />
       <div><h1>${data.placeholder}</h1>
         <p class="hint">${[record.spec?.kind === "style" ? "A style" : "A thing", record.spec?.class_word && `a kind of ${record.spec.class_word}`, `version ${data.version}`, `on ${data.base_model}`].filter(Boolean).join(", ")}</p>
         <div class="row"><a class="button main" href=${`#/try?prompt=${encodeURIComponent(`a photo of ${data.placeholder}`)}`}>Try it</a></div>

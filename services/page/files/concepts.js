@@ -52,7 +52,7 @@ export function Concepts() {
     <${Problem} error=${error} again=${again} />
     ${total === 0 && html`<div class="empty"><p>${query ? "No concept is called that." : "Nothing has been taught yet."}</p><p><a href="#/teach">Teach a concept</a> from 3 to 5 pictures.</p></div>`}
     <ul class="shelf" aria-label="Concepts">${concepts.map((one) => html`<li key=${one.name}><a href=${`#/concepts/${encodeURIComponent(one.name)}`}>
-      <${Picture} src=${one.thumbnail} alt="" /><span class="name">${one.name}</span>
+      <${Picture} src=${one.thumbnail} alt="" letter=${one.name[0]} /><span class="name">${one.name}</span>
       <span class="hint">${[one.kind === "style" ? "style" : one.kind === "object" ? "thing" : null, `version ${one.version}`].filter(Boolean).join(", ")}</span>
     </a></li>`)}</ul>
     ${loading && html`<${Loading} what="concepts" />`}

@@ -47,7 +47,7 @@ function State({ fleet }) {
     [fleet.concepts_per_hour == null ? "–" : fixed(fleet.concepts_per_hour, 0), "per hour", "concepts finished"],
     [queue.expiries ?? 0, "expired leases", "concepts taken from silent workers"],
   ];
-  return html`<section class="panel"><header class="row"><h2>Now</h2><${Badge} state=${driver.state} />${settings.draining && html`<${Badge} state="draining" />`}</header>
+  return html`<section class="panel"><header class="row"><h2>Now</h2><${Badge} state=${driver.state === "stopped" && !driver.problem ? "idle" : driver.state} />${settings.draining && html`<${Badge} state="draining" />`}</header>
     ${driver.problem && html`<div class="problem" role="alert"><p><strong>${driver.problem}</strong></p><p><code>textinv job logs --driver</code> shows its last words; submitting or resuming a job starts it again.</p></div>`}
     ${!driver.running && !driver.problem && html`<p class="hint">No driver runs: it starts with the next job, and ends when there is nothing to learn.</p>`}
     <ul class="scores">${facts.map(([value, label, text]) => html`<li><strong>${value}</strong><span>${label}</span><span class="hint">${text}</span></li>`)}</ul>

@@ -32,7 +32,7 @@ export function Problem({ error, again }) {
 export const Loading = ({ what }) => html`<p class="loading" role="status">Loading ${what}…</p>`;
 
 /** A picture of the service; with a key it is fetched, since an address cannot carry one. */
-export function Picture({ src, alt, lazy = true, ...rest }) {
+export function Picture({ src, alt, lazy = true, letter = "", ...rest }) {
   const [shown, setShown] = useState(key.get() ? null : src);
   const [gone, setGone] = useState(false);
   useEffect(() => {
@@ -51,7 +51,9 @@ export function Picture({ src, alt, lazy = true, ...rest }) {
       if (url) URL.revokeObjectURL(url);
     };
   }, [src]);
-  if (gone || !src) return html`<span class="picture blank" role="img" aria-label=${`${alt}: no picture`}></span>`;
+  if (gone || !src) {
+    return alt ? html`<span class="picture blank" role="img" aria-label=${`${alt}: no picture`}>${letter}</span>` : html`<span class="picture blank" aria-hidden="true">${letter}</span>`;
+  }
   if (!shown) return html`<span class="picture blank" aria-hidden="true"></span>`;
   return html`<img class="picture" src=${shown} alt=${alt} loading=${lazy ? "lazy" : "eager"} onError=${() => setGone(true)} ...${rest} />`;
 }
