@@ -76,6 +76,7 @@ def of_jobs(args: argparse.Namespace) -> list[Measure]:
     least = costs.driver_bytes[sizes[0]]
     return [
         measure("plan from cached digests, beside the goal", costs.plan_s, PLAN_GOAL_S, "s", said),
+        measure("plan from cached digests, CPU seconds", costs.plan_cpu_s, PLAN_GOAL_S, "s", said),
         measure("plan for the first time", costs.first_plan_s, None, "s", said),
         measure("submission with its uploads", costs.submit_s, None, "s", {"concepts": sizes[0]}),
         measure("textinv job ls, beside the goal", costs.ls_s, LS_GOAL_S, "s", said),

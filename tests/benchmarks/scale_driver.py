@@ -1,10 +1,10 @@
 """Takes a job up as a driver does, tells a queue in another process of it, and prints how much memory that took."""
 
 import multiprocessing
-import resource
 import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from cluster.feed import Feed
@@ -67,7 +67,7 @@ def main() -> None:
     (shown,) = queue.view().jobs
     assert sum(shown.counts.values()) == job.record.num_concepts
     queue.end()
-    print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(1024 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]))
 
 
 if __name__ == "__main__":

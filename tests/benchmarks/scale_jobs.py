@@ -41,6 +41,8 @@ class JobCosts:
     first_plan_s: float
     plan_s: float
     """With every picture's digest in the cache, a tenth of the concepts published."""
+    plan_cpu_s: float
+    """Of it, what this process worked: the rest is the store, and other work on the machine."""
     submit_s: float
     """Of the smallest size: two requests for each picture."""
     ls_s: float
@@ -57,7 +59,9 @@ def job_costs(settings: Settings, sizes: list[int], log: Callable[[str], object]
     first_s, plan = timed(lambda: plan_of(path, registry, settings))
     log(f"first plan {first_s:.1f} s")
     publish_some(plan, registry, max(sizes) // 10)
+    worked_s = time.process_time()
     plan_s, plan = timed(lambda: plan_of(path, registry, settings))
+    plan_cpu_s = time.process_time() - worked_s
     assert plan.counts["done"] == max(sizes) // 10
     log(f"plan {plan_s:.1f} s")
     few = plan_of(write_manifest(settings.home, folder, min(sizes)), registry, settings)
@@ -71,7 +75,7 @@ def job_costs(settings: Settings, sizes: list[int], log: Callable[[str], object]
         driver_bytes[size] = int(run([sys.executable, here, record.id, FLEET], settings))
     ls_s, listed = timed(lambda: run([sys.executable, "-m", "textinv.cli", "job", "ls", "--json"], settings))
     assert len(json.loads(listed)) == 1 + len(sizes)
-    return JobCosts(first_s, plan_s, submit_s, ls_s, driver_bytes)
+    return JobCosts(first_s, plan_s, plan_cpu_s, submit_s, ls_s, driver_bytes)
 
 
 def write_pictures(folder: Path, number: int) -> None:
@@ -102,11 +106,11 @@ def plan_of(path: Path, registry: Registry, settings: Settings) -> Plan:
 
 
 def publish_some(plan: Plan, registry: Registry, num_concepts: int) -> None:
-    """Publish something for the first concepts of a plan."""
+    """Publish something for the last concepts of a plan."""
     embedding = Embedding({"text_encoder": torch.randn(1, 64)})
 
     def publish(number: int) -> None:
-        planned = plan.specs[number]
+        planned = plan.specs[-1 - number]
         registry.publish(
             planned.spec.name,
             embedding,
