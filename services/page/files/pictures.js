@@ -1,7 +1,7 @@
 // Training pictures in the browser: each as it will be trained, and what is wrong with it, before anything is sent.
 
-const HASH = [9, 8]; // difference hash: 8 x 8 comparisons of neighbours
-const NEAR = 6; // differing bits up to which two pictures look the same
+import { isAlike, lookOf, LOOKED_AT } from "/page/alike.js";
+
 let lastId = 0;
 
 /** Looks at a file; never throws: what cannot be read becomes a problem. */
@@ -14,7 +14,7 @@ export async function look(file, side) {
     return { ...picture, usable: false, problems: ["It is not a picture that can be read."] };
   }
   const { width, height } = bitmap;
-  Object.assign(picture, { width, height, hash: hashOf(bitmap), thumbnail: await cropped(bitmap, side) });
+  Object.assign(picture, { width, height, look: lookAt(bitmap), thumbnail: await cropped(bitmap, side) });
   const shorter = Math.min(width, height);
   if (shorter < side / 2) {
     picture.usable = false;
@@ -29,9 +29,9 @@ export async function look(file, side) {
 
 /** What each picture has against others; the later one of two that look the same is named. */
 export function sameAs(pictures, place) {
-  const mine = pictures[place].hash;
+  const mine = pictures[place].look;
   if (!mine) return null;
-  const twin = pictures.slice(0, place).find((other) => other.hash && distance(mine, other.hash) <= NEAR);
+  const twin = pictures.slice(0, place).find((other) => other.look && isAlike(mine, other.look));
   return twin ? `It looks the same as ${twin.name}: a second copy teaches nothing.` : null;
 }
 
@@ -49,16 +49,9 @@ async function cropped(bitmap, side) {
   return canvas.toDataURL("image/png");
 }
 
-function hashOf(bitmap) {
-  const [, context] = canvasOf(...HASH);
-  context.drawImage(bitmap, 0, 0, ...HASH);
-  const { data } = context.getImageData(0, 0, ...HASH);
-  const gray = Array.from({ length: HASH[0] * HASH[1] }, (_, i) => data[4 * i] * 0.3 + data[4 * i + 1] * 0.59 + data[4 * i + 2] * 0.11);
-  const bits = [];
-  for (let y = 0; y < HASH[1]; y++) {
-    for (let x = 0; x < HASH[0] - 1; x++) bits.push(gray[y * HASH[0] + x] > gray[y * HASH[0] + x + 1]);
-  }
-  return bits;
+function lookAt(bitmap) {
+  const [, context] = canvasOf(...LOOKED_AT);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, ...LOOKED_AT);
+  return lookOf(context.getImageData(0, 0, ...LOOKED_AT).data);
 }
-
-const distance = (one, other) => one.reduce((sum, bit, place) => sum + (bit !== other[place]), 0);
