@@ -40,10 +40,10 @@ gpu: setup
 bench: bench-train bench-lora bench-serve bench-scale
 
 bench-train: setup
-	$(PY) tests/benchmarks/train.py
+	$(PY) tests/benchmarks/train.py $(ARGS)
 
 bench-lora: setup
-	$(PY) tests/benchmarks/train_lora.py
+	$(PY) tests/benchmarks/train_lora.py $(ARGS)
 
 bench-serve: setup
 	$(PY) tests/benchmarks/serve.py

@@ -4,7 +4,8 @@
 honest loop: base loaded once, latents cached, 475 steps of 2 samples; (c) each of our recipes. Then the cost of a
 packed step beside the bare forward and backward. Prints a table and writes `build/bench/train.json`.
 
-A long run can be split: `--resume --seconds 200` goes on where the last call stopped and starts nothing after that.
+A long run can be split: `make bench-train ARGS="--resume --seconds 200"` goes on where the last call stopped and starts
+nothing after that. What was measured with other weights or recipes is measured anew.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from train_step import step_costs
 
 from textinv.demo import WEIGHTS
 from textinv.models import load_base_model
+from textinv.models.revision import hash_weights
 from textinv.plan.base import BaseFacts
 from textinv.plan.recipes import EVALUATION_SHARE, RECIPES
 
@@ -104,7 +106,9 @@ def _setting(defaults: Mapping[str, Any], sizes: Sizes, args: argparse.Namespace
     """What a piece's result depends on besides its concepts and seed."""
     recipe = RECIPES.get(str(defaults.get("recipe")))
     parts = {"fields": defaults, "recipe": recipe and vars(recipe), "script_steps": args.diffusers_steps}
-    stated = json.dumps([parts, sizes.num_inference_steps, sizes.plain_learning_rate, sizes.num_slots])
+    stated = json.dumps(
+        [hash_weights(WEIGHTS), parts, sizes.num_inference_steps, sizes.plain_learning_rate, sizes.num_slots]
+    )
     return hashlib.sha256(stated.encode()).hexdigest()[:8]
 
 
@@ -173,7 +177,13 @@ def _report(rows: Mapping[str, Mapping[str, float] | None], costs: Mapping[str, 
     measures.append(
         _measure("looks at the fixed batch, of the training", costs["look share"], EVALUATION_SHARE, "share")
     )
-    return {"measures": measures, "rows": rows, "sizes": vars(sizes), "device": _device(sizes)}
+    return {
+        "measures": measures,
+        "rows": rows,
+        "sizes": vars(sizes),
+        "device": _device(sizes),
+        "base": hash_weights(WEIGHTS),
+    }
 
 
 def _measure(name: str, ours: float, anchor: float, unit: str) -> dict[str, Any]:
