@@ -23,8 +23,8 @@ from textinv.store.protocol import ObjectStore
 
 ACTOR_CALLS_PER_S = 1300.0
 """That an actor answers, measured with Ray 2.60 on two cores."""
-STORE_REQUESTS_PER_S = 400.0
-"""Of SeaweedFS on two cores, measured with this simulator."""
+STORE_REQUESTS_PER_S = 320.0
+"""Of SeaweedFS on the same two busy cores, measured with this simulator."""
 WORKER_CALLS = ("take", "beat", "report", "finish")
 
 
