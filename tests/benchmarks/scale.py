@@ -104,12 +104,11 @@ def of_training(args: argparse.Namespace) -> list[Measure]:
             ray.shutdown()
             server.kill()
             shutil.rmtree(ray_folder, ignore_errors=True)
-    per_hour = {workers: 3600 * args.concepts / one for workers, one in seconds.items()}
-    overhead_s = (seconds[1] - plain_s) / args.concepts
+    per_hour = {workers: 3600 / one for workers, one in seconds.items()}
     return [
         measure("concepts by two workers, beside one", per_hour[2], per_hour[1], "1/h", said),
-        measure("concepts by one worker, beside no Ray", per_hour[1], 3600 * args.concepts / plain_s, "1/h", said),
-        measure("overhead of Ray per concept, beside training", overhead_s, plain_s / args.concepts, "s", said),
+        measure("concepts by one worker, beside no Ray", per_hour[1], 3600 / plain_s, "1/h", said),
+        measure("overhead of Ray per concept, beside training", seconds[1] - plain_s, plain_s, "s", said),
     ]
 
 

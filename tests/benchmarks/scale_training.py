@@ -30,20 +30,20 @@ SLOTS = 4
 
 
 def plain_seconds(store: ObjectStore, num_concepts: int, max_steps: int) -> float:
-    """Seconds to learn a job's concepts with one thread, the model and the pictures being loaded."""
+    """Seconds for each concept with one thread and without Ray, the model and the pictures being loaded."""
     torch.set_num_threads(1)
     model = load_base_model(str(WEIGHTS), device="cpu", dtype="float32")
     specs = specs_of(store, num_concepts, max_steps, seed=0)
     works = [Work(spec, fetch_pictures(spec, lambda digest: store.get(image_key(digest)).body)) for spec in specs]
     begun = time.perf_counter()
     assert not learn(model, works, num_slots=SLOTS).errors
-    return time.perf_counter() - begun
+    return (time.perf_counter() - begun) / num_concepts
 
 
 def crew_seconds(settings: StoreSettings, num_workers: int, num_concepts: int, max_steps: int) -> float:
-    """Seconds from the moment when every worker has work until the last concept is published; Ray must be running."""
+    """Seconds for each concept, from when every worker has work until the last is published; Ray must be running."""
     registry = Registry(connect_store(settings))
-    fleet = f"bench-{num_workers}"
+    fleet, earlier = f"bench-{num_workers}", len(registry.finished_fingerprints())
     record = put_job(registry.store, specs_of(registry.store, num_concepts, max_steps, seed=num_workers), fleet, fleet)
     options = DriverOptions(workers=num_workers, threads_per_worker=1, num_slots=SLOTS)
     driver = new_driver(Settings(device="cpu"), settings, options, fleet, f"{os.environ['RAY_TMPDIR']}/train")
@@ -52,17 +52,16 @@ def crew_seconds(settings: StoreSettings, num_workers: int, num_concepts: int, m
     thread.start()
     while sum(bool(worker["concepts"]) for worker in driver.status()["workers"]) < num_workers:
         time.sleep(0.02)
-    begun, before = time.perf_counter(), len(registry.finished_fingerprints())
+    begun, left = time.perf_counter(), num_concepts + earlier - len(registry.finished_fingerprints())
     while record.id in book.open_jobs():
         time.sleep(0.05)
     seconds = time.perf_counter() - begun
     status = book.status(record.id)
     assert status is not None
     assert status.done == num_concepts
-    assert before < num_concepts
     stop.set()
     thread.join(60.0)
-    return seconds
+    return seconds / left
 
 
 def start_ray(num_cpus: int) -> Path:
