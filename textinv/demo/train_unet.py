@@ -41,7 +41,7 @@ UNET_CONFIG: dict[str, Any] = {
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
     "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
     "cross_attention_dim": 192,
-    "attention_head_dim": 32,
+    "attention_head_dim": (2, 4, 8),  # the number of heads, each 32 wide
     "norm_num_groups": 16,
     "resnet_time_scale_shift": "scale_shift",  # the time embedding scales and shifts every block ...
     "addition_embed_type": "text",  # ... and holds a pooled text as well, so that words reach the 16x16 level
