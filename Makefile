@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test lint types check chaos browser gpu bench bench-train bench-lora bench-serve bench-scale demo-model clean
+.PHONY: setup demo test lint types check load chaos browser gpu bench bench-train bench-lora bench-serve bench-scale demo-model clean
 
 setup: .venv/installed
 
@@ -28,6 +28,9 @@ types: setup
 
 check: lint types test
 
+load: setup
+	$(PY) -m pytest -m load
+
 chaos: setup
 	$(PY) -m pytest -m chaos
 
@@ -46,10 +49,10 @@ bench-lora: setup
 	$(PY) tests/benchmarks/train_lora.py $(ARGS)
 
 bench-serve: setup
-	$(PY) tests/benchmarks/serve.py
+	$(PY) tests/benchmarks/serve.py $(ARGS)
 
 bench-scale: setup
-	$(PY) tests/benchmarks/scale.py
+	$(PY) tests/benchmarks/scale.py $(ARGS)
 
 demo-model: setup
 	$(PY) -m textinv.demo.build --out build/demo-model
