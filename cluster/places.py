@@ -57,6 +57,8 @@ class LocalPlace(DriverSeat):
             "RAY_TMPDIR": str(self.ray_folder),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            # Loopback only: what keeps Ray to itself on other systems does so here, where it would use all interfaces.
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -102,6 +102,8 @@ def keeper_environment(settings: Settings, ray_folder: str) -> dict[str, str]:
             "RAY_TMPDIR": ray_folder,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            # Loopback only, which Ray calls its way on other systems; here it would listen on all interfaces.
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_SERVE_LOG_TO_STDERR": "0",
         }

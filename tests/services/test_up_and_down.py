@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +14,9 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
+from cluster.places import LocalPlace
 from services.local.state import ServiceFolder
+from tests.services.listening import is_loopback, listening, processes_with
 from tests.services.served import free_port
 from textinv.cli import build_app
 from textinv.errors import SettingsError
@@ -46,6 +50,14 @@ def wait_for(is_so: Callable[[], bool], patience_s: float = 120.0) -> None:
         time.sleep(0.2)
 
 
+def asks_ray(gcs: str, token: str) -> str:
+    """What a Ray answers to a program with a token: how many keys it has, or why it does not tell."""
+    program = f"from ray._raylet import GcsClient; print(len(GcsClient(address={gcs!r}).internal_kv_keys(b'', None)))"
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    return done.stdout + done.stderr
+
+
 def test_down_of_what_is_not_up_does_nothing(settings: Settings) -> None:
     assert json.loads(textinv("down", "--json").stdout) == {"stopped": []}
     assert "nothing was running" in textinv("down").stdout
@@ -64,7 +76,7 @@ def test_a_port_that_is_taken_is_named_and_the_store_is_not_left_running(setting
 
 @pytest.mark.ray
 @pytest.mark.load
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(320)
 def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_deaths(settings: Settings) -> None:
     first = json.loads(textinv("up", "--json").stdout)
     assert (first["was_up"], first["page"]) == (False, f"{settings.service_url}/")
@@ -72,10 +84,18 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
     with httpx.Client(base_url=settings.service_url, timeout=120) as client:
         assert client.get("/readyz").status_code == 200
         ids = [client.post("/v1/images", content=path.read_bytes()).json()["id"] for path in PICTURES]
-        concept = {"name": "brolly", "images": ids, "class_word": "umbrella", "max_steps": 300, "min_steps": 300}
+        concept = {"name": "brolly", "images": ids, "class_word": "umbrella", "max_steps": 500, "min_steps": 500}
         posted = {"base_model": "emoji", "name": "up", "concepts": [{**concept, "stop": "fixed"}]}
         job = client.post("/v1/jobs", json=posted).json()
         wait_for(lambda: client.get(job["url"]).json()["counts"]["running"] == 1)
+    for folder in (first["ray_folder"], LocalPlace(settings.home).ray_folder):
+        addresses = listening(processes_with("RAY_TMPDIR", str(folder)))
+        assert len(addresses) > 5
+        # Serve lets its replicas speak to each other on all interfaces; nobody else may listen there.
+        outside = [pid for address, pid in addresses.items() if not is_loopback(address)]
+        assert {Path(f"/proc/{pid}/comm").read_text().strip() for pid in outside} <= {"ray::SERVE_REPL"}
+        (gcs,) = [where.read_text() for where in Path(folder).rglob("ray_current_cluster")]
+        assert "AuthenticationError" in asks_ray(gcs, "f" * 64)
     stopped = json.loads(textinv("down", "--json").stdout)["stopped"]
     assert stopped == ["service", "workers", "store"]
     assert not DriverSeat(settings.home).has_driver()
