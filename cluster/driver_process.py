@@ -69,8 +69,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     stop = threading.Event()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, lambda *_: stop.set())
+    _heed_signals(stop)
     settings = load_settings().settings
     if not arguments.on_cluster:
         _take_environment(LocalPlace(settings.home))
@@ -82,6 +81,12 @@ def main() -> None:
     except TextinvError as error:
         _LOG.error("%s", error)
         sys.exit(1)
+
+
+def _heed_signals(stop: threading.Event) -> None:
+    """Stop when told to. `ray.init` puts a handler of its own in the place of this one, which exits at once."""
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: stop.set())
 
 
 def _take_environment(place: LocalPlace) -> None:
@@ -122,6 +127,7 @@ def _serve_here_once(settings: Settings, options: DriverOptions, place: LocalPla
         )
     except (RuntimeError, ConnectionError, ray.exceptions.RayError) as error:
         raise ClusterError(f"Ray does not start on this machine: {error}") from error
+    _heed_signals(stop)
     try:
         _LOG.info("serving fleet %s", place.fleet)
         driver = new_driver(settings, store, options, place.fleet, str(place.ray_folder / "train"))
@@ -138,6 +144,7 @@ def serve_on_cluster(settings: Settings, options: DriverOptions, fleet: str, sto
         ray.init(address="auto", log_to_driver=True, logging_level="WARNING")
     except ConnectionError as error:
         raise ClusterError(f"this process runs in no Ray cluster: {error}") from error
+    _heed_signals(stop)
     storage_path = tempfile.mkdtemp(prefix="textinv-train-")
     new_driver(settings, settings.store, options, fleet, storage_path).serve(stop, None)
 

@@ -24,6 +24,7 @@ from textinv.jobs import JobBook
 from textinv.jobs.driver_seat import DriverSeat
 from textinv.settings import Settings, environment_of
 from textinv.store import EmbeddedServer, connect_store
+from textinv.training.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.store
 PICTURES = sorted((Path(__file__).parents[2] / "manifests" / "pictures" / "umbrella").glob("*.png"))[:3]
@@ -100,6 +101,12 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
     assert stopped == ["service", "workers", "store"]
     assert not DriverSeat(settings.home).has_driver()
     assert not EmbeddedServer(settings.home).status().running
+    book = JobBook(connect_store(EmbeddedServer(settings.home).up()))
+    status = book.status(job["id"])
+    assert status is not None
+    saved = book.checkpoint(status.concepts[0].fingerprint)
+    assert saved is not None
+    assert Checkpoint.from_bytes(saved).counters["step"] >= status.concepts[0].step
 
     again = json.loads(textinv("up", "--json").stdout)
     assert again["resumed"] == [job["id"]]
