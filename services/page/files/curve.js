@@ -2,9 +2,9 @@
 
 import { html } from "/page/vendor/htm-preact.js";
 
-const WIDTH = 460;
+const WIDTH = 340;
 const HEIGHT = 170;
-const [LEFT, RIGHT, TOP, BOTTOM] = [52, 12, 22, 26];
+const [LEFT, RIGHT, TOP, BOTTOM] = [46, 10, 22, 26];
 
 export function Curve({ points, maxSteps, stopped, name }) {
   const known = points.filter((point) => point.loss != null);
