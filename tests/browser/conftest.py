@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.browser.in_process import publish, running
 from textinv.models import load_base_model
@@ -58,7 +58,14 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
 def shot(page: Page, name: str) -> None:
     """Keep how a page looks, for whoever wants to see it."""
     SHOTS.mkdir(parents=True, exist_ok=True)
+    page.evaluate("window.scrollTo(0, 0)")  # the bar at the top stays in view, also in a picture of the whole page
     page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+def ready_to_teach(page: Page) -> Page:
+    """Wait until Teach knows the native size that pictures are judged by."""
+    expect(page.get_by_text("Still missing: a picture")).to_be_visible()
+    return page
 
 
 @pytest.fixture(scope="session")
