@@ -94,7 +94,8 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
         assert len(addresses) > 5
         # Serve lets its replicas speak to each other on all interfaces; nobody else may listen there.
         outside = [pid for address, pid in addresses.items() if not is_loopback(address)]
-        assert {Path(f"/proc/{pid}/comm").read_text().strip() for pid in outside} <= {"ray::SERVE_REPL"}
+        names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in outside}
+        assert names <= {"ray::SERVE_REPL", "ray::ServeRepli"}  # the same process before and at work
         (gcs,) = [where.read_text() for where in Path(folder).rglob("ray_current_cluster")]
         assert "AuthenticationError" in asks_ray(gcs, "f" * 64)
     stopped = json.loads(textinv("down", "--json").stdout)["stopped"]
