@@ -45,6 +45,9 @@ def test_drawing(service: str, open_page: OpenPage, width: int, scheme: str) -> 
     expect(latest.get_by_role("img", name=re.compile("my-owl.*, seed"))).to_have_count(2, timeout=DRAWN_MS)
     expect(page.locator("[aria-busy=true]")).to_have_count(0, timeout=DRAWN_MS)
     latest.get_by_text(re.compile("Seed")).first.click()
+    expect(latest).not_to_contain_text(re.compile("[0-9a-f]{20}"))  # digests are for programs
+    expect(page.get_by_label("Replace")).to_have_value("<my-owl>")
+    expect(page.get_by_label("Instead of <my-owl>")).to_have_value("owl")
     fits(page, "try-history", width, scheme)
 
 
@@ -60,7 +63,9 @@ def test_choosing_pictures(service: str, open_page: OpenPage, width: int, scheme
     page.get_by_label("Name", exact=True).fill("right-fox")
     page.get_by_label("What kind").fill("fox")
     page.get_by_role("button", name="Estimate").click()
-    expect(page.get_by_role("status", name="Estimate")).to_be_visible(timeout=DRAWN_MS)
+    estimate = page.get_by_role("status", name="Estimate")
+    expect(estimate).to_contain_text("look the same", timeout=DRAWN_MS)
+    expect(estimate).not_to_contain_text("sha256:")
     fits(page, "teach-estimated", width, scheme)
 
 
