@@ -27,6 +27,7 @@ function SideBySide({ form, settings, begin }) {
   const name = placeholder?.slice(1, -1).split("@")[0];
   useEffect(() => {
     setOffers([]);
+    setInstead("");
     if (!name) return;
     get(`/v1/concepts/${encodeURIComponent(name)}`)
       .then((concept) => {
@@ -46,7 +47,7 @@ function SideBySide({ form, settings, begin }) {
   };
   return html`<fieldset>
     <legend>Same seed, side by side</legend>
-    ${found.length > 1 && html`<${Field} id="which" label="Replace"><select id="which" value=${placeholder} onChange=${(event) => setWhich(event.target.value)}>${found.map((one) => html`<option>${one}</option>`)}</select><//>`}
+    ${found.length > 1 && html`<${Field} id="which" label="Replace"><select id="which" value=${placeholder} onChange=${(event) => setWhich(event.target.value)}>${[...new Set(found)].map((one) => html`<option value=${one} selected=${one === placeholder}>${one}</option>`)}</select><//>`}
     <${Field} id="instead" label=${`Instead of ${placeholder}`} hint=${offers.length ? `For example: ${offers.join(", ")}. Or <another-concept>; several are separated by commas.` : "A word, <another-concept> or a version such as name@1; several are separated by commas."}>
       <input id="instead" value=${instead} onInput=${(event) => setInstead(event.target.value)} autocomplete="off" />
     <//>

@@ -51,7 +51,7 @@ function Drawn({ picture, cell, use }) {
           <dt>Steps</dt><dd>${settings.num_inference_steps}</dd>
           <dt>Guidance</dt><dd>${settings.guidance_scale}</dd>
           <dt>Noise scheduler</dt><dd>${settings.noise_scheduler || "the service's"}</dd>
-          ${Object.entries(cell.concepts ?? {}).map(([concept, version]) => html`<dt>Concept</dt><dd>${concept}${version ? ` @ ${typeof version === "object" ? version.version : version}` : ""}</dd>`)}
+          ${Object.entries(cell.concepts ?? {}).map(([concept, digest]) => html`<dt>Concept</dt><dd>${`<${concept}>`}, ${String(digest).slice(0, 12)}</dd>`)}
         </dl>
         <div class="row">
           <button type="button" class="quiet" onClick=${() => use(settings)}>Use these settings</button>

@@ -55,7 +55,7 @@ export function Teach() {
       setBusy(start ? "Starting" : "Estimating");
       const job = await post(`/v1/jobs?dry_run=${!start}`, manifest(form, sent, base.id));
       if (start) location.hash = `#/jobs/${encodeURIComponent(job.id)}`;
-      else setEstimate(job);
+      else setEstimate({ ...job, warnings: job.warnings.map((one) => ({ ...one, message: named(one.message, good, sent) })) });
     } catch (problem) {
       setError(problem);
     } finally {
@@ -188,6 +188,12 @@ async function uploadAll(pictures, setPictures) {
       }
     }),
   );
+}
+
+/** A message of the service with the files' names for what it calls sha256:1234... */
+function named(message, pictures, digests) {
+  const short = /sha256:[0-9a-f]{8,}/g;
+  return message.replace(short, (found) => pictures[digests.findIndex((digest) => digest.startsWith(found))]?.name ?? found);
 }
 
 function manifest(form, images, base) {
