@@ -1,17 +1,21 @@
 """The list of concepts as callers page and search it.
 
-Owns a snapshot of the catalog that is a few seconds old at most, so that a page of 100,000 concepts costs no listing.
+Owns a snapshot of the catalog, so that a page of 100,000 concepts costs no listing. It is a few seconds old at most
+where the store lists in a moment; where it takes longer, callers get the one before while the next is being read.
 """
 
 import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from textinv.registry import ConceptSummary, Registry
 
 _KEPT_S = 3.0
+_PATIENCE_S = 0.3
+_OLDEST_S = 300.0
 
 
 class Page(NamedTuple):
@@ -33,6 +37,9 @@ class ConceptList:
         self._clock = clock
         self._snapshot: tuple[float, Sequence[ConceptSummary]] = (float("-inf"), ())
         self._reading = threading.Lock()
+        self._reader: Future[Sequence[ConceptSummary]] | None = None
+        self._num_forgotten = 0
+        self._readers = ThreadPoolExecutor(1, thread_name_prefix="concept-list")
 
     def all(self) -> Sequence[ConceptSummary]:
         """List all concepts, in order of their names.
@@ -41,14 +48,23 @@ class ConceptList:
             StoreError: the store cannot be read.
         """
         with self._reading:
-            if self._clock() - self._snapshot[0] > self._kept_s:
-                asked_at = self._clock()
-                self._snapshot = asked_at, tuple(sorted(self._registry.list(), key=lambda one: one.name))
+            age_s = self._clock() - self._snapshot[0]
+            if age_s <= self._kept_s:
+                return self._snapshot[1]
+            if self._reader is None or self._reader.done():
+                self._reader = self._readers.submit(self._read, self._num_forgotten)
+            reader = self._reader
+        try:
+            return reader.result(_PATIENCE_S if age_s <= _OLDEST_S else None)
+        except TimeoutError:
             return self._snapshot[1]
 
     def forget(self) -> None:
         """Read the catalog at the next question."""
-        self._snapshot = (float("-inf"), ())
+        with self._reading:
+            self._snapshot = (float("-inf"), ())
+            self._num_forgotten += 1
+            self._reader = None
 
     def page(self, search: str, after: str, limit: int, prefix: str = "", kind: str | None = None) -> Page:
         """Find concepts whose names hold `search` and start with `prefix`, the next `limit` behind the name `after`.
@@ -65,3 +81,11 @@ class ConceptList:
         ]
         start = bisect_right([one.name for one in matching], after) if after else 0
         return Page(matching[start : start + limit], start + limit < len(matching), len(matching))
+
+    def _read(self, num_forgotten: int) -> Sequence[ConceptSummary]:
+        asked_at = self._clock()
+        concepts = tuple(sorted(self._registry.list(), key=lambda one: one.name))
+        with self._reading:
+            if num_forgotten == self._num_forgotten:
+                self._snapshot = asked_at, concepts
+        return concepts

@@ -1,0 +1,50 @@
+"""The list of concepts before a store that takes its time."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+from services.concept_list import ConceptList
+from tests.services.conftest import publish
+from textinv.registry import ConceptSummary, Registry
+from textinv.store.memory import MemoryStore
+
+
+class SlowRegistry(Registry):
+    """A registry whose lists wait until they may be read."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        self.may_read = threading.Event()
+
+    def list(self, prefix: str = "") -> Iterator[ConceptSummary]:
+        self.may_read.wait(10)
+        return super().list(prefix)
+
+
+def test_a_slow_store_holds_nobody_up_who_can_have_the_list_before(store: MemoryStore) -> None:
+    registry, now = SlowRegistry(store), [0.0]
+    concepts = ConceptList(registry, clock=lambda: now[0])
+    publish(store, "first")
+    registry.may_read.set()
+    assert [one.name for one in concepts.all()] == ["first"]
+    registry.may_read.clear()
+    publish(store, "second")
+    now[0] = 10.0
+    started = time.monotonic()
+    assert [one.name for one in concepts.all()] == ["first"]
+    assert time.monotonic() - started < 5.0
+    registry.may_read.set()
+    deadline = time.monotonic() + 10
+    while len(concepts.all()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [one.name for one in concepts.all()] == ["first", "second"]
+
+
+def test_what_was_just_deleted_is_not_listed_again(store: MemoryStore) -> None:
+    concepts = ConceptList(Registry(store))
+    publish(store, "first")
+    assert len(concepts.all()) == 1
+    Registry(store).remove("first")
+    concepts.forget()
+    assert concepts.all() == ()
