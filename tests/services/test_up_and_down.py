@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import httpx
@@ -51,6 +52,12 @@ def wait_for(is_so: Callable[[], bool], patience_s: float = 120.0) -> None:
         time.sleep(0.2)
 
 
+def gcs_address(pids: Iterable[int]) -> str:
+    """Where the GCS of these processes of a Ray is: its raylet is told so."""
+    lines = [Path(f"/proc/{pid}/cmdline").read_bytes().decode() for pid in pids if Path(f"/proc/{pid}/exe").exists()]
+    return next(found[1] for line in lines if (found := re.search(r"--gcs-address=([\w.]+:\d+)", line)))
+
+
 def asks_ray(gcs: str, token: str) -> str:
     """What a Ray answers to a program with a token: how many keys it has, or why it does not tell."""
     program = f"from ray._raylet import GcsClient; print(len(GcsClient(address={gcs!r}).internal_kv_keys(b'', None)))"
@@ -90,14 +97,14 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
         job = client.post("/v1/jobs", json=posted).json()
         wait_for(lambda: client.get(job["url"]).json()["counts"]["running"] == 1)
     for folder in (first["ray_folder"], LocalPlace(settings.home).ray_folder):
-        addresses = listening(processes_with("RAY_TMPDIR", str(folder)))
+        pids = processes_with("RAY_TMPDIR", str(folder))
+        addresses = listening(pids)
         assert len(addresses) > 5
         # Serve lets its replicas speak to each other on all interfaces; nobody else may listen there.
         outside = [pid for address, pid in addresses.items() if not is_loopback(address)]
         names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in outside}
         assert names <= {"ray::SERVE_REPL", "ray::ServeRepli"}  # the same process before and at work
-        (gcs,) = [where.read_text() for where in Path(folder).rglob("ray_current_cluster")]
-        assert "AuthenticationError" in asks_ray(gcs, "f" * 64)
+        assert "AuthenticationError" in asks_ray(gcs_address(pids), "f" * 64)
     stopped = json.loads(textinv("down", "--json").stdout)["stopped"]
     assert stopped == ["service", "workers", "store"]
     assert not DriverSeat(settings.home).has_driver()
