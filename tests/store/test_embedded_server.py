@@ -121,11 +121,21 @@ def test_a_damaged_state_file_is_named(server: EmbeddedServer) -> None:
         server.up()
 
 
+def wait_until_stopped(pid: int) -> None:
+    """Wait until every thread of a process has stopped, which takes a moment on a busy machine."""
+    states = [path / "stat" for path in Path(f"/proc/{pid}/task").iterdir()]
+    deadline = time.monotonic() + 10
+    while any(state.read_text().rpartition(")")[2].split()[0] != "T" for state in states):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_server_that_hangs_is_not_started_twice(server: EmbeddedServer) -> None:
     server.up()
     pid = server.status().pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
+    wait_until_stopped(pid)
     try:
         with pytest.raises(StoreUnreachableError, match="store down"):
             EmbeddedServer(server.folder.parent, patience_s=1).up()
