@@ -8,13 +8,13 @@ import contextlib
 import os
 import secrets
 import shutil
-import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from textinv.errors import ClusterError
 from textinv.jobs.driver_seat import DriverSeat
+from textinv.processes import kill_processes_with, processes_with
 
 
 class LocalPlace(DriverSeat):
@@ -47,9 +47,7 @@ class LocalPlace(DriverSeat):
 
     def end_orphans(self) -> None:
         """End the processes of a Ray that was started here."""
-        for pid in self.orphans():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill_processes_with("RAY_TMPDIR", str(self.ray_folder))
 
     def ray_environment(self) -> dict[str, str]:
         """The environment in which this place's Ray is started: quiet, found again by its folder, closed to others."""
@@ -69,9 +67,4 @@ class LocalPlace(DriverSeat):
 
     def orphans(self) -> Iterator[int]:
         """Processes, other than this one, of a Ray that was started here."""
-        mark = f"RAY_TMPDIR={self.ray_folder}".encode()
-        for folder in Path("/proc").glob("[0-9]*"):
-            pid = int(folder.name)
-            with contextlib.suppress(OSError):
-                if pid != os.getpid() and mark in (folder / "environ").read_bytes().split(b"\0"):
-                    yield pid
+        return processes_with("RAY_TMPDIR", str(self.ray_folder))

@@ -22,6 +22,7 @@ from services.config import ServiceConfig
 from services.local.keeper_order import KeeperOrder
 from services.local.state import ServiceFolder, ServiceState
 from textinv.errors import ServiceError, SettingsError
+from textinv.processes import kill_processes_with, processes_with
 from textinv.settings import Settings, environment_of
 
 START_S = 240.0
@@ -57,8 +58,8 @@ def start_service(settings: Settings, config: ServiceConfig, host: str, port: in
             return running
         if lock is None:
             raise ServiceError(f"a service is being started in {folder.path} by somebody else; wait for it")
+        _end_remains(running)  # of a keeper that was killed
         _check_port(host, port)
-        _remove_ray_folder(running)  # of a keeper that was killed
         process, state = _spawn(folder, settings, config, KeeperOrder(config=config, host=host, port=port), lock)
     _wait_until_ready(folder, state, lambda: process.poll() is None)
     return state
@@ -165,6 +166,18 @@ def _end(folder: ServiceFolder, state: ServiceState) -> bool:
             raise ServiceError(f"the service (process {state.pid}) does not stop; end it by hand")
     _remove_ray_folder(state)
     return True
+
+
+def _end_remains(state: ServiceState | None) -> None:
+    """End the Ray of a keeper that is gone, which may still hold the port, and remove its folder."""
+    if state and state.ray_folder:
+        _wait(lambda: not _killed_some(state.ray_folder or ""), _STOP_S)
+    _remove_ray_folder(state)
+
+
+def _killed_some(ray_folder: str) -> bool:
+    kill_processes_with("RAY_TMPDIR", ray_folder)
+    return any(processes_with("RAY_TMPDIR", ray_folder))
 
 
 def _remove_ray_folder(state: ServiceState | None) -> None:

@@ -10,16 +10,6 @@ from pathlib import Path
 _LISTENS = "0A"
 
 
-def processes_with(variable: str, value: str) -> set[int]:
-    """Processes that were started with an environment variable."""
-    mark, found = f"{variable}={value}".encode(), set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if mark in (folder / "environ").read_bytes().split(b"\0"):
-                found.add(int(folder.name))
-    return found
-
-
 def listening(pids: Collection[int]) -> dict[str, int]:
     """Addresses with ports, and the process that listens there."""
     owners = {inode: pid for pid in pids for inode in _sockets(pid)}

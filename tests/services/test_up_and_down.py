@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,12 +18,13 @@ from typer.testing import CliRunner, Result
 
 from cluster.places import LocalPlace
 from services.local.state import ServiceFolder
-from tests.services.listening import is_loopback, listening, processes_with
+from tests.services.listening import is_loopback, listening
 from tests.services.served import free_port
 from textinv.cli import build_app
 from textinv.errors import SettingsError
 from textinv.jobs import JobBook
 from textinv.jobs.driver_seat import DriverSeat
+from textinv.processes import processes_with
 from textinv.settings import Settings, environment_of
 from textinv.store import EmbeddedServer, connect_store
 from textinv.training.checkpoint import Checkpoint
@@ -43,6 +45,14 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
 
 def textinv(*arguments: str) -> Result:
     return CliRunner().invoke(build_app(), arguments)
+
+
+def told(*arguments: str) -> Any:
+    """What a command that goes well tells."""
+    done = textinv(*arguments, "--json")
+    if done.exception is not None:
+        raise done.exception
+    return json.loads(done.stdout)
 
 
 def wait_for(is_so: Callable[[], bool], patience_s: float = 120.0) -> None:
@@ -67,7 +77,7 @@ def asks_ray(gcs: str, token: str) -> str:
 
 
 def test_down_of_what_is_not_up_does_nothing(settings: Settings) -> None:
-    assert json.loads(textinv("down", "--json").stdout) == {"stopped": []}
+    assert told("down") == {"stopped": []}
     assert "nothing was running" in textinv("down").stdout
 
 
@@ -86,9 +96,9 @@ def test_a_port_that_is_taken_is_named_and_the_store_is_not_left_running(setting
 @pytest.mark.load
 @pytest.mark.timeout(320)
 def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_deaths(settings: Settings) -> None:
-    first = json.loads(textinv("up", "--json").stdout)
+    first = told("up")
     assert (first["was_up"], first["page"]) == (False, f"{settings.service_url}/")
-    assert json.loads(textinv("up", "--json").stdout)["was_up"] is True
+    assert told("up")["was_up"] is True
     with httpx.Client(base_url=settings.service_url, timeout=120) as client:
         assert client.get("/readyz").status_code == 200
         ids = [client.post("/v1/images", content=path.read_bytes()).json()["id"] for path in PICTURES]
@@ -97,7 +107,7 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
         job = client.post("/v1/jobs", json=posted).json()
         wait_for(lambda: client.get(job["url"]).json()["counts"]["running"] == 1)
     for folder in (first["ray_folder"], LocalPlace(settings.home).ray_folder):
-        pids = processes_with("RAY_TMPDIR", str(folder))
+        pids = set(processes_with("RAY_TMPDIR", str(folder)))
         addresses = listening(pids)
         assert len(addresses) > 5
         # Serve lets its replicas speak to each other on all interfaces; nobody else may listen there.
@@ -105,7 +115,7 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
         names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in outside}
         assert names <= {"ray::SERVE_REPL", "ray::ServeRepli"}  # the same process before and at work
         assert "AuthenticationError" in asks_ray(gcs_address(pids), "f" * 64)
-    stopped = json.loads(textinv("down", "--json").stdout)["stopped"]
+    stopped = told("down")["stopped"]
     assert stopped == ["service", "workers", "store"]
     assert not DriverSeat(settings.home).has_driver()
     assert not EmbeddedServer(settings.home).status().running
@@ -116,7 +126,7 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
     assert saved is not None
     assert Checkpoint.from_bytes(saved).counters["step"] >= status.concepts[0].step
 
-    again = json.loads(textinv("up", "--json").stdout)
+    again = told("up")
     assert again["resumed"] == [job["id"]]
     service = ServiceFolder(settings.home).load()
     assert service is not None
@@ -124,7 +134,7 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
     os.kill(service.pid, signal.SIGKILL)
     EmbeddedServer(settings.home).kill()
     wait_for(lambda: not ServiceFolder(settings.home).is_kept())
-    assert json.loads(textinv("up", "--json").stdout)["was_up"] is False
+    assert told("up")["was_up"] is False
     assert not Path(service.ray_folder or "/").exists()
     store = EmbeddedServer(settings.home).settings()
     assert store is not None

@@ -1,0 +1,28 @@
+"""Processes of this machine that belong together, found again by an environment variable that they were started with.
+
+A process id that was written down is never believed: by the time it is read, it may be somebody else's. Linux only, as
+all that is started on a person's own machine.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+
+def processes_with(variable: str, value: str) -> Iterator[int]:
+    """Processes, other than this one, that were started with this environment variable."""
+    mark = f"{variable}={value}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        pid = int(folder.name)
+        with suppress(OSError):
+            if pid != os.getpid() and mark in (folder / "environ").read_bytes().split(b"\0"):
+                yield pid
+
+
+def kill_processes_with(variable: str, value: str) -> None:
+    """End all such processes by force."""
+    for pid in processes_with(variable, value):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
