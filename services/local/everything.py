@@ -55,8 +55,10 @@ def start_everything(settings: Settings, config: ServiceConfig, host: str, port:
     server = _embedded(settings)
     had_store = server is None or server.status().running
     store = ensure_store(settings)
-    known = ServiceFolder(settings.home).load()
-    was_up = known is not None and is_ready(known.url)
+    folder = ServiceFolder(settings.home)
+    known = folder.load()
+    # The Ray of a keeper that was killed answers for a while.
+    was_up = known is not None and (known.ray_address is not None or folder.is_kept()) and is_ready(known.url)
     try:
         service = start_service(settings, config, host, port)
     except TextinvError:
