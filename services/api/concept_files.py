@@ -65,12 +65,11 @@ def _picture_of(desk: Desk, published: PublishedVersion) -> tuple[bytes, str] | 
     for step in reversed(preview_steps(desk.store, published.fingerprint) if published.fingerprint else []):
         if (preview := read_preview(desk.store, published.fingerprint, step)) is not None:
             return preview, MEDIA_TYPE
-    pictures = (published.record.get("spec") or {}).get("pictures") or []
-    if not pictures:
-        return None
-    digest = str(pictures[0]["digest"])
     try:
+        digest = str(published.record["spec"]["pictures"][0]["digest"])
         picture = decode_picture(desk.store.get(image_key(digest)).body, digest)
+    except (LookupError, TypeError):
+        return None  # a record may come from anywhere
     except (ObjectNotFoundError, ImageError):
         return None
     buffer = io.BytesIO()

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from services.api.access import Caller, may_draw
 from services.desk import Desk, in_thread
 from textinv.errors import UnknownConceptError
+from textinv.jobs.advice import why_stopped
 from textinv.placeholders import ConceptRef, is_name
 from textinv.registry import ConceptSummary, PublishedVersion, VersionSummary
 
@@ -65,6 +66,7 @@ def _line(one: ConceptSummary) -> dict[str, Any]:
 
 
 def _shown(desk: Desk, published: PublishedVersion) -> dict[str, Any]:
+    stopped = published.record.get("stopped")  # a record may come from anywhere
     return {
         "object": "concept",
         "name": published.name,
@@ -78,6 +80,7 @@ def _shown(desk: Desk, published: PublishedVersion) -> dict[str, Any]:
         "num_vectors": published.embedding.num_vectors,
         "widths": published.embedding.widths,
         "record": dict(published.record),
+        "why_stopped": why_stopped(stopped if isinstance(stopped, str) else None),
         "previews": _previews(desk, published),
         "versions": [_version(one) for one in desk.registry.versions(published.name)],
     }

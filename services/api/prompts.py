@@ -18,6 +18,8 @@ from textinv.generation.readback import read_request
 from textinv.placeholders import ConceptRef, refs_in
 
 router = APIRouter(tags=["prompts"])
+_MAX_CONCEPTS = 64
+"""Named in one prompt: each is looked up in the store."""
 
 
 class PromptBody(Body):
@@ -32,7 +34,10 @@ async def look_at_prompt(body: PromptBody, request: Request, caller: Caller = ma
     """Say which concepts of a prompt resolve, and how much of the text encoder's window it takes."""
     desk: Desk = request.app.state.desk
     text = expand_aliases(body.prompt)
-    concepts = [await in_thread(_concept, desk, ref, caller) for ref in refs_in(text)]
+    refs = refs_in(text)
+    if len(refs) > _MAX_CONCEPTS:
+        raise RequestError(f"the prompt names {len(refs)} concepts; {_MAX_CONCEPTS} are looked up", param="prompt")
+    concepts = [await in_thread(_concept, desk, ref, caller) for ref in refs]
     vectors = {str(one["ref"]): one["vectors"] or 1 for one in concepts}
     room = await desk.studio.measure(text, vectors)
     return {

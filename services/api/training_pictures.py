@@ -116,12 +116,12 @@ async def base_facts_of(desk: Desk, name: str | None) -> BaseFacts:
         RequestError: it is not learned on here.
         BaseModelError: it cannot be read.
     """
-    studio = None
-    if name in (None, desk.config.base_model):
+    name, studio = name or desk.config.base_model, None
+    if name == desk.config.base_model:
         with suppress(NotReadyError, TimeoutError):
             async with asyncio.timeout(_STUDIO_S):
                 studio = await desk.facts()
-    return await in_thread(desk.learning.base, name or desk.config.base_model, studio)
+    return await in_thread(desk.learning.base, name, studio)
 
 
 async def _read(request: Request) -> bytes:

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from textinv.errors import ObjectNotFoundError
 
 router = APIRouter(include_in_schema=False)
-FILES = Path(__file__).parent / "files"
+_FOLDER = Path(__file__).parent / "files"
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -41,19 +41,22 @@ HEADERS = {
 }
 
 
+FILES = {str(path.relative_to(_FOLDER)): path for path in _FOLDER.rglob("*") if path.suffix in _TYPES}
+"""All there are: whatever else an address says is not looked for on a disk."""
+
+
 @router.get("/")
 async def page() -> Response:
     """The page."""
-    return _file(FILES / "index.html")
+    return _file(FILES["index.html"])
 
 
 @router.get("/page/{path:path}")
 async def page_file(path: str) -> Response:
     """One of the page's files."""
-    file = (FILES / path).resolve()
-    if not file.is_relative_to(FILES.resolve()) or file.suffix not in _TYPES or not file.is_file():
+    if path not in FILES:
         raise ObjectNotFoundError(f"there is no file {path[:80]!r} of the page")
-    return _file(file)
+    return _file(FILES[path])
 
 
 def _file(path: Path) -> Response:

@@ -57,7 +57,7 @@ def test_there_is_advice_for_every_error_that_is_not_the_callers_own() -> None:
         return {kind.code}.union(*(below(one) for one in kind.__subclasses__()))
 
     elsewhere = below(InputError) | below(TrainingError) | {"error"}  # their messages say what to change
-    table = (FILES / "api.js").read_text().split("const ADVICE = {")[1].split("};")[0]
+    table = FILES["api.js"].read_text().split("const ADVICE = {")[1].split("};")[0]
     advised = {line.split(":")[0].strip() for line in table.splitlines() if ":" in line}
     assert below(TextinvError) - elsewhere <= advised
 

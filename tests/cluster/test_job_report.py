@@ -67,7 +67,7 @@ def test_one_file_holds_pictures_curve_figures_and_why_it_stopped(
     assert page.count('src="data:image/png;base64,') == 9
     assert re.findall(r'(?:src|href)="(?!data:|#)', page) == []
     assert "&lt;concept-0@1&gt;" in page
-    assert "the loss on its fixed batch had settled" in page
+    assert "its loss on the fixed batch no longer fell" in page
     assert "kept: step 20" in page
     assert "0.812" in page
     assert "<dt>judge: fidelity</dt><dd>0.625</dd>" in page

@@ -38,6 +38,10 @@ def concept_details(
     book: JobBook, registry: "Registry", status: JobStatus, specs: Sequence[TrainSpec]
 ) -> list[ConceptDetail]:
     """How these concepts of a job are; the registry is asked about those that the status does not name."""
+    return list(_with_failures(book, _known(registry, status, specs), status.ended))
+
+
+def _known(registry: "Registry", status: JobStatus, specs: Sequence[TrainSpec]) -> list[ConceptDetail]:
     known = {one.fingerprint: one for one in status.concepts}
     fingerprints = {spec.fingerprint: spec for spec in specs}
     versions = finished_versions([one for one in fingerprints if one not in known], registry)
@@ -47,12 +51,12 @@ def concept_details(
         if fingerprint in versions:
             one = one.model_copy(update={"state": "done", "version": versions[fingerprint]})
         found.append(ConceptDetail(spec, one))
-    return list(_with_failures(book, found, status.ended))
+    return found
 
 
 def concept_detail(book: JobBook, registry: "Registry", status: JobStatus, spec: TrainSpec) -> ConceptDetail:
     """All that is known of one concept of a job: its whole curve, its previews, its record."""
-    (detail,) = concept_details(book, registry, status, [spec])
+    (detail,) = _with_failures(book, _known(registry, status, [spec]), True)
     one, fingerprint = detail.status, spec.fingerprint
     record = _record(registry, spec, one)
     curve, counters = one.curve, record

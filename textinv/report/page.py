@@ -11,16 +11,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from textinv.jobs.advice import advice_for, why_stopped
 from textinv.report.curve import loss_curve
 from textinv.report.story import ConceptStory, JobStory
 
-WHY_STOPPED: Mapping[str, str] = {
-    "converged": "the loss on its fixed batch had settled, so more steps would have taught nothing",
-    "cap": "it had taken as many steps as it was allowed",
-    "diverged": "its loss or its rows were no numbers any more",
-    "cancelled": "somebody cancelled it",
-    "failed": "it could not be learned",
-}
+_MISSING = {"waiting": "Not learned yet.", "running": "Still being learned."}
 
 
 def write_page(story: JobStory, path: Path) -> None:
@@ -46,8 +41,8 @@ def page(story: JobStory) -> str:
 
 def _summary(story: JobStory) -> str:
     job, concepts = story.job, story.concepts
-    done = [concept for concept in concepts if concept.state == "done"]
-    passes = sum(int((concept.record or {}).get("sample_passes", 0)) for concept in done)
+    done = [concept for concept in concepts if concept.detail.status.state == "done"]
+    passes = sum(int(concept.record.get("sample_passes", 0)) for concept in done)
     facts = [
         ("job", job.id),
         ("submitted", job.submitted),
@@ -65,11 +60,11 @@ def _summary(story: JobStory) -> str:
 
 
 def _row(concept: ConceptStory) -> str:
-    record = concept.record or {}
+    record = concept.record
     scores = _first_scores(record)
     cells = (
         f'<a href="#{_anchor(concept)}">&lt;{escape(concept.spec.name)}&gt;</a>',
-        escape(concept.state),
+        escape(concept.detail.status.state),
         escape(str(record.get("steps", ""))),
         _number(scores.get("fidelity")),
         _number(scores.get("editability")),
@@ -78,10 +73,11 @@ def _row(concept: ConceptStory) -> str:
 
 
 def _article(concept: ConceptStory) -> str:
-    spec, record = concept.spec, concept.record or {}
-    version = f"@{concept.version}" if concept.version is not None else ""
+    spec, record = concept.spec, concept.record
+    status, failure = concept.detail.status, concept.detail.failure
+    version = f"@{status.version}" if status.version is not None else ""
     heading = f"<h2>&lt;{escape(spec.name)}{version}&gt;</h2><p class='quiet'>{escape(_verdict(concept))}</p>"
-    problem = f'<p class="problem">{escape(concept.problem)}</p>' if concept.problem else ""
+    problem = f'<p class="problem">{escape(failure.message)}<br>{advice_for(failure.code)}</p>' if failure else ""
     curve = loss_curve(concept.curve, record.get("kept_step"), escape(f"loss of {spec.name}", quote=True))
     shown = [(picture, "png", ref.caption or "") for picture, ref in zip(concept.pictures, spec.pictures, strict=False)]
     gone = "" if shown else '<p class="quiet">The training pictures are not in the store any more.</p>'
@@ -91,8 +87,8 @@ def _article(concept: ConceptStory) -> str:
         parts.append(_part("Drawn while it learned", _pictures(drawn, f"preview of {spec.name}")))
     parts.append(_part("Loss on the fixed batch", curve))
     parts.append(_part("Figures", _facts(_figures(concept))))
-    if concept.deaths:
-        parts.append(_part("Workers that died with it", _facts(list(map(_death, concept.deaths)))))
+    if failure and failure.evidence:
+        parts.append(_part("Workers that died with it", _facts(list(map(_death, failure.evidence)))))
     asked = escape(json.dumps(spec.model_dump(mode="json", exclude={"init_embedding"}), indent=2, ensure_ascii=False))
     parts_html = f'<div class="parts">{"".join(parts)}</div>'
     details = f"<details><summary>What was asked: the whole spec</summary><pre>{asked}</pre></details>"
@@ -100,16 +96,15 @@ def _article(concept: ConceptStory) -> str:
 
 
 def _verdict(concept: ConceptStory) -> str:
-    record = concept.record or {}
-    if concept.state == "not done":
-        return "Not learned yet."
-    stopped = str(record.get("stopped", "failed"))
+    state, record = concept.detail.status.state, concept.record
+    if state in _MISSING:
+        return _MISSING[state]
     steps = f" after {record['steps']} steps" if "steps" in record else ""
-    return f"Ended{steps}: {WHY_STOPPED.get(stopped, stopped)}."
+    return f"Ended{steps}: {why_stopped(str(record.get('stopped', state)))}."
 
 
 def _figures(concept: ConceptStory) -> list[tuple[str, str]]:
-    spec, record = concept.spec, concept.record or {}
+    spec, record = concept.spec, concept.record
     scores = _first_scores(record)
     figures = [("kind", spec.kind), ("recipe", spec.recipe), ("vectors", str(spec.num_vectors))]
     figures += [("started from", str(record.get("started_from", spec.init)))]

@@ -11,9 +11,10 @@ from typing import Any
 
 from textinv.errors import ObjectNotFoundError, TextinvError
 from textinv.images import as_trained
-from textinv.jobs import Failure, JobBook, JobRecord
-from textinv.jobs.previews import preview_steps, read_preview
-from textinv.placeholders import ConceptRef
+from textinv.jobs import JobBook, JobRecord
+from textinv.jobs.details import ConceptDetail, concept_detail
+from textinv.jobs.previews import read_preview
+from textinv.jobs.status import current_status
 from textinv.plan.fetch import fetch_pictures
 from textinv.plan.sources import image_key
 from textinv.plan.spec import TrainSpec
@@ -30,25 +31,28 @@ MAX_PREVIEWS = 12
 class ConceptStory:
     """One concept of a job."""
 
-    spec: TrainSpec
-    state: str
-    """`done`, `failed` or `not done`."""
-    version: int | None = None
-    record: Mapping[str, Any] | None = None
-    """The training record of what was published, or what is known of a failure."""
-    problem: str | None = None
-    deaths: tuple[Mapping[str, Any], ...] = ()
-    """Workers that died while they had it."""
+    detail: ConceptDetail
+    """How far it is and what became of it, with its whole curve."""
     pictures: tuple[bytes, ...] = ()
     """The training pictures as they were trained, PNG."""
     previews: tuple[tuple[int, bytes], ...] = ()
     """(step, JPEG) of pictures that were drawn while it learned."""
 
     @property
-    def curve(self) -> list[tuple[int, float]]:
-        """(step, loss on the fixed batch); values that were not finite are left out."""
-        trace = (self.record or {}).get("trace", [])
-        return [(int(seen["step"]), float(seen["loss"])) for seen in trace if seen.get("loss") is not None]
+    def spec(self) -> TrainSpec:
+        """What was asked."""
+        return self.detail.spec
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """The training record of what was published, else what is known of a failure; empty where there is neither."""
+        failure = self.detail.failure
+        return self.detail.record or (failure.record if failure else {})
+
+    @property
+    def curve(self) -> tuple[tuple[int, float], ...]:
+        """(step, loss on the fixed batch)."""
+        return self.detail.status.curve
 
 
 @dataclass(frozen=True)
@@ -68,28 +72,15 @@ def tell(store: ObjectStore, job_id: str, max_concepts: int = MAX_CONCEPTS) -> J
     """
     book, registry = JobBook(store), Registry(store)
     job = book.load(job_id)
+    status = current_status(book, job)
     specs = [spec for sheet in book.sheets(job) for spec in sheet][:max_concepts]
-    concepts = tuple(_concept(book, registry, spec) for spec in specs)
+    details = (concept_detail(book, registry, status, spec) for spec in specs)
+    concepts = tuple(_concept(store, detail) for detail in details)
     return JobStory(job, concepts, job.num_concepts - len(concepts))
 
 
-def _concept(book: JobBook, registry: Registry, spec: TrainSpec) -> ConceptStory:
-    pictures, previews = _pictures(book.store, spec), _previews(book.store, spec)
-    finished = registry.finished(spec.fingerprint)
-    if finished is not None:
-        version = int(finished["version"])
-        record = registry.resolve(ConceptRef(str(finished["name"]), version)).record
-        return ConceptStory(spec, "done", version, record, pictures=pictures, previews=previews)
-    failure = book.failure(spec.fingerprint)
-    if failure is not None:
-        problem, deaths = _sentence(failure), failure.evidence
-        return ConceptStory(spec, "failed", None, failure.record, problem, deaths, pictures, previews)
-    return ConceptStory(spec, "not done", pictures=pictures, previews=previews)
-
-
-def _sentence(failure: Failure) -> str:
-    deaths = f" ({len(failure.evidence)} workers died with it)" if failure.evidence else ""
-    return f"{failure.message}{deaths}"
+def _concept(store: ObjectStore, detail: ConceptDetail) -> ConceptStory:
+    return ConceptStory(detail, _pictures(store, detail.spec), _previews(store, detail))
 
 
 def _pictures(store: ObjectStore, spec: TrainSpec) -> tuple[bytes, ...]:
@@ -107,10 +98,10 @@ def _pictures(store: ObjectStore, spec: TrainSpec) -> tuple[bytes, ...]:
     return tuple(files)
 
 
-def _previews(store: ObjectStore, spec: TrainSpec) -> tuple[tuple[int, bytes], ...]:
+def _previews(store: ObjectStore, detail: ConceptDetail) -> tuple[tuple[int, bytes], ...]:
     """At most `MAX_PREVIEWS`, spread over the steps, the first and the last among them."""
-    steps = preview_steps(store, spec.fingerprint)
+    steps = detail.status.previews
     if len(steps) > MAX_PREVIEWS:
-        steps = [steps[number * (len(steps) - 1) // (MAX_PREVIEWS - 1)] for number in range(MAX_PREVIEWS)]
-    drawn = ((step, read_preview(store, spec.fingerprint, step)) for step in steps)
+        steps = tuple(steps[number * (len(steps) - 1) // (MAX_PREVIEWS - 1)] for number in range(MAX_PREVIEWS))
+    drawn = ((step, read_preview(store, detail.spec.fingerprint, step)) for step in steps)
     return tuple((step, picture) for step, picture in drawn if picture is not None)

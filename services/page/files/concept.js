@@ -5,12 +5,6 @@ import { blob, post } from "/page/api.js";
 import { Curve } from "/page/curve.js";
 import { count, duration, fixed, Loading, Picture, Problem, save, useLoad, when } from "/page/parts.js";
 
-const STOPPED = {
-  converged: "The loss on its fixed batch had settled: more steps would have taught nothing.",
-  cap: "It had taken as many steps as it was allowed.",
-  cancelled: "It was cancelled; the best rows so far were kept.",
-  diverged: "Its loss was no number any more.",
-};
 const FORMATS = [
   ["auto", "One file for nearly all", "A1111 and Forge: embeddings/. ComfyUI: models/embeddings/. InvokeAI: import it. kohya and diffusers read it too."],
   ["diffusers", "diffusers", "A folder learned_embeds for load_textual_inversion()."],
@@ -51,7 +45,7 @@ function Evidence({ data, record }) {
       ? html`<ul class="scores">${facts.map(([label, value, text]) => html`<li><strong>${fixed(value)}</strong><span>${label}</span><span class="hint">${text}</span></li>`)}</ul>`
       : html`<p class="hint">It was not evaluated. ${record.spec ? html`<code>textinv evaluate ${data.name}</code> does it.` : "It was imported."}</p>`}
     <div class="beside">
-      <section><h3>Why it stopped</h3><p>${STOPPED[record.stopped] ?? "Its record does not say."}</p>
+      <section><h3>Why it stopped</h3><p>${data.why_stopped ? `Stopped because ${data.why_stopped}.` : "Its record does not say."}</p>
         <dl class="facts">
           ${record.steps != null && html`<dt>Steps</dt><dd>${record.steps}, kept those of step ${record.kept_step}</dd>`}
           ${record.sample_passes != null && html`<dt>Sample passes</dt><dd>${record.sample_passes.toLocaleString()}</dd>`}
