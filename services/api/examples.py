@@ -6,6 +6,8 @@ Owns the data. A test sends each request, and compares the fields of each answer
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from textinv.jobs.advice import why_stopped
+
 _PNG = "iVBORw0KGgoAAAANSUhEUg..."
 _DIGEST = "3f1c07a2b9d4" + "0" * 52
 _REVISION = "9ad0c3e1f2b4" + "0" * 52
@@ -112,6 +114,7 @@ EXAMPLES: Mapping[str, Example] = {
         | {
             "run_id": "20260101T120000-0a1b2c3d4e",
             "record": {"steps": 400, "stopped": "converged"},
+            "why_stopped": why_stopped("converged"),
             "previews": [{"file": "preview.png", "url": "https://s3.example.com/concepts/runs/..."}],
             "versions": [
                 {
