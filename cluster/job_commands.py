@@ -129,10 +129,13 @@ def purge(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Delete a job's training pictures; their digests stay in the records. This cannot be undone."""
+    """Delete a job's training pictures and previews; digests stay in the records. This cannot be undone."""
+    from textinv.registry import Registry
+
     if not yes:
         typer.confirm(f"Delete the training pictures of {job} for good?", abort=True, err=True)
-    deleted = _book().purge(job)
+    book = _book()
+    deleted = book.purge(job, Registry(book.store))
     emit({"job": job, "deleted": deleted}, json, f"{deleted} pictures were deleted")
 
 

@@ -18,12 +18,11 @@ from cluster.queue_client import QueueForWorkers
 from textinv.embedding import Embedding
 from textinv.errors import CancelledError, CorruptObjectError, TextinvError
 from textinv.jobs import Failure, JobBook
+from textinv.jobs.previews import PREVIEW_FILE
 from textinv.registry import Registry
 from textinv.training import IN_TRAINING, Progress, TrainedConcept, Work
 from textinv.training.checkpoint import Checkpoint
 
-PREVIEW_FILE = "preview.jpg"
-"""The picture beside a version's embedding."""
 _BEST = "best."
 _NOTHING: Mapping[str, Any] = {"step": 0, "sample_passes": 0, "seconds": 0.0}
 

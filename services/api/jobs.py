@@ -129,10 +129,10 @@ async def resume(job: str, request: Request, caller: Caller = may_submit) -> dic
 @router.post("/v1/jobs/{job}/purge")
 async def purge(job: str, request: Request, caller: Caller = may_submit) -> dict[str, Any]:
     """Delete the training pictures and previews of a job that is over, for good; digests stay in the records."""
-    learning: Learning = request.app.state.desk.learning
-    record = await in_thread(find_job, learning, job, caller)
+    desk: Desk = request.app.state.desk
+    record = await in_thread(find_job, desk.learning, job, caller)
     try:
-        deleted = await in_thread(learning.book.purge, record.id)
+        deleted = await in_thread(desk.learning.book.purge, record.id, desk.registry)
     except StoreConflictError as error:  # its own doing, so sending it again would not help
         raise RequestError(error.message, param="job") from error
     return {"object": "job.purged", "id": record.id, "pictures": deleted}

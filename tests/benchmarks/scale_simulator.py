@@ -18,6 +18,7 @@ from typing import Any
 from scale_fleet import Fleet, Sizes
 from scale_store import CountingStore
 
+from textinv.jobs.sweep import sweep_jobs
 from textinv.store import EmbeddedServer, MemoryStore, connect_store
 from textinv.store.protocol import ObjectStore
 
@@ -121,7 +122,7 @@ def _check(fleet: Fleet) -> dict[str, Any]:
     counts = fleet.queue.queue.view().jobs[0].counts
     assert counts["done"] == fleet.sizes.concepts
     swept = fleet.registry.gc(grace_s=0)
-    late = fleet.book.sweep(fleet.registry.finished_fingerprints())
+    late = sweep_jobs(fleet.registry, grace_s=0)
     runs = {info.key.split("/")[1] for info in fleet.store.list("runs/")}
     assert len(runs) == len(published)
     return {"published": len(published), "swept": len(swept.removed_keys), "late_checkpoints": len(late)}

@@ -8,6 +8,7 @@ import torch
 
 from textinv.embedding import Embedding
 from textinv.jobs import JobBook, JobRecord
+from textinv.jobs.sweep import sweep_jobs
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.plan.fetch import fetch_pictures
@@ -62,7 +63,7 @@ def check_each_concept_once(registry: Registry, unharmed: Mapping[str, Embedding
 def check_nothing_is_left(registry: Registry) -> int:
     """Sweep, and see that only what is named remains; how many objects were swept away."""
     swept = len(registry.gc(grace_s=0).removed_keys)
-    swept += len(JobBook(registry.store).sweep(registry.finished_fingerprints()))
+    swept += len(sweep_jobs(registry, grace_s=0))
     keys = [info.key for info in registry.store.list("")]
     assert {key.split("/")[0] for key in keys} <= LASTING
     assert len({key.split("/")[1] for key in keys if key.startswith("runs/")}) == NUM_CONCEPTS

@@ -18,6 +18,7 @@ from cluster.worker import learn_leased
 from tests.cluster.whole_worker import CARD, LetsGo
 from tests.fixtures.faulty_store import FaultyStore
 from textinv.jobs import JobBook, JobRecord
+from textinv.jobs.sweep import sweep_jobs
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.registry import Registry
@@ -107,7 +108,7 @@ def check_three_concepts(store: S3Store) -> None:
     assert list(registry.verify()) == []
     registry.gc(grace_s=0)
     assert len({info.key.split("/")[1] for info in store.list("runs/")}) == 3
-    JobBook(store).sweep(registry.finished_fingerprints())
+    sweep_jobs(registry, grace_s=0)
     assert JobBook(store).checkpoints() == set()
 
 

@@ -91,7 +91,7 @@ def test_what_people_wrote_stays_text(store: MemoryStore, job: JobRecord, tmp_pa
 def test_purged_pictures_are_missed_and_the_rest_is_told(store: MemoryStore, job: JobRecord, tmp_path: Path) -> None:
     book = JobBook(store)
     book.close(book.load(job.id))
-    book.purge(job.id)
+    book.purge(job.id, Registry(store))
     story = tell(store, job.id)
     assert [len(concept.pictures) for concept in story.concepts] == [0, 0, 0]
     write_page(story, tmp_path / "report.html")

@@ -14,11 +14,10 @@ from cluster.outbox import Outbox
 from cluster.previews import Previews
 from cluster.queue import WorkQueue
 from cluster.reports import MAX_POINTS, Reports, Trace
-from cluster.results import PREVIEW_FILE
 from cluster.worker import learn_leased
 from textinv.errors import ServiceError
 from textinv.jobs import JobBook, JobRecord
-from textinv.jobs.previews import preview_steps, read_preview
+from textinv.jobs.previews import PREVIEW_FILE, preview_steps, read_preview
 from textinv.jobs.record import sheets_of
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef

@@ -114,12 +114,13 @@ def test_verify_fails_when_something_is_damaged(type_: Type, registry: Registry,
 
 def test_gc_says_what_it_would_remove_and_removes_it(type_: Type, registry: Registry, publish: Publish) -> None:
     publish(registry, "robot", 1)
-    registry.store.put("runs/orphan/embedding.safetensors", b"orphan")
-    key = "runs/orphan/embedding.safetensors"
+    keys = ["runs/orphan/embedding.safetensors", "previews/orphan/000050.jpg"]
+    for key in keys:
+        registry.store.put(key, b"orphan")
     for words in (("--dry-run",), ()):
         status, report = type_("concept", "gc", "--grace-hours", "0", *words)
-        assert (status, report["removed_keys"]) == (0, [key])
-    assert not registry.store.exists(key)
+        assert (status, report["removed_keys"], report["removed_bytes"]) == (0, keys, 12)
+    assert not any(map(registry.store.exists, keys))
 
 
 def test_concepts_are_copied_to_another_prefix(

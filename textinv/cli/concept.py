@@ -129,11 +129,13 @@ def gc(
     json: AsJson = False,
 ) -> None:
     """Finish publications that were cut short and remove what nothing names."""
-    from textinv.jobs import JobBook
+    from textinv.jobs.sweep import sweep_jobs
 
-    registry = _registry()
-    report = registry.gc(dry_run=dry_run, grace_s=grace_hours * 3600)
-    report.removed_keys += JobBook(registry.store).sweep(registry.finished_fingerprints(), dry_run=dry_run)
+    registry, grace_s = _registry(), grace_hours * 3600
+    report = registry.gc(dry_run=dry_run, grace_s=grace_s)
+    left = sweep_jobs(registry, grace_s=grace_s, dry_run=dry_run)
+    report.removed_keys += [info.key for info in left]
+    report.removed_bytes += sum(info.size_bytes for info in left)
     verb = "would be" if dry_run else "were"
     text = (
         f"{len(report.completed)} publications {verb} finished, {len(report.removed_keys)} objects "

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -34,6 +35,9 @@ from textinv.jobs.status import ENDED, JobStatus, waiting_status
 from textinv.plan.sources import image_key
 from textinv.plan.spec import TrainSpec
 from textinv.store.protocol import JSON, ObjectStore
+
+if TYPE_CHECKING:
+    from textinv.registry import Registry
 
 _MAX_TRIES = 20
 
@@ -198,17 +202,10 @@ class JobBook:
         """Fingerprints of all concepts that could be resumed."""
         return {info.key.removeprefix(CHECKPOINTS) for info in self.store.list(CHECKPOINTS)}
 
-    def sweep(self, done: set[str], *, dry_run: bool = False) -> list[str]:
-        """Remove checkpoints of specs that are done, which a worker that was thought dead wrote late; their keys."""
-        late = [checkpoint_key(fingerprint) for fingerprint in sorted(self.checkpoints() & done)]
-        if not dry_run:
-            self.store.delete(late)
-        return late
-
-    def purge(self, job_id: str) -> int:
+    def purge(self, job_id: str, registry: "Registry") -> int:
         """Delete a job's training pictures, but for those that an open job needs; how many were deleted.
 
-        Previews of its concepts go as well, as they show what the pictures showed.
+        Previews of its concepts and the pictures beside their versions go as well, as they show what those showed.
 
         Raises:
             UnknownConceptError: there is no such job.
@@ -223,13 +220,14 @@ class JobBook:
         present = {digest for digest in doomed if self.store.exists(image_key(digest))}
         self.store.delete(map(image_key, present))
         for sheet in self.sheets(record):
-            for spec in sheet:
-                drop_previews(self.store, spec.fingerprint)
+            fingerprints = [spec.fingerprint for spec in sheet if not doomed.isdisjoint(_pictures_of(spec))]
+            registry.purge_pictures(fingerprints)
+            for fingerprint in fingerprints:
+                drop_previews(self.store, fingerprint)
         return len(present)
 
     def _digests(self, record: JobRecord) -> set[str]:
-        pictures = (picture for sheet in self.sheets(record) for spec in sheet for picture in spec.pictures)
-        return {digest for one in pictures for digest in (one.digest, one.mask_digest) if digest}
+        return {digest for sheet in self.sheets(record) for spec in sheet for digest in _pictures_of(spec)}
 
     def _check_names(self, record: JobRecord, names: Iterable[str]) -> None:
         known = {spec.name for sheet in self.sheets(record) for spec in sheet}
@@ -262,6 +260,11 @@ class JobBook:
 
     def _mark(self, record: JobRecord) -> None:
         self.store.put(open_key(record.id), b'{"generation":%d}' % record.generation, JSON)
+
+
+def _pictures_of(spec: TrainSpec) -> Iterator[str]:
+    """Digests of a spec's pictures and masks."""
+    return (digest for one in spec.pictures for digest in (one.digest, one.mask_digest) if digest)
 
 
 def now() -> str:

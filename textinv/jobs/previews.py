@@ -3,10 +3,14 @@
 Owns their keys. They are derived: losing one loses nothing. Does not draw.
 """
 
+from collections.abc import Iterator
+
 from textinv.errors import ObjectNotFoundError
-from textinv.store.protocol import ObjectStore
+from textinv.store.protocol import ObjectInfo, ObjectStore
 
 MEDIA_TYPE = "image/jpeg"
+PREVIEW_FILE = "preview.jpg"
+"""The picture beside a version's embedding: what is kept of it, drawn."""
 _PREVIEWS = "previews/"
 
 
@@ -32,6 +36,11 @@ def preview_steps(store: ObjectStore, fingerprint: str) -> list[int]:
     """The steps of which there are previews, in order."""
     names = (info.key.rpartition("/")[2] for info in store.list(f"{_PREVIEWS}{fingerprint}/"))
     return [int(name.removesuffix(".jpg")) for name in names]
+
+
+def list_previews(store: ObjectStore) -> Iterator[tuple[str, ObjectInfo]]:
+    """All previews there are, each with the fingerprint of its spec."""
+    return ((info.key.split("/")[1], info) for info in store.list(_PREVIEWS))
 
 
 def drop_previews(store: ObjectStore, fingerprint: str) -> None:

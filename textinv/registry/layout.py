@@ -3,21 +3,24 @@
     format.json                          which layout this is; created once
     runs/<run-id>/<file>                 artifacts of a finished training: immutable, written before they are named
     runs/<run-id>/evaluations/<time>.json  scores of the version, added later; immutable
+    runs/<run-id>/purged                 there when the run's pictures were deleted on purpose
     done/<fingerprint>.json              which run won a spec, and the version it is or becomes; created once
     versions/<name>/<00000012>.json      a version; its creation commits it, and it never changes
     heads/<name>.json                    the current version, swapped; carries the embedding and the record
     index/catalog.json.gz                summaries of all heads; derived, may be stale
 
-Owns the names only.
+Owns the names, and what a file holds by its name.
 """
 
+import mimetypes
 import secrets
 import time
+
+from textinv.store.protocol import BINARY
 
 FORMAT = 1
 FORMAT_KEY = "format.json"
 CATALOG_KEY = "index/catalog.json.gz"
-CLOCK_KEY = "index/clock"
 HEADS = "heads/"
 VERSIONS = "versions/"
 RUNS = "runs/"
@@ -25,6 +28,7 @@ DONE = "done/"
 PROBES = "probe/"
 EMBEDDING_FILE = "embedding.safetensors"
 RECORD_FILE = "record.json"
+PURGED_FILE = "purged"
 
 
 def head_key(name: str) -> str:
@@ -57,6 +61,11 @@ def run_key(run_id: str, file: str) -> str:
     return f"{run_prefix(run_id)}{file}"
 
 
+def purged_key(run_id: str) -> str:
+    """Key of the mark of a run whose pictures were deleted on purpose."""
+    return run_key(run_id, PURGED_FILE)
+
+
 def evaluations_prefix(run_id: str) -> str:
     """Prefix of the evaluations that were added to a run's version."""
     return f"{run_prefix(run_id)}evaluations/"
@@ -65,6 +74,16 @@ def evaluations_prefix(run_id: str) -> str:
 def name_of(key: str) -> str:
     """The last part of a key without its suffix: a concept's name, a fingerprint."""
     return key.rpartition("/")[2].removesuffix(".json")
+
+
+def media_type_of(file: str) -> str:
+    """What a file holds, by its name."""
+    return mimetypes.guess_type(file)[0] or BINARY
+
+
+def is_picture(file: str) -> bool:
+    """Whether a file, or the object at a key, is a picture."""
+    return media_type_of(file).startswith("image/")
 
 
 def new_run_id() -> str:

@@ -13,7 +13,6 @@ several processes that finish the same claim cannot make two versions of it.
 
 import hashlib
 import json
-import mimetypes
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -27,11 +26,12 @@ from textinv.registry.layout import (
     EMBEDDING_FILE,
     RECORD_FILE,
     done_key,
+    media_type_of,
     new_run_id,
     run_key,
     version_key,
 )
-from textinv.store.protocol import BINARY, JSON, ObjectStore
+from textinv.store.protocol import JSON, ObjectStore
 
 _MAX_TRIES = 100
 
@@ -118,7 +118,7 @@ def _write_artifacts(store: ObjectStore, finished: Finished) -> VersionEntry:
 
 
 def _put_artifact(store: ObjectStore, run_id: str, file: str, body: bytes) -> Artifact:
-    media_type = mimetypes.guess_type(file)[0] or BINARY
+    media_type = media_type_of(file)
     key = run_key(run_id, file)
     store.put(key, body, media_type)
     return Artifact(key=key, size_bytes=len(body), sha256=hashlib.sha256(body).hexdigest(), media_type=media_type)

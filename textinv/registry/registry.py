@@ -6,14 +6,15 @@ on the way: artifact -> `name@version` -> `PublishedVersion`.
 
 import difflib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from textinv.embedding import Embedding
 from textinv.errors import InputError, ObjectNotFoundError, StoreError, UnknownConceptError
 from textinv.placeholders import NAME_RULE, ConceptRef, is_name
-from textinv.registry import catalog, evaluations, movement, publication, sweep, verification
+from textinv.registry import catalog, evaluations, movement, pictures, publication, sweep, verification
 from textinv.registry.entries import (
+    Artifact,
     ConceptSummary,
     PublishedVersion,
     VersionEntry,
@@ -24,6 +25,7 @@ from textinv.registry.entries import (
 )
 from textinv.registry.heads import HeadAt, load_contents, published, published_head, read_head
 from textinv.registry.layout import DONE, FORMAT, FORMAT_KEY, HEADS, head_key, name_of, version_key
+from textinv.registry.side_by_side import side_by_side
 from textinv.store.protocol import JSON, ObjectStore
 
 # Names for "did you mean" are listed at most so often: a service may be asked for unknown concepts all day.
@@ -147,6 +149,30 @@ class Registry:
         """
         current = self._head(name).head.entry.version
         return [version_summary(entry, current) for entry in movement.stored_versions(self.store, name)]
+
+    def pictures(self, name: str, version: int) -> Sequence[tuple[str, Artifact]]:
+        """The pictures beside a version, those that were deleted on purpose left out, in order of their files' names.
+
+        Raises:
+            UnknownConceptError: there is no such concept or version.
+        """
+        return pictures.pictures_of(self.store, self.entry(name, version))
+
+    def picture(self, name: str, version: int | None = None) -> tuple[bytes, str] | None:
+        """Read the first picture beside a version (None: the current one) and its media type; None: it has none.
+
+        Raises:
+            UnknownConceptError: there is no such concept or version.
+            CorruptObjectError: it is lost, or not what was written.
+        """
+        return pictures.load_picture(
+            self.store, self.current_entry(name) if version is None else self.entry(name, version)
+        )
+
+    def purge_pictures(self, fingerprints: Iterable[str]) -> None:
+        """Delete the pictures beside the versions of these specs; embeddings and records stay."""
+        for _ in side_by_side(lambda one: pictures.purge_pictures(self.store, one), fingerprints):
+            pass
 
     def add_evaluation(self, version: PublishedVersion, evaluation: Mapping[str, Any]) -> str:
         """Store scores of a version beside it, as the version itself never changes; the key that they lie at."""

@@ -1,22 +1,22 @@
 """Finishing what was interrupted and removing what nothing names.
 
-Owns the mark and sweep over runs, claims and left-overs of removed concepts. Pictures and job state belong to the
-cluster and are left alone.
+Owns the mark and sweep over runs, claims, left-overs of removed concepts and published pictures that were deleted on
+purpose. Training pictures and what jobs keep are left alone: see `textinv.jobs.sweep`.
 """
 
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from textinv.errors import CorruptObjectError
 from textinv.registry.entries import VersionEntry
 from textinv.registry.heads import read_head
-from textinv.registry.layout import CLOCK_KEY, DONE, PROBES, RUNS, VERSIONS, name_of
+from textinv.registry.layout import DONE, PROBES, PURGED_FILE, RUNS, VERSIONS, is_picture, name_of
 from textinv.registry.movement import read_entry, reconcile, remove_versions
 from textinv.registry.publication import complete, read_claim
 from textinv.registry.side_by_side import side_by_side
 from textinv.store.protocol import ObjectInfo, ObjectStore
+from textinv.store.server_time import server_time
 
 # Must exceed the longest time between a run's first artifact and its claim; a publisher may wait for its store.
 GRACE_S = 24 * 3600.0
@@ -39,9 +39,11 @@ def sweep(store: ObjectStore, *, dry_run: bool, grace_s: float) -> SweepReport:
     """
     report = SweepReport()
     # Listed first: a run that is claimed while this goes on is then too young to be looked at.
-    candidates = _old_objects(store, grace_s)
+    candidates, purged = _old_objects(store, grace_s)
     live = _live_runs(store, report, dry_run)
-    doomed = [info for info in candidates if not _is_live(info, live) and not (report.damaged and _is_run(info))]
+    doomed = [
+        info for info in candidates if not _is_live(info, live, purged) and not (report.damaged and _is_run(info))
+    ]
     report.removed_keys += [info.key for info in doomed]
     report.removed_bytes += sum(info.size_bytes for info in doomed)
     if not dry_run:
@@ -49,23 +51,26 @@ def sweep(store: ObjectStore, *, dry_run: bool, grace_s: float) -> SweepReport:
     return report
 
 
-def store_clock(store: ObjectStore) -> datetime:
-    """Ask the store for its time: this machine's clock may be wrong by any amount."""
-    store.put(CLOCK_KEY, secrets.token_bytes(8))
-    return next(info.modified for info in store.list(CLOCK_KEY) if info.key == CLOCK_KEY)
-
-
-def _old_objects(store: ObjectStore, grace_s: float) -> list[ObjectInfo]:
-    limit = store_clock(store) - timedelta(seconds=grace_s)
-    return [info for prefix in (RUNS, PROBES) for info in store.list(prefix) if info.modified <= limit]
+def _old_objects(store: ObjectStore, grace_s: float) -> tuple[list[ObjectInfo], set[str]]:
+    """Objects of runs and probes that are old enough, and the runs whose pictures were deleted on purpose."""
+    limit = server_time(store) - timedelta(seconds=grace_s)
+    found = [info for prefix in (RUNS, PROBES) for info in store.list(prefix)]
+    purged = {_run_of(info) for info in found if _is_run(info) and info.key.endswith(f"/{PURGED_FILE}")}
+    return [info for info in found if info.modified <= limit], purged
 
 
 def _is_run(info: ObjectInfo) -> bool:
     return info.key.startswith(RUNS)
 
 
-def _is_live(info: ObjectInfo, live: set[str]) -> bool:
-    return _is_run(info) and info.key.split("/")[1] in live
+def _run_of(info: ObjectInfo) -> str:
+    return info.key.split("/")[1]
+
+
+def _is_live(info: ObjectInfo, live: set[str], purged: set[str]) -> bool:
+    if not _is_run(info) or _run_of(info) not in live:
+        return False
+    return not (_run_of(info) in purged and is_picture(info.key))
 
 
 def _live_runs(store: ObjectStore, report: SweepReport, dry_run: bool) -> set[str]:

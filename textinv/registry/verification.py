@@ -10,7 +10,8 @@ from typing import TypeVar
 from textinv.errors import StoreError
 from textinv.registry.entries import Artifact, check_digest, parse_entry, parse_head
 from textinv.registry.heads import HeadAt, published_head
-from textinv.registry.layout import DONE, HEADS, VERSIONS, done_key, head_key, name_of, versions_prefix
+from textinv.registry.layout import DONE, HEADS, VERSIONS, done_key, head_key, is_picture, name_of, versions_prefix
+from textinv.registry.pictures import are_purged
 from textinv.registry.side_by_side import side_by_side
 from textinv.store.protocol import ObjectStore
 
@@ -44,8 +45,10 @@ def _check_version(store: ObjectStore, key: str) -> Sequence[Problem]:
     entry, problems = _read(concept, key, lambda: parse_entry(key, store.get(key).body))
     if entry is None:
         return problems
-    for artifact in entry.artifacts.values():
-        problems += _check_artifact(store, concept, artifact)
+    for file, artifact in entry.artifacts.items():
+        found = _check_artifact(store, concept, artifact)
+        if not (found and is_picture(file) and are_purged(store, entry.run_id)):
+            problems += found
     if not store.exists(done_key(entry.fingerprint)):
         problems.append(Problem(concept, done_key(entry.fingerprint), "missing, so this spec would be trained again"))
     return problems

@@ -1,0 +1,143 @@
+"""`textinv concept gc` and `textinv job purge` on a real store: previews and checkpoints of what is gone go as well."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from textinv.embedding import Embedding
+from textinv.errors import CorruptObjectError
+from textinv.jobs import JobBook, JobRecord
+from textinv.jobs.previews import PREVIEW_FILE, preview_steps, write_preview
+from textinv.jobs.sweep import sweep_jobs
+from textinv.placeholders import ConceptRef
+from textinv.plan.spec import TrainSpec
+from textinv.registry import Registry, copy_concept
+from textinv.store import MemoryStore, S3Store
+
+pytestmark = pytest.mark.store
+MakeJob = Callable[..., JobRecord]
+
+
+@pytest.fixture
+def registry(s3_store: S3Store) -> Registry:
+    """An empty registry on a real server."""
+    return Registry(s3_store)
+
+
+def publish(registry: Registry, spec: TrainSpec) -> None:
+    """Publish what a worker would, with previews on the way and the one that is kept."""
+    for step in (5, 10):
+        write_preview(registry.store, spec.fingerprint, step, b"drawn after %d" % step)
+    registry.publish(
+        spec.name,
+        Embedding({"text_encoder": torch.ones(1, 8)}),
+        {"steps": 10},
+        fingerprint=spec.fingerprint,
+        base_model="emoji",
+        base_revision="r1",
+        files={PREVIEW_FILE: b"drawn"},
+    )
+
+
+def swept(registry: Registry, grace_s: float = 0.0, dry_run: bool = False) -> list[str]:
+    """What `gc` removes of runs and jobs."""
+    found = registry.gc(dry_run=dry_run, grace_s=grace_s).removed_keys
+    return found + [info.key for info in sweep_jobs(registry, grace_s=grace_s, dry_run=dry_run)]
+
+
+def previews_of(registry: Registry, record: JobRecord) -> dict[str, list[int]]:
+    specs = JobBook(registry.store).sheet(record.id, 0)
+    return {spec.name: preview_steps(registry.store, spec.fingerprint) for spec in specs}
+
+
+def test_a_checkpoint_that_came_after_the_end_is_swept_away_and_others_are_not(
+    registry: Registry, make_job: MakeJob
+) -> None:
+    book = JobBook(registry.store)
+    done, _ = book.sheet(make_job(registry.store, 2).id, 0)
+    publish(registry, done)
+    book.write_checkpoint(done.fingerprint, b"late")
+    book.write_checkpoint("unfinished", b"needed")
+    late = [f"checkpoints/{done.fingerprint}"]
+    assert (swept(registry, 3600, dry_run=True), swept(registry, 3600), swept(registry, 3600)) == (late, late, [])
+    assert book.checkpoints() == {"unfinished"}
+
+
+def test_previews_of_what_has_no_version_and_is_not_learned_any_more_are_swept_away(
+    registry: Registry, make_job: MakeJob
+) -> None:
+    book, record = JobBook(registry.store), make_job(registry.store, 4)
+    done, removed, given_up, resumable = book.sheet(record.id, 0)
+    for spec in (done, removed):
+        publish(registry, spec)
+    for spec in (given_up, resumable):
+        write_preview(registry.store, spec.fingerprint, 5, b"drawn")
+    book.write_checkpoint(resumable.fingerprint, b"state")
+    registry.remove(removed.name)
+    assert swept(registry) == []  # the job is open: all of them may be learned yet
+    book.close(record)
+    assert swept(registry, grace_s=3600) == []
+    doomed = [f"previews/{removed.fingerprint}/{step:06d}.jpg" for step in (5, 10)]
+    doomed.append(f"previews/{given_up.fingerprint}/000005.jpg")
+    before = previews_of(registry, record)
+    assert sorted(swept(registry, dry_run=True)) == sorted(doomed)
+    assert previews_of(registry, record) == before
+    assert sorted(swept(registry)) == sorted(doomed)
+    assert previews_of(registry, record) == {
+        done.name: [5, 10],
+        removed.name: [],
+        given_up.name: [],
+        resumable.name: [5],
+    }
+    assert registry.picture(done.name) == (b"drawn", "image/jpeg")
+
+
+def test_a_purge_deletes_the_pictures_beside_versions_and_leaves_them_whole(
+    registry: Registry, make_job: MakeJob
+) -> None:
+    book, record = JobBook(registry.store), make_job(registry.store, 2)
+    (spec, other) = book.sheet(record.id, 0)
+    for one in (spec, other):
+        publish(registry, one)
+    book.close(record)
+    shared = make_job(registry.store, 1, name="still learning")  # it needs the pictures of the first
+    book.purge(record.id, registry)
+    assert registry.picture(spec.name) == (b"drawn", "image/jpeg")
+    assert registry.picture(other.name) is None
+    assert (len(registry.pictures(spec.name, 1)), len(registry.pictures(other.name, 1))) == (1, 0)
+    book.close(shared)
+    book.purge(record.id, registry)
+    assert registry.picture(spec.name) is None
+    assert [info.key for info in registry.store.list("") if info.key.endswith(".jpg")] == []
+    assert list(registry.verify()) == []
+    assert swept(registry) == []
+    found = registry.resolve(ConceptRef(spec.name, 1))
+    assert (found.version, found.record) == (1, {"steps": 10})
+    copied = copy_concept(registry, Registry(MemoryStore()), ConceptRef(spec.name))
+    assert copied.embedding == found.embedding
+    registry.remove(spec.name)
+    assert not [info.key for info in registry.store.list("runs/") if found.run_id in info.key]
+
+
+def test_a_purge_that_was_cut_short_is_carried_through_by_gc(registry: Registry, make_job: MakeJob) -> None:
+    spec, other = JobBook(registry.store).sheet(make_job(registry.store, 2).id, 0)
+    for one in (spec, other):
+        publish(registry, one)
+    (_, artifact) = registry.pictures(spec.name, 1)[0]
+    registry.purge_pictures([spec.fingerprint, "never finished"])
+    registry.store.put(artifact.key, b"drawn")  # as when the purge died before it
+    assert list(registry.verify()) == []
+    assert (swept(registry, dry_run=True), swept(registry), swept(registry)) == ([artifact.key], [artifact.key], [])
+    assert not registry.store.exists(artifact.key)
+    assert registry.picture(other.name) == (b"drawn", "image/jpeg")
+
+
+def test_a_picture_that_nobody_purged_and_that_is_gone_is_reported(registry: Registry, make_job: MakeJob) -> None:
+    (spec,) = JobBook(registry.store).sheet(make_job(registry.store, 1).id, 0)
+    publish(registry, spec)
+    (_, artifact) = registry.pictures(spec.name, 1)[0]
+    registry.store.delete([artifact.key])
+    assert [problem.key for problem in registry.verify()] == [artifact.key]
+    with pytest.raises(CorruptObjectError, match=PREVIEW_FILE):
+        registry.picture(spec.name)

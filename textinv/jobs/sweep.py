@@ -1,0 +1,53 @@
+"""Removing what jobs left behind in the store: late checkpoints, and previews that show nothing there is any more.
+
+Owns which previews are needed: those of specs that have a version, that can be resumed, or that an open job is to learn.
+Runs and versions are swept by `textinv.registry.sweep`.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from textinv.jobs.book import JobBook
+from textinv.jobs.layout import CHECKPOINTS
+from textinv.jobs.previews import list_previews
+from textinv.store.protocol import ObjectInfo, ObjectStore
+from textinv.store.server_time import server_time
+
+if TYPE_CHECKING:
+    from textinv.registry import Registry
+
+
+def sweep_jobs(registry: "Registry", *, grace_s: float, dry_run: bool = False) -> list[ObjectInfo]:
+    """Remove checkpoints of specs that are done, which a worker that was thought dead wrote late, and previews that
+    nobody needs, the youngest of a spec older than `grace_s` by the store's own clock; what was removed, or would be.
+    """
+    store, book = registry.store, JobBook(registry.store)
+    # What is needed is asked for in the order in which a spec goes through it, so that none slips through between.
+    old = _old_previews(store, grace_s)
+    wanted = set(_open_specs(book)) if old else set()
+    resumable = {info.key.removeprefix(CHECKPOINTS): info for info in store.list(CHECKPOINTS)}
+    done = registry.finished_fingerprints()
+    doomed = [info for fingerprint, info in resumable.items() if fingerprint in done]
+    needed = wanted | resumable.keys() | done
+    doomed += [info for fingerprint, infos in old.items() if fingerprint not in needed for info in infos]
+    if not dry_run:
+        store.delete(info.key for info in doomed)
+    return doomed
+
+
+def _old_previews(store: ObjectStore, grace_s: float) -> dict[str, list[ObjectInfo]]:
+    """Previews by fingerprint, of the specs that have had no new one for a while."""
+    limit = server_time(store) - timedelta(seconds=grace_s)
+    found: dict[str, list[ObjectInfo]] = defaultdict(list)
+    for fingerprint, info in list_previews(store):
+        found[fingerprint].append(info)
+    return {fingerprint: infos for fingerprint, infos in found.items() if all(info.modified <= limit for info in infos)}
+
+
+def _open_specs(book: JobBook) -> Iterator[str]:
+    """Fingerprints of the specs of all jobs that have work to do."""
+    for job_id in book.open_jobs():
+        for sheet in book.sheets(book.load(job_id)):
+            yield from (spec.fingerprint for spec in sheet)
