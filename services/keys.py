@@ -47,6 +47,10 @@ class ApiKey(BaseModel):
     revoked: str | None = None
     """When it was revoked."""
 
+    def has_role(self, role: Role) -> bool:
+        """Whether the key may do what `role` may."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
 
 class KeyRing:
     """The keys in a store; what was read lately is remembered."""
@@ -114,7 +118,7 @@ class KeyRing:
             raise AccessError("this API key is not known here; `textinv keys create` makes one")
         if key.revoked is not None:
             raise AccessError(f"the API key {key.id} was revoked at {key.revoked}; ask the operator for another")
-        if ROLES.index(key.role) < ROLES.index(role):
+        if not key.has_role(role):
             raise AccessError(f"the API key {key.id} has the role {key.role!r}; this needs {role!r}", role=role)
         return key
 

@@ -35,6 +35,10 @@ class Caller:
         """What the names of all concepts start with that the caller may touch."""
         return self.key.name_prefix if self.key else ""
 
+    def has_role(self, role: Role) -> bool:
+        """Whether the caller may do what `role` may; where keys are off, everybody may do all."""
+        return self.key is None or self.key.has_role(role)
+
     def turn_of(self, user: str | None) -> str:
         """Whose turn a request takes: the caller's, or that of one of its users."""
         return f"{self.id}/{user}" if user else self.id

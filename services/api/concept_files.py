@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -13,7 +14,7 @@ from services.api.access import Caller, may_draw
 from services.api.concepts import check_name
 from services.desk import Desk, in_thread
 from textinv.embedding.formats import ExportFormat, export_embedding
-from textinv.errors import ImageError, ObjectNotFoundError
+from textinv.errors import CorruptObjectError, ImageError, ObjectNotFoundError
 from textinv.images import as_trained, decode_picture
 from textinv.jobs.previews import MEDIA_TYPE, preview_steps, read_preview
 from textinv.placeholders import ConceptRef
@@ -50,23 +51,39 @@ async def download(
 
 @router.get("/v1/concepts/{name}/thumbnail", response_class=Response)
 async def thumbnail(name: str, request: Request, version: Version = None, caller: Caller = may_draw) -> Response:
-    """Show what a concept looks like: as it was last drawn while it learned, else its first training picture."""
+    """Show what a concept looks like: as it was last drawn while it learned, else its first training picture.
+
+    Training pictures are shown to keys with the role `submit` only: others get what was drawn, or a 404.
+    """
     desk: Desk = request.app.state.desk
     check_name(name, caller)
-    published = await in_thread(desk.registry.resolve, ConceptRef(name, version))
-    picture = await in_thread(_picture_of, desk, published)
+    picture = await in_thread(_drawn, desk, name, version)
+    if picture is None and caller.has_role("submit"):
+        picture = await in_thread(_first_training_picture, desk, ConceptRef(name, version))
     if picture is None:
-        raise ObjectNotFoundError(f"there is no picture of {name}: it was imported, or its pictures were deleted")
+        raise ObjectNotFoundError(
+            f"there is no picture of {name}: none was drawn while it learned, it was imported, or they were deleted"
+        )
     kept = {"cache-control": "private, max-age=3600"} if version else {"cache-control": "no-cache"}
-    return Response(picture[0], media_type=picture[1], headers=kept)
+    return Response(picture[0], media_type=picture[1], headers=kept | {"vary": "authorization"})
 
 
-def _picture_of(desk: Desk, published: PublishedVersion) -> tuple[bytes, str] | None:
-    for step in reversed(preview_steps(desk.store, published.fingerprint) if published.fingerprint else []):
-        if (preview := read_preview(desk.store, published.fingerprint, step)) is not None:
+def _drawn(desk: Desk, name: str, version: int | None) -> tuple[bytes, str] | None:
+    """A concept as it was drawn last: beside its version, else (when that drawing failed) on the way there."""
+    with suppress(CorruptObjectError):
+        if (picture := desk.registry.picture(name, version)) is not None:
+            return picture
+    entry = desk.registry.current_entry(name) if version is None else desk.registry.entry(name, version)
+    for step in reversed(preview_steps(desk.store, entry.fingerprint)):
+        if (preview := read_preview(desk.store, entry.fingerprint, step)) is not None:
             return preview, MEDIA_TYPE
+    return None
+
+
+def _first_training_picture(desk: Desk, ref: ConceptRef) -> tuple[bytes, str] | None:
+    record = desk.registry.resolve(ref).record
     try:
-        digest = str(published.record["spec"]["pictures"][0]["digest"])
+        digest = str(record["spec"]["pictures"][0]["digest"])
         picture = decode_picture(desk.store.get(image_key(digest)).body, digest)
     except (LookupError, TypeError):
         return None  # a record may come from anywhere

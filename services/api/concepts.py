@@ -87,11 +87,9 @@ def _shown(desk: Desk, published: PublishedVersion) -> dict[str, Any]:
 
 
 def _previews(desk: Desk, published: PublishedVersion) -> list[dict[str, str]]:
-    artifacts = desk.registry.entry(published.name, published.version).artifacts
     return [
         {"file": file, "url": desk.store.presign(artifact.key, desk.config.url_expires_s, artifact.media_type)}
-        for file, artifact in sorted(artifacts.items())
-        if artifact.media_type.startswith("image/")
+        for file, artifact in desk.registry.pictures(published.name, published.version)
     ]
 
 

@@ -11,6 +11,10 @@ from services.desk import Desk
 from services.keys import KeyRing, Role
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of, publish
+from tests.services.job_tools import photo
+from textinv.jobs.previews import PREVIEW_FILE
+from textinv.plan.sources import image_key
+from textinv.registry import Registry
 from textinv.store.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -63,6 +67,26 @@ async def test_only_operators_delete(guarded: httpx.AsyncClient, store: MemorySt
     publish(store, "cat")
     text, _ = KeyRing(store).create("me", role)
     assert (await guarded.delete("/v1/concepts/cat", headers=bearer(text))).status_code == status
+
+
+@pytest.mark.parametrize(("role", "status"), [("generate", 404), ("submit", 200), ("operate", 200)])
+async def test_a_training_picture_is_shown_to_those_who_may_submit_and_what_was_drawn_to_all(
+    guarded: httpx.AsyncClient, store: MemoryStore, role: Role, status: int
+) -> None:
+    learned = publish(store, "drawn", files={PREVIEW_FILE: photo(2, form="JPEG")})
+    store.put(image_key("d" * 64), photo(1))
+    pictured = {"spec": {"pictures": [{"digest": "d" * 64}]}}
+    Registry(store).publish(
+        "pictured", learned.embedding, pictured, fingerprint="p", base_model="colours", base_revision="c0ffee"
+    )
+    text, _ = KeyRing(store).create("me", role)
+    shown = await guarded.get("/v1/concepts/drawn/thumbnail", headers=bearer(text))
+    assert shown.content == photo(2, form="JPEG")
+    reply = await guarded.get("/v1/concepts/pictured/thumbnail", headers=bearer(text))
+    assert reply.status_code == status
+    assert (reply.headers["content-type"] == "image/png") == (status == 200)
+    if status == 200:  # the same address shows others less
+        assert reply.headers["vary"].lower() == "authorization"
 
 
 async def test_a_key_bound_to_a_prefix_sees_and_draws_nothing_else(

@@ -6,12 +6,16 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.services.conftest import publish
+from services.config import ServiceConfig
+from services.desk import Desk
+from tests.services.colour_studio import ColourStudio
+from tests.services.conftest import client_of, publish
 from tests.services.job_tools import photo
 from textinv.generation.infotext import write_png
-from textinv.jobs.previews import write_preview
+from textinv.jobs.previews import PREVIEW_FILE, drop_previews, write_preview
 from textinv.plan.sources import image_key
 from textinv.registry import Registry
+from textinv.store import S3Store
 from textinv.store.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -105,6 +109,31 @@ async def test_a_concept_is_shown_by_its_last_preview_else_by_its_first_picture_
         write_preview(store, "pictured", step, photo(step, form="JPEG"))
     assert (await client.get("/v1/concepts/fox/thumbnail")).content == photo(100, form="JPEG")
     assert (await client.get("/v1/concepts/fox/thumbnail?version=1")).status_code == 404
+
+
+@pytest.mark.store
+async def test_a_concept_is_shown_by_the_picture_beside_its_version_until_it_is_purged(
+    config: ServiceConfig, s3_store: S3Store
+) -> None:
+    desk = Desk(config, ColourStudio(s3_store), s3_store)
+    async with client_of(desk) as client:
+        for value in (1.0, 2.0):
+            publish(s3_store, "fox", value, files={PREVIEW_FILE: photo(int(value), form="JPEG")})
+            write_preview(s3_store, f"fox-{value}", 50, photo(50, form="JPEG"))
+        for query, number in (("", 2), ("?version=1", 1), ("?version=2", 2)):
+            shown = await client.get(f"/v1/concepts/fox/thumbnail{query}")
+            assert (shown.headers["content-type"], shown.content) == ("image/jpeg", photo(number, form="JPEG"))
+        (told,) = (await client.get("/v1/concepts/fox")).json()["previews"]
+        assert httpx.get(told["url"]).content == photo(2, form="JPEG")
+        desk.registry.purge_pictures(["fox-2.0"])
+        drop_previews(s3_store, "fox-2.0")
+        assert (await client.get("/v1/concepts/fox/thumbnail")).status_code == 404
+        assert (await client.get("/v1/concepts/fox")).json()["previews"] == []
+        assert (await client.get("/v1/concepts/fox/thumbnail?version=1")).status_code == 200
+        (artifact,) = (artifact for _, artifact in desk.registry.pictures("fox", 1))
+        s3_store.put(artifact.key, b"damaged")
+        shown = await client.get("/v1/concepts/fox/thumbnail?version=1")
+        assert shown.content == photo(50, form="JPEG")
 
 
 async def test_the_list_tells_what_filters_and_thumbnails_need_without_the_records(

@@ -1,6 +1,6 @@
 """Removing what jobs left behind in the store: late checkpoints, and previews that show nothing there is any more.
 
-Owns which previews are needed: those of specs that have a version, that can be resumed, or that an open job is to learn.
+Owns which previews are needed: those of specs that have a version, can be resumed, or are to be learned by an open job.
 Runs and versions are swept by `textinv.registry.sweep`.
 """
 
