@@ -13,6 +13,7 @@ from textinv.manifest.fields import Manifest, TrainingFields
 from textinv.manifest.load import Draft, draft_manifest
 from textinv.manifest.origin import Problem, in_order
 from textinv.plan.facts import FactsCache
+from textinv.plan.picture_check import least_px
 from textinv.plan.pictures import Gathered, Wanted, gather_all
 from textinv.plan.resolve import Values, broken_combinations
 from textinv.plan.shelf import shelf_for
@@ -68,8 +69,8 @@ def _pictures(draft: Draft, settings: Settings) -> list[Gathered]:
     wanted = []
     for index, concept in draft.concepts:
         resolution_px = concept.resolution_px or defaults.resolution_px or 1
-        least_px = concept.min_size_px or defaults.min_size_px or max(1, resolution_px // 2)
-        wanted.append(Wanted(index, concept, resolution_px, least_px))
+        stated_px = concept.min_size_px or defaults.min_size_px
+        wanted.append(Wanted(index, concept, resolution_px, least_px(resolution_px, stated_px)))
     return gather_all(wanted, draft.origin, shelf_for(draft.origin, settings), FactsCache(settings.home))
 
 

@@ -29,6 +29,21 @@ class PictureProblem:
         return self.kind in REFUSED
 
 
+def least_px(resolution_px: int, stated_px: int | None) -> int:
+    """The least that a picture's shorter side may have: what is stated, else half of the resolution."""
+    return stated_px or max(1, resolution_px // 2)
+
+
+def size_problem(facts: PictureFacts, resolution_px: int, min_size_px: int) -> tuple[ProblemKind, str] | None:
+    """What is wrong with a picture's size, if anything, in words that follow the picture's name."""
+    shorter, size = min(facts.width_px, facts.height_px), f"{facts.width_px} x {facts.height_px}"
+    if shorter < min_size_px:
+        return "too_small", f"is {size}: its shorter side must have {min_size_px} pixels; use a larger picture"
+    if shorter < resolution_px:
+        return "enlarged", f"is {size}, smaller than the {resolution_px} pixels trained at: enlarged"
+    return None
+
+
 def check_picture(
     facts: PictureFacts, resolution_px: int, min_size_px: int | None = None, others: Mapping[str, PictureFacts] = {}
 ) -> Iterator[PictureProblem]:
@@ -36,14 +51,8 @@ def check_picture(
 
     `min_size_px` None: half of the resolution, as in a manifest.
     """
-    shorter, least = min(facts.width_px, facts.height_px), min_size_px or resolution_px // 2
-    size = f"{facts.width_px} x {facts.height_px}"
-    if shorter < least:
-        yield PictureProblem(
-            "too_small", f"it is {size}: its shorter side must have {least} pixels; use a larger picture"
-        )
-    elif shorter < resolution_px:
-        yield PictureProblem("enlarged", f"it is {size}, smaller than the {resolution_px} pixels trained at: enlarged")
+    if found := size_problem(facts, resolution_px, least_px(resolution_px, min_size_px)):
+        yield PictureProblem(found[0], f"it {found[1]}")
     for digest, other in others.items():
         if digest == facts.digest:
             yield PictureProblem("same_picture", "it is the very same picture: a second copy teaches nothing", digest)

@@ -16,6 +16,7 @@ from textinv.manifest.fields import ConceptFields, ImageEntry
 from textinv.manifest.origin import Origin, Place, Problem
 from textinv.manifest.rules import caption_problem, caption_text
 from textinv.plan.facts import FactsCache, PictureFacts
+from textinv.plan.picture_check import REFUSED, size_problem
 from textinv.plan.shelf import Shelf
 from textinv.plan.sources import Source
 from textinv.plan.spec import PictureRef
@@ -175,12 +176,9 @@ def _stem(name: str) -> str:
 
 
 def _too_small(wanted: Wanted, found: Found, facts: PictureFacts, origin: Origin) -> Iterator[Problem]:
-    if min(facts.width_px, facts.height_px) < wanted.min_size_px:
-        yield origin.problem(
-            found.place,
-            f"{found.source.name} is {facts.width_px} x {facts.height_px}: its shorter side must have "
-            f"{wanted.min_size_px} pixels; use a larger picture, or lower min_size_px",
-        )
+    problem = size_problem(facts, wanted.resolution_px, wanted.min_size_px)
+    if problem is not None and problem[0] in REFUSED:
+        yield origin.problem(found.place, f"{found.source.name} {problem[1]}, or lower min_size_px")
 
 
 def _bad_mask(found: Found, picture: PictureFacts, mask: PictureFacts | None, origin: Origin) -> Iterator[Problem]:
@@ -202,6 +200,6 @@ def _unwise(wanted: Wanted, facts: Sequence[tuple[Found, PictureFacts]]) -> Iter
                 f"{found.source.name} is {one.width_px} x {one.height_px}: {1 - shorter / longer:.0%} of it is cut "
                 "off, as pictures are trained as squares; crop it to what matters"
             )
-    small = [found.source.name for found, one in facts if min(one.width_px, one.height_px) < wanted.resolution_px]
+    small = [found.source.name for found, one in facts if size_problem(one, wanted.resolution_px, wanted.min_size_px)]
     if small:
         yield f"{', '.join(small[:3])}: smaller than the {wanted.resolution_px} pixels trained at, so it is enlarged"

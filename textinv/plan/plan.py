@@ -16,6 +16,7 @@ from textinv.plan.base import BaseFacts, base_facts
 from textinv.plan.estimate import Estimate, estimate
 from textinv.plan.facts import FactsCache
 from textinv.plan.initializers import Initializers
+from textinv.plan.picture_check import least_px
 from textinv.plan.pictures import Gathered, Wanted, gather_all
 from textinv.plan.progress import PlannedSpec, compare
 from textinv.plan.resolve import Values, broken_combinations, resolution_of, resolve_spec
@@ -110,7 +111,7 @@ def _gather(
     for index, concept in enumerate(manifest.concepts):
         values = Values(manifest, concept)
         resolution_px = resolution_of(values, base)
-        wanted.append(Wanted(index, concept, resolution_px, values.stated("min_size_px") or resolution_px // 2))
+        wanted.append(Wanted(index, concept, resolution_px, least_px(resolution_px, values.stated("min_size_px"))))
     return gather_all(wanted, manifest.origin, shelf, facts, progress)
 
 
