@@ -134,7 +134,9 @@ def open_studio(config: ServiceConfig) -> EngineStudio:
     model = load_base_model(config.base_model, device=config.device, dtype=config.dtype, aliases=settings.base_models)
     safety = None
     if config.safety_checker:
-        safety = load_safety_checker(config.base_model, device=model.device, aliases=settings.base_models)
+        safety = load_safety_checker(
+            config.base_model, device=model.device, revision=model.revision, aliases=settings.base_models
+        )
     limits = Limits(max_waiting=config.max_waiting, max_wait_s=config.max_wait_s)
     engine = Engine(model, max_batch=config.max_batch, limits=limits, safety=safety)
     cache = EmbeddingCache(Registry(ensure_store(settings)), config.cache_mib * MIB)

@@ -22,6 +22,9 @@ from textinv.models.location import Location, locate
 from textinv.models.quiet import quiet
 
 _CHECKER, _PROCESSOR = "safety_checker", "feature_extractor"
+# Older repositories have pickles only.
+_WEIGHTS = ("*.safetensors", "*.bin")
+_VARIANTS = ["*.fp16.*", "*.non_ema.*"]
 
 
 class SafetyChecker:
@@ -41,14 +44,16 @@ class SafetyChecker:
 
 
 def load_safety_checker(
-    name: str, *, device: torch.device, aliases: Mapping[str, str] | None = None
+    name: str, *, device: torch.device, revision: str | None = None, aliases: Mapping[str, str] | None = None
 ) -> SafetyChecker | None:
     """Load the safety checker of a base model; None when it has none, as a single-file checkpoint never has.
+
+    `revision` is the loaded base model's, so that both are of one commit of the hub.
 
     Raises:
         BaseModelError: the base model says that it has one, and it cannot be loaded.
     """
-    location = locate(name, None, aliases or {}, weights=False)
+    location = locate(name, revision, aliases or {}, weights=False)
     _, kind = location.read_json("model_index.json").get(_CHECKER) or (None, None)
     if kind is None or location.checkpoint is not None:
         return None
@@ -67,7 +72,18 @@ def load_safety_checker(
 
 def _with_weights(location: Location, repository: str) -> Path:
     """The folder with the checker's files; those of a hub repository were not needed until now."""
-    if location.commit is None or any((location.folder / _CHECKER).glob("*.safetensors")):
-        return location.folder
-    wanted = [f"{_CHECKER}/*.json", f"{_CHECKER}/model.safetensors", f"{_PROCESSOR}/*"]
-    return Path(snapshot_download(repository, revision=location.commit, allow_patterns=wanted))
+    folder = location.folder
+    for weights in _WEIGHTS:
+        if location.commit is None or _is_whole(folder):
+            break
+        wanted = [f"{_CHECKER}/*.json", f"{_CHECKER}/{weights}", f"{_PROCESSOR}/*.json"]
+        folder = Path(
+            snapshot_download(repository, revision=location.commit, allow_patterns=wanted, ignore_patterns=_VARIANTS)
+        )
+    return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    weights = [file for pattern in _WEIGHTS for file in (folder / _CHECKER).glob(pattern)]
+    plain = [file for file in weights if not any(file.match(variant) for variant in _VARIANTS)]
+    return bool(plain) and any((folder / _PROCESSOR).glob("*.json"))
