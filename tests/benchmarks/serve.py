@@ -86,7 +86,7 @@ def measure_knee(model: BaseModel, seconds: dict[int, float] | None = None) -> t
 def concepts(model: BaseModel, knee: int, quick: bool) -> Measure:
     """Throughput of different concepts in a batch against one concept."""
     counts = (1, 10, 1000) if quick else (1, 10, 1000, 100_000)
-    steps, repeats = (4, 3) if quick else (5, 8)
+    steps, repeats = (4, 3) if quick else (5, 12)
     measures, details = [], {}
     for count in counts:
         costs = details[str(count)] = mix_costs(model, count, knee, steps, repeats)

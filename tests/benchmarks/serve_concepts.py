@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache
+from statistics import median
+from typing import NamedTuple
 
 import torch
 
@@ -24,6 +26,13 @@ from textinv.store.memory import MemoryStore
 from textinv.store.protocol import JSON, ObjectStore
 
 WORD = "frog"
+
+
+class Spent(NamedTuple):
+    """Seconds of a piece of work, by the clock and of the processor."""
+
+    wall_s: float
+    cpu_s: float
 
 
 def names_of(num_concepts: int) -> list[str]:
@@ -64,30 +73,37 @@ def write_heads(store: ObjectStore, model: BaseModel, names: Sequence[str]) -> N
 
 
 def mix_costs(model: BaseModel, num_stored: int, batch: int, steps: int, repeats: int) -> dict[str, float]:
-    """Seconds of a batch of different concepts and of one, in turns; every prompt of both is a new one."""
+    """Seconds of a batch of different concepts and of one, by wall and processor; every prompt of both is a new one.
+
+    Both are drawn side by side, in turns of one inference step, and compared step by step: what else the machine does
+    changes from second to second, and so slows both steps of a pair rather than one of two batches. Of each place in
+    the batch's course the median pair counts.
+    """
     store, names = MemoryStore(), names_of(num_stored)
     write_heads(store, model, names)
     cache = EmbeddingCache(Registry(store))
-    engine = Engine(model, max_batch=batch)
-    engine.run_until_idle()
+    engines = {kind: Engine(model, max_batch=batch) for kind in ("different", "one")}
     draw, numbers = random.Random(0), itertools.count()
-    wall: dict[str, list[float]] = {"different": [], "one": []}
-    spent: dict[str, list[float]] = {"different": [], "one": []}
+    pairs: list[list[dict[str, Spent]]] = []
     for repeat in range(repeats + 1):
-        for kind in ("different", "one") if repeat % 2 else ("one", "different"):
-            chosen = draw.sample(names, min(batch, num_stored)) if kind == "different" else [draw.choice(names)]
-            asked = list(itertools.islice(itertools.cycle(chosen), batch))
-            wall_s, spent_s = _time_batch(engine, cache, asked, steps, numbers)
-            if repeat:  # the first of each pays for memory and kernels
-                wall[kind].append(wall_s)
-                spent[kind].append(spent_s)
+        chosen = {"different": draw.sample(names, min(batch, num_stored)), "one": [draw.choice(names)]}
+        courses = {
+            kind: _course(engine, cache, list(itertools.islice(itertools.cycle(chosen[kind]), batch)), steps, numbers)
+            for kind, engine in engines.items()
+        }
+        turns = list(courses.items())[:: 1 if repeat % 2 else -1]
+        pairs.append([{kind: _time_piece(course) for kind, course in turns} for _ in range(steps + 1)])
     cache.close()
+    by_place = list(zip(*pairs[1:], strict=True))  # the first course pays for memory and kernels
+    one = [Spent(*(median(pair["one"][k] for pair in place) for k in (0, 1))) for place in by_place]
+    dearer = [
+        Spent(*(median(pair["different"][k] / pair["one"][k] for pair in place) for k in (0, 1))) for place in by_place
+    ]
     return {
-        # What else the machine does only ever adds time: the fastest of each says what the work itself takes.
-        "different_s": min(wall["different"]),
-        "one_s": min(wall["one"]),
-        "different_cpu_s": min(spent["different"]),
-        "one_cpu_s": min(spent["one"]),
+        "different_s": sum(spent.wall_s * times.wall_s for spent, times in zip(one, dearer, strict=True)),
+        "one_s": sum(spent.wall_s for spent in one),
+        "different_cpu_s": sum(spent.cpu_s * times.cpu_s for spent, times in zip(one, dearer, strict=True)),
+        "one_cpu_s": sum(spent.cpu_s for spent in one),
     }
 
 
@@ -114,16 +130,24 @@ def _drawing(model: BaseModel) -> Iterator[None]:
         engine.close()
 
 
-def _time_batch(
+def _course(
     engine: Engine, cache: EmbeddingCache, names: Sequence[str], steps: int, numbers: Iterator[int]
-) -> tuple[float, float]:
-    began, spent = time.perf_counter(), time.process_time()
+) -> Iterator[None]:
+    """Draw a batch piece by piece: asking for it first, then each inference step."""
     for name in names:
         number = next(numbers)
         request = GenerateRequest(f"a <{name}> number {number}", num_inference_steps=steps, seed=number)
         engine.submit(request, cache.resolve(request.refs))
-    engine.run_until_idle()
-    return time.perf_counter() - began, time.process_time() - spent
+    yield
+    for _ in range(steps):
+        engine.step()
+        yield
+
+
+def _time_piece(course: Iterator[None]) -> Spent:
+    wall, cpu = time.perf_counter(), time.process_time()
+    next(course)
+    return Spent(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def _time_resolve(cache: EmbeddingCache, name: str) -> float:
