@@ -47,11 +47,12 @@ class Driver:
         settings: FleetSettings,
         clock: Callable[[], float] = time.monotonic,
         board: Board | None = None,
+        nodes: Callable[[], list[dict[str, Any]]] = list,
     ) -> None:
-        """`settings` hold until somebody writes others into the store. `board` shows figures."""
+        """`settings` hold until somebody writes others into the store. `board` shows figures; `nodes` are Ray's."""
         self._registry, self._fleet, self._clock = registry, fleet, clock
         self._open_queue, self._start_crew = open_queue, start_crew
-        self._settings = settings
+        self._settings, self._nodes = settings, nodes
         self._board = board or NoBoard()
         self._board.set("textinv_driver_started_seconds", time.time())
         self._feed = Feed(registry, fleet)
@@ -161,6 +162,7 @@ class Driver:
             "leased": sum(view.leased for view in views),
             "expiries": sum(view.expiries for view in views),
             "repeated_passes": sum(view.repeated_passes for view in views),
+            "nodes": self._nodes(),
             "crews": [{"name": crew.name, "workers": crew.num_workers} for crew in self._crews()],
             "workers": [
                 {**asdict(worker.card), "concepts": list(worker.leases), "silent_s": round(worker.silent_s, 1)}

@@ -20,6 +20,7 @@ from cluster.crew import CrewSize, TrainCrew
 from cluster.crew_protocol import Crew
 from cluster.driver import Driver
 from cluster.meters import RayBoard, TimedStore
+from cluster.nodes import NodeWatch
 from cluster.options import DriverOptions
 from cluster.order import BaseOrder, PackSettings, WorkerOrder
 from cluster.places import LocalPlace
@@ -161,6 +162,7 @@ def new_driver(
         Starter(store, settings, options, storage_path),
         settings=options.fleet,
         board=board,
+        nodes=NodeWatch(),
     )
 
 

@@ -17,6 +17,11 @@ from textinv.jobs.driver_job import fleet_of
 from textinv.jobs.fleet import FleetBook
 from textinv.settings import Settings
 
+TABLES = {
+    "nodes": ("node", "address", "cpus", "gpus", "gpu_type", "gpu_memory_bytes", "gpu_memory_used_bytes"),
+    "workers": ("id", "node", "pid", "concepts", "silent_s"),
+}
+
 Address = Annotated[str | None, typer.Option(help="Jobs address of a Ray cluster; default: a local Ray.")]
 
 
@@ -35,10 +40,10 @@ def status(address: Address = None, json: AsJson = False) -> None:
     if json:
         emit(facts, json)
         return
-    emit({name: value for name, value in facts.items() if name != "workers"}, json)
-    if facts["driver"]["running"] and facts.get("workers"):
-        columns = ("id", "node", "pid", "concepts", "silent_s")
-        emit(None, json, rows_table({column: worker[column] for column in columns} for worker in facts["workers"]))
+    emit({name: value for name, value in facts.items() if name not in TABLES}, json)
+    for name, columns in TABLES.items():
+        if facts["driver"]["running"] and facts.get(name):
+            emit(None, json, rows_table({column: row.get(column) for column in columns} for row in facts[name]))
 
 
 def scale(

@@ -133,6 +133,18 @@ FLEET: dict[str, Any] = {
     "queue": {"waiting": 3, "leased": 4, "expiries": 0},
     "concepts_per_hour": 61.2,
     "jobs": [_ID],
+    "resources": {"cpus": 16.0, "gpus": 1.0},
+    "nodes": [
+        {
+            "node": "5e" * 28,
+            "address": "10.0.0.7",
+            "cpus": 16.0,
+            "gpus": 1.0,
+            "gpu_type": "L4",
+            "gpu_memory_bytes": 24152899584,
+            "gpu_memory_used_bytes": 9663676416,
+        }
+    ],
     "crews": [{"name": "crew-ab12cd", "workers": 1}],
     "workers": [{"id": "crew-ab12cd/0-1f2e3d", "pid": 123, "concepts": ["my-fox"], "silent_s": 0.4}],
     "failures": [

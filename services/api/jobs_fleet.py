@@ -34,7 +34,11 @@ class ScaleBody(Body):
 
 @router.get("/v1/fleet", responses=answers(FLEET))
 async def show_fleet(request: Request, caller: Caller = may_operate) -> dict[str, Any]:
-    """Show the driver, the crews, the workers, the queue, and what failed lately."""
+    """Show the driver, the crews, the workers, the queue, and what failed lately.
+
+    `resources` and `nodes` are those of the Ray that learns, seen by its driver: null and empty while none runs. A
+    node's `gpu_type` and memory (of all its GPUs together) are null where Ray does not know them, or it has no GPU.
+    """
     return await in_thread(_shown, request.app.state.desk)
 
 
@@ -61,17 +65,20 @@ def _shown(desk: Desk) -> dict[str, Any]:
     learning = desk.learning
     book = learning.fleet_book
     status = book.status()
-    jobs = status.get("jobs", [])
+    jobs, driver = status.get("jobs", []), driver_facts(learning)
+    nodes = status.get("nodes", []) if driver["running"] else []
     address = learning.settings.ray_address
     return {
         "object": "fleet",
         "fleet": book.fleet,
         "updated": status.get("updated"),
-        "driver": driver_facts(learning),
+        "driver": driver,
         "settings": book.settings().model_dump(),
         "queue": {name: status.get(name, 0) for name in ("waiting", "leased", "expiries")},
         "concepts_per_hour": _concepts_per_hour(learning, jobs),
         "jobs": jobs,
+        "resources": {"cpus": _sum(nodes, "cpus"), "gpus": _sum(nodes, "gpus")} if nodes else None,
+        "nodes": nodes,
         "crews": status.get("crews", []),
         "workers": status.get("workers", []),
         "failures": list(_failures(learning)),
@@ -80,6 +87,10 @@ def _shown(desk: Desk) -> dict[str, Any]:
             "grafana": desk.config.grafana_url,
         },
     }
+
+
+def _sum(nodes: list[dict[str, Any]], of: str) -> float:
+    return float(sum(node.get(of, 0.0) for node in nodes))
 
 
 def _concepts_per_hour(learning: Learning, jobs: list[str]) -> float | None:

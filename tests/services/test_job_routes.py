@@ -1,12 +1,15 @@
 """`/v1/jobs` and `/v1/fleet` on a real store, with a fleet that only notes that it is wanted."""
 
+import json
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 
 import httpx
 import pytest
 import torch
 import yaml
 
+from cluster.nodes import NodeFacts
 from services.api import jobs_examples
 from services.desk import Desk
 from tests.services.conftest import client_of
@@ -254,6 +257,26 @@ async def test_the_fleet_is_shown_scaled_and_drained_by_the_records_of_the_comma
         reply = await client.post("/v1/fleet/scale", json=wrong)
         assert reply.status_code == 400
         assert reply.json()["error"]["param"] in ("min", "max", "most")
+
+
+async def test_the_fleet_tells_the_cpus_and_gpus_of_its_nodes_while_a_driver_sees_them(
+    client: httpx.AsyncClient, s3_store: S3Store
+) -> None:
+    nodes = [
+        asdict(NodeFacts("a", "10.0.0.7", 8.0, 2.0, "L4", 48 * 2**30, 12 * 2**30)),
+        asdict(NodeFacts("b", "10.0.0.8", 4.0, 0.0)),
+    ]
+    s3_store.put(status_key(FLEET), json.dumps({"nodes": nodes}).encode())
+    shown = (await client.get("/v1/fleet")).json()
+    assert (shown["resources"], shown["nodes"]) == (None, [])  # no driver runs
+    await submit(client, "fox")
+    shown = (await client.get("/v1/fleet")).json()
+    assert (shown["resources"], shown["nodes"]) == ({"cpus": 12.0, "gpus": 2.0}, nodes)
+    (example,) = jobs_examples.FLEET["nodes"]
+    assert set(example) == set(nodes[0])
+    assert set(jobs_examples.FLEET["resources"]) == set(shown["resources"])
+    s3_store.put(status_key(FLEET), b"{}")  # an older driver tells no nodes
+    assert (await client.get("/v1/fleet")).json()["resources"] is None
 
 
 async def test_keys_decide_who_may_submit_see_and_operate(s3_store: S3Store) -> None:

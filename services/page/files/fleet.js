@@ -32,6 +32,7 @@ export function Fleet() {
     ${fleet && html`<${State} fleet=${fleet} />
       <p class="hint" role="status">${said}</p>
       <${Scale} fleet=${fleet} change=${change} />
+      <${Nodes} nodes=${fleet.nodes} />
       <${Workers} fleet=${fleet} />
       <${Failures} failures=${fleet.failures} />
       <${Links} links=${fleet.links} />`}
@@ -45,12 +46,36 @@ function State({ fleet }) {
     [queue.leased ?? 0, "learning", "concepts in a pack now"],
     [queue.waiting ?? 0, "waiting", "concepts in the queue"],
     [fleet.concepts_per_hour == null ? "–" : fixed(fleet.concepts_per_hour, 0), "per hour", "concepts finished"],
+    ...machines(fleet),
     [queue.expiries ?? 0, "expired leases", "concepts taken from silent workers"],
   ];
   return html`<section class="panel"><header class="row"><h2>Now</h2><${Badge} state=${driver.state === "stopped" && !driver.problem ? "idle" : driver.state} />${settings.draining && html`<${Badge} state="draining" />`}</header>
     ${driver.problem && html`<div class="problem" role="alert"><p><strong>${driver.problem}</strong></p><p><code>textinv job logs --driver</code> shows its last words; submitting or resuming a job starts it again.</p></div>`}
     ${!driver.running && !driver.problem && html`<p class="hint">No driver runs: it starts with the next job, and ends when there is nothing to learn.</p>`}
     <ul class="scores">${facts.map(([value, label, text]) => html`<li><strong>${value}</strong><span>${label}</span><span class="hint">${text}</span></li>`)}</ul>
+  </section>`;
+}
+
+// CPUs and GPUs of the Ray that learns: known to its driver only.
+function machines({ resources, nodes }) {
+  if (!resources) return [["–", "CPUs and GPUs", "known while a driver runs"]];
+  const types = [...new Set(nodes.map((one) => one.gpu_type).filter(Boolean))];
+  const gpus = resources.gpus ? [resources.gpus, resources.gpus === 1 ? "GPU" : "GPUs", types.join(", ") || "of unknown type"] : ["no", "GPU", "concepts are learned on CPUs"];
+  return [[resources.cpus, resources.cpus === 1 ? "CPU" : "CPUs", `on ${count(nodes.length, "node")}`], gpus];
+}
+
+const gib = (bytes) => `${fixed(bytes / 2 ** 30, 1)} GiB`;
+
+function memoryOf(one) {
+  if (!one.gpus) return "–";
+  return one.gpu_memory_bytes == null ? "not known" : `${gib(one.gpu_memory_used_bytes)} of ${gib(one.gpu_memory_bytes)} used`;
+}
+
+function Nodes({ nodes }) {
+  if (!nodes.length) return null;
+  return html`<section class="panel"><h2>${count(nodes.length, "node")}</h2>
+    <div class="scroll" tabindex="0" role="region" aria-label="Nodes"><table><thead><tr><th scope="col">Node</th><th scope="col">Address</th><th scope="col">CPUs</th><th scope="col">GPUs</th><th scope="col">GPU memory</th></tr></thead>
+      <tbody>${nodes.map((one) => html`<tr key=${one.node}><td title=${one.node}>${one.node.slice(0, 12)}</td><td>${one.address}</td><td>${one.cpus}</td><td>${one.gpus ? `${one.gpus} × ${one.gpu_type ?? "unknown type"}` : "no GPU"}</td><td>${memoryOf(one)}</td></tr>`)}</tbody></table></div>
   </section>`;
 }
 
@@ -76,7 +101,7 @@ function Workers({ fleet }) {
   if (!fleet.workers.length) return null;
   return html`<section class="panel"><h2>${count(fleet.workers.length, "worker")} in ${count(fleet.crews.length, "crew")}</h2>
     <div class="scroll" tabindex="0" role="region" aria-label="Workers"><table><thead><tr><th scope="col">Worker</th><th scope="col">Node</th><th scope="col">Slots</th><th scope="col">Learning</th><th scope="col">Silent for</th></tr></thead>
-      <tbody>${fleet.workers.map((one) => html`<tr key=${one.id}><td>${one.id}</td><td>${one.node}</td><td>${one.num_slots}</td><td>${one.concepts.join(", ")}</td><td>${fixed(one.silent_s, 1)} s</td></tr>`)}</tbody></table></div>
+      <tbody>${fleet.workers.map((one) => html`<tr key=${one.id}><td>${one.id}</td><td title=${one.node}>${one.node.slice(0, 12)}</td><td>${one.num_slots}</td><td>${one.concepts.join(", ")}</td><td>${fixed(one.silent_s, 1)} s</td></tr>`)}</tbody></table></div>
   </section>`;
 }
 
