@@ -32,6 +32,12 @@ def pipeline() -> Any:
     return _load_pipeline()
 
 
+@pytest.fixture(scope="module")
+def frog(model: BaseModel) -> np.ndarray:
+    """A picture to edit."""
+    return _ours(model, "a green frog", seed=1)
+
+
 def _load_pipeline() -> Any:
     return _without_bar(diffusers.StableDiffusionPipeline.from_pretrained(WEIGHTS, torch_dtype=torch.float32))
 
@@ -94,27 +100,25 @@ def test_an_exported_embedding_draws_the_same_in_diffusers(model: BaseModel, tmp
 
 
 @pytest.mark.parametrize("kind", SCHEDULER_KINDS, ids=lambda kind: kind.name)
-def test_img2img_is_diffusers_img2img(model: BaseModel, pipeline: Any, kind: SchedulerKind) -> None:
-    picture = _ours(model, "a green frog", seed=1)
+def test_img2img_is_diffusers_img2img(model: BaseModel, pipeline: Any, frog: np.ndarray, kind: SchedulerKind) -> None:
     edit = _without_bar(diffusers.StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False))
     edit.scheduler = getattr(diffusers, kind.diffusers_class).from_config(BASE_SCHEDULER, **kind.options)
-    theirs = _theirs(edit, "a red apple", seed=3, image=Image.fromarray(picture), strength=0.7)
-    ours = _ours(model, "a red apple", seed=3, init_image=picture, strength=0.7, noise_scheduler=kind.name)
+    theirs = _theirs(edit, "a red apple", seed=3, image=Image.fromarray(frog), strength=0.7)
+    ours = _ours(model, "a red apple", seed=3, init_image=frog, strength=0.7, noise_scheduler=kind.name)
     assert _differ(ours, theirs) <= 1
 
 
-def test_a_masked_edit_is_diffusers_inpainting(model: BaseModel, pipeline: Any) -> None:
-    picture, mask = _ours(model, "a green frog", seed=1), _right_half()
+def test_a_masked_edit_is_diffusers_inpainting(model: BaseModel, pipeline: Any, frog: np.ndarray) -> None:
+    mask = _right_half()
     edit = _without_bar(diffusers.StableDiffusionInpaintPipeline(**pipeline.components, requires_safety_checker=False))
     edit.scheduler = diffusers.DDIMScheduler.from_config(BASE_SCHEDULER)
-    fields = {"image": Image.fromarray(picture), "mask_image": Image.fromarray(mask), "strength": 0.7}
+    fields = {"image": Image.fromarray(frog), "mask_image": Image.fromarray(mask), "strength": 0.7}
     theirs = _theirs(edit, "a red apple", seed=3, width=64, height=64, **fields)
-    ours = _ours(model, "a red apple", seed=3, init_image=picture, mask=mask, strength=0.7, noise_scheduler="ddim")
+    ours = _ours(model, "a red apple", seed=3, init_image=frog, mask=mask, strength=0.7, noise_scheduler="ddim")
     assert _differ(ours[:, 32:], theirs[:, 32:]) <= 1
 
 
-def test_a_masked_edit_changes_what_the_mask_lets_and_nothing_else(model: BaseModel) -> None:
-    picture = _ours(model, "a green frog", seed=1)
-    edited = _ours(model, "a red apple", seed=3, init_image=picture, mask=_right_half(), strength=1.0)
-    assert _differ(edited[:, :32], picture[:, :32]) == 0
-    assert _differ(edited[:, 32:], picture[:, 32:]) > 30
+def test_a_masked_edit_changes_what_the_mask_lets_and_nothing_else(model: BaseModel, frog: np.ndarray) -> None:
+    edited = _ours(model, "a red apple", seed=3, init_image=frog, mask=_right_half(), strength=1.0)
+    assert _differ(edited[:, :32], frog[:, :32]) == 0
+    assert _differ(edited[:, 32:], frog[:, 32:]) > 30
