@@ -88,12 +88,16 @@ async def keep_asking(system: System, orders: Iterator[Order], num_clients: int,
 
 
 async def arrive(system: System, orders: Iterator[Order], per_s: float, seconds: float, seed: int) -> list[Outcome]:
-    """Let requests arrive at random times (exponential gaps), whether others are answered or not."""
-    draw, tasks, at = random.Random(seed), [], time.perf_counter()
-    until = at + seconds
+    """Let requests arrive at random times (a Poisson process of known number), whether others are answered or not.
+
+    The number is that of the rate: over a short window a free one would stray by a sixth.
+    """
+    draw, began = random.Random(seed), time.perf_counter()
+    times = sorted(draw.uniform(0, seconds) for _ in range(max(round(per_s * seconds), 1)))
+    tasks = []
     async with _new_client() as client:
-        while (at := at + draw.expovariate(per_s)) < until:
-            await asyncio.sleep(max(at - time.perf_counter(), 0))
+        for at in times:
+            await asyncio.sleep(max(began + at - time.perf_counter(), 0))
             tasks.append(asyncio.create_task(ask(client, system, next(orders))))
         return list(await asyncio.gather(*tasks))
 
