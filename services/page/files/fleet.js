@@ -59,11 +59,12 @@ function State({ fleet }) {
 // CPUs and GPUs of the Ray that learns: known to its driver only.
 function machines({ resources, nodes }) {
   if (!resources) return [["–", "CPUs and GPUs", "known while a driver runs"]];
-  const types = [...new Set(nodes.map((one) => one.gpu_type).filter(Boolean))];
-  const gpus = resources.gpus ? [resources.gpus, resources.gpus === 1 ? "GPU" : "GPUs", types.join(", ") || "of unknown type"] : ["no", "GPU", "concepts are learned on CPUs"];
-  return [[resources.cpus, resources.cpus === 1 ? "CPU" : "CPUs", `on ${count(nodes.length, "node")}`], gpus];
+  const types = [...new Set(nodes.filter((one) => one.gpus).map(typeOf))].join(", ");
+  const cpus = [resources.cpus, resources.cpus === 1 ? "CPU" : "CPUs", `on ${count(nodes.length, "node")}`];
+  return [cpus, resources.gpus ? [resources.gpus, resources.gpus === 1 ? "GPU" : "GPUs", types] : ["no GPU", "on any node", "concepts are learned on CPUs"]];
 }
 
+const typeOf = (one) => one.gpu_type ?? "unknown type";
 const gib = (bytes) => `${fixed(bytes / 2 ** 30, 1)} GiB`;
 
 function memoryOf(one) {
@@ -74,8 +75,8 @@ function memoryOf(one) {
 function Nodes({ nodes }) {
   if (!nodes.length) return null;
   return html`<section class="panel"><h2>${count(nodes.length, "node")}</h2>
-    <div class="scroll" tabindex="0" role="region" aria-label="Nodes"><table><thead><tr><th scope="col">Node</th><th scope="col">Address</th><th scope="col">CPUs</th><th scope="col">GPUs</th><th scope="col">GPU memory</th></tr></thead>
-      <tbody>${nodes.map((one) => html`<tr key=${one.node}><td title=${one.node}>${one.node.slice(0, 12)}</td><td>${one.address}</td><td>${one.cpus}</td><td>${one.gpus ? `${one.gpus} × ${one.gpu_type ?? "unknown type"}` : "no GPU"}</td><td>${memoryOf(one)}</td></tr>`)}</tbody></table></div>
+    <div class="scroll facts" tabindex="0" role="region" aria-label="Nodes"><table><thead><tr><th scope="col">Node</th><th scope="col">Address</th><th scope="col">CPUs</th><th scope="col">GPUs</th><th scope="col">GPU memory</th></tr></thead>
+      <tbody>${nodes.map((one) => html`<tr key=${one.node}><td title=${one.node}>${one.node.slice(0, 12)}</td><td>${one.address}</td><td>${one.cpus}</td><td>${one.gpus ? `${one.gpus} × ${typeOf(one)}` : "no GPU"}</td><td>${memoryOf(one)}</td></tr>`)}</tbody></table></div>
   </section>`;
 }
 
