@@ -23,13 +23,18 @@ from textinv.models import BaseModel, load_base_model
 from textinv.placeholders import ConceptRef
 from textinv.plan import make_plan
 from textinv.plan.fetch import fetch_pictures
+from textinv.plan.spec import TrainSpec
 from textinv.training import Work
 from textinv.training.local import learn
 
+pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).parents[2]
 SWAPPED = {"dotty-fox": "umbrella", "umbrella": "dotty-fox"}
 PROMPTS = {"object": "a {} on a white background", "style": "a {} of a crown"}
 NUM_PICTURES = 6
+SHORT = {"object": 60, "style": 120}
+"""After so many steps, a quarter and half of what the manifest's recipe has, a concept must be known already."""
+WHOLE: Mapping[str, int] = {}
 
 Pictures = list[NDArray[np.uint8]]
 
@@ -44,11 +49,13 @@ def encoder(model: BaseModel) -> PictureEncoder:
     return own_encoder(model)
 
 
-@pytest.fixture(scope="module")
-def learned(model: BaseModel) -> Mapping[str, Embedding]:
+@pytest.fixture(
+    scope="module", params=[pytest.param(SHORT, id="short"), pytest.param(WHOLE, id="whole", marks=pytest.mark.load)]
+)
+def learned(model: BaseModel, request: pytest.FixtureRequest) -> Mapping[str, Embedding]:
     """Embeddings by concept; `swapped-NAME` was learned with the pictures of another."""
     plan = make_plan(load_manifest(ROOT / "manifests" / "quickstart.yaml"))
-    specs = {planned.spec.name: planned.spec for planned in plan.specs}
+    specs = {planned.spec.name: in_steps(planned.spec, request.param) for planned in plan.specs}
     for name, other in SWAPPED.items():
         changes = {"name": f"swapped-{name}", "pictures": specs[other].pictures}
         specs[f"swapped-{name}"] = specs[name].model_copy(update=changes)
@@ -59,6 +66,12 @@ def learned(model: BaseModel) -> Mapping[str, Embedding]:
     collected = learn(model, works, num_slots=len(works))
     assert collected.errors == {}
     return {name: concept.embedding for name, concept in collected.concepts.items()}
+
+
+def in_steps(spec: TrainSpec, steps: Mapping[str, int]) -> TrainSpec:
+    """A spec that ends after the steps of its kind, if any are given."""
+    given = steps.get(spec.kind)
+    return spec if given is None else spec.model_copy(update={"max_steps": given, "min_steps": given})
 
 
 def _draw(model: BaseModel, prompt: str, mounts: Mapping[ConceptRef, Embedding]) -> Pictures:

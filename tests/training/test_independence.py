@@ -15,7 +15,8 @@ from textinv.training import ConceptPack, TrainedConcept, Work
 from textinv.training.local import learn
 
 MakeWork = Callable[..., Work]
-STEPS = 100
+STEPS = [40, pytest.param(100, marks=pytest.mark.load)]
+"""Longer than any stranger learns."""
 
 
 def rows_of(concept: TrainedConcept) -> Tensor:
@@ -47,8 +48,11 @@ def strangers(works: MakeWork, count: int, **changes: Any) -> list[Work]:
     ]
 
 
-def test_a_concept_learns_the_same_alone_and_among_seven_strangers(model: BaseModel, works: MakeWork) -> None:
-    mine = works("mine", max_steps=STEPS, samples_per_step=1)
+@pytest.mark.parametrize("steps", STEPS)
+def test_a_concept_learns_the_same_alone_and_among_seven_strangers(
+    model: BaseModel, works: MakeWork, steps: int
+) -> None:
+    mine = works("mine", max_steps=steps, samples_per_step=1)
     alone = learn(model, [mine], num_slots=1).concepts["mine"]
     among = learn(model, [*strangers(works, 3), mine, *strangers(works, 7)[3:]], num_slots=8).concepts["mine"]
     assert difference(alone, among) < 1e-3
