@@ -28,6 +28,8 @@ from textinv.settings import Settings, environment_of
 START_S = 240.0
 _STOP_S = 60.0
 _POLL_S = 0.2
+_PORT_S = 20.0
+"""A process that was killed holds its ports until its memory is freed (0.5 s for 1.2 GB), and is not seen then."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -59,7 +61,7 @@ def start_service(settings: Settings, config: ServiceConfig, host: str, port: in
         if lock is None:
             raise ServiceError(f"a service is being started in {folder.path} by somebody else; wait for it")
         _end_remains(running)  # of a keeper that was killed
-        _check_port(host, port)
+        _check_port(host, port, _PORT_S if running else 0.0)
         process, state = _spawn(folder, settings, config, KeeperOrder(config=config, host=host, port=port), lock)
     _wait_until_ready(folder, state, lambda: process.poll() is None)
     return state
@@ -185,15 +187,25 @@ def _remove_ray_folder(state: ServiceState | None) -> None:
         shutil.rmtree(state.ray_folder, ignore_errors=True)
 
 
-def _check_port(host: str, port: int) -> None:
+def _check_port(host: str, port: int, patience_s: float) -> None:
+    """Check that a port can be had, at once or within `patience_s`.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    if not _wait(lambda: _port_problem(host, port) is None, patience_s):
+        why = _port_problem(host, port) or "it was in use until now"
+        raise SettingsError(f"port {port} of {host} cannot be had ({why}): stop what uses it, or say --port")
+
+
+def _port_problem(host: str, port: int) -> str | None:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise SettingsError(
-                f"port {port} of {host} cannot be had ({error.strerror}): stop what uses it, or say --port"
-            ) from error
+            return error.strerror or str(error)
+    return None
 
 
 def _wait(is_so: Callable[[], bool], patience_s: float) -> bool:
