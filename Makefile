@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test test-with-ray test-without-ray lint types check load chaos browser gpu bench bench-train bench-lora bench-serve bench-scale demo-model clean
+.PHONY: setup demo test test-with-servers test-without-servers lint types check load chaos browser gpu bench bench-train bench-lora bench-serve bench-scale demo-model clean
 
 setup: .venv/installed
 
@@ -20,14 +20,14 @@ demo: setup
 DEFAULT := not chaos and not browser and not gpu and not load
 
 test: setup
-	@echo "tests with a Ray and all others run side by side; each tells its results when it has ended"
-	$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-without-ray test-with-ray
+	@echo "tests that start Ray or S3 servers and all others run side by side; each tells its results when it has ended"
+	$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-without-servers test-with-servers
 
-test-with-ray: setup
-	$(PY) -m pytest -m '$(DEFAULT) and ray'
+test-with-servers: setup
+	$(PY) -m pytest -m '$(DEFAULT) and (ray or store)'
 
-test-without-ray: setup
-	$(PY) -m pytest -m '$(DEFAULT) and not ray'
+test-without-servers: setup
+	$(PY) -m pytest -m '$(DEFAULT) and not ray and not store'
 
 lint: setup
 	.venv/bin/ruff check .
