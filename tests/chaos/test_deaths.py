@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import ray
@@ -88,10 +89,23 @@ def test_all_of_them_may_die_one_after_the_other(start_fleet: StartFleet, s3_ser
     s3_server.kill()
     s3_server.up()
     pause(fleet)
-    kill(fleet.workers()[0]["pid"])
+    kill(busy_worker(fleet)["pid"])
     pause(fleet)
     fleet.cluster.remove_node(fleet.nodes[1], allow_graceful=False)
     fleet.finish(num_killed_workers=4, repeated_elsewhere=repeated)
+
+
+def busy_worker(fleet: Fleet) -> dict[str, Any]:
+    """A worker that has work; a queue that was just replaced hears of its workers when they speak next."""
+    found: list[dict[str, Any]] = []
+
+    def is_there() -> bool:
+        assert not fleet.is_over, "the job is over before everything was killed"
+        found[:] = fleet.workers()
+        return bool(found)
+
+    fleet.wait_until(is_there)
+    return found[0]
 
 
 def replacement_of(fleet: Fleet, victim: dict[str, object]) -> bool:

@@ -63,5 +63,7 @@ async def test_a_submitted_manifest_is_learned_by_a_driver_that_the_cluster_runs
         fleet = (await client.get("/v1/fleet")).json()
         assert fleet["links"]["ray_dashboard"] == head.address
         assert fleet["driver"]["running"] is True
+        (node,) = fleet["nodes"]
+        assert (fleet["resources"]["cpus"], node["cpus"]) == (2.0, 2.0)
     assert Registry(s3_store).resolve(ConceptRef("fox", None)).record["steps"] == 10
     assert os.listdir(tmp_path) == []
