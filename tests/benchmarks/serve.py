@@ -161,7 +161,7 @@ def latency(model: BaseModel, knee: int, quick: bool) -> Measure:
 
 def clocked(model: BaseModel, knee: int, quick: bool) -> Measure:
     """Mean latency by the processor's clock."""
-    steps, num_requests = (6, 10, 14), 16 if quick else 160
+    steps, num_requests = (6, 10, 14), 16 if quick else 120
     embeddings = {name: embedding_of(model, seed) for seed, name in enumerate(names_of(16))}
     found = clocked_latency(model, embeddings, steps, knee, num_requests)
     name = f"mean processor s per picture / run to completion, {found['per_s']:.2f} arrive per s"

@@ -7,6 +7,7 @@ beginning. Neither HTTP nor Serve is in it; they are measured beside it.
 """
 
 import itertools
+import math
 import random
 import time
 from collections import deque
@@ -29,6 +30,8 @@ Mounts = Mapping[str, Embedding]
 _LOAD = 0.8
 # Of a trace: the share of requests that do not count, as both systems start empty.
 _SETTLING = 0.25
+# Full batches of the anchor that have at least so many requests together tell the capacities.
+_MIN_AT_ONCE = 36
 # `@serve.batch` waits so long for more once a request is there.
 _WAIT_S = 0.01
 # The UNet is timed this often, and the median of the last few times counts.
@@ -100,8 +103,9 @@ def clocked_latency(
         )
 
     run([Arrival(0.0, order) for order in orders[:knee]])  # pays for memory and kernels
-    at_once = run([Arrival(0.0, order) for order in orders[: 3 * max_batch]])
-    capacities = {name: 3 * max_batch / max(seconds) for name, seconds in at_once.items()}
+    num_at_once = max_batch * math.ceil(_MIN_AT_ONCE / max_batch)
+    at_once = run([Arrival(0.0, order) for order in itertools.islice(itertools.cycle(orders), num_at_once)])
+    capacities = {name: num_at_once / max(seconds) for name, seconds in at_once.items()}
     per_s = _LOAD * min(capacities.values())
     draw = random.Random(0)
     times = sorted(draw.uniform(0, num_requests / per_s) for _ in range(num_requests))

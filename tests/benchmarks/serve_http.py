@@ -29,8 +29,8 @@ from textinv.store import EmbeddedServer, connect_store
 _GPUS = 0.3 if torch.cuda.is_available() else 0.0
 # Of the slower system's capacity: what arrives while latency is measured.
 _LOAD = 0.8
-# Shares of a window of arrivals: how much of it does not count, and how long each measurement of capacity before it is.
-_SETTLING, _FINDING = 0.25, 0.2
+# Shares of a window of arrivals: what of it does not count, and how long clients ask anew while capacity is measured.
+_SETTLING, _FINDING = 0.25, 0.1
 
 
 @dataclass(frozen=True)
@@ -155,18 +155,22 @@ async def _arrive_at_all(bench: Bench, sizes: Sizes, per_s: float, seed: int) ->
 
 async def _capacity_beside(bench: Bench, slower: str, sizes: Sizes, per_s: float) -> float:
     """Pictures per second of one system that is asked all the time, while so many requests arrive at the others."""
-    seconds = _FINDING * sizes.window_s
     others = [system for name, system in bench.systems.items() if name != slower]
+    seconds = 2 * _FINDING * sizes.window_s  # about until the last of those under way at its end are done
     arrivals = [arrive(system, bench.orders(sizes.steps, 30), per_s, seconds, 0) for system in others]
     capacity, *_ = await asyncio.gather(_saturate(bench, slower, sizes, 21), *arrivals)
     return capacity
 
 
 async def _saturate(bench: Bench, name: str, sizes: Sizes, seed: int) -> float:
+    """Pictures per second of a system with two batches under way: of all, until the last is done.
+
+    A count within a window would be off by a large part of those under way at its end.
+    """
     began, seconds = time.perf_counter(), _FINDING * sizes.window_s
     outcomes = await keep_asking(bench.systems[name], bench.orders(sizes.steps, seed), sizes.clients, seconds)
     _check(outcomes)
-    return throughput(outcomes, began, began + seconds)
+    return len(outcomes) / (max(one.ended for one in outcomes) - began)
 
 
 async def measure_overload(bench: Bench, sizes: Sizes) -> dict[str, float]:
