@@ -102,10 +102,9 @@ async def measure_throughput(bench: Bench, sizes: Sizes, between: Callable[[], N
     for window in range(sizes.windows):
         for name, system in bench.systems.items():
             await _warm(system, bench.orders(sizes.steps[:1], 1000 + window))
-            began = time.perf_counter()
             outcomes = await keep_asking(system, bench.orders(sizes.steps, window), sizes.clients, sizes.window_s)
             _check(outcomes)
-            found[name].append(throughput(outcomes, began, began + sizes.window_s))
+            found[name].append(throughput(outcomes))
         between()
     return found
 
@@ -163,14 +162,11 @@ async def _capacity_beside(bench: Bench, slower: str, sizes: Sizes, per_s: float
 
 
 async def _saturate(bench: Bench, name: str, sizes: Sizes, seed: int) -> float:
-    """Pictures per second of a system with two batches under way: of all, until the last is done.
-
-    A count within a window would be off by a large part of those under way at its end.
-    """
-    began, seconds = time.perf_counter(), _FINDING * sizes.window_s
-    outcomes = await keep_asking(bench.systems[name], bench.orders(sizes.steps, seed), sizes.clients, seconds)
+    """Pictures per second of a system that always has another batch to draw."""
+    orders, seconds = bench.orders(sizes.steps, seed), _FINDING * sizes.window_s
+    outcomes = await keep_asking(bench.systems[name], orders, sizes.clients, seconds)
     _check(outcomes)
-    return len(outcomes) / (max(one.ended for one in outcomes) - began)
+    return throughput(outcomes)
 
 
 async def measure_overload(bench: Bench, sizes: Sizes) -> dict[str, float]:
