@@ -1,4 +1,4 @@
-"""What the frozen model should predict and how samples are weighted and padded."""
+"""What the frozen model should predict and how samples are masked and padded."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 
 from textinv.errors import BaseModelError
 from textinv.training.batches import Member, assemble, padded_size
-from textinv.training.objective import add_noise, sample_losses, snr_weights, target_of
+from textinv.training.objective import add_noise, sample_losses, target_of
 from textinv.training.streams import Choices, draw
 
 ALPHAS = torch.tensor([0.9, 0.5, 0.1])
@@ -38,14 +38,6 @@ def test_masked_positions_do_not_count() -> None:
     assert torch.allclose(sample_losses(predicted, target, ones), sample_losses(predicted, target, None))
 
 
-def test_min_snr_weights_follow_the_paper() -> None:
-    gamma = torch.full((3,), 5.0)
-    snr = ALPHAS / (1 - ALPHAS)
-    assert torch.allclose(snr_weights("epsilon", ALPHAS, gamma), torch.tensor([5.0, 1.0, 1 / 9]) / snr)
-    assert torch.allclose(snr_weights("v_prediction", ALPHAS, gamma), torch.tensor([5.0, 1.0, 1 / 9]) / (snr + 1))
-    assert snr_weights("epsilon", ALPHAS, torch.full((3,), math.inf)).tolist() == [1, 1, 1]
-
-
 def test_padding_is_at_most_a_third_and_sizes_are_few() -> None:
     sizes = [padded_size(count) for count in range(1, 513)]
     assert all(count <= size <= math.ceil(count * 1.5) for count, size in enumerate(sizes, 1))
@@ -54,10 +46,7 @@ def test_padding_is_at_most_a_third_and_sizes_are_few() -> None:
 
 def test_samples_with_one_caption_share_it_and_padding_weighs_nothing() -> None:
     choices = Choices(num_pictures=2, num_templates=1, timesteps=(0, 1000), flip=False, latent_shape=(4, 8, 8))
-    members = [
-        Member(slot, 10 * slot, 2, 7 * slot, math.inf, draw(slot, 3, count, choices))
-        for slot, count in ((0, 4), (2, 1))
-    ]
+    members = [Member(slot, 10 * slot, 2, 7 * slot, draw(slot, 3, count, choices)) for slot, count in ((0, 4), (2, 1))]
     batch = assemble(members, torch.device("cpu"))
     assert batch.num_samples == 5
     assert batch.captions_K[batch.caption_of_B].tolist() == [0, 0, 0, 0, 14, 0]

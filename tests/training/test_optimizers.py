@@ -2,11 +2,10 @@
 
 import math
 
-import pytest
 import torch
 from torch import Tensor
 
-from textinv.training.optimizers import RowState, StepSettings, pull_norm, sphere_step
+from textinv.training.optimizers import RowState, StepSettings, sphere_step
 
 NORM = 0.37
 
@@ -14,8 +13,7 @@ NORM = 0.37
 def settings(num_slots: int, **given: float | list[float]) -> StepSettings:
     """Settings of a step; what is not given is off."""
     defaults: dict[str, float | list[float]] = {
-        "live": 1, "sphere": 1, "rate": 0.08, "number": 1, "kappa": 0, "weight_decay": 0, "norm_pull": 0,
-        "averaging": 0,
+        "live": 1, "sphere": 1, "rate": 0.08, "number": 1, "kappa": 0, "weight_decay": 0,
     }  # fmt: skip
     values = {**defaults, **given}
     return StepSettings(
@@ -27,7 +25,7 @@ def fresh(num_slots: int, num_vectors: int = 2, width: int = 16, seed: int = 0) 
     rows = torch.randn(num_slots, num_vectors, width, generator=torch.Generator().manual_seed(seed))
     rows = torch.nn.functional.normalize(rows, dim=-1) * NORM
     zeros = torch.zeros_like(rows)
-    return RowState(rows, rows / NORM, zeros.clone(), zeros.clone(), rows.clone(), NORM)
+    return RowState(rows, rows / NORM, zeros.clone(), zeros.clone(), NORM)
 
 
 def gradients(state: RowState, seed: int) -> Tensor:
@@ -99,24 +97,10 @@ def test_a_slot_that_is_not_live_stays_where_it_is_even_when_its_neighbour_is_no
     assert state.rows_SVD[0].isfinite().all()
 
 
-def test_the_norm_pull_goes_its_share_of_the_way() -> None:
-    rows = torch.tensor([[[3.0, 4.0]]])
-    assert pull_norm(rows, 1.0, torch.tensor(0.5)).norm().item() == pytest.approx(3.0)
-    assert pull_norm(rows, 1.0, torch.tensor(0.0)).norm().item() == pytest.approx(5.0)
-
-
-def test_averaged_rows_of_a_sphere_slot_lie_on_the_sphere() -> None:
-    state = fresh(1)
-    for step in range(50):
-        state.advance(gradients(state, step), settings(1, number=step + 1, averaging=0.9, rate=0.5))
-    assert state.average_SVD.norm(dim=-1).max() < NORM
-    assert torch.allclose(state.kept_rows(torch.ones(1, 1, 1)).norm(dim=-1), torch.tensor(NORM))
-
-
 def part_of(state: RowState, slot: int) -> RowState:
     """One slot's state as a pack of its own."""
-    rows, anchor, first, second, average = (
+    rows, anchor, first, second = (
         tensor[slot : slot + 1].clone()
-        for tensor in (state.rows_SVD, state.anchor_SVD, state.first_SVD, state.second_SVD, state.average_SVD)
+        for tensor in (state.rows_SVD, state.anchor_SVD, state.first_SVD, state.second_SVD)
     )
-    return RowState(rows, anchor, first, second, average, NORM)
+    return RowState(rows, anchor, first, second, NORM)

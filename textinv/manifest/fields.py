@@ -38,12 +38,6 @@ class AdvancedFields(Strict):
     loses likeness: 0 is most faithful, 0.0005 already very editable (arXiv:2512.13672)."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
     """`adamw` only: shrinks rows at every step. 0 to 1."""
-    norm_pull: Annotated[float, Field(ge=0, le=1)] | None = None
-    """`adamw` only: share of the way to the length of ordinary words that rows are pulled after each step. 0 to 1; 1
-    fixes the length."""
-    average_rows: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Keep a moving average of the rows with this decay instead of the rows themselves: it calms the noise around the
-    optimum at no cost. 0 (off) to below 1; 0.9 averages over about 10 steps."""
     context_weight: Annotated[float, Field(ge=0, le=10)] | None = None
     """Weight of a term that keeps the other words of a prompt meaning what they mean next to the class word (CoRe,
     arXiv:2408.15914, the text-only term). Needs `class_word`. 0 (off) to 10; costs one pass of the text encoder per
@@ -51,9 +45,6 @@ class AdvancedFields(Strict):
     timesteps: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
     """Band of noise levels that are trained on, `[first, end]` of 1000, without the end; 0 is hardly any noise.
     Low-noise steps teach little (ZOODiP, arXiv:2503.14868, fig. 4). Costs nothing."""
-    snr_gamma: Annotated[float, Field(gt=0, le=100)] | None = None
-    """Min-SNR weighting of the loss (Hang et al. 2023, arXiv:2303.09556), usually 5; not written: all samples weigh the
-    same. Above 0, to 100."""
     stop_every: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Steps between looks at the fixed batch. 1 to 10000; each look costs `stop_samples` forward passes. Default: as
     often as costs a fifth of the training."""

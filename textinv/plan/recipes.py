@@ -1,8 +1,9 @@
 """Recipes: named sets of the values that decide how a concept is learned.
 
 Owns the numbers and where they come from. Does not know manifests: `textinv.plan.resolve` lays what a person wrote over
-a recipe. `make bench-train` measures them, and variants of them. AdamW, averaged rows, the context term, the norm pull
-and min-SNR stand in no recipe: they were not measured on enough concepts to be taken in, nor to be dropped.
+a recipe. `make bench-train` measures them, and variants of them. AdamW and the context term stand in no recipe: over
+eight concepts AdamW lost likeness at equal cost, the context term traded likeness for editability. They stay for who
+knows AdamW's settings, or wants that trade.
 """
 
 import math
@@ -30,11 +31,8 @@ class Recipe:
     warm_up_steps: int = 0
     kappa: float = 1e-4
     weight_decay: float = 0.0
-    norm_pull: float = 0.0
-    average_rows: float = 0.0
     context_weight: float = 0.0
     timesteps: tuple[int, int] = (300, 1000)
-    snr_gamma: float | None = None
     stop: StopRule = "dvar"
     stop_window: int = 6
     stop_threshold: float = 0.15

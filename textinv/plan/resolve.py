@@ -16,7 +16,7 @@ from textinv.plan.recipes import ADAMW_LEARNING_RATE, DEFAULT_RECIPE, RECIPES, R
 from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
 from textinv.plan.templates import TEMPLATES
 
-_ONE_METHOD_ONLY = {"kappa": "sphere", "weight_decay": "adamw", "norm_pull": "adamw"}
+_ONE_METHOD_ONLY = {"kappa": "sphere", "weight_decay": "adamw"}
 
 
 class Values:
@@ -83,7 +83,6 @@ def resolve_spec(
         min_steps=_min_steps(values),
         optimizer=_optimizer(values),
         timesteps=tuple(values["timesteps"]),
-        snr_gamma=values["snr_gamma"],
         context_weight=values["context_weight"] if class_word else 0.0,
         stop=_stop(values),
         seed=values.stated("seed") or 0,
@@ -127,7 +126,6 @@ def _optimizer(values: Values) -> OptimizerSpec:
         learning_rate=rate,
         schedule=values["schedule"],
         warm_up_steps=values["warm_up_steps"],
-        average_rows=values["average_rows"],
         **own,
     )
 

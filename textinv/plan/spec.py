@@ -45,10 +45,6 @@ class OptimizerSpec(_Frozen):
     """Strength of the von Mises-Fisher prior towards the initializer (sphere only)."""
     weight_decay: float = 0.0
     """AdamW only."""
-    norm_pull: float = 0.0
-    """Share of the way to the vocabulary's mean norm that a row is pulled after each step (AdamW only)."""
-    average_rows: float = 0.0
-    """Decay of the moving average of the rows that are kept; 0 keeps the rows themselves."""
 
 
 class StopSpec(_Frozen):
@@ -94,8 +90,6 @@ class TrainSpec(_Frozen):
     optimizer: OptimizerSpec
     timesteps: tuple[int, int]
     """Half-open band of the 1000 training timesteps."""
-    snr_gamma: float | None = None
-    """Min-SNR weighting; None: every sample weighs the same."""
     context_weight: float = 0.0
     """Weight of the text-only context term; needs `class_word`."""
     stop: StopSpec

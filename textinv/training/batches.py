@@ -24,7 +24,6 @@ class Member:
     latent_start: int
     num_pictures: int
     caption_start: int
-    snr_gamma: float
     draw: Draw
     context: "ContextPlace | None" = None
 
@@ -62,7 +61,6 @@ class Batch:
     slot_of_B: Tensor
     share_B: Tensor
     """Weight of each sample within its slot's mean; padding weighs 0."""
-    snr_gamma_B: Tensor
     timesteps_B: Tensor
     latent_noise_BCHW: Tensor
     noise_BCHW: Tensor
@@ -83,14 +81,13 @@ def padded_size(count: int) -> int:
 
 def assemble(members: Sequence[Member], device: torch.device) -> Batch:
     """Join the draws of all members, padded, and send them to the device."""
-    latents, captions, slots, shares, gammas = [], [], [], [], []
+    latents, captions, slots, shares = [], [], [], []
     for member in members:
         count = len(member.draw)
         latents.append(member.latent_start + member.draw.pictures_B + member.num_pictures * member.draw.flips_B)
         captions.append(member.caption_start + member.draw.captions_B)
         slots.append(torch.full((count,), member.slot))
         shares.append(torch.full((count,), 1 / count))
-        gammas.append(torch.full((count,), member.snr_gamma))
     num_samples = sum(len(member.draw) for member in members)
     extra = padded_size(num_samples) - num_samples
     places = [(member.slot, member.context) for member in members if member.context]
@@ -108,7 +105,6 @@ def assemble(members: Sequence[Member], device: torch.device) -> Batch:
         caption_of_B=send(caption_of_B),
         slot_of_B=send(_padded(slots, extra)),
         share_B=send(torch.cat([*shares, torch.zeros(extra)])),
-        snr_gamma_B=send(_padded(gammas, extra)),
         timesteps_B=send(_padded([member.draw.timesteps_B for member in members], extra)),
         latent_noise_BCHW=send(_padded([member.draw.latent_noise_BCHW for member in members], extra)),
         noise_BCHW=send(_padded([member.draw.noise_BCHW for member in members], extra)),

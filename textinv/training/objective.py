@@ -1,12 +1,10 @@
-"""The loss of Textual Inversion: what the frozen model should predict, and how samples are weighted.
+"""The loss of Textual Inversion: what the frozen model should predict, and the error of each sample.
 
 Gal et al. 2022, arXiv:2208.01618, eq. 2: min over v of E ||eps - eps_theta(z_t, t, c_theta(y(v)))||^2.
-Min-SNR weights: Hang et al. 2023, arXiv:2303.09556, with gamma; for v-prediction min(SNR, gamma) / (SNR + 1).
 
 Pure functions. Shapes: B samples, C latent channels, H x W latent size, T training timesteps, S slots.
 """
 
-import torch
 from torch import Tensor
 
 from textinv.errors import BaseModelError
@@ -42,18 +40,6 @@ def sample_losses(predicted_BCHW: Tensor, target_BCHW: Tensor, weight_BHW: Tenso
     if weight_BHW is None:
         return error_BHW.mean((1, 2))
     return (error_BHW * weight_BHW).sum((1, 2)) / weight_BHW.sum((1, 2)).clamp_min(1e-6)
-
-
-def snr_weights(prediction_type: str, alphas_cumprod_B: Tensor, gamma_B: Tensor) -> Tensor:
-    """Min-SNR weight of each sample (B,); an infinite gamma means weight 1."""
-    snr_B = alphas_cumprod_B / (1 - alphas_cumprod_B).clamp_min(1e-12)
-    clamped_B = torch.minimum(snr_B, gamma_B)
-    weight_B = {
-        "epsilon": clamped_B / snr_B.clamp_min(1e-12),
-        "v_prediction": clamped_B / (snr_B + 1),
-        "sample": clamped_B,
-    }[prediction_type]
-    return torch.where(torch.isinf(gamma_B), torch.ones_like(weight_B), weight_B)
 
 
 def _scales(alphas_cumprod_B: Tensor) -> tuple[Tensor, Tensor]:

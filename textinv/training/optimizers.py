@@ -33,10 +33,6 @@ class StepSettings(NamedTuple):
     """How many steps the slot has taken, this one included."""
     kappa: Tensor
     weight_decay: Tensor
-    norm_pull: Tensor
-    """Share of the way to the vocabulary's mean norm that an AdamW row is pulled after the step."""
-    averaging: Tensor
-    """Decay of the averaged rows; 0 keeps the last rows."""
 
 
 @dataclass
@@ -48,15 +44,14 @@ class RowState:
     """Unit rows that the prior pulls towards."""
     first_SVD: Tensor
     second_SVD: Tensor
-    average_SVD: Tensor
     norm: float
     """Mean norm of the encoder's vocabulary rows (m*)."""
 
     @classmethod
     def zeros(cls, shape_SVD: tuple[int, int, int], norm: float, device: torch.device) -> "RowState":
         """A state of zeros, to be filled slot by slot."""
-        rows, anchor, first, second, average = (torch.zeros(shape_SVD, device=device) for _ in range(5))
-        return cls(rows, anchor, first, second, average, norm)
+        rows, anchor, first, second = (torch.zeros(shape_SVD, device=device) for _ in range(4))
+        return cls(rows, anchor, first, second, norm)
 
     def advance(self, grad_SVD: Tensor, settings: StepSettings) -> None:
         """Take one step, in place."""
@@ -66,23 +61,11 @@ class RowState:
         )
         first_SVD = torch.lerp(self.first_SVD, grad_SVD, 1 - BETA1)
         second_SVD = torch.lerp(self.second_SVD, grad_SVD * grad_SVD, 1 - BETA2)
-        adamw_SVD = pull_norm(adamw_step(rows, first_SVD, second_SVD, settings), self.norm, settings.norm_pull)
+        adamw_SVD = adamw_step(rows, first_SVD, second_SVD, settings)
         live = settings.live > 0
         new_SVD = torch.where(settings.sphere > 0, sphere_SVD, adamw_SVD)
-        average_SVD = torch.where(settings.number > 1, self.average_SVD, rows)
-        average_SVD = torch.lerp(new_SVD, average_SVD, warm_averaging(settings))
-        for target, value in (
-            (self.first_SVD, first_SVD),
-            (self.second_SVD, second_SVD),
-            (self.average_SVD, average_SVD),
-            (rows, new_SVD),
-        ):
+        for target, value in ((self.first_SVD, first_SVD), (self.second_SVD, second_SVD), (rows, new_SVD)):
             target.copy_(torch.where(live, value, target))
-
-    def kept_rows(self, settings_sphere: Tensor) -> Tensor:
-        """The averaged rows (S, V, D); those of sphere slots are put back on their sphere."""
-        unit_SVD = torch.nn.functional.normalize(self.average_SVD, dim=-1)
-        return torch.where(settings_sphere > 0, unit_SVD * self.norm, self.average_SVD)
 
 
 def sphere_step(
@@ -108,15 +91,3 @@ def adamw_step(rows_SVD: Tensor, first_SVD: Tensor, second_SVD: Tensor, settings
     kept_SVD = rows_SVD * (1 - settings.rate * settings.weight_decay)
     step_SVD: Tensor = settings.rate * first_SVD / (second_SVD.sqrt() + EPSILON)
     return kept_SVD - step_SVD
-
-
-def pull_norm(rows_SVD: Tensor, norm: float, share: Tensor) -> Tensor:
-    """Scale every row so that its norm moves by `share` of the way to `norm` (pivotal tuning's norm pull)."""
-    norms = torch.linalg.vector_norm(rows_SVD, dim=-1, keepdim=True).clamp_min(1e-12)
-    factor: Tensor = 1 + share * (norm - norms) / norms
-    return rows_SVD * factor
-
-
-def warm_averaging(settings: StepSettings) -> Tensor:
-    """The decay of the average at this step: min(decay, (n - 1) / (n + 9)), so that early rows are soon forgotten."""
-    return torch.minimum(settings.averaging, (settings.number - 1) / (settings.number + 9))

@@ -114,18 +114,18 @@ class ConceptPack:
         if not due:
             return []
         pool = self._current_pool()
-        kept = self._tables.kept(self._settings().sphere)
+        current = self._tables.current()
         losses_S = torch.zeros_like(self._train_loss_S)
         for part in evaluation_parts(self.slots, due):
             batch = assemble([pool.evaluation_member(slot) for slot in part], self.model.device)
-            losses_S += slot_losses(self.model, pool, batch, kept)
+            losses_S += slot_losses(self.model, pool, batch, current)
         looks = torch.stack([losses_S, self._train_loss_S]).tolist()
-        kept_on_cpu = {encoder: rows_SVD.cpu() for encoder, rows_SVD in kept.items()}
-        return [(slot, self._judge(slot, looks[0][slot.index], looks[1][slot.index], kept_on_cpu)) for slot in due]
+        on_cpu = {encoder: rows_SVD.cpu() for encoder, rows_SVD in current.items()}
+        return [(slot, self._judge(slot, looks[0][slot.index], looks[1][slot.index], on_cpu)) for slot in due]
 
-    def _judge(self, slot: Slot, loss: float, train_loss: float, kept: dict[str, Tensor]) -> StopReason | None:
+    def _judge(self, slot: Slot, loss: float, train_loss: float, current: dict[str, Tensor]) -> StopReason | None:
         steps = slot.step - (slot.history[-1].step if slot.history else 0)
-        rows = {name: rows_SVD[slot.index, : slot.spec.num_vectors].clone() for name, rows_SVD in kept.items()}
+        rows = {name: rows_SVD[slot.index, : slot.spec.num_vectors].clone() for name, rows_SVD in current.items()}
         self._train_loss_S[slot.index] = 0
         return slot.judge(Evaluation(slot.step, loss, train_loss / steps if steps else None), rows)
 
@@ -188,6 +188,4 @@ def settings_of(slot: Slot) -> tuple[float, ...]:
         slot.step + 1.0,
         optimizer.kappa,
         optimizer.weight_decay,
-        optimizer.norm_pull,
-        optimizer.average_rows,
     )

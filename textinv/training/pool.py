@@ -6,7 +6,6 @@ anew when a slot is filled or freed. Does not know optimizers, schedules or stop
 Shapes: B samples, K distinct captions, M entries of the pool, S slots, V vectors per slot, D width, C x H x W latents.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from torch import Tensor
 from textinv.models.base import BaseModel, Tokens
 from textinv.training.batches import Batch, ContextBatch, ContextPlace, Member
 from textinv.training.context import References, context_losses
-from textinv.training.objective import add_noise, sample_losses, snr_weights, target_of
+from textinv.training.objective import add_noise, sample_losses, target_of
 from textinv.training.prompts import CONTEXT_PROMPTS
 from textinv.training.slot import Slot
 from textinv.training.streams import Draw
@@ -61,15 +60,15 @@ class Pool:
             count = slot.num_captions - len(CONTEXT_PROMPTS)
             caption = self.caption_starts[slot.index] + count + prompt
             place = ContextPlace(caption, self.reference_starts[slot.index] + prompt, slot.spec.context_weight)
-        return self._member(slot, slot.training_draw(), slot.spec.snr_gamma or math.inf, place)
+        return self._member(slot, slot.training_draw(), place)
 
     def evaluation_member(self, slot: Slot) -> Member:
-        """A slot's fixed batch: neither weighted nor with a context term."""
-        return self._member(slot, slot.evaluation_draw(), math.inf, None)
+        """A slot's fixed batch, without a context term."""
+        return self._member(slot, slot.evaluation_draw(), None)
 
-    def _member(self, slot: Slot, drawn: Draw, gamma: float, place: ContextPlace | None) -> Member:
+    def _member(self, slot: Slot, drawn: Draw, place: ContextPlace | None) -> Member:
         starts = self.latent_starts[slot.index], self.caption_starts[slot.index]
-        return Member(slot.index, starts[0], slot.latents.num_pictures, starts[1], gamma, drawn, place)
+        return Member(slot.index, starts[0], slot.latents.num_pictures, starts[1], drawn, place)
 
 
 def _join(slots: Sequence[Slot], encoder: str, num_vectors: int) -> Tokens:
@@ -110,9 +109,8 @@ def slot_losses(model: BaseModel, pool: Pool, batch: Batch, rows: Mapping[str, T
     predicted_BCHW = model.predict(noisy_BCHW, batch.timesteps_B, encoded.index(batch.caption_of_B))
     target_BCHW = target_of(model.prediction_type, latents_BCHW, batch.noise_BCHW, alphas_B)
     loss_B = sample_losses(predicted_BCHW, target_BCHW, pool.weight_MHW[index_B])
-    weight_B = batch.share_B * snr_weights(model.prediction_type, alphas_B, batch.snr_gamma_B)
     num_slots = next(iter(rows.values())).shape[0]
-    loss_S = torch.zeros(num_slots, device=loss_B.device).index_add(0, batch.slot_of_B, loss_B * weight_B)
+    loss_S = torch.zeros(num_slots, device=loss_B.device).index_add(0, batch.slot_of_B, loss_B * batch.share_B)
     if batch.context is None or pool.references is None:
         return loss_S
     return loss_S + _context_terms(pool.references, batch.context, encoded.hidden_BLD, num_slots)

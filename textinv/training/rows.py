@@ -13,7 +13,7 @@ from torch import Tensor
 
 from textinv.training.optimizers import RowState, StepSettings
 
-FIELDS = ("rows", "anchor", "first", "second", "average")
+FIELDS = ("rows", "anchor", "first", "second")
 TRAIN_LOSS = "train_loss"
 """Name of the sum of a slot's training losses since its last evaluation, a scalar."""
 
@@ -56,13 +56,13 @@ class RowTables:
             for field in FIELDS
         }
 
+    def current(self) -> dict[str, Tensor]:
+        """The rows (S, V, D) as they are; the next step changes them."""
+        return {encoder: state.rows_SVD for encoder, state in self._states.items()}
+
     def leaves(self) -> dict[str, Tensor]:
         """The current rows (S, V, D) as fresh leaves that require gradients."""
-        return {encoder: state.rows_SVD.detach().requires_grad_() for encoder, state in self._states.items()}
-
-    def kept(self, sphere: Tensor) -> dict[str, Tensor]:
-        """The averaged rows (S, V, D), on their sphere where `sphere` (S, 1, 1) says so."""
-        return {encoder: state.kept_rows(sphere) for encoder, state in self._states.items()}
+        return {encoder: rows_SVD.detach().requires_grad_() for encoder, rows_SVD in self.current().items()}
 
     def advance(self, gradients: Mapping[str, Tensor], settings: StepSettings) -> None:
         """Take one optimizer step with every slot that is live."""
@@ -76,6 +76,6 @@ def fresh_state(rows: Mapping[str, Tensor], anchors: Mapping[str, Tensor]) -> di
     for encoder, rows_ND in rows.items():
         zeros_ND = torch.zeros_like(rows_ND)
         unit_ND = torch.nn.functional.normalize(anchors[encoder], dim=-1)
-        for field, value in zip(FIELDS, (rows_ND, unit_ND, zeros_ND, zeros_ND, rows_ND), strict=True):
+        for field, value in zip(FIELDS, (rows_ND, unit_ND, zeros_ND, zeros_ND), strict=True):
             state[f"{field}.{encoder}"] = value
     return state
