@@ -122,13 +122,14 @@ async def measure_latency(bench: Bench, sizes: Sizes) -> dict[str, Any]:
     found = await asyncio.gather(*(_saturate(bench, name, sizes, 20) for name in bench.systems))
     capacities = dict(zip(bench.systems, found, strict=True))
     slower = min(capacities, key=lambda name: capacities[name])
+    (anchor,) = [name for name in bench.systems if name != "ours"]
     before = await _capacity_beside(bench, slower, sizes, _LOAD * capacities[slower])
     seconds: dict[str, list[float]] = {name: [] for name in bench.systems}
     per_s, loads, ratios = [], [], []
     for window in range(sizes.windows):
         per_s.append(_LOAD * before)
         of_window = await _arrive_at_all(bench, sizes, per_s[-1], window)
-        ratios.append(mean(of_window["ours"]) / mean(of_window[slower]))
+        ratios.append(mean(of_window["ours"]) / mean(of_window[anchor]))
         for name, times in of_window.items():
             seconds[name] += times
         after = await _capacity_beside(bench, slower, sizes, per_s[-1])
