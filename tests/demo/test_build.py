@@ -12,6 +12,7 @@ from textinv.demo.card import model_card
 from textinv.demo.drawing import load_demo_base
 from textinv.demo.icons import HELD_OUT_OBJECTS, OBJECTS, PACKAGES
 from textinv.demo.judge import load_judge
+from textinv.models.revision import hash_weights
 
 pytest.importorskip("resvg_py")
 
@@ -55,6 +56,9 @@ def test_a_tiny_base_is_built_from_packages_and_draws_in_diffusers(
     taught = {"tiers": {"held-out-style": {"concepts": 12, **ways}}, "recipe": "balanced"}
     measured = {"clip top-1 of 128": 0.5, "vae psnr dB": 20.0}
     assert "| held-out-style | 12 | learned | 0.50 |" in model_card(shop.weights, measured, taught)
+    assert "an earlier UNet" in model_card(shop.weights, measured, taught | {"base_revision": "other"})
+    taught["base_revision"] = hash_weights(shop.weights)
+    assert "an earlier UNet" not in model_card(shop.weights, measured, taught)
     assert "CC BY 4.0" in card
 
     before = (shop.state / "clip" / "model.safetensors").stat().st_mtime_ns

@@ -18,6 +18,7 @@ from textinv.demo.concepts import CONCEPTS
 from textinv.demo.held_out_styles import HELD_OUT_EFFECTS
 from textinv.demo.icons import HELD_OUT_OBJECTS, HELD_OUT_STYLE, OBJECTS, STYLE_WORDS, UNET_STYLES
 from textinv.demo.world import COLOURS, HUE_WORDS, PATTERNS, SIZES_PX
+from textinv.models.revision import hash_weights
 
 CARD_NAME = "README.md"
 PARTS = ("tokenizer", "text_encoder", "clip", "vae", "unet", "judge")
@@ -39,7 +40,7 @@ def model_card(weights: Path, measured: Mapping[str, Any], tiers: Mapping[str, A
         _training(),
         _held_out(),
         _quality(weights, measured),
-        *([_learning(tiers)] if tiers else []),
+        *([_learning(weights, tiers)] if tiers else []),
         _reproduction(),
         _licences(),
     )
@@ -142,7 +143,8 @@ composed for the same questions.
 _TIER_COLUMNS = (("clip_i", "CLIP-I"), ("judge", "judge"), ("red_background", "red background"))
 
 
-def _learning(tiers: Mapping[str, Any]) -> str:
+def _learning(weights: Path, tiers: Mapping[str, Any]) -> str:
+    is_of_these = tiers.get("base_revision") == hash_weights(weights)
     rows = [
         (
             tier,
@@ -159,7 +161,7 @@ def _learning(tiers: Mapping[str, Any]) -> str:
 
 {table}
 
-Recipe `{tiers["recipe"]}`, four pictures per concept. CLIP-I: mean cosine, in the base's own CLIP, with pictures of the
+{"" if is_of_these else "Measured with an earlier UNet of this base. "}Recipe `{tiers["recipe"]}`, four pictures per concept. CLIP-I: mean cosine, in the base's own CLIP, with pictures of the
 concept that were not trained on. Judge: mean probability of everything that is true of the concept. Red background:
 share of pictures whose background turns red when a prompt asks for it."""
 
