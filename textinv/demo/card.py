@@ -144,7 +144,8 @@ _TIER_COLUMNS = (("clip_i", "CLIP-I"), ("judge", "judge"), ("red_background", "r
 
 
 def _learning(weights: Path, tiers: Mapping[str, Any]) -> str:
-    is_of_these = tiers.get("base_revision") == hash_weights(weights)
+    of_these = tiers.get("base_revision") == hash_weights(weights)
+    measured = "" if of_these else "Measured with an earlier UNet of this base. "
     rows = [
         (
             tier,
@@ -161,7 +162,7 @@ def _learning(weights: Path, tiers: Mapping[str, Any]) -> str:
 
 {table}
 
-{"" if is_of_these else "Measured with an earlier UNet of this base. "}Recipe `{tiers["recipe"]}`, four pictures per concept. CLIP-I: mean cosine, in the base's own CLIP, with pictures of the
+{measured}Recipe `{tiers["recipe"]}`, four pictures per concept. CLIP-I: mean cosine, in the base's own CLIP, with pictures of the
 concept that were not trained on. Judge: mean probability of everything that is true of the concept. Red background:
 share of pictures whose background turns red when a prompt asks for it."""
 
