@@ -176,8 +176,8 @@ def prove(
     taught_s = time.monotonic() - started
     drawn = draw_concepts(model, concepts, embeddings)
     rows = [compare(model, judge, concept, drawn[concept.name]) for concept in concepts]
-    result = {"tiers": summary(rows), "concepts": rows, "recipe": recipe, "base_revision": model.revision}
-    result["teaching_s"] = round(taught_s)
+    facts = {"recipe": recipe, "base_revision": model.revision, "teaching_s": round(taught_s)}
+    result = {"tiers": summary(rows), "concepts": rows, **facts}
     (out / "tiers.json").write_text(json.dumps(result, indent=2) + "\n")
     tiers_sheet(concepts, drawn).save(out / "tiers.png")
     return result
