@@ -18,7 +18,7 @@ class Listener:
         self.heard: list[tuple[int, str]] = []
 
     def beat(self, card: WorkerCard, held: list[str]) -> Orders:
-        return Orders(report_every_s=60.0)
+        return Orders(report_every_s=3600.0)
 
     def report(self, worker: str, fingerprint: str, report: StepReport) -> None:
         self.heard.append((report.step, report.state))

@@ -82,7 +82,8 @@ def test_the_shipped_config_is_deployed_over_rest_and_asks_for_a_key(dashboard: 
     stated = stated_for_here(port)
     headers = {"authorization": f"Bearer {TOKEN}"}
     url = f"{dashboard}/api/serve/applications/"
-    assert httpx.put(url, json=stated, headers=headers, timeout=60).status_code == 200
+    deployed = httpx.put(url, json=stated, headers=headers, timeout=60)
+    assert deployed.status_code == 200, deployed.text
     deadline = time.monotonic() + 120
     status = ""
     while status not in ("RUNNING", "DEPLOY_FAILED") and time.monotonic() < deadline:
