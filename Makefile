@@ -21,7 +21,7 @@ DEFAULT := not chaos and not browser and not gpu and not load
 
 test: setup
 	@echo "tests that start Ray or S3 servers and all others run side by side; each tells its results when it has ended"
-	$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=line test-without-servers test-with-servers
+	$(MAKE) --no-print-directory --jobs=2 --keep-going test-without-servers test-with-servers
 
 test-with-servers: setup
 	$(PY) -m pytest -m '$(DEFAULT) and (ray or store)'
