@@ -102,7 +102,7 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
     with httpx.Client(base_url=settings.service_url, timeout=120) as client:
         assert client.get("/readyz").status_code == 200
         ids = [client.post("/v1/images", content=path.read_bytes()).json()["id"] for path in PICTURES]
-        concept = {"name": "brolly", "images": ids, "class_word": "umbrella", "max_steps": 200, "min_steps": 200}
+        concept = {"name": "brolly", "images": ids, "class_word": "umbrella", "max_steps": 500, "min_steps": 500}
         posted = {"base_model": "emoji", "name": "up", "concepts": [{**concept, "stop": "fixed"}]}
         job = client.post("/v1/jobs", json=posted).json()
         wait_for(lambda: client.get(job["url"]).json()["counts"]["running"] == 1)

@@ -15,8 +15,7 @@ from textinv.training import ConceptPack, TrainedConcept, Work
 from textinv.training.local import learn
 
 MakeWork = Callable[..., Work]
-STEPS = [40, pytest.param(100, marks=pytest.mark.load)]
-"""Longer than any stranger learns."""
+STEPS = 100
 
 
 def rows_of(concept: TrainedConcept) -> Tensor:
@@ -48,11 +47,8 @@ def strangers(works: MakeWork, count: int, **changes: Any) -> list[Work]:
     ]
 
 
-@pytest.mark.parametrize("steps", STEPS)
-def test_a_concept_learns_the_same_alone_and_among_seven_strangers(
-    model: BaseModel, works: MakeWork, steps: int
-) -> None:
-    mine = works("mine", max_steps=steps, samples_per_step=1)
+def test_a_concept_learns_the_same_alone_and_among_seven_strangers(model: BaseModel, works: MakeWork) -> None:
+    mine = works("mine", max_steps=STEPS, samples_per_step=1)
     alone = learn(model, [mine], num_slots=1).concepts["mine"]
     among = learn(model, [*strangers(works, 3), mine, *strangers(works, 7)[3:]], num_slots=8).concepts["mine"]
     assert difference(alone, among) < 1e-3
