@@ -62,8 +62,8 @@ class TrainingFields(Strict):
 
     recipe: RecipeName | None = None
     """Named set of the values below and of the advanced ones; the table at the end of the reference has all of them.
-    `fast`: tens of steps, for looking at an idea; `balanced` (default); `faithful`: several times as many steps, for
-    the last likeness."""
+    `fast`: tens of steps, for looking at an idea; `balanced` (default); `faithful`: a slower schedule that allows
+    the most steps, for the last likeness."""
     kind: Kind | None = None
     """What is to be learned: `object` (default), a particular thing, or `style`, the way that pictures look. Decides
     which templates are used."""

@@ -2,8 +2,8 @@
 
 Owns the numbers and where they come from. Does not know manifests: `textinv.plan.resolve` lays what a person wrote over
 a recipe. `make bench-train` measures them, and variants of them. AdamW and the context term stand in no recipe: over
-eight concepts AdamW lost likeness at equal cost, the context term traded likeness for editability. They stay for who
-knows AdamW's settings, or wants that trade.
+eight concepts (one seed, from `fast`) AdamW lost likeness at equal cost, and the context term traded likeness for
+editability. They stay for who knows AdamW's settings, or wants that trade.
 """
 
 import math
