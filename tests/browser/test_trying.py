@@ -68,6 +68,45 @@ def test_settings_come_back_from_a_downloaded_picture(service: str, open_page: O
     expect(page.get_by_label("Steps")).to_have_value("4")
 
 
+def test_history_outlives_the_tab_until_it_is_forgotten(service: str, open_page: OpenPage) -> None:
+    page = open_page(f"{service}/#/try")
+    for prompt in ("a <my-fox>", "a <nobody>"):
+        page.get_by_label("Prompt", exact=True).fill(prompt)
+        page.get_by_role("button", name="Draw", exact=True).click()
+        finished(page)
+    page.get_by_role("link", name="Concepts", exact=True).click()
+    page.get_by_role("link", name="Try", exact=True).click()
+    expect(page.get_by_role("article")).to_have_count(2)
+    again = page.context.new_page()
+    page.close()
+    again.goto(f"{service}/#/try")
+    expect(again.get_by_role("article")).to_have_count(2)
+    expect(again.get_by_role("alert")).to_contain_text("Look it up under Concepts")
+    picture = again.get_by_role("img", name=re.compile("a <my-fox>, seed"))
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
+    again.get_by_text(re.compile(r"^Seed \d+$")).click()
+    again.get_by_role("button", name="Use these settings").click()
+    expect(again.get_by_label("Prompt", exact=True)).to_have_value("a <my-fox>")
+    shot(again, "try-history-1400")
+    again.get_by_role("button", name="Forget all pictures").click()
+    expect(again.get_by_role("article")).to_have_count(0)
+    again.reload()
+    expect(again.get_by_text("Pictures appear here while they are drawn.")).to_be_visible()
+    expect(again.get_by_role("article")).to_have_count(0)
+
+
+def test_pictures_go_on_being_drawn_while_another_view_is_looked_at(service: str, open_page: OpenPage) -> None:
+    page = open_page(f"{service}/#/try")
+    page.get_by_label("Prompt", exact=True).fill("a <my-owl>")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    page.get_by_role("link", name="Concepts", exact=True).click()
+    expect(page.get_by_role("searchbox")).to_be_visible()
+    page.get_by_role("link", name="Try", exact=True).click()
+    finished(page)
+    expect(page.get_by_role("img", name=re.compile("a <my-owl>, seed"))).to_be_visible()
+
+
 def test_same_seed_side_by_side_and_a_grid(service: str, open_page: OpenPage) -> None:
     page = open_page(f"{service}/#/try")
     page.get_by_label("Prompt", exact=True).fill("a <my-fox>")

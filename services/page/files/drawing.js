@@ -17,11 +17,13 @@ export const NORMAL = {
 };
 
 export const newRun = (title, cells, columns = null) => ({
-  id: ++lastId,
+  id: Date.now() * 1000 + (++lastId % 1000), // later runs have larger ids, also in another tab
   title,
   columns,
   cells: cells.map((cell) => ({ ...cell, pictures: [], state: "waiting", error: null })),
 });
+
+export const isBusy = (run) => run.cells.some((cell) => cell.state === "drawing" || cell.state === "waiting");
 
 export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 

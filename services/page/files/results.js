@@ -1,10 +1,11 @@
 // What was drawn: runs with their pictures, each of which carries its settings.
 
 import { html } from "/page/vendor/htm-preact.js";
+import { isBusy } from "/page/drawing.js";
 import { Problem, save } from "/page/parts.js";
 
 export function Run({ run, use, stop }) {
-  const busy = run.cells.some((cell) => cell.state === "drawing" || cell.state === "waiting");
+  const busy = isBusy(run);
   return html`<article class="run" aria-label=${run.title} aria-busy=${busy}>
     <header class="row apart">
       <h3>${run.title}</h3>

@@ -1,34 +1,28 @@
 // Try: draw any sentence with any concepts; compare, make grids, and get settings back from a picture.
 
-import { html, useEffect, useRef, useState } from "/page/vendor/htm-preact.js";
+import { html, useEffect, useState } from "/page/vendor/htm-preact.js";
 import { get, upload } from "/page/api.js";
 import { Compare } from "/page/compare.js";
-import { draw, newRun, NORMAL, randomSeed } from "/page/drawing.js";
+import { newRun, NORMAL, randomSeed } from "/page/drawing.js";
+import { begin as draw, forget, stop, useRuns } from "/page/history.js";
 import { Field, Problem } from "/page/parts.js";
 import { PromptBox } from "/page/prompt_box.js";
 import { Run } from "/page/results.js";
 
-const KEPT_RUNS = 40;
-let kept = { form: { ...NORMAL, seed: randomSeed() }, random: true, runs: [] }; // survives a look at another view
+let kept = { form: { ...NORMAL, seed: randomSeed() }, random: true }; // survives a look at another view
 
 export function Try({ prompt }) {
   const [form, setForm] = useState(prompt ? { ...kept.form, prompt } : kept.form);
   const [random, setRandom] = useState(kept.random);
-  const [runs, setRuns] = useState(kept.runs);
-  const controls = useRef(new Map());
+  const runs = useRuns();
   const set = (changes) => setForm((old) => ({ ...old, ...changes }));
   useEffect(() => {
-    kept = { form, random, runs };
-  }, [form, random, runs]);
+    kept = { form, random };
+  }, [form, random]);
 
   const begin = (run) => {
-    const control = new AbortController();
-    controls.current.set(run.id, control);
-    setRuns((old) => [run, ...old].slice(0, KEPT_RUNS));
-    const changed = (place, cell) =>
-      setRuns((old) => old.map((one) => (one.id === run.id ? { ...one, cells: one.cells.map((was, at) => (at === place ? cell : was)) } : one)));
     document.getElementById("drawn").scrollIntoView({ block: "nearest", behavior: "smooth" });
-    draw(run, changed, control.signal).finally(() => controls.current.delete(run.id));
+    draw(run);
   };
   const settings = () => {
     const seed = random ? randomSeed() : form.seed;
@@ -60,9 +54,13 @@ export function Try({ prompt }) {
     <section id="drawn" class="results" aria-label="What was drawn" aria-live="polite">
       ${!latest && html`<div class="empty"><p>Pictures appear here while they are drawn.</p>
         <p>No concept yet? <a href="#/teach">Teach one</a> from 3 to 5 pictures.</p></div>`}
-      ${latest && html`<${Run} run=${latest} use=${use} stop=${(id) => controls.current.get(id)?.abort()} key=${latest.id} />`}
+      ${latest && html`<${Run} run=${latest} use=${use} stop=${stop} key=${latest.id} />`}
       ${older.length > 0 && html`<h2>History</h2>`}
-      ${older.map((run) => html`<${Run} run=${run} use=${use} stop=${(id) => controls.current.get(id)?.abort()} key=${run.id} />`)}
+      ${older.map((run) => html`<${Run} run=${run} use=${use} stop=${stop} key=${run.id} />`)}
+      ${latest && html`<footer class="row apart">
+        <p class="hint">Kept by this browser, on this machine only.</p>
+        <button type="button" class="quiet" onClick=${forget}>Forget all pictures</button>
+      </footer>`}
     </section>
   </div>`;
 }
