@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 
@@ -19,6 +20,14 @@ def processes_with(variable: str, value: str) -> Iterator[int]:
         with suppress(OSError):
             if pid != os.getpid() and mark in (folder / "environ").read_bytes().split(b"\0"):
                 yield pid
+
+
+def runs_module(pid: int, module: str) -> bool:
+    """Whether a process is `python -m module`."""
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return (b"-m", module.encode()) in pairwise(words)
+    return False
 
 
 def kill_processes_with(variable: str, value: str) -> None:

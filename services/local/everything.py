@@ -85,18 +85,18 @@ def _resume(settings: Settings, config: ServiceConfig, store: ObjectStore) -> tu
 
 def _stop_driver(settings: Settings) -> bool:
     """End this machine's driver; one on a cluster serves others too, and stays."""
-    seat = DriverSeat(settings.home)
-    pid = seat.driver_pid()
-    if pid is None:
-        return False
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
+    seat, told = DriverSeat(settings.home), set[int]()
     deadline = time.monotonic() + _DRIVER_STOP_S
-    while seat.has_driver():
+    while seat.has_driver() or seat.driver_processes():
+        for pid in seat.driver_processes() - told:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            told.add(pid)
         if time.monotonic() > deadline:
-            raise ClusterError(f"the driver (process {pid}) does not stop; end it by hand, then `textinv down` again")
+            pids = ", ".join(map(str, sorted(told)))
+            raise ClusterError(f"the driver (process {pids}) does not stop; end it by hand, then `textinv down` again")
         time.sleep(_POLL_S)
-    return True
+    return bool(told)
 
 
 def _stop_store(settings: Settings) -> bool:

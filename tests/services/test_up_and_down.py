@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from cluster.places import LocalPlace
 from services.local.state import ServiceFolder
+from services.training_fleet import LocalFleet
 from tests.services.listening import is_loopback, listening
 from tests.services.served import free_port
 from textinv.cli import build_app
@@ -79,6 +80,18 @@ def asks_ray(gcs: str, token: str) -> str:
 def test_down_of_what_is_not_up_does_nothing(settings: Settings) -> None:
     assert told("down") == {"stopped": []}
     assert "nothing was running" in textinv("down").stdout
+
+
+def test_down_ends_a_driver_that_is_still_starting_before_it_can_start_the_store(settings: Settings) -> None:
+    EmbeddedServer(settings.home).up()
+    LocalFleet(settings, "{}").ensure()
+    seat = DriverSeat(settings.home)
+    assert seat.driver_processes()
+    assert not seat.has_driver()
+    assert told("down") == {"stopped": ["workers", "store"]}
+    assert not seat.driver_processes()
+    time.sleep(1.0)
+    assert not EmbeddedServer(settings.home).status().running
 
 
 def test_a_port_that_is_taken_is_named_and_the_store_is_not_left_running(settings: Settings) -> None:

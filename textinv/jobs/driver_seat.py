@@ -21,7 +21,8 @@ from typing import Any
 
 from textinv.errors import ClusterError
 from textinv.locks import is_held
-from textinv.settings import Settings, StoreSettings, environment_of
+from textinv.processes import processes_with, runs_module
+from textinv.settings import Settings, StoreSettings, environment_of, variable_of
 
 DRIVER_MODULE = "cluster.driver_process"
 """The program of a driver, as it is run: it lies in another room, and not in every installation."""
@@ -74,6 +75,12 @@ class DriverSeat:
         with contextlib.suppress(OSError, ValueError, KeyError):
             return int(json.loads(self._state.read_text())["pid"])
         return None
+
+    def driver_processes(self) -> set[int]:
+        """The driver, and any process that is about to become it or to find that there is one."""
+        holder = self.driver_pid()
+        home = processes_with(variable_of("home"), str(self.home))
+        return {pid for pid in home if runs_module(pid, DRIVER_MODULE)} | ({holder} if holder else set())
 
     def last_words(self) -> str:
         """The end of the driver's log."""
