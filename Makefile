@@ -42,10 +42,10 @@ load: setup
 	$(PY) -m pytest -m load
 
 chaos: setup
-	$(PY) -m pytest -m chaos
+	$(PY) -m pytest -m chaos $(ARGS)
 
 browser: setup
-	$(PY) -m pytest -m browser tests/browser
+	$(PY) -m pytest -m 'browser and not load' tests/browser $(ARGS)
 
 gpu: setup
 	$(PY) -m pytest -m gpu tests/gpu
