@@ -1,8 +1,9 @@
 """`make bench-train`: our recipes beside what everyone else does, on the demo base and concepts it has never seen.
 
 (a) the diffusers example script, when its path is given: one process per concept at its README's settings; (b) an
-honest loop: base loaded once, latents cached, 475 steps of 2 samples; (c) each of our recipes. Then the cost of a
-packed step beside the bare forward and backward. Prints a table and writes `build/bench/train.json`.
+honest loop: base loaded once, latents cached, 475 steps of 2 samples, with one vector and with as many as `faithful`
+has; (c) each of our recipes. Then the cost of a packed step beside the bare forward and backward. Prints a table and
+writes `build/bench/train.json`.
 
 A long run can be split: `make bench-train ARGS="--resume --seconds 200"` goes on where the last call stopped and starts
 nothing after that. What was measured with other weights or recipes is measured anew.
@@ -29,7 +30,8 @@ from textinv.models.revision import hash_weights
 from textinv.plan.base import BaseFacts
 from textinv.plan.recipes import EVALUATION_SHARE, RECIPES
 
-SCRIPT, PLAIN = "(a) diffusers script", "(b) honest loop"
+SCRIPT, PLAIN, PLAIN_WIDE = "(a) diffusers script", "(b) honest loop", "(b) honest loop, wide"
+ONE_BY_ONE = (SCRIPT, PLAIN, PLAIN_WIDE)
 COLUMNS = {
     "concepts_per_hour": "concepts/h",
     "sample_passes": "passes",
@@ -56,9 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     limits = {SCRIPT: args.diffusers_concepts}
     settings = {title: _setting(defaults, sizes, args) for title, (_, defaults) in methods.items()}
     pieces = list(
-        pieces_of(
-            settings, limits, num_concepts=args.concepts, seeds=sizes.seeds, size=args.slots, alone=(SCRIPT, PLAIN)
-        )
+        pieces_of(settings, limits, num_concepts=args.concepts, seeds=sizes.seeds, size=args.slots, alone=ONE_BY_ONE)
     )
     finished = Finished(args.output.with_suffix(".pieces.json"), args.resume)
     concepts = chosen_concepts(args.concepts)
@@ -96,7 +96,8 @@ def _methods(args: argparse.Namespace) -> dict[str, tuple[Method, Mapping[str, A
     methods: dict[str, tuple[Method, Mapping[str, Any]]] = {}
     if args.diffusers_script:
         methods[SCRIPT] = (Script(args.diffusers_script, args.diffusers_python, args.diffusers_steps), {})
-    methods[PLAIN] = (by_plain_loop, {})
+    methods[PLAIN] = (by_plain_loop, {"num_vectors": 1})
+    methods[PLAIN_WIDE] = (by_plain_loop, {"num_vectors": RECIPES["faithful"].num_vectors})
     methods |= {f"(c) {recipe}": (by_recipe, {"recipe": recipe}) for recipe in args.recipes}
     methods |= {f"(c) {name}": (by_recipe, json.loads(fields)) for name, _, fields in map(_split, args.variant)}
     return methods | {"initializer's word": (by_word, {})}

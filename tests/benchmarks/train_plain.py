@@ -1,6 +1,6 @@
 """The honest baseline: Textual Inversion one concept at a time, without packing and without waste.
 
-The base model is loaded once, latents are cached, captions are tokenised once, and AdamW moves the learned row only.
+The base model is loaded once, latents are cached, captions are tokenised once, and AdamW moves the learned rows only.
 475 steps of 2 samples: where DVAR stops on average (Voronov et al. 2023, arXiv:2302.04841, "few iters").
 """
 
@@ -12,6 +12,7 @@ from textinv.models.base import BaseModel, Tokens
 from textinv.training import Work
 from textinv.training.admission import encode_work
 from textinv.training.captions import tokenize_captions
+from textinv.training.initial import rows_of_text
 from textinv.training.objective import add_noise, target_of
 
 STEPS, SAMPLES = 475, 2
@@ -21,16 +22,16 @@ def learn_plainly(model: BaseModel, work: Work, learning_rate: float, steps: int
     """Learn one concept with AdamW at a constant rate over all timesteps."""
     (encoder,) = model.encoder_names
     latents = encode_work(model, work)
-    captions = tokenize_captions(model, work.spec.templates, 1)[encoder]
-    row = torch.nn.Parameter(model.token_rows(encoder, work.spec.init).float().mean(0, keepdim=True))
-    optimizer = torch.optim.AdamW([row], lr=learning_rate, weight_decay=1e-2)
+    captions = tokenize_captions(model, work.spec.templates, work.spec.num_vectors)[encoder]
+    rows = torch.nn.Parameter(rows_of_text(model, work.spec.init, work.spec.num_vectors)[encoder])
+    optimizer = torch.optim.AdamW([rows], lr=learning_rate, weight_decay=1e-2)
     generator = torch.Generator(model.device).manual_seed(work.spec.seed)
     for _ in range(steps):
-        loss = _loss(model, latents.mean_MCHW, latents.std_MCHW, captions, {encoder: row}, generator)
+        loss = _loss(model, latents.mean_MCHW, latents.std_MCHW, captions, {encoder: rows}, generator)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return Embedding({encoder: row.detach()})
+    return Embedding({encoder: rows.detach()})
 
 
 def _loss(

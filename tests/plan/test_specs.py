@@ -33,8 +33,9 @@ SpecOf = Callable[..., TrainSpec]
 def test_a_concept_that_says_nothing_gets_the_balanced_recipe(spec_of: SpecOf) -> None:
     spec, recipe = spec_of(), RECIPES["balanced"]
     assert (spec.recipe, spec.max_steps, spec.min_steps) == ("balanced", recipe.max_steps, recipe.min_steps)
+    assert spec.num_vectors == recipe.num_vectors
     assert (spec.optimizer.kind, spec.optimizer.kappa) == (recipe.optimizer, recipe.kappa)
-    assert (spec.kind, spec.templates, spec.init, spec.num_vectors) == ("object", OBJECT, "auto", 1)
+    assert (spec.kind, spec.templates, spec.init) == ("object", OBJECT, "auto")
     assert (spec.resolution_px, spec.base_revision, spec.crop, spec.flip) == (32, "base-1", "center", False)
 
 
@@ -104,7 +105,7 @@ def test_looks_at_the_fixed_batch_follow_from_the_samples_per_step(spec_of: Spec
         ("advanced: {weight_decay: 0.1}", "it is for adamw, but the optimizer is sphere"),
         ("learning_rate: 5", "more than a quarter turn"),
         ("advanced: {context_weight: 0.1}", "needs a class_word"),
-        ("min_steps: 300", "300 is more than max_steps (250)"),
+        ("min_steps: 500", "500 is more than max_steps (400)"),
         ("init: <cat>", "the store, which is not at hand"),
     ],
 )
@@ -158,7 +159,7 @@ def test_what_does_not_decide_the_result_is_not_in_the_fingerprint(spec_of: Spec
     spec = spec_of("preview_every: 10")
     before = spec_of().fingerprint
     assert spec.fingerprint == before
-    assert spec_of("recipe: balanced; seed: 0; kind: object; num_vectors: 1").fingerprint == before
+    assert spec_of("recipe: balanced; seed: 0; kind: object; crop: center").fingerprint == before
     (foxes / "0.png").rename(foxes / "00.png")
     assert spec_of().fingerprint == before
     renamed = spec.model_copy(update={"base_model": "another/name/of/the/same", "recipe": "mine"})

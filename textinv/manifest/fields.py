@@ -76,8 +76,8 @@ class TrainingFields(Strict):
     concept of the registry; `file:rows/fox.safetensors`: an embedding file. Default: the class word, else `auto`. A
     good start is worth as much as a better method; `auto` costs seconds."""
     num_vectors: Annotated[int, Field(ge=1, le=32)] | None = None
-    """Rows to learn for the concept. 1 (default) to 32; each takes one token of every prompt. More hold more detail and
-    make prompts harder to edit; the original paper found one enough (Gal et al. 2022, arXiv:2208.01618)."""
+    """Rows to learn for the concept. 1 to 32; each takes one token of every prompt. More hold more detail and can make
+    prompts harder to edit; the original paper took one (Gal et al. 2022, arXiv:2208.01618). Default: the recipe's."""
     resolution_px: Annotated[int, Field(ge=16, le=4096, multiple_of=8)] | None = None
     """Side of the square that pictures are trained at, a multiple of 8. 16 to 4096; cost grows with its square.
     Default: what the base model was trained at. There are no other shapes: pictures are cropped, never stretched."""

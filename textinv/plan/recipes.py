@@ -22,6 +22,7 @@ ADAMW_LEARNING_RATE = 5e-3
 class Recipe:
     """Values of all training fields that a manifest may leave out."""
 
+    num_vectors: int
     samples_per_step: int
     max_steps: int
     min_steps: int
@@ -39,11 +40,11 @@ class Recipe:
     stop_samples: int = 8
 
 
-_FAST = Recipe(samples_per_step=4, max_steps=60, min_steps=20)
+_FAST = Recipe(num_vectors=3, samples_per_step=4, max_steps=60, min_steps=20)
 RECIPES: Mapping[str, Recipe] = {
     "fast": _FAST,
-    "balanced": replace(_FAST, max_steps=250, min_steps=150),
-    "faithful": replace(_FAST, max_steps=400, min_steps=100),
+    "balanced": replace(_FAST, num_vectors=4, max_steps=400, min_steps=100),
+    "faithful": replace(_FAST, num_vectors=4, max_steps=800, min_steps=300),
 }
 DEFAULT_RECIPE = "balanced"
 

@@ -73,7 +73,7 @@ def resolve_spec(
         class_word=class_word,
         init=init,
         init_embedding=init_embedding,
-        num_vectors=values.stated("num_vectors") or 1,
+        num_vectors=values["num_vectors"],
         resolution_px=resolution_of(values, base),
         crop=values.stated("crop") or "center",
         flip=bool(values.stated("flip")),
