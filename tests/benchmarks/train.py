@@ -11,6 +11,7 @@ nothing after that. What was measured with other weights or recipes is measured 
 
 import argparse
 import hashlib
+import itertools
 import json
 import sys
 import time
@@ -21,7 +22,7 @@ from typing import Any
 import torch
 from train_concepts import chosen_concepts, works_of
 from train_methods import Method, Script, Sizes, by_plain_loop, by_recipe, by_word, measure
-from train_pieces import Finished, Piece, pieces_of
+from train_pieces import Finished, Piece, Row, pieces_of
 from train_step import step_costs
 
 from textinv.demo import WEIGHTS
@@ -31,6 +32,10 @@ from textinv.plan.base import BaseFacts
 from textinv.plan.recipes import EVALUATION_SHARE, RECIPES
 
 SCRIPT, PLAIN, PLAIN_WIDE = "(a) diffusers script", "(b) honest loop", "(b) honest loop, wide"
+Table = Mapping[str, Mapping[str, Any] | None]
+"""A row for every method; None for one that was skipped."""
+SAME = "what (a) learned"
+"""The table of the concepts that the script learned, with its one seed."""
 ONE_BY_ONE = (SCRIPT, PLAIN, PLAIN_WIDE)
 COLUMNS = {
     "concepts_per_hour": "concepts/h",
@@ -63,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     finished = Finished(args.output.with_suffix(".pieces.json"), args.resume)
     concepts = chosen_concepts(args.concepts)
 
-    def run(piece: Piece) -> Mapping[str, float]:
+    def run(piece: Piece) -> Row:
         chosen = concepts[piece.first : piece.first + piece.count]
         return measure(*methods[piece.title], chosen, piece.seed, sizes)
 
@@ -73,22 +78,23 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         row = finished.measure(piece, run)
         print(f"  {piece.key}: {row['seconds']:.0f} s", flush=True)
-    rows = {title: finished.row([piece for piece in pieces if piece.title == title]) for title in methods}
-    rows.setdefault(SCRIPT, None)
-    _finish(dict(sorted(rows.items())), _step_costs(sizes, args.repeats), sizes, args.output)
+    of = {title: [piece for piece in pieces if piece.title == title] for title in methods}
+    tables = {"all": {SCRIPT: None} | {title: finished.row(own) for title, own in of.items()}}
+    if args.diffusers_script:
+        tables[SAME] = {title: finished.row(own, args.diffusers_concepts) for title, own in of.items()}
+    _finish(tables, _step_costs(sizes, args.repeats), sizes, args.output)
     return 0
 
 
-def _finish(
-    rows: Mapping[str, Mapping[str, Any] | None], costs: Mapping[str, float], sizes: Sizes, output: Path
-) -> None:
-    """Print the table and write it."""
-    print(f"{'':22}" + "".join(f"{title:>13}" for title in COLUMNS.values()))
-    for title, row in rows.items():
-        print(f"{title:22}" + ("  skipped" if row is None else "".join(_cells(row))))
+def _finish(tables: Mapping[str, Table], costs: Mapping[str, float], sizes: Sizes, output: Path) -> None:
+    """Print the tables and write them."""
+    for name, rows in tables.items():
+        print(f"{name:26}" + "".join(f"{title:>13}" for title in COLUMNS.values()))
+        for title, row in sorted(rows.items()):
+            print(f"{title:26}" + ("  skipped" if row is None else "".join(_cells(row))))
     _print_costs(costs)
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(_report(rows, costs, sizes), indent=2))
+    output.write_text(json.dumps(_report(tables, costs, sizes), indent=2))
     print(f"written to {output}")
 
 
@@ -158,21 +164,13 @@ def _cells(row: Mapping[str, float]) -> list[str]:
     return [f"{scaled[name]:13.3f}" if name in scaled else f"{'-':>13}" for name in COLUMNS]
 
 
-def _report(rows: Mapping[str, Mapping[str, float] | None], costs: Mapping[str, float], sizes: Sizes) -> dict[str, Any]:
-    """Every measure of every recipe beside each anchor that was run."""
+def _report(tables: Mapping[str, Table], costs: Mapping[str, float], sizes: Sizes) -> dict[str, Any]:
+    """Every measure of every recipe beside each anchor that was run; beside the script, of its concepts only."""
     measures = []
-    anchors = [name for name, row in rows.items() if name.startswith(("(a)", "(b)")) and row is not None]
-    for name_of_ours in (name for name in rows if name.startswith("(c)")):
-        ours = rows[name_of_ours] or {}
-        for anchor in anchors:
-            theirs = rows[anchor] or {}
-            measures += [
-                _measure(
-                    f"{name_of_ours}: {name}, against {anchor}", ours[name], theirs[name], UNITS.get(name, "score")
-                )
-                for name in COLUMNS
-                if name in ours and name in theirs
-            ]
+    for name, rows in tables.items():
+        for anchor, ours in itertools.product(rows, rows):
+            if ours.startswith("(c)") and anchor.startswith("(a)" if name == SAME else "(b)"):
+                measures += _beside(ours, rows[ours] or {}, anchor, rows[anchor] or {})
     measures.append(_measure("packed step, against UNet and text encoder", costs["packed"], costs["bare"], "s"))
     measures.append(_measure("packed step, against UNet", costs["packed"], costs["unet"], "s"))
     measures.append(
@@ -180,11 +178,19 @@ def _report(rows: Mapping[str, Mapping[str, float] | None], costs: Mapping[str, 
     )
     return {
         "measures": measures,
-        "rows": rows,
+        "tables": tables,
         "sizes": vars(sizes),
         "device": _device(sizes),
         "base": hash_weights(WEIGHTS),
     }
+
+
+def _beside(ours: str, found: Row, anchor: str, its: Row) -> list[dict[str, Any]]:
+    return [
+        _measure(f"{ours}: {name}, against {anchor}", found[name], its[name], UNITS.get(name, "score"))
+        for name in COLUMNS
+        if name in found and name in its
+    ]
 
 
 def _measure(name: str, ours: float, anchor: float, unit: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 from train_concepts import pictures_of, works_of
+from train_pieces import Row
 from train_plain import SAMPLES, STEPS, learn_plainly
 from train_scores import score
 
@@ -134,8 +135,8 @@ def _single_token(model: BaseModel, concept: DemoConcept) -> str:
 
 def measure(
     method: Method, defaults: Mapping[str, Any], concepts: Sequence[DemoConcept], seed: int, sizes: Sizes
-) -> dict[str, float]:
-    """Run a method in a fresh process over some concepts: seconds in all, means of the rest."""
+) -> Row:
+    """Run a method in a fresh process over some concepts: seconds in all, and the scores of each concept."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
         return pool.submit(_measure, method, defaults, concepts, seed, sizes).result()
@@ -143,7 +144,7 @@ def measure(
 
 def _measure(
     method: Method, defaults: Mapping[str, Any], concepts: Sequence[DemoConcept], seed: int, sizes: Sizes
-) -> dict[str, float]:
+) -> Row:
     torch.set_num_threads(sizes.num_threads)
     model = load_base_model(str(WEIGHTS))
     works = works_of(concepts, defaults, seed, BaseFacts(model.revision, model.native_px))
@@ -157,7 +158,7 @@ def _measure(
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
         "peak_memory_bytes": memory,
-        **score(model, concepts, learned.embeddings, sizes.num_inference_steps),
+        "each": score(model, concepts, learned.embeddings, sizes.num_inference_steps),
     }
 
 

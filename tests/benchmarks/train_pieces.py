@@ -11,7 +11,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-Row = Mapping[str, float]
+Row = Mapping[str, Any]
+"""What was measured of a piece: sums over its concepts, and under `each` the scores of every concept."""
 _SUMS = ("concepts", "seconds", "cpu_seconds")
 _PEAKS = ("peak_memory_bytes",)
 
@@ -75,18 +76,32 @@ class Finished:
         self._path.write_text(json.dumps(self._rows, indent=2))
         return row
 
-    def row(self, pieces: Sequence[Piece]) -> dict[str, Any] | None:
-        """What the finished ones among the pieces of a method say together; None when there are none."""
-        rows = [self._rows[piece.key] for piece in pieces if piece in self]
+    def row(self, pieces: Sequence[Piece], first_concepts: int | None = None) -> dict[str, Any] | None:
+        """What the finished ones among the pieces of a method say together; None when there are none.
+
+        With `first_concepts`: of so many concepts and the first seed alone, beside a method that learned only these.
+        """
+        done = [(piece, self._rows[piece.key]) for piece in pieces if piece in self]
+        if first_concepts is not None:
+            kept = [(piece, first_concepts - piece.first) for piece, _ in done if piece.seed == pieces[0].seed]
+            done = [(piece, first_of(self._rows[piece.key], count)) for piece, count in kept if count > 0]
+        rows = [row for _, row in done]
         return together(rows) | {"pieces": len(rows), "of_pieces": len(pieces)} if rows else None
+
+
+def first_of(row: Row, count: int) -> Row:
+    """The first concepts of a piece, each with its share of what the piece cost."""
+    each = row["each"][:count]
+    return {**row, **{name: row[name] * len(each) / len(row["each"]) for name in _SUMS}, "each": each}
 
 
 def together(rows: Sequence[Row]) -> dict[str, float]:
     """Join pieces: concepts and seconds are summed, memory is the peak, all else the mean over concepts."""
-    found = {name: sum(row[name] for row in rows) for name in _SUMS}
+    found: dict[str, float] = {name: sum(row[name] for row in rows) for name in _SUMS}
     found |= {name: max(row[name] for row in rows) for name in _PEAKS}
-    for name in set(rows[0]) - set(found):
-        found[name] = fmean([row[name] for row in rows], [row["concepts"] for row in rows])
+    found["sample_passes"] = fmean([row["sample_passes"] for row in rows], [row["concepts"] for row in rows])
+    each = [scores for row in rows for scores in row["each"]]
+    found |= {name: fmean(scores[name] for scores in each) for name in each[0]}
     speed = {"concepts_per_hour": 3600 * found["concepts"] / found["seconds"]} if found["sample_passes"] else {}
-    each = {name: found[name] / found["concepts"] for name in ("seconds", "cpu_seconds")}
-    return found | speed | each
+    costs = {name: found[name] / found["concepts"] for name in ("seconds", "cpu_seconds")}
+    return found | speed | costs

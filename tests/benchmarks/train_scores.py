@@ -1,6 +1,6 @@
 """How good learned concepts of the demo world are: CLIP's opinion, and that of a judge that no recipe sees."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
 import numpy as np
@@ -26,8 +26,8 @@ CONCEPT = ConceptRef("concept")
 
 def score(
     model: BaseModel, concepts: Sequence[DemoConcept], embeddings: Sequence[Embedding | None], num_inference_steps: int
-) -> dict[str, float]:
-    """Mean scores over concepts; an embedding of None draws the initializer's word instead."""
+) -> list[dict[str, float]]:
+    """Scores of every concept; an embedding of None draws the initializer's word instead."""
     pairs = list(zip(concepts, embeddings, strict=True))
     asked = [text for concept, embedding in pairs for text in _prompts(concept, _word(concept, embedding))]
     mounts = [{CONCEPT: e} if e else {} for _, e in pairs for _ in range(1 + len(EDITS))]
@@ -37,8 +37,7 @@ def score(
     drawn = generate_all(model, list(zip(requests, mounts, strict=True)), max_batch=32)
     pixels = [[image.pixels for image in images] for images in drawn]
     per = 1 + len(EDITS)
-    scored = [_scores(model, c, e, pixels[k * per : (k + 1) * per]) for k, (c, e) in enumerate(pairs)]
-    return {name: fmean(one[name] for one in scored) for name in scored[0]}
+    return [_scores(model, c, e, pixels[k * per : (k + 1) * per]) for k, (c, e) in enumerate(pairs)]
 
 
 def _word(concept: DemoConcept, embedding: Embedding | None) -> str:
@@ -51,7 +50,7 @@ def _prompts(concept: DemoConcept, word: str) -> list[str]:
 
 def _scores(
     model: BaseModel, concept: DemoConcept, embedding: Embedding | None, drawn: Sequence[Sequence[NDArray[np.uint8]]]
-) -> Mapping[str, float]:
+) -> dict[str, float]:
     encoder = own_encoder(model)
     real = encoder.pictures([picture.pixels for picture in pictures_of(concept, "evaluation")])
     edits = [pixels for group in drawn[1:] for pixels in group]

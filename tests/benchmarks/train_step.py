@@ -18,13 +18,14 @@ def step_costs(model: BaseModel, works: list[Work], repeats: int) -> dict[str, f
     pack = ConceptPack(model, len(works))
     for work in works:
         pack.add(work)
-    pool = Pool.of(pack.slots, 1)
+    num_vectors = max(work.spec.num_vectors for work in works)
+    pool = Pool.of(pack.slots, num_vectors)
     batch = assemble([pool.training_member(slot) for slot in pack.slots], model.device)
     parts: dict[str, Callable[[], None]] = {
         "packed": pack.step,
-        "bare": lambda: _bare(model, pool, batch),
+        "bare": lambda: _bare(model, pool, batch, len(works) * num_vectors),
         "unet": lambda: _bare_unet(model, batch),
-        "look": lambda: _look(model, pool, pack),
+        "look": lambda: _look(model, pool, pack, num_vectors),
     }
     seconds: dict[str, list[float]] = {name: [] for name in parts}
     for _ in range(repeats):
@@ -44,18 +45,17 @@ def _timed(part: Callable[[], None], device: torch.device) -> float:
 
 
 @torch.no_grad()
-def _look(model: BaseModel, pool: Pool, pack: ConceptPack) -> None:
+def _look(model: BaseModel, pool: Pool, pack: ConceptPack, num_vectors: int) -> None:
     """All slots look at their fixed batches, as `ConceptPack.evaluate` does when they are due."""
     rows = {
-        name: torch.zeros(len(pack.slots), 1, width, device=model.device)
+        name: torch.zeros(len(pack.slots), num_vectors, width, device=model.device)
         for name, width in model.encoder_widths.items()
     }
     for part in evaluation_parts(pack.slots, pack.slots):
         slot_losses(model, pool, assemble([pool.evaluation_member(slot) for slot in part], model.device), rows).tolist()
 
 
-def _bare(model: BaseModel, pool: Pool, batch: Batch) -> None:
-    num_rows = int(batch.slot_of_B.max()) + 1
+def _bare(model: BaseModel, pool: Pool, batch: Batch, num_rows: int) -> None:
     rows = {
         name: torch.zeros(num_rows, width, device=model.device, requires_grad=True)
         for name, width in model.encoder_widths.items()

@@ -60,7 +60,8 @@ def test_the_gpu_gives_the_rows_of_the_cpu(
 ) -> None:
     model = {"float32": on_gpu, "compiled": compiled(on_gpu), "bfloat16": in_bf16}[precision]
     expected, found = rows_after(on_cpu, works(on_cpu, 4)), rows_after(model, works(model, 4))
-    cosines = [torch.nn.functional.cosine_similarity(a, b).item() for a, b in zip(expected, found, strict=True)]
+    pairs = zip(expected, found, strict=True)
+    cosines = [torch.nn.functional.cosine_similarity(a, b).min().item() for a, b in pairs]  # of the worst row
     figures[f"cosine of rows to the CPU's, {precision}"] = cosines
     assert min(cosines) > MIN_COSINE[precision]
     assert all(rows.dtype == torch.float32 for rows in found)
@@ -103,11 +104,15 @@ def test_stable_diffusions_size_at_512_px(large: BaseModel, works: MakeWorks, fi
         costs = step_costs(large, [Work(spec, work.pictures)] * num_slots, repeats=5)
         memory.append(torch.cuda.max_memory_allocated())
     capacity = choose_num_slots(large, "auto", 512)
+    bytes_per_slot = (memory[1] - memory[0]) // 3
+    torch.cuda.empty_cache()
+    fit = int(torch.cuda.mem_get_info()[0] // bytes_per_slot)
     figures["SD1 size, 512 px"] = {
-        "bytes per added slot": (memory[1] - memory[0]) // 3,
+        "bytes per added slot": bytes_per_slot,
+        "slots that fit": fit,
         "slots that were chosen": capacity.num_slots,
         "samples per second by slots": dict(capacity.samples_per_s),
         "packed / bare, 4 slots": costs["packed"] / costs["bare"],
     }
-    assert capacity.num_slots >= 4
     assert memory[0] < memory[1]
+    assert 1 <= capacity.num_slots <= fit
