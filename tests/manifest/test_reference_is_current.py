@@ -38,6 +38,12 @@ def test_every_field_is_explained_and_its_bounds_are_named(field: str, stated: d
             assert f"{value:g}" in text, f"{field}: {bound} {value} is not in its text"
 
 
+@pytest.mark.parametrize("section", ["TrainingFields", "AdvancedFields"])
+def test_every_field_about_learning_says_what_it_costs(section: str) -> None:
+    stated = schema()["$defs"][section]["properties"]
+    assert [field for field in stated if "cost" not in stated[field]["description"].lower()] in ([], ["advanced"])
+
+
 def test_the_shipped_manifests_are_read() -> None:
     paths = list(MANIFESTS.glob("*.yaml"))
     assert paths

@@ -32,12 +32,15 @@ class AdvancedFields(Strict):
     prompts keep their say (Kim et al. 2026, arXiv:2512.13672). `adamw`: rows may take any length (Loshchilov and Hutter
     2019, arXiv:1711.05101). Same cost. Default: the recipe's."""
     warm_up_steps: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    """Steps over which the learning rate rises to its peak. 0 to 10000."""
+    """Steps over which the learning rate rises to its peak. 0 to 10000; more is gentler with the start and leaves fewer
+    steps at full rate. Costs nothing."""
     kappa: Annotated[float, Field(ge=0, le=1)] | None = None
     """`sphere` only: pull towards the initializer (von Mises-Fisher prior). 0 to 1; more keeps prompts editable and
-    loses likeness: 0 is most faithful, 0.0005 already very editable (arXiv:2512.13672)."""
+    loses likeness: 0 is most faithful, 0.0005 already very editable (Kim et al. 2026, arXiv:2512.13672). Costs
+    nothing."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
-    """`adamw` only: shrinks rows at every step. 0 to 1."""
+    """`adamw` only: shrinks rows at every step (Loshchilov and Hutter 2019, arXiv:1711.05101). 0 to 1; more keeps rows
+    shorter. Costs nothing."""
     context_weight: Annotated[float, Field(ge=0, le=10)] | None = None
     """Weight of a term that keeps the other words of a prompt meaning what they mean next to the class word (CoRe,
     arXiv:2408.15914, the text-only term). Needs `class_word`. 0 (off) to 10; costs one pass of the text encoder per
@@ -49,10 +52,12 @@ class AdvancedFields(Strict):
     """Steps between looks at the fixed batch. 1 to 10000; each look costs `stop_samples` forward passes. Default: as
     often as costs a fifth of the training."""
     stop_window: Annotated[int, Field(ge=2, le=10_000)] | None = None
-    """Looks in the window of the stopping rule. 2 to 10000; more waits longer before it stops."""
+    """Looks in the window of the stopping rule. 2 to 10000; more waits longer before it stops, which costs those
+    steps."""
     stop_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Stop when the loss varies less in the window than this share of its variance over the whole training
-    (Voronov et al. 2023, DVAR, arXiv:2302.04841). Between 0 and 1; less trains longer."""
+    (Voronov et al. 2023, DVAR, arXiv:2302.04841). Between 0 and 1; less trains longer, which costs
+    those steps."""
     stop_samples: Annotated[int, Field(ge=1, le=256)] | None = None
     """Samples in the fixed batch. 1 to 256; more gives a steadier loss and costs a forward pass each per look."""
 
@@ -62,22 +67,24 @@ class TrainingFields(Strict):
 
     recipe: RecipeName | None = None
     """Named set of the values below and of the advanced ones; the table at the end of the reference has all of them.
-    `fast`: tens of steps, for looking at an idea; `balanced` (default); `faithful`: a slower schedule that allows
-    the most steps, for the last likeness."""
+    All have one schedule. `fast`: tens of steps, for looking at an idea; `balanced` (default); `faithful`: the most
+    steps, for the last likeness. Cost grows with the steps."""
     kind: Kind | None = None
     """What is to be learned: `object` (default), a particular thing, or `style`, the way that pictures look. Decides
-    which templates are used."""
+    which templates are used, and how it is evaluated. Costs nothing in training."""
     class_word: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """What kind of thing it is, in words that the base model knows: "fox", "teapot". The initializer, the context term
     and the evaluation of editability use it. Costs nothing; recommended."""
     init: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     """Where the rows start. Any text (several words are spread over the vectors); `auto`: the words that the base
-    model's own image encoder ranks first for the pictures, or that give the least loss; `<name>` or `<name@3>`: a
+    model's own image encoder ranks first for the pictures (as in Voronov et al. 2023, arXiv:2302.04841), or, where it
+    has none, the word of a short list that gives the least loss; `<name>` or `<name@3>`: a
     concept of the registry; `file:rows/fox.safetensors`: an embedding file. Default: the class word, else `auto`. A
     good start is worth as much as a better method; `auto` costs seconds."""
     num_vectors: Annotated[int, Field(ge=1, le=32)] | None = None
     """Rows to learn for the concept. 1 to 32; each takes one token of every prompt. More hold more detail and can make
-    prompts harder to edit; the original paper took one (Gal et al. 2022, arXiv:2208.01618). Default: the recipe's."""
+    prompts harder to edit; the original paper took one (Gal et al. 2022, arXiv:2208.01618). Costs no
+    sample passes. Default: the recipe's."""
     resolution_px: Annotated[int, Field(ge=16, le=4096, multiple_of=8)] | None = None
     """Side of the square that pictures are trained at, a multiple of 8. 16 to 4096; cost grows with its square.
     Default: what the base model was trained at. There are no other shapes: pictures are cropped, never stretched."""
@@ -87,27 +94,32 @@ class TrainingFields(Strict):
     matters first. Costs nothing."""
     flip: bool | None = None
     """Also learn from mirrored pictures. Leave it off (default) for anything with a left and a right: text, faces,
-    logos."""
+    logos. On, it costs one more encoding of each picture at the start."""
     templates: TemplateList | list[Annotated[str, Field(max_length=500)]] | None = None
-    """Captions for pictures that have none of their own: the original paper's `object` or `style` list, or lines of
-    your own with `{}` where the concept goes. Default: the list of the concept's kind."""
+    """Captions for pictures that have none of their own: the `object` or `style` list of the original paper
+    (Gal et al. 2022, arXiv:2208.01618), or lines of your own with `{}` where the concept goes. Default: the list of
+    the concept's kind. Costs nothing."""
     samples_per_step: Annotated[int, Field(ge=1, le=256)] | None = None
     """Samples in one step. 1 to 256; cost grows with it, noise in the gradient falls."""
     learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
     """Size of a step: radians for `sphere`, the usual learning rate for `adamw`. Above 0, to 10; more learns faster and
-    forgets the prompt sooner."""
+    forgets the prompt sooner. Costs nothing by itself."""
     schedule: Schedule | None = None
-    """How the learning rate develops towards `max_steps`: `constant`, `linear` or `cosine` decay."""
+    """How the learning rate develops towards `max_steps`: `constant`, `linear` or `cosine` decay. Costs nothing by
+    itself; a rate that decays lets the rows settle."""
     max_steps: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Steps after which training ends in any case. 1 to 100000; cost grows with it unless the stopping rule fires."""
     min_steps: Annotated[int, Field(ge=0, le=100_000)] | None = None
-    """Steps before which the stopping rule may not fire. 0 to 100000, and at most `max_steps`."""
+    """Steps before which the stopping rule may not fire. 0 to 100000, and at most `max_steps`; cost grows with it
+    where the rule would fire sooner."""
     stop: StopRule | None = None
-    """When to end: `dvar` once the loss on a fixed batch no longer falls (arXiv:2302.04841); `fixed` always at
-    `max_steps`."""
+    """When to end: `dvar` once the loss on a fixed batch no longer falls (Voronov et al. 2023, arXiv:2302.04841);
+    `fixed` always at `max_steps`. With `fixed` the rows of the last step are kept, otherwise those with the least loss
+    on the fixed batch. With both, the looks at that batch cost up to a fifth of the training, unless `stop_every` says
+    otherwise."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """Of every random draw: the same seed gives the same rows, wherever and in whatever company a concept is learned.
-    0 (default) or more."""
+    0 (default) or more. Costs nothing."""
     preview_every: Annotated[int, Field(ge=0, le=100_000)] | None = None
     """Draw a small preview picture every so many steps, and one of the rows that are kept, for whoever watches. 0
     (default): none, to 100000; at most 64 in all. Each costs as much as 15 sample passes; what is learned is the same
@@ -118,7 +130,7 @@ class TrainingFields(Strict):
     is the same, and `textinv evaluate` does it later."""
     min_size_px: Annotated[int, Field(ge=1, le=16_384)] | None = None
     """Refuse pictures whose shorter side is smaller. 1 to 16384. Default: half of `resolution_px`; pictures smaller
-    than `resolution_px` itself give a warning. More than 100 million pixels are always refused."""
+    than `resolution_px` itself give a warning. More than 100 million pixels are always refused. Costs nothing."""
     advanced: AdvancedFields | None = None
     """The methods behind the recipes."""
 
@@ -130,9 +142,9 @@ class ImageEntry(Strict):
     """File, relative to the manifest; or `sha256:...` of a picture that was uploaded before."""
     caption: Annotated[str, Field(max_length=1000)] | None = None
     """What the picture shows, with `{}` or the concept's own `<name>` where the concept goes. It keeps what it names
-    (the background, a second thing) out of the concept."""
+    (the background, a second thing) out of the concept. Costs nothing."""
     mask: Annotated[str, Field(min_length=1)] | None = None
-    """Picture of the same proportions: white where the loss counts, black where it does not."""
+    """Picture of the same proportions: white where the loss counts, black where it does not. Costs nothing."""
 
 
 class ConceptFields(TrainingFields):
@@ -149,7 +161,7 @@ class ConceptFields(TrainingFields):
     nothing."""
     captions: Literal["beside", "ignore"] | None = None
     """`beside` (default): a `.txt` file next to a picture, of the same name, is its caption, with `{}` where the
-    concept goes. `ignore`: such files are not read."""
+    concept goes. `ignore`: such files are not read. Costs nothing."""
     masks: Annotated[str, Field(min_length=1)] | None = None
     """Folder with a mask for each picture, of the same name: white where the loss counts. It takes the place of
     transparency. Costs nothing."""
