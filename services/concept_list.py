@@ -1,17 +1,22 @@
 """The list of concepts as callers page and search it.
 
 Owns a snapshot of the catalog, so that a page of 100,000 concepts costs no listing. It is a few seconds old at most
-where the store lists in a moment; where it takes longer, callers get the one before while the next is being read.
+where the store lists in a moment; where it takes longer, callers get the one before while the next is being read, and
+so they do, whatever its age, while the store cannot be read.
 """
 
+import logging
 import threading
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
+from textinv.errors import StoreError
 from textinv.registry import ConceptSummary, Registry
+
+log = logging.getLogger(__name__)
 
 _KEPT_S = 3.0
 _PATIENCE_S = 0.3
@@ -35,34 +40,42 @@ class ConceptList:
         self._registry = registry
         self._kept_s = kept_s
         self._clock = clock
-        self._snapshot: tuple[float, Sequence[ConceptSummary]] = (float("-inf"), ())
+        self._snapshot: tuple[float, Sequence[ConceptSummary] | None] = (float("-inf"), None)
         self._reading = threading.Lock()
         self._reader: Future[Sequence[ConceptSummary]] | None = None
         self._num_forgotten = 0
+        self._is_down = False
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="concept-list")
 
     def all(self) -> Sequence[ConceptSummary]:
         """List all concepts, in order of their names.
 
         Raises:
-            StoreError: the store cannot be read.
+            StoreError: the store cannot be read, and has not been read since the start.
         """
         with self._reading:
-            age_s = self._clock() - self._snapshot[0]
-            if age_s <= self._kept_s:
-                return self._snapshot[1]
+            read_at, known = self._snapshot
+            age_s = self._clock() - read_at
+            if known is not None and age_s <= self._kept_s:
+                return known
             if self._reader is None or self._reader.done():
                 self._reader = self._readers.submit(self._read, self._num_forgotten)
             reader = self._reader
+            can_wait = known is None or (age_s > _OLDEST_S and not self._is_down)
         try:
-            return reader.result(_PATIENCE_S if age_s <= _OLDEST_S else None)
+            return reader.result(None if can_wait else _PATIENCE_S)
         except TimeoutError:
-            return self._snapshot[1]
+            return known or ()
+        except StoreError as error:
+            if known is None:
+                raise
+            log.warning("the list of concepts stays as it was: %s", error)
+            return known
 
     def forget(self) -> None:
         """Read the catalog at the next question."""
         with self._reading:
-            self._snapshot = (float("-inf"), ())
+            self._snapshot = (float("-inf"), self._snapshot[1])
             self._num_forgotten += 1
             self._reader = None
 
@@ -84,8 +97,19 @@ class ConceptList:
 
     def _read(self, num_forgotten: int) -> Sequence[ConceptSummary]:
         asked_at = self._clock()
-        concepts = tuple(sorted(self._registry.list(), key=lambda one: one.name))
+        try:
+            concepts = tuple(sorted(self._registry.list(), key=lambda one: one.name))
+        except StoreError:
+            self._is_down = True
+            raise
         with self._reading:
+            self._is_down = False
             if num_forgotten == self._num_forgotten:
                 self._snapshot = asked_at, concepts
         return concepts
+
+
+def find_listed(concepts: Sequence[ConceptSummary], name: str) -> ConceptSummary | None:
+    """Find a concept in a list that is in order of names."""
+    at = bisect_left(concepts, name, key=lambda one: one.name)
+    return concepts[at] if at < len(concepts) and concepts[at].name == name else None

@@ -1,11 +1,14 @@
-"""The list of concepts before a store that takes its time."""
+"""The list of concepts before a store that takes its time, or is down."""
 
 import threading
 import time
 from collections.abc import Iterator
 
+import pytest
+
 from services.concept_list import ConceptList
 from tests.services.conftest import publish
+from textinv.errors import StoreUnreachableError
 from textinv.registry import ConceptSummary, Registry
 from textinv.store.memory import MemoryStore
 
@@ -19,6 +22,17 @@ class SlowRegistry(Registry):
 
     def list(self, prefix: str = "") -> Iterator[ConceptSummary]:
         self.may_read.wait(10)
+        return super().list(prefix)
+
+
+class UnsteadyRegistry(Registry):
+    """A registry whose store is down at times."""
+
+    is_down = False
+
+    def list(self, prefix: str = "") -> Iterator[ConceptSummary]:
+        if self.is_down:
+            raise StoreUnreachableError("the store does not answer")
         return super().list(prefix)
 
 
@@ -48,3 +62,26 @@ def test_what_was_just_deleted_is_not_listed_again(store: MemoryStore) -> None:
     Registry(store).remove("first")
     concepts.forget()
     assert concepts.all() == ()
+
+
+def test_while_the_store_is_down_the_list_stays_as_it_was_whatever_its_age(store: MemoryStore) -> None:
+    registry, now = UnsteadyRegistry(store), [0.0]
+    concepts = ConceptList(registry, clock=lambda: now[0])
+    publish(store, "first")
+    assert len(concepts.all()) == 1
+    registry.is_down = True
+    for now[0] in (10.0, 10_000.0):
+        assert [one.name for one in concepts.all()] == ["first"]
+    concepts.forget()
+    assert [one.name for one in concepts.all()] == ["first"]
+    registry.is_down = False
+    publish(store, "second")
+    now[0] = 20_000.0
+    assert [one.name for one in concepts.all()] == ["first", "second"]
+
+
+def test_a_list_that_was_never_read_is_an_error(store: MemoryStore) -> None:
+    registry = UnsteadyRegistry(store)
+    registry.is_down = True
+    with pytest.raises(StoreUnreachableError):
+        ConceptList(registry).all()

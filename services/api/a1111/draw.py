@@ -5,7 +5,9 @@ Owns the way from A1111's fields to a `GenerateRequest`: attention weights are s
 
 import math
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -19,6 +21,7 @@ from services.api.drawing import Finished, concepts_header, finish, unless_gone
 from services.api.image_requests import RANDOM_SEED_BELOW
 from services.api.sizes import ChosenSize, Size, choose_size, fit_to_base
 from services.api.uploads import decode_text, decode_upload, resized, white_mask
+from services.concept_list import find_listed
 from services.desk import Desk, in_thread
 from services.in_flight import InterruptedByCallerError, Running
 from services.studio import StudioFacts
@@ -40,7 +43,7 @@ async def txt2img(body: Txt2ImgBody, request: Request, caller: Caller = may_draw
     facts = await desk.facts()
     asked = Size(body.width or facts.native_px, body.height or facts.native_px)
     size = choose_size(asked, facts, desk.config.resize)
-    order = await in_thread(_order_of, body, size, caller, desk)
+    order = await in_thread(_order_of, body, size, facts, caller, desk)
     return await _answer(desk, request, caller, body, size, order)
 
 
@@ -53,7 +56,7 @@ async def img2img(body: Img2ImgBody, request: Request, caller: Caller = may_draw
     return await _answer(desk, request, caller, body, size, order)
 
 
-def _order_of(body: Txt2ImgBody, size: ChosenSize, caller: Caller, desk: Desk) -> GenerateRequest:
+def _order_of(body: Txt2ImgBody, size: ChosenSize, facts: StudioFacts, caller: Caller, desk: Desk) -> GenerateRequest:
     num_images = body.batch_size * body.n_iter
     if num_images > desk.config.max_num_images:
         raise RequestError(
@@ -62,10 +65,10 @@ def _order_of(body: Txt2ImgBody, size: ChosenSize, caller: Caller, desk: Desk) -
         )
     check_checkpoint(desk, (body.model_extra or {}).get("override_settings"))
     sampler = body.sampler_name or body.sampler_index
-    names = {one.name for one in desk.concepts.all()}
+    is_concept = _bare_concepts(desk)
     order = GenerateRequest(
-        prompt=expand_bare_names(body.prompt, names.__contains__),
-        negative_prompt=expand_bare_names(body.negative_prompt, names.__contains__),
+        prompt=expand_bare_names(body.prompt, is_concept),
+        negative_prompt=expand_bare_names(body.negative_prompt, is_concept),
         width_px=size.drawn.width_px,
         height_px=size.drawn.height_px,
         num_inference_steps=body.steps,
@@ -79,6 +82,12 @@ def _order_of(body: Txt2ImgBody, size: ChosenSize, caller: Caller, desk: Desk) -
     order.check()
     caller.check_concepts(order.refs)
     return order
+
+
+def _bare_concepts(desk: Desk) -> Callable[[str], bool]:
+    """Tell which bare words are stored concepts; the list is read once, when a word could be one."""
+    listed = cache(desk.concepts.all)
+    return lambda word: find_listed(listed(), word) is not None
 
 
 def _noise_scheduler(sampler: str | None, schedule_type: str | None) -> str | None:
@@ -101,7 +110,7 @@ def _edit_of(body: Img2ImgBody, facts: StudioFacts, caller: Caller, desk: Desk) 
     else:
         size = fit_to_base(natural, facts, desk.config.resize)
     mask = _decoded(body.mask, "mask", desk) if body.mask else None
-    order = _order_of(body, size, caller, desk)
+    order = _order_of(body, size, facts, caller, desk)
     edit = replace(
         order,
         init_image=resized(picture.pixels, size.drawn),
