@@ -101,7 +101,11 @@ class ActiveImage:
 
 
 def count_steps(model: BaseModel, request: GenerateRequest) -> int:
-    """Count the UNet forwards that each picture of a request takes."""
+    """Count the UNet forwards that each picture of a request takes.
+
+    Raises:
+        RequestError: its noise scheduler does not take so many steps.
+    """
     return len(_scheduler_of(model, request)[1])
 
 

@@ -103,7 +103,11 @@ def find_scheduler_kind(name: str | None, schedule_type: str | None = None) -> S
 
 
 def make_noise_scheduler(kind: SchedulerKind, config: Mapping[str, Any], num_inference_steps: int) -> NoiseScheduler:
-    """Make a noise scheduler for one image, its timesteps set, from a base model's noise scheduler config."""
+    """Make a noise scheduler for one image, its timesteps set, from a base model's noise scheduler config.
+
+    Raises:
+        RequestError: it does not take so many steps, or this base model's config.
+    """
     frozen = tuple(sorted((key, _hashable(value)) for key, value in config.items() if not key.startswith("_")))
     return copy.deepcopy(_template(kind.name, frozen, num_inference_steps))
 
@@ -111,8 +115,20 @@ def make_noise_scheduler(kind: SchedulerKind, config: Mapping[str, Any], num_inf
 @lru_cache(maxsize=256)
 def _template(name: str, config: tuple[tuple[str, Any], ...], num_inference_steps: int) -> NoiseScheduler:
     kind = _BY_SPELLING[name]
-    made = getattr(diffusers, kind.diffusers_class).from_config(dict(config), **kind.options)
-    made.set_timesteps(num_inference_steps)
+    try:
+        made = getattr(diffusers, kind.diffusers_class).from_config(dict(config), **kind.options)
+    except (ValueError, NotImplementedError) as error:
+        raise RequestError(
+            f"{name!r} does not go with this base model ({error}); choose another noise scheduler",
+            param="noise_scheduler",
+        ) from error
+    try:
+        made.set_timesteps(num_inference_steps)
+    except ValueError as error:
+        raise RequestError(
+            f"{name!r} does not take {num_inference_steps} steps ({error}); take fewer, or another noise scheduler",
+            param="num_inference_steps",
+        ) from error
     return cast(NoiseScheduler, made)
 
 
