@@ -76,6 +76,16 @@ async def test_embeddings_of_another_base_are_listed_as_skipped(client: httpx.As
     assert lists["loaded"]["ours"]["shape"] == 8
 
 
+async def test_a_bare_word_that_names_a_concept_of_another_base_is_plain_text(
+    client: httpx.AsyncClient, store: MemoryStore
+) -> None:
+    publish(store, "hill")
+    publish(store, "castle", base_revision="another")
+    reply = await client.post("/sdapi/v1/txt2img", json={"prompt": "a castle on a hill", "steps": 1})
+    assert reply.status_code == 200
+    assert json.loads(reply.json()["info"])["prompt"] == "a castle on a <hill>"
+
+
 async def test_a_new_embedding_shows_after_refreshing_and_draws_without(
     client: httpx.AsyncClient, store: MemoryStore
 ) -> None:

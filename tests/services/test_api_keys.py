@@ -1,6 +1,7 @@
 """API keys: roles, prefixes, limits, revoking; and that no secret is stored."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import httpx
@@ -103,6 +104,20 @@ async def test_a_key_bound_to_a_prefix_sees_and_draws_nothing_else(
     assert (await guarded.post(DRAW, json={"prompt": "<other-cat>"}, headers=bearer(text))).status_code == 403
     assert (await guarded.get("/v1/concepts/other-cat", headers=bearer(text))).status_code == 403
     assert (await guarded.delete("/v1/concepts/other-cat", headers=bearer(text))).status_code == 403
+
+
+async def test_to_a_key_bound_to_a_prefix_the_bare_names_of_others_are_plain_words(
+    guarded: httpx.AsyncClient, store: MemoryStore
+) -> None:
+    publish(store, "acme-cat")
+    publish(store, "castle")
+    text, _ = KeyRing(store).create("acme", "generate", name_prefix="acme-")
+    sent = {"prompt": "an acme-cat in a castle", "steps": 1}
+    reply = await guarded.post("/sdapi/v1/txt2img", json=sent, headers=bearer(text))
+    assert reply.status_code == 200
+    assert json.loads(reply.json()["info"])["prompt"] == "an <acme-cat> in a castle"
+    asked_for = await guarded.post("/sdapi/v1/txt2img", json={"prompt": "a <castle>"}, headers=bearer(text))
+    assert asked_for.status_code == 403
 
 
 async def test_a_revoked_key_is_refused_within_seconds(desk: Desk, store: MemoryStore) -> None:

@@ -1,6 +1,7 @@
 """`POST /sdapi/v1/txt2img` and `img2img`.
 
-Owns the way from A1111's fields to a `GenerateRequest`: attention weights are syntax, bare stored names are concepts.
+Owns the way from A1111's fields to a `GenerateRequest`: attention weights are syntax, bare names are concepts
+where the base model and the caller can use them.
 """
 
 import math
@@ -15,7 +16,7 @@ from fastapi.responses import JSONResponse
 
 from services.api.a1111.answers import answer_of
 from services.api.a1111.fields import Img2ImgBody, Txt2ImgBody
-from services.api.a1111.listings import check_checkpoint
+from services.api.a1111.listings import check_checkpoint, fits_base
 from services.api.access import Caller, may_draw
 from services.api.drawing import Finished, concepts_header, finish, unless_gone
 from services.api.image_requests import RANDOM_SEED_BELOW
@@ -65,7 +66,7 @@ def _order_of(body: Txt2ImgBody, size: ChosenSize, facts: StudioFacts, caller: C
         )
     check_checkpoint(desk, (body.model_extra or {}).get("override_settings"))
     sampler = body.sampler_name or body.sampler_index
-    is_concept = _bare_concepts(desk)
+    is_concept = _bare_concepts(desk, facts, caller)
     order = GenerateRequest(
         prompt=expand_bare_names(body.prompt, is_concept),
         negative_prompt=expand_bare_names(body.negative_prompt, is_concept),
@@ -84,10 +85,18 @@ def _order_of(body: Txt2ImgBody, size: ChosenSize, facts: StudioFacts, caller: C
     return order
 
 
-def _bare_concepts(desk: Desk) -> Callable[[str], bool]:
-    """Tell which bare words are stored concepts; the list is read once, when a word could be one."""
+def _bare_concepts(desk: Desk, facts: StudioFacts, caller: Caller) -> Callable[[str], bool]:
+    """Tell which bare words are concepts that the base model and the caller can use; all others are plain text.
+
+    The list is read once, when a word could be one.
+    """
     listed = cache(desk.concepts.all)
-    return lambda word: find_listed(listed(), word) is not None
+
+    def is_concept(word: str) -> bool:
+        found = find_listed(listed(), word) if word.startswith(caller.name_prefix) else None
+        return found is not None and fits_base(found, facts)
+
+    return is_concept
 
 
 def _noise_scheduler(sampler: str | None, schedule_type: str | None) -> str | None:
