@@ -6,25 +6,31 @@ stored, at `keys/<id>.json`. Knows no HTTP.
 
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from textinv.errors import AccessError, CorruptObjectError, InputError, ObjectNotFoundError
+from textinv.errors import AccessError, CorruptObjectError, InputError, ObjectNotFoundError, StoreError
 from textinv.store.protocol import JSON, ObjectStore
+
+log = logging.getLogger(__name__)
 
 Role = Literal["generate", "submit", "operate"]
 ROLES: tuple[Role, ...] = ("generate", "submit", "operate")
 """Each may do what those before it may."""
 _PREFIX = "keys/"
 _KEY = re.compile(r"ti_([0-9a-f]{12})_([A-Za-z0-9_-]{20,100})")
-# A revoked key works on for so long at most.
+# A revoked key works on for so long at most, while the store answers.
 _KNOWN_S = 5.0
+# While it does not: longer than a store takes to restart or fail over, and short enough that nobody who revoked a key
+# just before counts on hours.
+_OUTAGE_S = 300.0
 _MAX_KNOWN = 10_000
 
 
@@ -53,12 +59,21 @@ class ApiKey(BaseModel):
 
 
 class KeyRing:
-    """The keys in a store; what was read lately is remembered."""
+    """The keys in a store; what was read lately is remembered.
 
-    def __init__(self, store: ObjectStore, known_s: float = _KNOWN_S) -> None:
+    While the store cannot be read, a key that was read within the last five minutes goes on working, so that callers
+    whose concepts are at hand are served. The price: a key revoked just before or during an outage works on for as
+    long. Keys that are not remembered wait for the store.
+    """
+
+    def __init__(
+        self, store: ObjectStore, known_s: float = _KNOWN_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
         self._known_s = known_s
+        self._clock = clock
         self._known: dict[str, tuple[float, ApiKey | None]] = {}
+        self._ask_again_at = float("-inf")
 
     def create(
         self,
@@ -110,7 +125,7 @@ class KeyRing:
 
         Raises:
             AccessError: it is none of ours, was revoked, or has not the role.
-            StoreError: the store cannot be read.
+            StoreError: the store cannot be read, and the key is not remembered.
         """
         match = _KEY.fullmatch(text)
         key = self._lookup(match[1]) if match else None
@@ -124,11 +139,28 @@ class KeyRing:
 
     def _lookup(self, key_id: str) -> ApiKey | None:
         read_at, key = self._known.get(key_id, (float("-inf"), None))
-        if time.monotonic() - read_at > self._known_s:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
+        now = self._clock()
+        if now - read_at <= self._known_s:
+            return key
+        usable, is_down = key is not None and now - read_at <= _OUTAGE_S, self._ask_again_at > float("-inf")
+        if usable and now < self._ask_again_at:
+            return key
+        if is_down:  # a store that is down takes seconds to say so: let one request in a while ask
+            self._ask_again_at = now + self._known_s
+        try:
             key = self._read(key_id)
-            self._known[key_id] = time.monotonic(), key
+        except CorruptObjectError:
+            raise
+        except StoreError as error:
+            self._ask_again_at = self._clock() + self._known_s
+            if not usable:
+                raise
+            log.warning("the key %s is taken as it was %.0f s ago: %s", key_id, now - read_at, error)
+            return key
+        self._ask_again_at = float("-inf")
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[key_id] = self._clock(), key
         return key
 
     def _read(self, key_id: str) -> ApiKey | None:

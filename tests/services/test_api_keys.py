@@ -13,6 +13,8 @@ from services.keys import KeyRing, Role
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of, publish
 from tests.services.job_tools import photo
+from tests.services.unsteady_store import UnsteadyStore
+from textinv.errors import AccessError, StoreUnreachableError
 from textinv.jobs.previews import PREVIEW_FILE
 from textinv.plan.sources import image_key
 from textinv.registry import Registry
@@ -129,6 +131,55 @@ async def test_a_revoked_key_is_refused_within_seconds(desk: Desk, store: Memory
         refused = await client.get("/v1/models", headers=bearer(text))
     assert refused.status_code == 401
     assert "revoked" in refused.json()["error"]["message"]
+
+
+def test_while_the_store_is_down_a_known_key_works_on_for_minutes_and_others_wait_for_it() -> None:
+    store, now = UnsteadyStore(), [0.0]
+    ring = KeyRing(store, clock=lambda: now[0])
+    known, key = KeyRing(store).create("known", "generate")
+    unknown, _ = KeyRing(store).create("unknown", "generate")
+    assert ring.find(known, "generate").id == key.id
+    store.is_down = True
+    for now[0] in (60.0, 290.0):
+        assert ring.find(known, "generate").id == key.id
+        with pytest.raises(AccessError):
+            ring.find(known, "operate")
+        with pytest.raises(StoreUnreachableError):
+            ring.find(unknown, "generate")
+    now[0] = 301.0
+    with pytest.raises(StoreUnreachableError):
+        ring.find(known, "generate")
+    store.is_down = False
+    KeyRing(store).revoke(key.id)
+    with pytest.raises(AccessError, match="revoked"):
+        ring.find(known, "generate")
+
+
+def test_a_store_that_is_down_is_asked_for_known_keys_once_in_a_while() -> None:
+    store, now = UnsteadyStore(), [0.0]
+    ring = KeyRing(store, clock=lambda: now[0])
+    text, key = KeyRing(store).create("me", "generate")
+    ring.find(text, "generate")
+    store.is_down = True
+    now[0] = 60.0
+    for _ in range(10):
+        ring.find(text, "generate")
+    assert store.num_refused == 1
+    store.is_down = False
+    KeyRing(store).revoke(key.id)
+    now[0] = 66.0
+    with pytest.raises(AccessError, match="revoked"):
+        ring.find(text, "generate")
+
+
+async def test_with_the_store_down_callers_with_known_keys_draw_on(desk: Desk) -> None:
+    store = UnsteadyStore()
+    desk.key_ring = KeyRing(store, known_s=0.0)
+    text, _ = KeyRing(store).create("me", "generate")
+    async with client_of(desk) as client:
+        assert (await client.post(DRAW, json={"prompt": "a"}, headers=bearer(text))).status_code == 200
+        store.is_down = True
+        assert (await client.post(DRAW, json={"prompt": "a"}, headers=bearer(text))).status_code == 200
 
 
 async def test_requests_beyond_the_keys_rate_are_sent_away(guarded: httpx.AsyncClient, store: MemoryStore) -> None:

@@ -11,6 +11,7 @@ class UnsteadyStore(MemoryStore):
     """Objects in memory, within reach or not."""
 
     is_down = False
+    num_refused = 0
 
     def get(self, key: str) -> StoredObject:
         self._reach()
@@ -34,4 +35,5 @@ class UnsteadyStore(MemoryStore):
 
     def _reach(self) -> None:
         if self.is_down:
+            self.num_refused += 1
             raise StoreUnreachableError("the store is down")
