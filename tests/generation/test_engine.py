@@ -17,7 +17,6 @@ from textinv.errors import (
     OverloadedError,
     PromptError,
     RequestError,
-    ServiceError,
     UnknownConceptError,
 )
 from textinv.generation.admission import Limits
@@ -195,8 +194,9 @@ def test_a_concept_whose_rows_run_away_fails_alone(model: BaseModel) -> None:
     bad = engine.submit(_request("a <frog-one>"), {FROG: huge})
     good = engine.submit(_request())
     engine.run_until_idle()
-    with pytest.raises(ServiceError, match="not finite"):
+    with pytest.raises(RequestError, match="not finite") as caught:
         bad.result(0)
+    assert caught.value.details["param"] == "guidance_scale"
     assert _differ(good.result(0)[0].pixels, generate(model, _request())[0].pixels) <= 1
 
 

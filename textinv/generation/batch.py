@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from textinv.errors import ServiceError, TextinvError
+from textinv.errors import RequestError, ServiceError, TextinvError
 from textinv.generation.active import ActiveImage, WaitingImage, start_image
 from textinv.generation.admission import deadline_passed
 from textinv.generation.denoise import decode_pixels, estimate_clean, predict_guided
@@ -152,11 +152,12 @@ class RunningBatch:
         self._pace.observe([image.waiting.size_px for image in self.images], seconds)
 
 
-def not_finite(request: GenerateRequest) -> ServiceError:
-    """Say that the numbers of a picture ran away."""
-    return ServiceError(
+def not_finite(request: GenerateRequest) -> RequestError:
+    """Say that the numbers of a picture ran away: the same request would come to the same end."""
+    return RequestError(
         f"the picture came out as numbers that are not finite (guidance_scale {request.guidance_scale:g}); lower the "
-        "guidance scale, or leave out the concept whose rows are too large"
+        "guidance scale, or leave out the concept whose rows are too large",
+        param="guidance_scale",
     )
 
 
