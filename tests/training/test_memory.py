@@ -1,5 +1,6 @@
 """Running out of memory halves the slots, and nothing that was learned is lost."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from textinv.errors import OutOfMemoryError
 from textinv.models.base import BaseModel, Conditioning
-from textinv.training import Work
+from textinv.training import Work, capacity
 from textinv.training.capacity import choose_num_slots, knee, past_knee
 from textinv.training.local import learn
 
@@ -20,6 +21,7 @@ class SmallModel:
     def __init__(self, model: BaseModel, max_samples: int) -> None:
         self._model = model
         self._max_samples = max_samples
+        self.num_refusals = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
@@ -27,6 +29,7 @@ class SmallModel:
     def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning, **extras: Any) -> Tensor:
         """Predict, if it fits."""
         if torch.is_grad_enabled() and len(noisy_BCHW) > self._max_samples:
+            self.num_refusals += 1
             raise torch.OutOfMemoryError(f"{len(noisy_BCHW)} samples do not fit")
         return self._model.predict(noisy_BCHW, timesteps_B, conditioning, **extras)
 
@@ -59,7 +62,58 @@ def test_the_knee_is_the_smallest_pack_near_the_best_throughput() -> None:
 
 
 def test_slots_are_measured_until_memory_or_throughput_end(model: BaseModel) -> None:
-    capacity = choose_num_slots(SmallModel(model, 8), "auto")  # type: ignore[arg-type]
-    assert 1 <= capacity.num_slots <= 2
-    assert all(rate > 0 for _, rate in capacity.samples_per_s)
+    chosen = choose_num_slots(SmallModel(model, 8), "auto")  # type: ignore[arg-type]
+    assert 1 <= chosen.num_slots <= 2
+    assert all(rate > 0 for _, rate in chosen.samples_per_s)
     assert choose_num_slots(model, 3).num_slots == 3
+
+
+def test_slots_are_measured_at_the_size_of_the_work_and_once_for_each_size(
+    model: BaseModel, works: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slots_that_pay = {64: 1, 32: 2, 48: 4}
+    measured: list[tuple[int, int]] = []
+
+    def rate(_: BaseModel, num_slots: int, resolution_px: int) -> float:
+        measured.append((resolution_px, num_slots))
+        return float(min(num_slots, slots_that_pay[resolution_px]))
+
+    monkeypatch.setattr(capacity, "samples_per_second", rate)
+    sizes = [32, 32, 48, 64, 32]
+    batch = [
+        works(f"c{index}", max_steps=1, samples_per_step=1, resolution_px=size) for index, size in enumerate(sizes)
+    ]
+    learned = learn(SmallModel(model, 99), batch)  # type: ignore[arg-type]
+    records = [learned.records[f"c{index}"] for index in range(len(sizes))]
+    assert [record["num_slots"] for record in records] == [2, 2, 4, 1, 2]
+    assert len(measured) == len(set(measured))
+    assert records[0]["samples_per_s"] == records[4]["samples_per_s"] == {"1": 1.0, "2": 2.0, "4": 2.0}
+    assert json.loads(json.dumps(records)) == records
+
+
+def test_slots_that_memory_took_away_stay_away_when_their_size_comes_back(
+    model: BaseModel, works: Callable[..., Work]
+) -> None:
+    sizes = [64, 64, 32, 32, 64, 64]
+    batch = [
+        works(f"c{index}", max_steps=1, samples_per_step=1, resolution_px=size) for index, size in enumerate(sizes)
+    ]
+    cramped = SmallModel(model, 1)
+    learned = learn(cramped, batch, num_slots=2)  # type: ignore[arg-type]
+    assert len(learned.concepts) == len(sizes)
+    assert cramped.num_refusals == 2, "once for each size"
+
+
+def test_a_size_of_which_no_slot_fits_ends_its_own_concepts_alone(
+    model: BaseModel, works: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rate(_: BaseModel, num_slots: int, resolution_px: int) -> float:
+        if resolution_px == 64:
+            raise torch.OutOfMemoryError("no")
+        return float(num_slots)
+
+    monkeypatch.setattr(capacity, "samples_per_second", rate)
+    batch = [works("large"), works("small", max_steps=1, resolution_px=32)]
+    learned = learn(SmallModel(model, 99), batch)  # type: ignore[arg-type]
+    assert isinstance(learned.errors["large"], OutOfMemoryError)
+    assert list(learned.concepts) == ["small"]

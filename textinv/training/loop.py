@@ -5,6 +5,7 @@ Owns the order of things. Does not know what a slot holds, how a step is taken, 
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from textinv.evaluation.report import Judge
@@ -34,10 +35,11 @@ def train_pack(
 ) -> None:
     """Learn everything that `source` hands out, `num_slots` concepts at a time, and tell `sink` what happens.
 
+    `auto` is measured at the resolution of the first work, and again where a pack of another resolution begins.
     A `judge` scores every learned concept; what it says goes into the record as `evaluation`. Returns when the source
     has finished, or, after a checkpoint of every slot, when `should_drain` says so.
     """
-    traffic = Traffic(model, source, sink, choose_num_slots(model, num_slots), judge)
+    traffic = Traffic(model, source, sink, partial(choose_num_slots, model, num_slots), judge)
     while not should_drain():
         traffic.fill()
         while traffic.settle():

@@ -1,12 +1,13 @@
 """The way of a concept through a pack: taken from the source, put into a slot, told about, delivered.
 
 Owns what happens between steps, and that one concept's misfortune stays its own: whatever goes wrong with one ends that
-one with a typed error. Out of memory halves the slots; the displaced concepts wait with a checkpoint. Does not know how
-a step is taken.
+one with a typed error. A pack of another latent shape begins when the last one is empty, with as many slots as fit that
+shape. Out of memory halves the slots; the displaced concepts wait with a checkpoint. Does not know how a step is taken.
 """
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -26,10 +27,22 @@ class Traffic:
     """Carries work from a source into a pack, and outcomes to a sink."""
 
     def __init__(
-        self, model: BaseModel, source: WorkSource, sink: TrainingSink, capacity: Capacity, judge: Judge | None
+        self,
+        model: BaseModel,
+        source: WorkSource,
+        sink: TrainingSink,
+        capacity_at: Callable[[int], Capacity],
+        judge: Judge | None,
     ) -> None:
-        self.pack = ConceptPack(model, capacity.num_slots)
-        self._capacity = capacity
+        """`capacity_at` says how many slots a pack has whose pictures are so many pixels wide."""
+        self._capacity = Capacity(1)
+        self.pack = ConceptPack(model, self._capacity.num_slots)
+        """Takes its size from the first work."""
+        self._model = model
+        self._capacity_at = capacity_at
+        self._resolution_px: int | None = None
+        self._lowered: dict[int, int] = {}
+        """Slots per resolution, where memory allowed fewer than `capacity_at` said."""
         self._judge = judge
         self._source = source
         self._sink = sink
@@ -48,6 +61,7 @@ class Traffic:
                 self._waiting.appendleft(work)
                 return
             try:
+                self._begin(work.spec.resolution_px)
                 slot = self.pack.add(work)
             except TextinvError as error:
                 self._sink.failed(work, error, record_of_failure(work, error))
@@ -60,11 +74,24 @@ class Traffic:
             else:
                 self._sink.started(work, slot.index)
 
+    def _begin(self, resolution_px: int) -> None:
+        """Give an empty pack the slots of the resolution that comes; what memory allowed there before still holds."""
+        if self.pack.slots or resolution_px == self._resolution_px:
+            return
+        capacity = self._capacity_at(resolution_px)
+        self.pack = ConceptPack(self._model, self._lowered.get(resolution_px, capacity.num_slots))
+        self._capacity, self._resolution_px = capacity, resolution_px
+
+    def _lower(self, num_slots: int) -> None:
+        self.pack.num_slots = num_slots
+        if self._resolution_px is not None:
+            self._lowered[self._resolution_px] = num_slots
+
     def _turn_away(self, work: Work, error: RuntimeError) -> None:
         """Without memory for another concept the pack is as large as it gets; the concept waits."""
         _must_be_out_of_memory(error)
         if self.pack.slots:
-            self.pack.num_slots = len(self.pack.slots)
+            self._lower(len(self.pack.slots))
             self._waiting.appendleft(work)
         else:
             self._fail_for_memory(work, error)
@@ -103,7 +130,7 @@ class Traffic:
 
     def _end(self, slot: Slot, reason: StopReason) -> Ended:
         ended = self.pack.end(slot, reason)
-        ended.record["samples_per_s"] = dict(self._capacity.samples_per_s)
+        ended.record["samples_per_s"] = {str(size): rate for size, rate in self._capacity.samples_per_s}
         return ended
 
     def step(self) -> None:
@@ -124,7 +151,7 @@ class Traffic:
                 self._waiting.append(work)
             else:
                 self._fail_for_memory(work, error)
-        self.pack.num_slots = max(1, keep)
+        self._lower(max(1, keep))
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
