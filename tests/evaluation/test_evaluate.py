@@ -5,6 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
+from transformers import (
+    AutoTokenizer,
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    Dinov2Config,
+    Dinov2Model,
+)
 
 from textinv.demo import WEIGHTS
 from textinv.demo.concept_pictures import concept_pictures
@@ -62,3 +74,77 @@ def test_real_pictures_are_nearer_to_their_own_concept_than_to_another(model: Ba
 def test_a_folder_without_an_encoder_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=str(tmp_path)):
         load_encoder(tmp_path)
+
+
+def clip_folder(folder: Path) -> Path:
+    """A tiny CLIP of random weights, with the demo base's tokenizer."""
+    tokenizer = AutoTokenizer.from_pretrained(WEIGHTS / "tokenizer")
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=32,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **size,
+    )
+    vision = CLIPVisionConfig(image_size=48, patch_size=16, **size)
+    torch.manual_seed(0)
+    config = CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=24)
+    CLIPModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 48}, crop_size=48).save_pretrained(folder)
+    return folder
+
+
+def dino_folder(folder: Path) -> Path:
+    """A tiny DINOv2 of random weights."""
+    torch.manual_seed(0)
+    Dinov2Model(
+        Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=56, patch_size=14)
+    ).save_pretrained(folder)
+    return folder
+
+
+def test_a_clip_folder_gives_unit_features_of_pictures_and_prompts(tmp_path: Path) -> None:
+    encoder = load_encoder(clip_folder(tmp_path))
+    assert encoder.reads_text
+    assert encoder.size_px == 48
+    assert encoder.mean == pytest.approx((0.4815, 0.4578, 0.4082), abs=1e-4), "CLIP's, not the plain one"
+    assert_features(encoder.pictures(pixels_of("dotty-fox", "candy-rocket")), 24)
+    assert_features(encoder.prompts(["a fox", "two rockets on a red background"]), 24)
+    alone, beside = encoder.prompts(["a fox"]), encoder.prompts(["a fox", "two rockets on a red background"])
+    assert torch.allclose(alone[0], beside[0], atol=1e-5)
+
+
+def test_a_dino_folder_judges_pictures_and_leaves_editability_out(model: BaseModel, tmp_path: Path) -> None:
+    encoder = load_encoder(dino_folder(tmp_path))
+    assert not encoder.reads_text
+    assert_features(encoder.pictures(pixels_of("dotty-fox", "candy-rocket")), 32)
+    with pytest.raises(SettingsError, match="reads no text"):
+        encoder.prompts(["a fox"])
+    judged = Judged(Embedding({"text_encoder": model.token_rows("text_encoder", "panda").float()}), "object", "panda")
+    report = evaluate(
+        model,
+        judged,
+        real_pictures("checkered-panda"),
+        encoders=(encoder,),
+        drawing=Drawing(num_images=1, num_inference_steps=1),
+        prompts=("two {}",),
+    )
+    (scored,) = report["encoders"]
+    assert scored.keys() == {"encoder", "fidelity", "real_to_real", "class_word_fidelity"}
+    assert scored["encoder"] == str(tmp_path)
+    assert json.loads(json.dumps(report)) == report
+
+
+def pixels_of(*names: str) -> list[NDArray[np.uint8]]:
+    """One real picture of each concept."""
+    return [real_pictures(name)[0].pixels for name in names]
+
+
+def assert_features(features_PF: torch.Tensor, width: int) -> None:
+    """Unit length, finite, and of different things different."""
+    assert features_PF.shape == (2, width)
+    assert torch.allclose(features_PF.norm(dim=-1), torch.ones(2), atol=1e-5)
+    assert not torch.allclose(features_PF[0], features_PF[1], atol=1e-3)
