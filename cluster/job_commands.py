@@ -48,12 +48,14 @@ def show(job: Job, json: AsJson = False) -> None:
     status = current_status(book, record)
     concepts = _concepts(book, record, status)
     columns = ("name", "state", "step", "loss", "version", "problem")
-    table = rows_table({column: concept[column] for column in columns} for concept in concepts)
     if json:
         emit({"record": record, "status": status.model_copy(update={"concepts": ()}), "concepts": concepts}, json)
-    else:
-        emit(None, json, rows_table([_row(record, status)]))
-        emit(None, json, table)
+        return
+    emit(None, json, rows_table([_row(record, status)]))
+    emit(None, json, rows_table({column: concept[column] for column in columns} for concept in concepts))
+    deaths = [{"died with": concept["name"], **death} for concept in concepts for death in concept["evidence"]]
+    if deaths:
+        emit(None, json, rows_table(deaths))
 
 
 def logs(
@@ -169,11 +171,13 @@ def _concepts(book: "JobBook", record: "JobRecord", status: "JobStatus") -> list
     for spec in (spec for sheet in book.sheets(record) for spec in sheet):
         fingerprint = spec.fingerprint
         row = known[fingerprint].model_dump() if fingerprint in known else _bare(spec.name, fingerprint)
+        row["evidence"] = ()
         if fingerprint in done:
             row["state"] = "done"
         elif fingerprint in failed:
             failure = book.failure(fingerprint)
             row |= {"state": "failed", "problem": f"{failure.code}: {failure.message}" if failure else None}
+            row["evidence"] = failure.evidence if failure else ()
         rows.append(row)
     return rows
 

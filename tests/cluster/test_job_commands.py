@@ -1,6 +1,7 @@
 """`textinv job` and `textinv fleet`, on a real store and without Ray."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from typer.testing import CliRunner
 
 from cluster.commands import register
 from cluster.driver import Driver
-from cluster.queue import WorkQueue
+from cluster.feed import Feed
+from cluster.lease import StepReport, WorkerCard
+from cluster.queue import MAX_DEATHS, WorkQueue
+from cluster.reports import Reports
 from textinv.errors import InputError, UnknownConceptError
 from textinv.jobs import Failure, JobBook, JobRecord
 from textinv.jobs.fleet import FleetSettings
@@ -26,18 +30,18 @@ MakeJob = Callable[..., JobRecord]
 
 @pytest.fixture
 def textinv(tmp_path: Path, s3_settings: StoreSettings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Runs a command and gives what it prints as JSON; errors of ours are raised."""
+    """Runs a command and gives what it prints, as JSON unless told otherwise; errors of ours are raised."""
     for name, value in environment_of(Settings(home=tmp_path / "home", store=s3_settings)).items():
         monkeypatch.setenv(name, value)
     app = typer.Typer()
     register(app)
 
-    def run(*arguments: str) -> Any:
-        result: Result = CliRunner().invoke(app, [*arguments, "--json"])
+    def run(*arguments: str, as_json: bool = True) -> Any:
+        result: Result = CliRunner().invoke(app, [*arguments, *(["--json"] if as_json else [])])
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
+        return json.loads(result.stdout) if as_json else result.stdout
 
     return run
 
@@ -56,6 +60,32 @@ def test_jobs_are_listed_and_shown_with_what_became_of_each_concept(
     assert shown["concepts"][1]["problem"] == "diverged: the loss became infinite"
     with pytest.raises(UnknownConceptError, match="no job 'nothing'"):
         textinv("job", "show", "nothing")
+
+
+def test_a_poisoned_concept_is_shown_with_every_death_that_it_is_blamed_for(
+    textinv: Callable[..., Any], s3_store: S3Store, make_job: MakeJob
+) -> None:
+    record, queue = make_job(s3_store), WorkQueue()
+    feed = Feed(Registry(s3_store), record.fleet)
+    job = feed.take_up(record.id)
+    assert job is not None
+    feed.tell(job, queue)
+    for number in range(MAX_DEATHS):
+        worker = WorkerCard(f"crew/{number}", "crew", 0, node=f"node-{number}", pid=10 + number)
+        lease = queue.take(worker, 0).lease
+        assert lease is not None
+        queue.report(worker.id, lease.fingerprint, StepReport(20 + number, 100, 0.5, 40, 1.0, "training"))
+        queue.leave(worker.id, "SIGSEGV")
+    for event in queue.view().events:
+        Reports(feed.book).note(event)
+    shown = textinv("job", "show", record.id)["concepts"]
+    assert [(one["node"], one["step"], one["worker"], one["reason"]) for one in shown[0]["evidence"]] == [
+        (f"node-{number}", 20 + number, f"crew/{number}", "SIGSEGV") for number in range(MAX_DEATHS)
+    ]
+    assert shown[1]["evidence"] == []
+    text = textinv("job", "show", record.id, as_json=False)
+    for number in range(MAX_DEATHS):
+        assert re.search(rf"concept-0 +crew/{number} +node-{number} +{10 + number} +{20 + number} +SIGSEGV", text)
 
 
 def test_a_job_is_cancelled_in_part_and_purged_when_it_is_over(
