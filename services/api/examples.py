@@ -39,6 +39,11 @@ _MODEL = {
     "family": "sd1",
     "native_px": 64,
     "screened": False,
+    "uploads": {
+        "max_px": 16_777_216,
+        "max_bytes": 33_554_432,
+        "media_types": ["image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff", "image/gif"],
+    },
 }
 _CONCEPT = {
     "object": "concept",

@@ -1,4 +1,7 @@
-"""`GET /v1/models`, `/v1/models/{id}`: the base model, in OpenAI's shape. Concepts are listed at `/v1/concepts`."""
+"""`GET /v1/models`, `/v1/models/{id}`: the base model, in OpenAI's shape. Concepts are listed at `/v1/concepts`.
+
+Besides, what pictures may be that are sent here, so that nobody uploads in vain.
+"""
 
 import time
 from typing import Any
@@ -8,6 +11,7 @@ from fastapi import APIRouter, Request
 from services.api.access import Caller, may_draw
 from services.desk import Desk
 from textinv.errors import UnknownConceptError
+from textinv.images.decode import FORMATS
 
 router = APIRouter(tags=["models"])
 _STARTED = int(time.time())
@@ -40,4 +44,9 @@ async def _model(desk: Desk) -> dict[str, Any]:
         "family": facts.family,
         "native_px": facts.native_px,
         "screened": facts.screened,
+        "uploads": {
+            "max_px": desk.config.max_upload_px,
+            "max_bytes": desk.config.max_body_bytes,
+            "media_types": [f"image/{one.lower()}" for one in FORMATS],
+        },
     }

@@ -64,7 +64,7 @@ def shot(page: Page, name: str) -> None:
 
 def ready_to_teach(page: Page) -> Page:
     """Wait until Teach knows the native size that pictures are judged by."""
-    expect(page.get_by_text("Still missing: a picture")).to_be_visible()
+    expect(page.get_by_label("Pictures", exact=True)).to_be_enabled()
     return page
 
 

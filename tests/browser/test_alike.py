@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import FilePayload, expect
 
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import OpenPage, ready_to_teach
 from textinv.images.decode import decode_picture
 from textinv.images.duplicates import near_duplicates
 
@@ -23,7 +23,7 @@ def test_one_thing_on_other_backgrounds_is_not_twice_the_same(service: str, open
     files.append(again.getvalue())
     theirs = near_duplicates([decode_picture(file, str(place)) for place, file in enumerate(files)])
     assert theirs == [("0", "4")]
-    page = open_page(f"{service}/#/teach")
+    page = ready_to_teach(open_page(f"{service}/#/teach"))
     payloads = [FilePayload(name=str(place), mimeType="image/png", buffer=file) for place, file in enumerate(files)]
     page.get_by_label("Pictures", exact=True).set_input_files(payloads)
     chosen = page.get_by_role("list", name="Chosen pictures").get_by_role("listitem")

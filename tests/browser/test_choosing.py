@@ -9,8 +9,13 @@ import pytest
 from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 
-from tests.browser.conftest import OpenPage, ready_to_teach
+from services.page.routes import FILES
+from tests.browser.conftest import OpenPage, ready_to_teach, shot
+from tests.browser.in_process import running
 from tests.services.job_tools import photo
+from textinv.models.base import BaseModel
+from textinv.plan.recipes import RECIPES
+from textinv.store.memory import MemoryStore
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 GIVE = """([data, event, holder]) => {
@@ -41,6 +46,50 @@ def shown(page: Page, name: str) -> np.ndarray:
 def pixels(file: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(file)) as picture:
         return np.asarray(picture.convert("RGB"), dtype=np.float32)
+
+
+def test_pictures_wait_until_it_is_known_how_they_are_trained(service: str, open_page: OpenPage) -> None:
+    page = open_page(f"{service}/#/try")
+    page.route("**/v1/models", lambda route: route.abort())
+    page.get_by_role("link", name="Teach", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Is the service running?")
+    expect(page.get_by_label("Pictures", exact=True)).to_be_disabled()
+    page.evaluate(GIVE, [base64.b64encode(photo(1)).decode(), "drop", "dataTransfer"])
+    page.unroute("**/v1/models")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_label("Pictures", exact=True)).to_be_enabled()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    page.evaluate(GIVE, [base64.b64encode(photo(1)).decode(), "drop", "dataTransfer"])
+    expect(page.get_by_role("list", name="Chosen pictures").get_by_role("listitem")).to_have_count(1)
+    expect(page.get_by_text("96 x 80, cropped to its middle, trained at 64 px")).to_be_visible()
+
+
+def test_what_the_service_would_refuse_is_told_before_it_is_sent(model: BaseModel, open_page: OpenPage) -> None:
+    with running(MemoryStore(), model, max_upload_px=10_000, max_body_bytes=40_000) as url:
+        page = ready_to_teach(open_page(f"{url}/#/teach"))
+        file = io.BytesIO()
+        Image.open(io.BytesIO(photo(3))).save(file, "AVIF")
+        noise = io.BytesIO()
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (99, 99, 4), dtype=np.uint8)).save(noise, "TIFF")
+        given = [("image/png", photo(1)), ("image/png", photo(2, 120, 90)), ("image/avif", file.getvalue())]
+        payloads = [FilePayload(name="mine", mimeType=kind, buffer=data) for kind, data in given]
+        payloads.append(FilePayload(name="huge", mimeType="image/png", buffer=noise.getvalue() + bytes(9_000)))
+        page.get_by_label("Pictures", exact=True).set_input_files(payloads)
+        chosen = page.get_by_role("list", name="Chosen pictures").get_by_role("listitem")
+        expect(chosen).to_have_count(4)
+        expect(chosen.nth(0)).to_contain_text("trained at 64 px")
+        expect(chosen.nth(1)).to_contain_text("0.0108 million pixels; 0.01 million are allowed. Scale it down.")
+        expect(chosen.nth(2)).to_contain_text("Save it as PNG, JPEG, WEBP, BMP, TIFF or GIF.")
+        expect(chosen.nth(3)).to_contain_text("The file is too large")
+        expect(page.get_by_text("1 picture: 3 to 5 teach more.")).to_be_visible()
+        shot(page, "teach-refused-1400")
+
+
+def test_what_is_said_of_the_recipes_is_what_they_do() -> None:
+    told = {line.split('"')[1]: line for line in FILES["teach.js"].read_text().splitlines() if line.startswith('  ["')}
+    assert told.keys() == RECIPES.keys()
+    for name, recipe in RECIPES.items():
+        assert f"{recipe.num_vectors} vectors, at most {recipe.max_steps} steps" in told[name]
 
 
 def test_pictures_are_dropped_and_pasted(service: str, open_page: OpenPage) -> None:

@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import OpenPage, ready_to_teach
 from tests.browser.in_process import HOSTILE
 from tests.services.job_tools import photo, report
 from textinv.embedding import import_embedding
@@ -92,7 +92,7 @@ def test_the_settings_of_a_picture(service: str, open_page: OpenPage) -> None:
 
 
 def test_the_names_of_files(service: str, open_page: OpenPage) -> None:
-    page = open_page(f"{service}/#/teach")
+    page = ready_to_teach(open_page(f"{service}/#/teach"))
     good = FilePayload(name=f"{MARKUP}.png", mimeType="image/png", buffer=photo(1))
     bad = FilePayload(name=f"{MARKUP}.svg", mimeType="image/svg+xml", buffer=HOSTILE.encode())
     page.get_by_label("Pictures", exact=True).set_input_files([good, bad])

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.accessibility import press, tab_to, violations
-from tests.browser.conftest import OpenPage, shot
+from tests.browser.conftest import OpenPage, ready_to_teach, shot
 from tests.services.job_tools import photo
 from tests.services.served import served
 from tests.services.test_teaching_on_ray import end_fleet
@@ -42,7 +42,7 @@ def shots(page: Page, name: str) -> None:
 
 def choose(page: Page, *files: Path) -> None:
     with page.expect_file_chooser() as chooser:
-        press(page, page.get_by_label("Pictures", exact=True))
+        press(page, ready_to_teach(page).get_by_label("Pictures", exact=True))
     chooser.value.set_files(files)
 
 

@@ -4,9 +4,12 @@ import { isAlike, lookOf, LOOKED_AT } from "/page/alike.js";
 
 let lastId = 0;
 
-/** Looks at a file; never throws: what cannot be read becomes a problem. */
-export async function look(file, side) {
+/** Looks at a file as `base` trains and takes it; never throws: what cannot be read or sent becomes a problem. */
+export async function look(file, base) {
+  const side = base.native_px;
   const picture = { id: ++lastId, file, name: file.name || "pasted picture", problems: [], usable: true, caption: "" };
+  const refused = refusal(file, base.uploads);
+  if (refused) return { ...picture, usable: false, problems: [refused] };
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
@@ -16,7 +19,11 @@ export async function look(file, side) {
   const { width, height } = bitmap;
   Object.assign(picture, { width, height, look: lookAt(bitmap), thumbnail: await cropped(bitmap, side) });
   const shorter = Math.min(width, height);
-  if (shorter < side / 2) {
+  const most = base.uploads.max_px;
+  if (width * height > most) {
+    picture.usable = false;
+    picture.problems.push(`It is too large: ${millions(width * height)} million pixels; ${millions(most)} million are allowed. Scale it down.`);
+  } else if (shorter < side / 2) {
     picture.usable = false;
     picture.problems.push(`It is too small: ${width} x ${height}; its shorter side needs ${Math.ceil(side / 2)} px.`);
   } else if (shorter < side) {
@@ -25,6 +32,17 @@ export async function look(file, side) {
   if (Math.max(width, height) > shorter * 1.05) picture.cropped = true;
   bitmap.close();
   return picture;
+}
+
+const millions = (number) => (number / 1e6).toLocaleString([], { maximumSignificantDigits: 4 });
+
+/** Why the service would not take a file, as far as can be told before it is read. */
+function refusal(file, { max_bytes: most, media_types: types }) {
+  if (file.type && !types.includes(file.type)) {
+    const names = types.map((type) => type.replace("image/", "").toUpperCase());
+    return `It is not a picture that can be read here (${file.type}). Save it as ${names.slice(0, -1).join(", ")} or ${names.at(-1)}.`;
+  }
+  return file.size > most ? `The file is too large: ${millions(file.size)} MB; ${millions(most)} MB are allowed. Scale it down.` : null;
 }
 
 /** What each picture has against others; the later one of two that look the same is named. */

@@ -1,21 +1,22 @@
 // Teach: from a few pictures and a name to a job that learns the word.
 
 import { html, useEffect, useRef, useState } from "/page/vendor/htm-preact.js";
-import { get, post, upload } from "/page/api.js";
-import { count, duration, Field, Problem } from "/page/parts.js";
+import { post, upload } from "/page/api.js";
+import { count, duration, Field, Problem, useLoad } from "/page/parts.js";
 import { look, sameAs } from "/page/pictures.js";
 
 const NAME = /^(?=[0-9._-]*[a-z])[a-z0-9][a-z0-9._-]{0,62}$/;
 const NAME_RULE = "Small letters, digits, '.', '_' or '-'; at least one letter; it starts with a letter or a digit.";
 const RECIPES = [
-  ["fast", "Fast", "A first look: few steps."],
-  ["balanced", "Balanced", "Right for most things and styles."],
-  ["faithful", "Faithful", "Closest to the pictures; takes longest."],
+  ["fast", "Fast", "A first look: 3 vectors, at most 60 steps."],
+  ["balanced", "Balanced", "Right for most things and styles: 4 vectors, at most 400 steps."],
+  ["faithful", "Faithful", "Closest to the pictures, follows other words a little less: 4 vectors, at most 800 steps."],
 ];
 const EMPTY = { name: "", kind: "object", class_word: "", recipe: "balanced", init: "", num_vectors: "" };
 
 export function Teach() {
-  const [base, setBase] = useState(null);
+  const { data: models, error: unanswered, again } = useLoad("/v1/models");
+  const base = models?.data[0];
   const [pictures, setPictures] = useState([]);
   const [form, setForm] = useState(EMPTY);
   const [estimate, setEstimate] = useState(null);
@@ -25,13 +26,10 @@ export function Teach() {
     setForm((old) => ({ ...old, ...changes }));
     setEstimate(null);
   };
-  useEffect(() => {
-    get("/v1/models").then((models) => setBase(models.data[0])).catch(setError);
-  }, []);
 
-  const side = base?.native_px ?? 512;
   const add = async (files) => {
-    const looked = await Promise.all([...files].map((file) => look(file, side)));
+    if (!base) return; // what it trains at and takes decides what is wrong with a picture
+    const looked = await Promise.all([...files].map((file) => look(file, base)));
     setPictures((old) => [...old, ...looked]);
     setEstimate(null);
   };
@@ -67,8 +65,9 @@ export function Teach() {
     <h1>Teach</h1>
     <p class="lead">Show 3 to 5 pictures of one thing, or of one style, and give it a name. Then any prompt can draw it.</p>
     <form onSubmit=${(event) => { event.preventDefault(); ask(true); }}>
-      <${Chooser} add=${add} side=${side} />
-      ${pictures.length > 0 && html`<${Chosen} pictures=${pictures} remove=${remove} side=${side} />`}
+      <${Chooser} add=${add} base=${base} />
+      <${Problem} error=${unanswered} again=${again} />
+      ${pictures.length > 0 && html`<${Chosen} pictures=${pictures} remove=${remove} side=${base.native_px} />`}
       <p class="hint" role="status">${advice(good.length)}</p>
       <${About} form=${form} set=${set} />
       <${Recipe} form=${form} set=${set} />
@@ -83,14 +82,14 @@ export function Teach() {
   </div>`;
 }
 
-function Chooser({ add, side }) {
+function Chooser({ add, base }) {
   const input = useRef(null);
   const [over, setOver] = useState(false);
   useEffect(() => {
     const pasted = (event) => event.clipboardData?.files.length && add(event.clipboardData.files);
     window.addEventListener("paste", pasted);
     return () => window.removeEventListener("paste", pasted);
-  }, [side]);
+  }, [base]);
   const dropped = (event) => {
     event.preventDefault();
     setOver(false);
@@ -102,8 +101,8 @@ function Chooser({ add, side }) {
   };
   return html`<div class=${`drop ${over ? "over" : ""}`} onDragOver=${(event) => { event.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)} onDrop=${dropped}>
     <label for="pictures">Pictures</label>
-    <p>Drop them here, paste them, or choose files.</p>
-    <input id="pictures" ref=${input} type="file" accept="image/*" multiple onChange=${chosen} />
+    <p id="pictures-hint">${base ? "Drop them here, paste them, or choose files." : "They can be chosen as soon as the service has said how it trains them."}</p>
+    <input id="pictures" ref=${input} type="file" accept=${(base?.uploads.media_types ?? ["image/*"]).join(",")} multiple disabled=${!base} aria-describedby="pictures-hint" onChange=${chosen} />
   </div>`;
 }
 
