@@ -52,10 +52,16 @@ async def look_at_prompt(body: PromptBody, request: Request, caller: Caller = ma
 @router.post("/v1/images/settings")
 async def read_settings(
     image: Annotated[UploadFile, File(description="A PNG that was drawn here, or by AUTOMATIC1111's web UI.")],
+    request: Request,
     _: Caller = may_draw,
 ) -> dict[str, Any]:
     """Read back from a picture with which settings it was drawn."""
-    text = await in_thread(read_png_infotext, await image.read())
+    desk: Desk = request.app.state.desk
+    return await in_thread(_settings_of, await image.read(), desk.config.max_upload_px)
+
+
+def _settings_of(png: bytes, max_px: int) -> dict[str, Any]:
+    text = read_png_infotext(png, max_px)
     if not text:
         raise RequestError(
             "the picture does not say how it was drawn: choose a PNG as it was downloaded", param="image"

@@ -130,6 +130,18 @@ async def test_png_info_of_what_is_no_png_is_a_400(client: httpx.AsyncClient, im
     assert await refused(client, "/sdapi/v1/png-info", {"image": image})
 
 
+async def test_the_text_of_a_picture_beyond_the_services_bound_is_refused_by_its_header(
+    studio: ColourStudio, store: MemoryStore
+) -> None:
+    config = ServiceConfig(base_model="colours", keys=False, max_upload_px=4096)
+    large = png(65, 64)
+    async with client_of(Desk(config, studio, store)) as client:
+        assert "65 x 64" in await refused(client, "/sdapi/v1/png-info", {"image": base64_of(large)})
+        reply = await client.post("/v1/images/settings", files={"image": ("a.png", large, "image/png")})
+        assert reply.status_code == 400
+        assert "65 x 64" in reply.json()["detail"]
+
+
 @pytest.mark.parametrize("options", [[], "x", {"sd_model_checkpoint": 3}, {"sd_model_checkpoint": "a" * 100_000}])
 async def test_options_that_cannot_hold_are_a_400(desk: Desk, client: httpx.AsyncClient, options: Any) -> None:
     await desk.facts()

@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from textinv.errors import ImageError
+from textinv.generation.png_text import read_png_text
+from textinv.images.decode import MAX_PIXELS
 
 CHUNK = "parameters"
 _NEGATIVE = "Negative prompt:"
-_FIELD = re.compile(r'\s*([\w][\w \-/]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+# The bound on a key's length keeps the search linear in a text without colons.
+_FIELD = re.compile(r'([\w][\w \-/]{1,64}):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
 # A1111 takes the last line for settings when it holds at least this many of them.
 _MIN_SETTINGS = 3
 
@@ -67,19 +69,13 @@ def write_png(pixels_HWC: NDArray[np.uint8], infotext: str) -> bytes:
     return buffer.getvalue()
 
 
-def read_png_infotext(png: bytes) -> str | None:
-    """Read the infotext of a PNG; None when it has none.
+def read_png_infotext(png: bytes, max_px: int = MAX_PIXELS) -> str | None:
+    """Read the infotext of a PNG, without decoding its pixels; None when it has none.
 
     Raises:
-        ImageError: the bytes are not a PNG.
+        ImageError: the bytes are not a PNG, or one with more than `max_px` pixels.
     """
-    try:
-        with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-            picture.load()
-            text = picture.info.get(CHUNK)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageError(f"these {len(png)} bytes are not a PNG that can be read: {error}") from error
-    return text if isinstance(text, str) else None
+    return read_png_text(png, CHUNK, max_px) or None
 
 
 def _quote(value: str) -> str:

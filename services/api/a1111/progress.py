@@ -57,9 +57,14 @@ async def interrupt(request: Request, caller: Caller = may_draw) -> dict[str, An
 
 
 @router.post("/png-info")
-async def png_info(body: PngInfoBody, _: Caller = may_draw) -> dict[str, Any]:
+async def png_info(body: PngInfoBody, request: Request, _: Caller = may_draw) -> dict[str, Any]:
     """Read the infotext of a PNG."""
-    text = read_png_infotext(decode_text(body.image, "image")) or ""
+    desk: Desk = request.app.state.desk
+    return await in_thread(_info_of, body.image, desk.config.max_upload_px)
+
+
+def _info_of(image: str, max_px: int) -> dict[str, Any]:
+    text = read_png_infotext(decode_text(image, "image"), max_px) or ""
     if not text:
         return {"info": "", "items": {}, "parameters": {}}
     infotext = read_infotext(text)
