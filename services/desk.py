@@ -85,13 +85,18 @@ class Desk:
     async def check_ready(self) -> None:
         """Check that a request could be drawn now.
 
+        The studio is asked afresh, unless it may be away for want of requests: asking would bring it back.
+
         Raises:
-            NotReadyError: the base model is not there yet.
+            NotReadyError: the base model is not there.
             StoreError: the store does not answer.
         """
         try:
             async with asyncio.timeout(_READY_S):
-                await self.facts()
+                if self.config.min_replicas:
+                    self.known_facts = await self.studio.facts()
+                else:
+                    await self.facts()
                 await in_thread(self.store.exists, _PROBE_KEY)
         except TimeoutError as error:
             raise NotReadyError(f"the studio or the store did not answer within {_READY_S:g} s") from error

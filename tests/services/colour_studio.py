@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, PromptRoom, Sketch, StudioFacts
-from textinv.errors import OverloadedError, ServiceError
+from textinv.errors import NotReadyError, OverloadedError, ServiceError
 from textinv.generation.cache import EmbeddingCache
 from textinv.generation.request import GeneratedImage, GenerateRequest
 from textinv.registry import Registry
@@ -28,6 +28,7 @@ class ColourStudio:
         self.cache = EmbeddingCache(Registry(store), revalidate_s=0.0)
         self.step_s = step_s
         self.max_requests = max_requests
+        self.is_away = False
         self.fails_at_step: int | None = None
         self.flagged_seeds: set[int] = set()
         self.num_running = 0
@@ -36,6 +37,8 @@ class ColourStudio:
         self.num_sketches = 0
 
     async def facts(self) -> StudioFacts:
+        if self.is_away:
+            raise NotReadyError("no replica is there to draw", retry_after_s=5)
         return FACTS
 
     async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:
