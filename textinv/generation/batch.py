@@ -1,23 +1,25 @@
 """The running batch: pictures join, take one inference step together, leave when done and are decoded together.
 
-Owns the pictures under way. Does not know who waits, threads or deadlines to come; everything here runs in the one
-thread that owns the model.
+Owns the pictures under way; one that cannot go on fails alone. Does not know who waits, threads or deadlines to come;
+everything here runs in the one thread that owns the model.
 """
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from textinv.errors import RequestError, ServiceError, TextinvError
+from textinv.errors import OutOfMemoryError, RequestError, ServiceError, TextinvError
 from textinv.generation.active import ActiveImage, WaitingImage, start_image
 from textinv.generation.admission import deadline_passed
-from textinv.generation.denoise import decode_pixels, estimate_clean, predict_guided
+from textinv.generation.denoise import decode_pixels, estimate_clean, in_halves, predict_guided
 from textinv.generation.pace import Pace
 from textinv.generation.prompts import PreparedPrompt, PromptEncoder
 from textinv.generation.request import GeneratedImage, GenerateRequest
@@ -26,6 +28,9 @@ from textinv.generation.ticket import Preview
 from textinv.models.base import BaseModel
 
 log = logging.getLogger(__name__)
+
+Pixels = NDArray[np.uint8]
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -64,10 +69,8 @@ class RunningBatch:
         except Exception as error:  # whose prompt it was is found out below, one by one
             log.warning("prompts could not be encoded together: %s", error)
         for one in newcomers:
-            try:
+            with failing_alone(one):
                 self.images.append(self._start(one))
-            except Exception as error:
-                one.ticket.fail(as_service_error(error))
 
     def step(self) -> None:
         """Take one inference step of every picture."""
@@ -75,16 +78,24 @@ class RunningBatch:
         if not self.images:
             return
         started = time.perf_counter()
-        sketches: list[tuple[ActiveImage, Tensor]] = []
-        for image, guided in zip(self.images, predict_guided(self._model, self.images), strict=True):
-            if image.preview_due:
-                sketches.append((image, estimate_clean(self._model, guided, image.timestep)))
-            image.advance(guided.predicted_BCHW)
-            image.waiting.ticket.steps_done += 1
+        inputs: dict[ActiveImage, Tensor] = {}
+        for image in self.images:
+            with failing_alone(image.waiting):
+                inputs[image] = image.model_input()
+        going_on: list[ActiveImage] = []
+        sketches: dict[ActiveImage, Tensor] = {}
+        for image, predicted in zip(inputs, predict_guided(self._model, inputs), strict=True):
+            with failing_alone(image.waiting):
+                predicted_BCHW = result_of(predicted)
+                if image.preview_due:
+                    sketches[image] = estimate_clean(self._model, inputs[image], predicted_BCHW, image.timestep)
+                image.advance(predicted_BCHW)
+                image.waiting.ticket.steps_done += 1
+                going_on.append(image)
         self._show(sketches)
-        self._finish([image for image in self.images if image.finished])
+        self._finish([image for image in going_on if image.finished])
         self._count(time.perf_counter() - started)
-        self.images = [image for image in self.images if not image.finished]
+        self.images = [image for image in going_on if not image.finished]
 
     def fail_all(self, error: TextinvError) -> None:
         """Give up everything under way."""
@@ -114,36 +125,40 @@ class RunningBatch:
                 self.tally.cancelled_steps += image.position
         self.images = [image for image in self.images if not image.waiting.ticket.done()]
 
-    def _show(self, sketches: Sequence[tuple[ActiveImage, Tensor]]) -> None:
-        decoded = decode_pixels(self._model, [latents_BCHW for _, latents_BCHW in sketches])
-        for (image, _), (pixels, _) in zip(sketches, self._screened(decoded), strict=True):
-            preview = Preview(image.waiting.index, image.position, len(image.timesteps_T), pixels)
-            image.waiting.ticket.show(preview)
+    def _show(self, sketches: Mapping[ActiveImage, Tensor]) -> None:
+        for image, pixels, _ in self._screened(self._decoded(sketches)):
+            with failing_alone(image.waiting):
+                preview = Preview(image.waiting.index, image.position, len(image.timesteps_T), pixels)
+                image.waiting.ticket.show(preview)
 
     def _finish(self, finished: Sequence[ActiveImage]) -> None:
-        if not finished:
-            return
-        decoded = decode_pixels(self._model, [image.latents_BCHW for image in finished])
-        whole = [
-            pixels if image.edit is None else image.edit.keep_pixels(pixels)
-            for image, pixels in zip(finished, decoded, strict=True)
-        ]
-        for image, (pixels, flagged) in zip(finished, self._screened(whole), strict=True):
+        for image, pixels, flagged in self._screened(self._decoded({image: image.latents_BCHW for image in finished})):
             waiting = image.waiting
             if not bool(torch.isfinite(image.latents_BCHW).all()):
                 waiting.ticket.fail(not_finite(waiting.request))
                 continue
             picture = GeneratedImage(pixels, waiting.seed, waiting.request, waiting.concepts, self._model.id, flagged)
             waiting.ticket.deliver(waiting.index, picture)
-        self.tally.images += len(finished)
+            self.tally.images += 1
 
-    def _screened(self, pictures: Sequence[NDArray[np.uint8]]) -> list[tuple[NDArray[np.uint8], bool]]:
-        """Black out what the safety checker flags, where there is one."""
-        flags = self._safety.flag(pictures) if self._safety and pictures else [False] * len(pictures)
-        return [
-            (np.zeros_like(pixels) if flagged else pixels, flagged)
-            for pixels, flagged in zip(pictures, flags, strict=True)
-        ]
+    def _decoded(self, latents: Mapping[ActiveImage, Tensor]) -> dict[ActiveImage, Pixels]:
+        """Decode together; what a mask protects is put back."""
+        decoded: dict[ActiveImage, Pixels] = {}
+        for image, outcome in zip(latents, decode_pixels(self._model, list(latents.values())), strict=True):
+            with failing_alone(image.waiting):
+                pixels = result_of(outcome)
+                decoded[image] = pixels if image.edit is None else image.edit.keep_pixels(pixels)
+        return decoded
+
+    def _screened(self, pictures: Mapping[ActiveImage, Pixels]) -> Iterator[tuple[ActiveImage, Pixels, bool]]:
+        """Black out what the safety checker flags, where there is one; what it cannot judge is not shown."""
+        shown = list(pictures.values())
+        flags = in_halves(self._safety.flag, shown) if self._safety and shown else [False] * len(shown)
+        for (image, pixels), flag in zip(pictures.items(), flags, strict=True):
+            if isinstance(flag, Exception):
+                image.waiting.ticket.fail(as_service_error(flag))
+            else:
+                yield image, np.zeros_like(pixels) if flag else pixels, flag
 
     def _count(self, seconds: float) -> None:
         self.tally.steps += 1
@@ -166,4 +181,22 @@ def as_service_error(error: Exception) -> TextinvError:
     if isinstance(error, TextinvError):
         return error
     log.error("a picture failed", exc_info=error)
+    if isinstance(error, torch.OutOfMemoryError):
+        return OutOfMemoryError(f"not even one picture of this size fits into memory: {error}; ask for a smaller one")
     return ServiceError(f"the picture could not be drawn: {type(error).__name__}: {error}; try again")
+
+
+@contextmanager
+def failing_alone(waiting: WaitingImage) -> Iterator[None]:
+    """Let whatever goes wrong with a picture fail its own request, and nobody else's."""
+    try:
+        yield
+    except Exception as error:
+        waiting.ticket.fail(as_service_error(error))
+
+
+def result_of(outcome: Result | Exception) -> Result:
+    """Give a result, or raise the error that stands in its place."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome

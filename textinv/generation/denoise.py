@@ -1,13 +1,14 @@
 """One inference step of many pictures at once: one UNet forward over all their rows.
 
 Owns the grouping of rows into forwards, classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6) and
-decoding. Does not know who waits or when a picture joins.
+decoding. Does not know who waits or when a picture joins. Where the work on a picture fails, its error stands in the
+place of its result.
 
 Shapes: B rows, C channels, H rows of latents or pixels, W columns.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -15,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from textinv.errors import OutOfMemoryError
 from textinv.generation.active import ActiveImage
 from textinv.models.base import BaseModel, Conditioning
 
@@ -32,24 +32,16 @@ class Row(NamedTuple):
     conditioning: Conditioning
 
 
-class Guided(NamedTuple):
-    """What one inference step needs of a picture: what went into the UNet, and the guided prediction that came out."""
+def predict_guided(model: BaseModel, inputs: Mapping[ActiveImage, Tensor]) -> list[Tensor | Exception]:
+    """Predict for every picture from its scaled latents, guidance applied.
 
-    input_BCHW: Tensor
-    predicted_BCHW: Tensor
-
-
-def predict_guided(model: BaseModel, images: Sequence[ActiveImage]) -> list[Guided]:
-    """Predict for every picture, guidance applied; one without an unconditional prompt takes one row, others two.
-
-    Raises:
-        OutOfMemoryError: the device cannot hold a single row.
+    A picture without an unconditional prompt takes one row, others two.
     """
-    inputs = [image.model_input() for image in images]
-    conditional = [_row(images, inputs, k, images[k].conditional) for k in range(len(images))]
-    unconditional = [_row(images, inputs, k, found) for k in range(len(images)) if (found := images[k].unconditional)]
+    images = list(inputs)
+    conditional = [_row(inputs, k, image, image.conditional) for k, image in enumerate(images)]
+    unconditional = [_row(inputs, k, image, found) for k, image in enumerate(images) if (found := image.unconditional)]
     rows = conditional + unconditional
-    predicted: list[Tensor] = [torch.empty(0)] * len(rows)
+    predicted: list[Tensor | Exception] = [torch.empty(0)] * len(rows)
     for group in _group_rows(model, rows):
         outs = in_halves(lambda part: _predict(model, part), [rows[place] for place in group])
         for place, out_BCHW in zip(group, outs, strict=True):
@@ -57,51 +49,57 @@ def predict_guided(model: BaseModel, images: Sequence[ActiveImage]) -> list[Guid
     guided = predicted[: len(images)]
     for row, without_BCHW in zip(unconditional, predicted[len(images) :], strict=True):
         scale = images[row.image].waiting.request.guidance_scale
-        guided[row.image] = without_BCHW + scale * (guided[row.image] - without_BCHW)
-    return [Guided(*pair) for pair in zip(inputs, guided, strict=True)]
+        guided[row.image] = _guide(guided[row.image], without_BCHW, scale)
+    return guided
 
 
-def decode_pixels(model: BaseModel, latents: Sequence[Tensor]) -> list[NDArray[np.uint8]]:
+def decode_pixels(model: BaseModel, latents: Sequence[Tensor]) -> list[NDArray[np.uint8] | Exception]:
     """Decode latents (1, C, H, W) to pixels (H, W, 3), those of one shape together; NaN comes out black."""
     by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for place, latents_BCHW in enumerate(latents):
         by_shape[tuple(latents_BCHW.shape)].append(place)
-    decoded: dict[int, NDArray[np.uint8]] = {}
+    decoded: dict[int, NDArray[np.uint8] | Exception] = {}
     for places in by_shape.values():
         pixels = in_halves(lambda part: _decode(model, part), [latents[k] for k in places])
         decoded.update(zip(places, pixels, strict=True))
     return [decoded[place] for place in range(len(latents))]
 
 
-def estimate_clean(model: BaseModel, guided: Guided, timestep: Tensor) -> Tensor:
+def estimate_clean(model: BaseModel, input_BCHW: Tensor, predicted_BCHW: Tensor, timestep: Tensor) -> Tensor:
     """Estimate the finished latents from a prediction in mid-way, for a preview (variance-preserving form)."""
     alphas_T = model.alphas_cumprod_T
-    alpha = alphas_T[int(timestep.round().clamp(0, len(alphas_T) - 1))].to(guided.input_BCHW)
+    alpha = alphas_T[int(timestep.round().clamp(0, len(alphas_T) - 1))].to(input_BCHW)
     if model.prediction_type == "v_prediction":
-        return alpha.sqrt() * guided.input_BCHW - (1 - alpha).sqrt() * guided.predicted_BCHW
+        return alpha.sqrt() * input_BCHW - (1 - alpha).sqrt() * predicted_BCHW
     if model.prediction_type == "sample":
-        return guided.predicted_BCHW
-    return (guided.input_BCHW - (1 - alpha).sqrt() * guided.predicted_BCHW) / alpha.sqrt()
+        return predicted_BCHW
+    return (input_BCHW - (1 - alpha).sqrt() * predicted_BCHW) / alpha.sqrt()
 
 
-def in_halves(work: Callable[[list[Item]], list[Result]], items: list[Item]) -> list[Result]:
-    """Do the work on all items at once, or in ever smaller parts when memory runs out.
-
-    Raises:
-        OutOfMemoryError: not even one item fits.
-    """
+def in_halves(work: Callable[[list[Item]], list[Result]], items: list[Item]) -> list[Result | Exception]:
+    """Do the work on all items at once, or in ever smaller parts where it fails, so that one fails alone."""
     try:
-        return work(items)
-    except torch.OutOfMemoryError as error:
+        return [*work(items)]
+    except Exception as error:
         if len(items) == 1:
-            raise OutOfMemoryError(f"not even one picture fits into memory: {error}; ask for a smaller one") from error
-    torch.cuda.empty_cache()
+            return [error]
+        out_of_memory = isinstance(error, torch.OutOfMemoryError)
+    if out_of_memory:
+        torch.cuda.empty_cache()
     middle = len(items) // 2
     return in_halves(work, items[:middle]) + in_halves(work, items[middle:])
 
 
-def _row(images: Sequence[ActiveImage], inputs: Sequence[Tensor], k: int, conditioning: Conditioning) -> Row:
-    return Row(k, inputs[k], images[k].timestep, conditioning)
+def _row(inputs: Mapping[ActiveImage, Tensor], k: int, image: ActiveImage, conditioning: Conditioning) -> Row:
+    return Row(k, inputs[image], image.timestep, conditioning)
+
+
+def _guide(with_BCHW: Tensor | Exception, without_BCHW: Tensor | Exception, scale: float) -> Tensor | Exception:
+    if isinstance(with_BCHW, Exception):
+        return with_BCHW
+    if isinstance(without_BCHW, Exception):
+        return without_BCHW
+    return without_BCHW + scale * (with_BCHW - without_BCHW)
 
 
 def _group_rows(model: BaseModel, rows: Sequence[Row]) -> list[list[int]]:
