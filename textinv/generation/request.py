@@ -35,7 +35,8 @@ class GenerateRequest:
     `init_image` (H, W, 3) makes it an edit: `strength` in [0, 1] says how much of it may change, and `mask` (H, W),
     255 where the picture may change, keeps the rest. Sizes default to the init image's, else to the base model's.
     `preview_every` steps a preview is made (0: none). `deadline_s` counts from submission. `caller` is whose turn it
-    takes. With `attention_weights`, A1111's `(word:1.2)` and `[word]` are syntax, else plain text.
+    takes; what follows its first slash is a user of that caller, who shares its turns. With `attention_weights`,
+    A1111's `(word:1.2)` and `[word]` are syntax, else plain text.
     """
 
     prompt: str
