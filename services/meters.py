@@ -15,6 +15,7 @@ _EVERY_S = 2.0
 GAUGES = {
     "textinv_waiting_images": "Pictures that wait for a place in the batch",
     "textinv_active_images": "Pictures in the batch",
+    "textinv_batch_limit": "Pictures of the native size that share a batch at most, as measured at start-up",
     "textinv_cached_bytes": "Bytes of embeddings at hand",
 }
 COUNTERS = {
@@ -65,10 +66,12 @@ class Meters:
 
 def readings(studio: EngineStudio) -> dict[str, float]:
     """All values by name."""
-    stats, cache = studio.engine.stats, studio.cache
+    engine, cache = studio.engine, studio.cache
+    stats, native_px = engine.stats, engine.model.native_px
     return {
         "textinv_waiting_images": stats.waiting,
         "textinv_active_images": stats.active,
+        "textinv_batch_limit": engine.batch_limits.limit((native_px, native_px)),
         "textinv_cached_bytes": cache.num_bytes,
         "textinv_steps_total": stats.tally.steps,
         "textinv_step_seconds_total": stats.tally.step_s,

@@ -1,5 +1,6 @@
 """The measured batch limit, on a machine that has other things to do."""
 
+import json
 from typing import Any, cast
 
 import pytest
@@ -10,11 +11,13 @@ from textinv.generation.limits import BatchLimits
 from textinv.models.base import BaseModel, Conditioning
 
 SIZE = (64, 64)
+CONDITIONING = Conditioning(torch.zeros(1, 2, 8))
 
 
 class DisturbedUnet:
     """Takes a known time per forward by its own clock; some forwards take several times as long."""
 
+    id = "disturbed"
     device = torch.device("cpu")
     latent_scale, latent_channels = 4, 4
 
@@ -35,6 +38,16 @@ class DisturbedUnet:
 def test_the_knee_is_found_though_some_runs_are_disturbed(slow_calls: range) -> None:
     unet = DisturbedUnet(slow_calls)
     limits = BatchLimits(cast(BaseModel, cast(Any, unet)), "auto", lambda: unet.now)
-    limits.measure(SIZE, Conditioning(torch.zeros(1, 2, 8)))
+    limits.measure(SIZE, CONDITIONING)
     assert limits.knees[SIZE] == 8
     assert set(limits.measured_s[SIZE]) == {1, 2, 4, 8, 16, 32}
+
+
+def test_what_was_measured_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    unet = DisturbedUnet(range(0))
+    BatchLimits(cast(BaseModel, cast(Any, unet)), "auto", lambda: unet.now).measure(SIZE, CONDITIONING)
+    (record,) = caplog.records
+    said = json.loads(record.getMessage())
+    assert (said["height_px"], said["width_px"], said["batch_limit"]) == (*SIZE, 8)
+    assert said["step_s"]["8"] == pytest.approx(0.0016 + 0.016)

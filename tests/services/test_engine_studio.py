@@ -176,3 +176,4 @@ async def test_readings_count_what_was_drawn(real_desk: Desk, real_studio: Engin
         await asyncio.sleep(0.01)  # the engine counts a step when it is over, which is after its pictures are given out
     assert found["textinv_images_total"] == 2
     assert found["textinv_image_steps_total"] == 4
+    assert found["textinv_batch_limit"] == 4

@@ -1,8 +1,10 @@
 """How many pictures of a size share the batch: a fixed number, or the measured knee of the UNet's throughput.
 
-Owns the measuring and what was measured. Does not know requests.
+Owns the measuring, what was measured, and one line in the log for it. Does not know requests.
 """
 
+import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -11,6 +13,8 @@ import torch
 
 from textinv.generation.pace import Size, find_knee
 from textinv.models.base import BaseModel, Conditioning
+
+log = logging.getLogger(__name__)
 
 # Beyond this no base model gains, and one step would take too long for a newcomer.
 MAX_MEASURED = 64
@@ -67,6 +71,15 @@ class BatchLimits:
                 break
             self._take_turn(size, conditioning, seconds_of)
         self._knees[size] = find_knee(seconds_of)
+        fields = {
+            "measured": "batch_limit",
+            "base_model": self._model.id,
+            "height_px": size[0],
+            "width_px": size[1],
+            "batch_limit": self._knees[size],
+            "step_s": {num_images: round(seconds, 5) for num_images, seconds in seconds_of.items()},
+        }
+        log.info("%s", json.dumps(fields))
 
     def _take_turn(self, size: Size, conditioning: Conditioning, seconds_of: dict[int, float]) -> None:
         """Time one step of each number of pictures until more of them cannot pay off any more."""
