@@ -102,8 +102,17 @@ async def answer(
     """Draw and answer: as a stream, or at once and (with an `Idempotency-Key`) only once.
 
     `files_digest` tells apart requests whose bodies are alike but for their files.
+
+    Raises:
+        RequestError: a stream has an `Idempotency-Key`.
     """
+    key = request.headers.get("idempotency-key")
     if body.stream:
+        if key is not None:
+            raise RequestError(
+                "a stream is not kept for a retry; leave the Idempotency-Key out, or stream: true",
+                param="Idempotency-Key",
+            )
         return await _streamed(desk, caller, body, size, order)
     asked = f"{request.url.path} {body.model_dump_json()} {files_digest}".encode()
 
@@ -112,7 +121,6 @@ async def answer(
         content = json.dumps(await _answer_body(desk, body, size, finished)).encode()
         return make_reply(asked, content, "application/json", concepts_header(finished.concepts))
 
-    key = request.headers.get("idempotency-key")
     reply = await unless_gone(request, work() if key is None else desk.replies.once(caller.id, key, asked, work))
     return Response(reply.body, media_type=reply.media_type, headers=reply.headers)
 

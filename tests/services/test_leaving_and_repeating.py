@@ -11,6 +11,7 @@ from services.api.app import make_app
 from services.desk import Desk
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of
+from tests.services.pictures import base64_of, png
 
 pytestmark = pytest.mark.anyio
 URL = "/v1/images/generations"
@@ -104,3 +105,40 @@ async def test_a_failure_is_not_remembered(client: httpx.AsyncClient, studio: Co
     assert (await client.post(URL, json={"prompt": "a"}, headers=headers)).status_code == 429
     studio.max_requests = 8
     assert (await client.post(URL, json={"prompt": "a"}, headers=headers)).status_code == 200
+
+
+async def test_a_stream_with_a_key_is_refused_as_it_would_not_be_kept(
+    client: httpx.AsyncClient, studio: ColourStudio
+) -> None:
+    reply = await client.post(URL, json={"prompt": "a", "stream": True}, headers={"idempotency-key": "k"})
+    assert reply.status_code == 400
+    assert reply.json()["error"]["param"] == "Idempotency-Key"
+    assert studio.num_finished == 0
+
+
+@pytest.mark.parametrize("route", ["txt2img", "img2img"])
+async def test_a1111s_routes_draw_once_for_a_key_too(
+    client: httpx.AsyncClient, studio: ColourStudio, route: str
+) -> None:
+    url, headers = f"/sdapi/v1/{route}", {"idempotency-key": "k"}
+    sent = {"prompt": "a", "steps": 2, "tiling": True, "init_images": [base64_of(png())] if route == "img2img" else []}
+    first, again = [await client.post(url, json=sent, headers=headers) for _ in range(2)]
+    assert first.status_code == 200
+    assert first.content == again.content
+    assert first.headers["x-textinv-ignored"] == again.headers["x-textinv-ignored"] == "tiling"
+    assert studio.num_finished == 1
+    for other in ({"steps": 3}, {"init_images": [base64_of(png(32, 32))]} if route == "img2img" else {"tiling": False}):
+        assert (await client.post(url, json=sent | other, headers=headers)).status_code == 400
+
+
+async def test_an_a1111_request_that_was_interrupted_is_drawn_when_it_is_sent_again(
+    client: httpx.AsyncClient, studio: ColourStudio
+) -> None:
+    studio.step_s = 0.01
+    sent, headers = {"prompt": "a", "steps": 50}, {"idempotency-key": "k"}
+    drawing = asyncio.create_task(client.post("/sdapi/v1/txt2img", json=sent, headers=headers))
+    while not studio.num_running:
+        await asyncio.sleep(0.01)
+    await client.post("/sdapi/v1/interrupt")
+    assert (await drawing).json()["images"] == []
+    assert len((await client.post("/sdapi/v1/txt2img", json=sent, headers=headers)).json()["images"]) == 1

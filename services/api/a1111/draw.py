@@ -4,15 +4,15 @@ Owns the way from A1111's fields to a `GenerateRequest`: attention weights are s
 where the base model and the caller can use them.
 """
 
+import json
 import math
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 
 from services.api.a1111.answers import answer_of
 from services.api.a1111.fields import Img2ImgBody, Txt2ImgBody
@@ -25,6 +25,7 @@ from services.api.uploads import decode_text, decode_upload, resized, white_mask
 from services.concept_list import find_listed
 from services.desk import Desk, in_thread
 from services.in_flight import InterruptedByCallerError, Running
+from services.replies import Reply, make_reply
 from services.studio import StudioFacts
 from textinv.errors import RequestError
 from textinv.generation.noise_schedulers import find_scheduler_kind
@@ -38,7 +39,7 @@ _NUM_SKETCHES = 3
 
 
 @router.post("/txt2img")
-async def txt2img(body: Txt2ImgBody, request: Request, caller: Caller = may_draw) -> JSONResponse:
+async def txt2img(body: Txt2ImgBody, request: Request, caller: Caller = may_draw) -> Response:
     """Draw pictures of a prompt."""
     desk: Desk = request.app.state.desk
     facts = await desk.facts()
@@ -49,7 +50,7 @@ async def txt2img(body: Txt2ImgBody, request: Request, caller: Caller = may_draw
 
 
 @router.post("/img2img")
-async def img2img(body: Img2ImgBody, request: Request, caller: Caller = may_draw) -> JSONResponse:
+async def img2img(body: Img2ImgBody, request: Request, caller: Caller = may_draw) -> Response:
     """Draw over a picture, or over the part of it that a mask shows."""
     desk: Desk = request.app.state.desk
     facts = await desk.facts()
@@ -135,17 +136,31 @@ def _decoded(text: str, param: str, desk: Desk) -> Picture:
 
 async def _answer(
     desk: Desk, request: Request, caller: Caller, body: Txt2ImgBody, size: ChosenSize, order: GenerateRequest
-) -> JSONResponse:
+) -> Response:
     if await desk.ledger.is_watched(caller.id):
         order = replace(order, preview_every=math.ceil(order.num_inference_steps / (_NUM_SKETCHES + 1)))
-    running = Running(order.caller, order.num_inference_steps, order.num_images)
+    facts = await desk.facts()
+    asked = f"{request.url.path} {json.dumps(body.model_dump())}".encode()
+
+    async def work() -> Reply:
+        running = Running(order.caller, order.num_inference_steps, order.num_images)
+        drawing = finish(desk.draw(order, caller.key, progress=True), running)
+        finished = await desk.in_flight.run(running, drawing)
+        return await in_thread(_reply_of, body, size, order, finished, facts, asked)
+
+    key = request.headers.get("idempotency-key")
     try:
-        work = finish(desk.draw(order, caller.key, progress=True), running)
-        finished = await unless_gone(request, desk.in_flight.run(running, work))
-    except InterruptedByCallerError:
-        finished = Finished((), {})
-    answer: dict[str, Any] = await in_thread(answer_of, body, order, size, finished, await desk.facts())
-    headers = concepts_header(finished.concepts)
+        reply = await unless_gone(request, work() if key is None else desk.replies.once(caller.id, key, asked, work))
+    except InterruptedByCallerError:  # not remembered: whoever asks again wants the pictures
+        reply = await in_thread(_reply_of, body, size, order, Finished((), {}), facts, asked)
+    headers = dict(reply.headers)
     if body.ignored:
         headers["x-textinv-ignored"] = ", ".join(name[:64].encode("ascii", "replace").decode() for name in body.ignored)
-    return JSONResponse(answer, headers=headers)
+    return Response(reply.body, media_type=reply.media_type, headers=headers)
+
+
+def _reply_of(
+    body: Txt2ImgBody, size: ChosenSize, order: GenerateRequest, finished: Finished, facts: StudioFacts, asked: bytes
+) -> Reply:
+    content = json.dumps(answer_of(body, order, size, finished, facts)).encode()
+    return make_reply(asked, content, "application/json", concepts_header(finished.concepts))
