@@ -80,6 +80,7 @@ async def test_a_field_out_of_bounds_is_a_400_that_names_it(
         b"\xff\xfe\x00",
         b'{"cfg_scale": NaN}',
         b'{"cfg_scale": Infinity}',
+        b'{"unknown": [NaN]}',
         b"[" * 90_000,
     ],
     ids=lambda body: repr(body[:30]),
@@ -155,6 +156,13 @@ async def test_options_with_names_that_no_header_can_hold_are_taken(desk: Desk, 
     reply = await client.post(TXT2IMG, json={"prompt": "a", "steps": 1, "ä\r\nx-evil: 1": 1, "c" * 5000: 2})
     assert reply.status_code == 200
     assert "x-evil" not in reply.headers
+
+
+async def test_an_unknown_field_that_no_text_can_hold_is_echoed(client: httpx.AsyncClient) -> None:
+    content = b'{"prompt": "a", "steps": 1, "unknown": "\\ud800"}'
+    reply = await client.post(TXT2IMG, content=content, headers={"content-type": "application/json"})
+    assert reply.status_code == 200
+    assert reply.json()["parameters"]["unknown"] == "\ud800"
 
 
 async def test_others_are_drawn_while_hostile_requests_are_refused(desk: Desk, studio: ColourStudio) -> None:

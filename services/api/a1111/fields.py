@@ -4,10 +4,11 @@ Owns which of A1111's fields mean something here. All others are taken and, unle
 the header `x-textinv-ignored`. Source: A1111 `modules/processing.py` and `modules/api/models.py`.
 """
 
+import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from services.api.bodies import Body, Int
 from textinv.generation.request import MAX_SEED, MAX_STEPS, GenerateRequest
@@ -108,6 +109,14 @@ class Txt2ImgBody(Body):
     """Multiplies `batch_size`."""
     send_images: bool = True
     """Whether the answer holds the pictures."""
+
+    @model_validator(mode="after")
+    def _can_be_echoed(self) -> Self:
+        try:
+            json.dumps(self.model_extra, allow_nan=False)
+        except ValueError:
+            raise ValueError("the body holds NaN or Infinity, which is no JSON; leave it out") from None
+        return self
 
     @property
     def ignored(self) -> list[str]:
