@@ -1,15 +1,19 @@
 """From the store into the queues: which jobs are open, and how their specs stand.
 
 Owns reading job records and telling a queue about them, again and again: after a restart of either side, and whenever
-somebody changed a job. What is done is said by the registry, and nobody else.
+somebody changed a job. What is done is said by the registry, and nobody else. Rows of cancelled specs that are to be
+kept are published from here when no worker has them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
+from cluster.kept_rows import publish_best_rows
 from cluster.lease import Entry
 from cluster.order import BaseOrder
 from cluster.queue_host import QueueForDriver
+from textinv.errors import CorruptObjectError, TextinvError
 from textinv.jobs import Cancellation, JobBook, JobRecord
 from textinv.registry import Registry
 
@@ -21,6 +25,8 @@ class OpenJob:
     record: JobRecord
     tag: str
     base: BaseOrder
+    keeps_rows: bool = False
+    """Whether the best rows so far of what is cancelled are published."""
 
 
 class Feed:
@@ -51,13 +57,35 @@ class Feed:
         return self.jobs[job_id]
 
     def tell(self, job: OpenJob, queue: QueueForDriver) -> None:
-        """Tell a queue of a job and how each of its specs stands."""
+        """Tell a queue of a job and how each of its specs stands; after an error the job is to be taken up again."""
+        try:
+            self._tell(job, queue)
+        except TextinvError:
+            self.jobs.pop(job.record.id, None)  # or what the queue was not told of would count as settled
+            raise
+
+    def _tell(self, job: OpenJob, queue: QueueForDriver) -> None:
         record, cancellation = job.record, self.book.cancellation(job.record.id)
         done, failed = self._registry.finished_fingerprints(), self.book.failed_fingerprints()
-        keep_rows = cancellation is not None and cancellation.keep_rows
-        queue.open_job(record.id, record.priority, keep_rows=keep_rows)
+        job.keeps_rows = cancellation is not None and cancellation.keep_rows
+        queue.open_job(record.id, record.priority, keep_rows=job.keeps_rows)
+        dropped: set[str] = set()
         for entries, settled in _batches(self.book, record, done, failed, cancellation):
-            queue.add(record.id, entries, settled)
+            unwanted = queue.add(record.id, entries, settled)
+            if job.keeps_rows:
+                dropped |= unwanted
+        self.keep_rows(job, dropped)
+
+    def keep_rows(self, job: OpenJob, dropped: Collection[str]) -> None:
+        """Publish the best rows so far of specs that nobody trains or wants any more, if the job keeps them."""
+        begun = self.book.checkpoints().intersection(dropped) if job.keeps_rows and dropped else ()
+        if not begun:
+            return
+        for spec in (spec for sheet in self.book.sheets(job.record) for spec in sheet if spec.fingerprint in begun):
+            data = self.book.checkpoint(spec.fingerprint)
+            if data is not None:
+                with suppress(CorruptObjectError):  # then there are no rows to keep
+                    publish_best_rows(self._registry, spec, data)
 
     def close(self, job: OpenJob, queue: QueueForDriver) -> None:
         """Be done with a job; if somebody changed it in the meantime, it is open again."""

@@ -71,9 +71,13 @@ class WorkQueue:
         line.priority, line.keep_rows = priority, keep_rows
         self._turns.note(line)
 
-    def add(self, job_id: str, entries: Sequence[Entry], settled: Mapping[str, str] | None = None) -> None:
-        """Add specs to a job, or say again how they stand: `settled` names those that are done, failed or cancelled."""
+    def add(self, job_id: str, entries: Sequence[Entry], settled: Mapping[str, str] | None = None) -> frozenset[str]:
+        """Add specs to a job, or say again how they stand: `settled` names those that are done, failed or cancelled.
+
+        Returned are the cancelled ones that no worker has and no other job wants.
+        """
         line, settled = self._lines[job_id], settled or {}
+        dropped = set()
         for entry in entries:
             target = settled.get(entry.fingerprint, "waiting")
             item = self._items.get(entry.fingerprint)
@@ -81,7 +85,10 @@ class WorkQueue:
                 item = self._new_item(entry, job_id, target)
             line.admit(item)
             self._steer(item, target, line)
+            if item.state == "cancelled" and item.jobs == line.alone:
+                dropped.add(entry.fingerprint)
         self._turns.note(line)
+        return frozenset(dropped)
 
     def close_job(self, job_id: str) -> None:
         """Forget a job; specs that other jobs want, and those that a worker has, stay."""

@@ -31,10 +31,9 @@ class QueueActor:
         self._queue.open_job(job_id, priority, keep_rows=keep_rows)
         self._known.add(job_id)
 
-    def add(self, job_id: str, entries: Sequence[Entry], settled: Mapping[str, str]) -> None:
+    def add(self, job_id: str, entries: Sequence[Entry], settled: Mapping[str, str]) -> frozenset[str]:
         """See `WorkQueue.add`; a job that was not opened in this life is left to the driver, who will notice."""
-        if job_id in self._known:
-            self._queue.add(job_id, entries, settled)
+        return self._queue.add(job_id, entries, settled) if job_id in self._known else frozenset()
 
     def close_job(self, job_id: str) -> None:
         """See `WorkQueue.close_job`."""

@@ -26,8 +26,8 @@ class QueueForDriver(Protocol):
         """Make a line for a job."""
         ...
 
-    def add(self, job_id: str, entries: Sequence[Entry], settled: Mapping[str, str] | None = None) -> None:
-        """Add specs to a job, or say again how they stand."""
+    def add(self, job_id: str, entries: Sequence[Entry], settled: Mapping[str, str] | None = None) -> frozenset[str]:
+        """Add specs to a job, or say again how they stand; the cancelled ones that no worker has and no job wants."""
         ...
 
     def close_job(self, job_id: str) -> None:
@@ -58,9 +58,10 @@ class QueueHandle:
         """Make a line for a job."""
         self._ask("open_job", job_id, priority, keep_rows)
 
-    def add(self, job_id: str, entries: Sequence[Entry], settled: Mapping[str, str] | None = None) -> None:
-        """Add specs to a job, or say again how they stand."""
-        self._ask("add", job_id, entries, settled or {})
+    def add(self, job_id: str, entries: Sequence[Entry], settled: Mapping[str, str] | None = None) -> frozenset[str]:
+        """Add specs to a job, or say again how they stand; those of them that were dropped."""
+        dropped: frozenset[str] = self._ask("add", job_id, entries, settled or {})
+        return dropped
 
     def close_job(self, job_id: str) -> None:
         """Forget a job."""

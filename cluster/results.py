@@ -4,18 +4,17 @@ Owns a worker's `TrainingSink`: results go to the registry, checkpoints and fail
 the queue. Does not train and does not lease.
 """
 
-import hashlib
 import math
 from collections.abc import Mapping
 from typing import Any
 
+from cluster.kept_rows import publish_best_rows
 from cluster.lease import StepReport
 from cluster.leased_work import LeasedWork
 from cluster.meters import NoBoard, PackMeters
 from cluster.outbox import Outbox
 from cluster.previews import Draw, Previews
 from cluster.queue_client import QueueForWorkers
-from textinv.embedding import Embedding
 from textinv.errors import CancelledError, CorruptObjectError, TextinvError
 from textinv.jobs import Failure, JobBook
 from textinv.jobs.previews import PREVIEW_FILE
@@ -23,7 +22,6 @@ from textinv.registry import Registry
 from textinv.training import IN_TRAINING, Progress, TrainedConcept, Work
 from textinv.training.checkpoint import Checkpoint
 
-_BEST = "best."
 _NOTHING: Mapping[str, Any] = {"step": 0, "sample_passes": 0, "seconds": 0.0}
 
 
@@ -112,8 +110,9 @@ class Results:
         if error.details.get("lost"):
             self._leases.release(work.work_id)
         elif error.details.get("keep_rows"):
-            self._outbox.post(lambda: self._keep_rows(work, record), lambda failure: None)
-            self._give_up(work, error, record)
+            self._outbox.post(
+                lambda: self._keep_rows(work, error, record), lambda failure: self._give_up(work, error, record)
+            )
         else:
             if isinstance(error, CorruptObjectError) and work.checkpoint is not None:
                 self._book.drop_checkpoint(work.work_id)  # the next try begins anew
@@ -131,22 +130,12 @@ class Results:
             )
             self._outbox.post(lambda: self._book.write_failure(failure), lambda error: None)
 
-    def _keep_rows(self, work: Work, record: dict[str, Any]) -> None:
-        """Publish the best rows of the last checkpoint, under another fingerprint, as the spec itself is not done."""
+    def _keep_rows(self, work: Work, error: TextinvError, record: dict[str, Any]) -> None:
+        """Publish the best rows, which the last checkpoint has, and then give the concept up."""
         data = self._book.checkpoint(work.work_id)
-        if data is None:
-            return
-        checkpoint = Checkpoint.from_bytes(data)
-        rows = {name.removeprefix(_BEST): rows for name, rows in checkpoint.tensors.items() if name.startswith(_BEST)}
-        if rows:
-            self._registry.publish(
-                work.spec.name,
-                Embedding(rows),
-                record | {"kept_step": checkpoint.counters["best_step"]},
-                fingerprint=hashlib.sha256(f"{work.work_id} cut short, {checkpoint.counters}".encode()).hexdigest(),
-                base_model=work.spec.base_model,
-                base_revision=work.spec.base_revision,
-            )
+        if data is not None:
+            publish_best_rows(self._registry, work.spec, data, record)
+        self._give_up(work, error, record)
 
 
 def _last_report(concept: TrainedConcept, preview: int) -> StepReport:

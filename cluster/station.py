@@ -6,7 +6,7 @@ know Ray nor where jobs come from.
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cluster.crew_protocol import Crew, CrewStarter
 from cluster.feed import Feed, OpenJob
@@ -14,7 +14,7 @@ from cluster.fleet import idle_crews, new_crews
 from cluster.order import BaseOrder
 from cluster.queue_host import QueueForDriver, queue_name
 from cluster.reports import Reports
-from cluster.views import QueueView
+from cluster.views import Event, QueueView
 from textinv.jobs.fleet import FleetSettings
 
 MAX_FAILED_STARTS = 3
@@ -57,6 +57,7 @@ class Station:
             view = self.queue.view(0)
         for event in view.events:
             self._reports.note(event)
+        self._keep_rows(view.events)
         self._seen, self.view = view.num_events, view
         self._hear(view)
         problem = self._problem(view)
@@ -79,6 +80,12 @@ class Station:
 
     def _jobs(self) -> list[OpenJob]:
         return [job for job in self._feed.jobs.values() if job.base.key == self.base.key]
+
+    def _keep_rows(self, events: Sequence[Event]) -> None:
+        """See that rows which are to be kept are published before their job is closed, whatever their worker did."""
+        for job in self._jobs() if any(event.kind == "cancelled" for event in events) else ():
+            mine = (event for event in events if event.kind == "cancelled" and job.record.id in event.jobs)
+            self._feed.keep_rows(job, {event.fingerprint for event in mine})
 
     def _report(self, view: QueueView, problem: str | None) -> None:
         views = {job.job_id: job for job in view.jobs}

@@ -12,12 +12,14 @@ from cluster.lease import WorkerCard
 from cluster.order import BaseOrder, PackSettings
 from cluster.queue import WorkQueue
 from cluster.worker import learn_leased
-from textinv.errors import BaseModelError
+from textinv.errors import BaseModelError, StoreError
 from textinv.jobs import JobBook, JobRecord, JobStatus
 from textinv.jobs.fleet import FleetSettings, settings_key
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.registry import Registry
+from textinv.store.memory import MemoryStore
+from textinv.store.protocol import StoredObject
 
 MakeJob = Callable[..., JobRecord]
 FLEET = "fleet-of-tests"
@@ -39,12 +41,25 @@ class OneAtATime:
         return locked
 
 
+class FailsOnce(MemoryStore):
+    """A store that does not give a job's specs when it is first asked for them."""
+
+    has_failed = False
+
+    def get(self, key: str) -> StoredObject:
+        if "/specs/" in key and not self.has_failed:
+            self.has_failed = True
+            raise StoreError("it does not answer")
+        return super().get(key)
+
+
 class ThreadCrew:
     """A crew of one worker in a thread."""
 
-    def __init__(self, name: str, queue: Any, registry: Registry, load: Callable[[], BaseModel]) -> None:
+    def __init__(
+        self, name: str, queue: Any, registry: Registry, load: Callable[[], BaseModel], pack: PackSettings
+    ) -> None:
         self.name, self.num_workers, self.problem = name, 1, None
-        pack = PackSettings(num_slots=2, lease_s=6.0, checkpoint_every_s=0.0)
         self.gone = threading.Event()
 
         def work() -> None:
@@ -67,7 +82,10 @@ class ThreadCrew:
 class Place:
     """A driver and what it drives."""
 
-    def __init__(self, registry: Registry, load: Callable[[], BaseModel], max_workers: int = 1) -> None:
+    def __init__(
+        self, registry: Registry, load: Callable[[], BaseModel], max_workers: int = 1, checkpoint_every_s: float = 0.0
+    ) -> None:
+        self.pack = PackSettings(num_slots=2, lease_s=6.0, checkpoint_every_s=checkpoint_every_s)
         self.registry, self.book, self.load = registry, JobBook(registry.store), load
         self.queues: list[OneAtATime] = []
         self.crews: list[ThreadCrew] = []
@@ -78,7 +96,7 @@ class Place:
         return self.queues[-1]
 
     def _start(self, name: str, base: BaseOrder, queue: str, num_workers: int) -> ThreadCrew:
-        self.crews.append(ThreadCrew(name, self.queues[-1], self.registry, self.load))
+        self.crews.append(ThreadCrew(name, self.queues[-1], self.registry, self.load, self.pack))
         return self.crews[-1]
 
     def drive_until(self, is_so: Callable[[], bool], patience_s: float = 60.0) -> None:
@@ -168,6 +186,56 @@ def test_rows_of_a_cancelled_concept_are_published_when_that_is_asked_for(place:
     assert found.record["stopped"] == "cancelled"
     spec = place.book.sheet(record.id, 0)[0]
     assert found.fingerprint != spec.fingerprint
+
+
+def test_the_rows_that_are_kept_are_those_of_the_last_look_even_if_no_checkpoint_was_due_yet(
+    registry: Registry, model: BaseModel, make_job: MakeJob
+) -> None:
+    place = Place(registry, lambda: model, checkpoint_every_s=1e6)
+    record = make_job(registry.store, 1, max_steps=400)
+    place.drive_until(lambda: any(concept.step > 10 for concept in _concepts(place, record)))
+    assert place.book.checkpoints() == set()
+    place.book.cancel(record.id, keep_rows=True)
+    place.drive_until(lambda: place.is_over(record))
+    kept = registry.resolve(ConceptRef("concept-0", None)).record
+    assert kept["kept_step"] == kept["steps"] > 10
+    place.driver.send_home()
+
+
+@pytest.mark.parametrize("whose", ["the same driver", "another driver"])
+def test_rows_of_a_concept_that_waits_half_done_are_published_from_its_checkpoint(
+    registry: Registry, model: BaseModel, make_job: MakeJob, whose: str
+) -> None:
+    place = Place(registry, lambda: model)
+    record = make_job(registry.store, 3, max_steps=400)
+    place.drive_until(lambda: len([one for one in _concepts(place, record) if one.step > 5]) == 2)
+    draining = FleetSettings(draining=True).model_dump_json().encode()
+    registry.store.put(settings_key(FLEET), draining)
+    place.drive_until(lambda: not place.driver.status()["crews"])
+    begun = {concept.name for concept in _concepts(place, record) if concept.step > 5}
+    assert list(registry.list()) == []
+    place.book.cancel(record.id, keep_rows=True)
+    if whose == "another driver":
+        place = Place(registry, lambda: model)
+    place.drive_until(lambda: place.is_over(record))
+    assert (place.status(record).state, place.status(record).cancelled) == ("cancelled", 3)
+    assert {summary.name: summary.version for summary in registry.list()} == dict.fromkeys(begun, 1)
+    for name in begun:
+        found = registry.resolve(ConceptRef(name, None))
+        assert found.record["stopped"] == "cancelled"
+        assert found.record["kept_step"] > 0
+        assert found.record["spec"]["name"] == name
+
+
+def test_a_job_of_which_a_queue_was_told_in_part_is_not_over(model: BaseModel, make_job: MakeJob) -> None:
+    store = FailsOnce()
+    place = Place(Registry(store), lambda: model)
+    record = make_job(store)
+    with pytest.raises(StoreError):
+        place.driver.round()
+    place.drive_until(lambda: place.is_over(record))
+    assert (place.status(record).state, place.status(record).done) == ("done", 3)
+    place.driver.send_home()
 
 
 def test_a_base_model_that_no_worker_can_load_fails_the_job_and_says_why(registry: Registry, make_job: MakeJob) -> None:

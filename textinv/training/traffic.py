@@ -112,6 +112,8 @@ class Traffic:
         try:
             self._sink.progress(slot.work, slot.progress(reason or IN_TRAINING))
         except CancelledError as error:
+            if error.details.get("keep_rows"):  # the rows of this look, which no checkpoint has yet
+                self._sink.checkpoint(slot.work, self.pack.checkpoint(slot))
             ended = self._end(slot, "cancelled")
             self._sink.failed(ended.work, error, ended.record)
             return True
