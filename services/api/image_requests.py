@@ -17,6 +17,7 @@ from textinv.generation.request import MAX_SEED, MAX_STEPS, GenerateRequest
 # Seeds of 32 bits survive every client: JavaScript keeps 53 bits, A1111 32.
 RANDOM_SEED_BELOW = 2**32
 _MAX_LISTED = 64
+_MAX_DEADLINE_S = 86_400.0
 
 
 class DrawFields(Body):
@@ -62,6 +63,10 @@ class DrawFields(Body):
     """How closely the picture follows the prompt; 1 turns guidance off."""
     noise_scheduler: str | None = Field(default=None, max_length=64)
     """Noise scheduler by name, as `euler`, `ddim`, `dpmpp-2m`; none: the service's default."""
+    deadline_s: float | None = Field(default=None, gt=0, le=_MAX_DEADLINE_S, allow_inf_nan=False)
+    """Seconds in which the pictures are to be done, from when the engine takes the request (its concepts are there
+    then). One that by the estimate takes longer is refused at once, and one that is late all the same is given up: 429
+    with the code `deadline` and `Retry-After`, in a stream that has begun an event `error`. None: it takes its time."""
     concepts: list[str] = Field(default_factory=list, max_length=_MAX_LISTED)
     """Concepts whose bare names in the prompt are placeholders; `name@version` pins the version."""
 

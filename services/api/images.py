@@ -82,6 +82,7 @@ def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk) -
         seed=body.choose_seed(),
         noise_scheduler=body.noise_scheduler,
         num_images=body.n,
+        deadline_s=body.deadline_s,
         preview_every=math.ceil(steps / (partials + 1)) if partials else 0,
         caller=caller.turn_of(body.user),
     )

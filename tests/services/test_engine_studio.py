@@ -177,3 +177,27 @@ async def test_readings_count_what_was_drawn(real_desk: Desk, real_studio: Engin
     assert found["textinv_images_total"] == 2
     assert found["textinv_image_steps_total"] == 4
     assert found["textinv_batch_limit"] == 4
+
+
+async def test_a_deadline_that_cannot_be_met_is_refused_at_once_and_one_that_can_is_drawn(
+    real_desk: Desk, real_studio: EngineStudio
+) -> None:
+    picture = {"images": [{"image_url": f"data:image/png;base64,{base64_of(png())}"}], "strength": 1}
+    async with client_of(real_desk) as client:
+        assert (await client.post(URL, json={"prompt": "a", **FEW})).status_code == 200  # the pace is known from now on
+        late = {"prompt": "a", "num_inference_steps": 150, "n": 4, "deadline_s": 0.01}
+        for path, body in ((URL, late), (URL, late | {"stream": True}), ("/v1/images/edits", late | picture)):
+            reply = await client.post(path, json=body)
+            assert reply.status_code == 429
+            assert reply.json()["error"]["code"] == "deadline"
+            assert int(reply.headers["retry-after"]) >= 1
+        assert readings(real_studio)["textinv_image_steps_total"] <= FEW["num_inference_steps"]
+        assert (await client.post(URL, json={"prompt": "a", **FEW, "deadline_s": 600})).status_code == 200
+
+
+@pytest.mark.parametrize("deadline_s", [0, -1, 1e9, "soon"])
+async def test_a_deadline_out_of_bounds_is_a_400_that_names_it(real_desk: Desk, deadline_s: object) -> None:
+    async with client_of(real_desk) as client:
+        reply = await client.post(URL, json={"prompt": "a", "deadline_s": deadline_s})
+    assert reply.status_code == 400
+    assert reply.json()["error"]["param"] == "deadline_s"
