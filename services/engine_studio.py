@@ -14,7 +14,7 @@ from services.config import MIB, ServiceConfig
 from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, PromptRoom, Sketch, StudioFacts
 from textinv.errors import DeadlineError, NotReadyError, OverloadedError, ServiceError
 from textinv.generation.admission import MAX_NATIVE_AREAS, MIN_NATIVE_SIDE, Limits
-from textinv.generation.cache import EmbeddingCache
+from textinv.generation.cache import EmbeddingCache, Flight
 from textinv.generation.engine import Engine
 from textinv.generation.mounts import used_concepts
 from textinv.generation.request import GenerateRequest
@@ -22,12 +22,12 @@ from textinv.generation.safety import load_safety_checker
 from textinv.generation.ticket import Preview, Ticket
 from textinv.models import load_base_model
 from textinv.placeholders import parse_ref
-from textinv.registry import Registry
+from textinv.registry import PublishedVersion, Registry
 from textinv.store import ensure_store
 
 PROGRESS_EVERY_S = 0.3
-# Threads that wait for cold concepts; a request with concepts at hand passes through in microseconds.
-_NUM_WAITERS = 64
+# Threads that cut prompts into tokens; none of them waits for the store.
+_NUM_SUBMITTERS = 8
 # A device that has failed for good fails every request; a single failure may have been the request's.
 _MAX_FAILURES = 3
 
@@ -38,7 +38,7 @@ class EngineStudio:
     def __init__(self, engine: Engine, cache: EmbeddingCache) -> None:
         self.engine = engine
         self.cache = cache
-        self._waiters = ThreadPoolExecutor(_NUM_WAITERS, thread_name_prefix="textinv-mount")
+        self._submitters = ThreadPoolExecutor(_NUM_SUBMITTERS, thread_name_prefix="textinv-submit")
         self._closed = False
         self._num_failures = 0
 
@@ -56,7 +56,7 @@ class EngineStudio:
         self._closed = True
         self.engine.close()
         self.cache.close()
-        self._waiters.shutdown(wait=False, cancel_futures=True)
+        self._submitters.shutdown(wait=False, cancel_futures=True)
 
     async def facts(self) -> StudioFacts:
         """Say what is drawn with."""
@@ -89,11 +89,13 @@ class EngineStudio:
         request.check()
         # Before any thread or fetch is waited for: who is sent away is sent away at once.
         self.engine.check_room(request)
-        ticket, begun = await loop.run_in_executor(self._waiters, self._submit, request)
+        found = self.cache.look_up(request.refs)
+        mounts = {ref: await _landed(one) if isinstance(one, Flight) else one for ref, one in found.items()}
+        ticket = await loop.run_in_executor(self._submitters, self.engine.submit, request, mounts)
         ticket.on_preview(lambda preview: _call_in(loop, lambda: events.put_nowait(preview)))
         ticket.add_done_callback(lambda _: _call_in(loop, lambda: events.put_nowait(None)))
         try:
-            yield begun
+            yield Begun(used_concepts(request.refs, mounts))
             while True:
                 try:
                     preview = await asyncio.wait_for(events.get(), PROGRESS_EVERY_S if progress else None)
@@ -118,10 +120,6 @@ class EngineStudio:
         self._num_failures = 0
         return Drawn(tuple(Drawing(image.pixels, image.seed, image.infotext, image.flagged) for image in images))
 
-    def _submit(self, request: GenerateRequest) -> tuple[Ticket, Begun]:
-        mounts = self.cache.resolve(request.refs)
-        return self.engine.submit(request, mounts), Begun(used_concepts(request.refs, mounts))
-
 
 def open_studio(config: ServiceConfig) -> EngineStudio:
     """Load the base model, connect to the store and start an engine.
@@ -144,6 +142,16 @@ def open_studio(config: ServiceConfig) -> EngineStudio:
     studio = EngineStudio(engine, cache)
     studio.start()
     return studio
+
+
+async def _landed(flight: Flight) -> PublishedVersion:
+    """Wait as `Flight.wait` does, without a thread; one who leaves lets the flight go on for the others."""
+    try:
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(flight.future)), flight.patience_s)
+    except TimeoutError:
+        if flight.old is None:
+            raise
+        return flight.old
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

@@ -1,6 +1,7 @@
 """The cache of embeddings over a real registry."""
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -156,6 +157,26 @@ def test_a_known_head_is_used_on_while_the_store_is_down(shop: Shop, clock: Cloc
     shop.down = True
     clock.now = 100.0
     assert _version(cache) == 1
+
+
+def test_a_store_that_hangs_delays_a_known_head_by_a_bound_and_only_once(shop: Shop) -> None:
+    cache = EmbeddingCache(Registry(shop), revalidate_s=0.0, max_revalidation_s=0.3)
+    _publish(shop, "frog", 1.0)
+    assert _version(cache) == 1
+    _publish(shop, "frog", 2.0)
+    shop.gate.clear()
+    began = time.monotonic()
+    assert _version(cache) == 1
+    assert 0.3 <= time.monotonic() - began < 5
+    began = time.monotonic()
+    assert {_version(cache) for _ in range(20)} == {1}
+    assert time.monotonic() - began < 0.3
+    shop.gate.set()
+    while _version(cache) == 1:
+        assert time.monotonic() - began < 5
+        time.sleep(0.01)
+    assert _version(cache) == 2
+    cache.close()
 
 
 def test_an_unknown_concept_is_named(shop: Shop, cache: EmbeddingCache) -> None:

@@ -1,7 +1,7 @@
 """The cache of embeddings: every stored concept at hand, fetched when a prompt first names it.
 
 Owns the bound in bytes, single flight and the revalidation of heads. Does not know the engine; a request waits for its
-concepts here, while the batch runs on. Station 7 on the way: names in a prompt -> `PublishedVersion`s.
+own concepts, while the batch runs on. Station 7 on the way: names in a prompt -> `PublishedVersion`s.
 """
 
 import logging
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 # A head is asked for again after so long: a new version is used within 5 s of being published.
 REVALIDATE_S = 3.0
+# A store that has not said so long whether a head is still the same is not waited for: the known one is used on.
+MAX_REVALIDATION_S = 2.0
 DEFAULT_MAX_BYTES = 512 * 2**20
 # What a cached version costs beside its rows: its record and the objects around it.
 _OVERHEAD_BYTES = 4096
@@ -31,6 +33,29 @@ class Known(NamedTuple):
 
     published: PublishedVersion
     checked_at: float
+
+
+@dataclass(frozen=True, eq=False)
+class Flight:
+    """A fetch under way, shared by all who ask; `old` is the version that its name meant until now, if any is known."""
+
+    future: Future[PublishedVersion]
+    old: PublishedVersion | None
+    overdue_at: float
+
+    @property
+    def patience_s(self) -> float | None:
+        """How long to wait for it before `old` is used on; None: until it ends."""
+        return None if self.old is None else max(self.overdue_at - time.monotonic(), 0.0)
+
+    def wait(self) -> PublishedVersion:
+        """Wait for its end, or until it is overdue."""
+        try:
+            return self.future.result(self.patience_s)
+        except TimeoutError:
+            if self.old is None:
+                raise
+            return self.old
 
 
 @dataclass
@@ -52,15 +77,17 @@ class EmbeddingCache:
         max_bytes: int = DEFAULT_MAX_BYTES,
         *,
         revalidate_s: float = REVALIDATE_S,
+        max_revalidation_s: float = MAX_REVALIDATION_S,
         max_fetches: int = 8,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tally = CacheTally()
         self._registry = registry
         self._revalidate_s = revalidate_s
+        self._max_revalidation_s = max_revalidation_s
         self._clock = clock
         self._known: RecentlyUsed[ConceptRef, Known] = RecentlyUsed(max_bytes, _size_bytes)
-        self._flights: dict[ConceptRef, Future[PublishedVersion]] = {}
+        self._flights: dict[ConceptRef, Flight] = {}
         self._lock = threading.Lock()
         self._fetchers = ThreadPoolExecutor(max_fetches, thread_name_prefix="textinv-fetch")
 
@@ -77,8 +104,11 @@ class EmbeddingCache:
             CorruptObjectError: stored bytes are not those that were written.
             StoreError: the store cannot be read; nothing is remembered of it.
         """
-        found = {ref: self._fresh(ref) or self._fly(ref) for ref in refs}
-        return {ref: one.result() if isinstance(one, Future) else one for ref, one in found.items()}
+        return {ref: one.wait() if isinstance(one, Flight) else one for ref, one in self.look_up(refs).items()}
+
+    def look_up(self, refs: Iterable[ConceptRef]) -> Mapping[ConceptRef, PublishedVersion | Flight]:
+        """Find what is at hand, and begin to fetch the rest, side by side; never waits."""
+        return {ref: self._fresh(ref) or self._fly(ref) for ref in refs}
 
     def close(self) -> None:
         """Let the fetching threads end."""
@@ -95,11 +125,13 @@ class EmbeddingCache:
         self.tally.hits += 1
         return known.published
 
-    def _fly(self, ref: ConceptRef) -> Future[PublishedVersion]:
+    def _fly(self, ref: ConceptRef) -> Flight:
         with self._lock:
             flight = self._flights.get(ref)
             if flight is None:
-                flight = self._flights[ref] = self._fetchers.submit(self._fetch, ref)
+                known = self._known.get(ref)
+                old, overdue_at = known and known.published, time.monotonic() + self._max_revalidation_s
+                flight = self._flights[ref] = Flight(self._fetchers.submit(self._fetch, ref), old, overdue_at)
             return flight
 
     def _fetch(self, ref: ConceptRef) -> PublishedVersion:
