@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from cluster.crew_protocol import CrewStarter
 from cluster.feed import Feed
+from cluster.fleet import Others, num_workers
 from cluster.meters import Board, NoBoard, QueueMeters
 from cluster.order import BaseOrder
 from cluster.queue_host import QueueForDriver
@@ -72,7 +73,10 @@ class Driver:
             self._look()
             self._looked = self._clock()
         for station in self._stations.values():
-            station.round(self._settings)
+            station.look()
+        # Whoever has fewest workers, and of these who had none for longest, is the first to get what became free.
+        for station in sorted(self._stations.values(), key=lambda one: (num_workers(one.staying), one.served)):
+            station.staff(self._settings, self._others(station))
         if self._feed.jobs:
             self._busy = self._clock()
 
@@ -139,6 +143,14 @@ class Driver:
                 base, queue, self._start_crew, self._feed, self._reports, self._clock, hear
             )
         return self._stations[base.key]
+
+    def _others(self, station: Station) -> Others:
+        others = [one for one in self._stations.values() if one is not station]
+        return Others(
+            workers=sum(num_workers(one.crews) for one in others),
+            staying=sum(num_workers(one.staying) for one in others),
+            starving=sum(one.is_starving for one in others),
+        )
 
     def _read_settings(self) -> None:
         try:

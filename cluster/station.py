@@ -1,7 +1,7 @@
 """All that a driver does for one base model: its queue, its crews, the jobs that wait for it.
 
-Owns the round of a station: look at the queue, note what happened, report on jobs, let crews come and go. Does not
-know Ray nor where jobs come from.
+Owns the round of a station: look at the queue, note what happened, report on jobs; then let crews come and go, with an
+eye on what the other base models have. Does not know Ray nor where jobs come from.
 """
 
 import secrets
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from cluster.crew_protocol import Crew, CrewStarter
 from cluster.feed import Feed, OpenJob
-from cluster.fleet import idle_crews, new_crews
+from cluster.fleet import NOBODY, Others, idle_crews, new_crews
 from cluster.order import BaseOrder
 from cluster.queue_host import QueueForDriver, queue_name
 from cluster.reports import Reports
@@ -46,12 +46,15 @@ class Station:
         self.view: QueueView | None = None
         self._dismissed: dict[str, float] = {}
         self._idle_since: dict[str, float] = {}
+        self.served = clock()
+        """When it last had a crew; at first, when it was opened."""
         self._seen = 0
+        self._problem: str | None = None
         self._forgiven = 0
         self._failed_crews = 0
 
-    def round(self, settings: FleetSettings) -> None:
-        """Do what is due."""
+    def look(self) -> None:
+        """See what happened, and tell of it."""
         view = self.queue.view(self._seen)
         if view.num_events < self._seen:  # the queue's process was replaced, and counts anew
             view = self.queue.view(0)
@@ -60,14 +63,31 @@ class Station:
         self._keep_rows(view.events)
         self._seen, self.view = view.num_events, view
         self._hear(view)
-        problem = self._problem(view)
-        self._report(view, problem)
+        self._problem = self._problem_of(view)
+        self._report(view, self._problem)
+        if self.crews:
+            self.served = self._clock()
         self._bury_ended()
-        if problem is None:
-            self._hire(view, settings)
-            self._let_go(view, settings)
+
+    def staff(self, settings: FleetSettings, others: Others = NOBODY) -> None:
+        """Let crews come and go by what was last seen."""
+        if self.view is None:
+            return
+        if self._problem is None:
+            self._hire(self.view, settings, others)
+            self._let_go(self.view, settings, others)
         else:
-            self._forgive(view)
+            self._forgive(self.view)
+
+    @property
+    def staying(self) -> list[Crew]:
+        """The crews that were not told to go."""
+        return [crew for crew in self.crews if crew.name not in self._dismissed]
+
+    @property
+    def is_starving(self) -> bool:
+        """Whether work waits here and nobody will do it."""
+        return self.view is not None and self.view.waiting > 0 and self._problem is None and not self.staying
 
     def dismiss_all(self) -> None:
         """Tell all crews to hand back what they have and go."""
@@ -98,7 +118,7 @@ class Station:
                 self._feed.close(job, self.queue)
                 self._reports.forget(job.record.id)
 
-    def _problem(self, view: QueueView) -> str | None:
+    def _problem_of(self, view: QueueView) -> str | None:
         """Why no work can be done here at all."""
         self._forgiven = min(self._forgiven, len(view.failed_starts))
         if view.leased:
@@ -123,14 +143,13 @@ class Station:
                 for job in self._jobs():
                     self._reports.say(job.record.id, f"crew {crew.name} ended: {crew.problem}")
 
-    def _hire(self, view: QueueView, settings: FleetSettings) -> None:
-        staying = [crew for crew in self.crews if crew.name not in self._dismissed]
-        for size in new_crews(view, staying, settings):
+    def _hire(self, view: QueueView, settings: FleetSettings, others: Others) -> None:
+        for size in new_crews(view, self.staying, settings, others):
             name = f"crew-{secrets.token_hex(3)}"
             self.crews.append(self._start_crew(name, self.base, queue_name(self.base), size))
 
-    def _let_go(self, view: QueueView, settings: FleetSettings) -> None:
-        now, idle = self._clock(), idle_crews(view, self.crews, settings)
+    def _let_go(self, view: QueueView, settings: FleetSettings, others: Others) -> None:
+        now, idle = self._clock(), idle_crews(view, self.crews, settings, others)
         self._idle_since = {name: self._idle_since.get(name, now) for name in idle}
         patience = 0.0 if settings.draining else LINGER_S
         self._dismiss([name for name, since in self._idle_since.items() if now - since >= patience])

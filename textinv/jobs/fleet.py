@@ -15,7 +15,8 @@ from textinv.store.protocol import JSON, ObjectStore
 
 
 class FleetSettings(BaseModel):
-    """How many workers a fleet may have; kept in the store, changed by `textinv fleet scale` and `drain`."""
+    """How many workers a fleet may have, those of all its base models together; kept in the store, changed by `textinv
+    fleet scale` and `drain`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
