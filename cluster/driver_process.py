@@ -160,7 +160,7 @@ def new_driver(
         fleet,
         lambda base: QueueHandle(queue_name(base), options.lease_s),
         Starter(store, settings, options, storage_path),
-        settings=options.fleet,
+        settings=options.fleet(ray.nodes()),
         board=board,
         nodes=NodeWatch(),
     )

@@ -4,7 +4,8 @@ Owns these options and their defaults for a machine. Does not start anything.
 """
 
 import os
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,9 +18,10 @@ class DriverOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     workers: int = Field(default=1, ge=1)
-    """Most workers that there may be at a time."""
+    """Most workers that there may be at a time, those of all base models together."""
     crew_size: int | None = Field(default=None, ge=1)
-    """Workers that come and go together; None: all."""
+    """Workers that come and go together; None: the GPUs of the node that has most of them, without GPUs as many as have
+    room on one node, and one where no node is there yet."""
     threads_per_worker: int | None = Field(default=None, ge=1)
     """CPU threads of a worker; None: this machine's, shared among the workers."""
     use_gpu: bool | None = None
@@ -36,7 +38,14 @@ class DriverOptions(BaseModel):
         """CPU threads of a worker."""
         return self.threads_per_worker or max(1, (os.cpu_count() or 1) // self.workers)
 
-    @property
-    def fleet(self) -> FleetSettings:
-        """The fleet that these options ask for."""
-        return FleetSettings(max_workers=self.workers, crew_size=self.crew_size or self.workers)
+    def fleet(self, nodes: Iterable[Mapping[str, Any]]) -> FleetSettings:
+        """The fleet that these options ask for on these nodes, of which rows are as `ray.nodes` gives them."""
+        crew_size = self.crew_size or min(self.workers, self._on_one_node(nodes))
+        return FleetSettings(max_workers=self.workers, crew_size=crew_size)
+
+    def _on_one_node(self, nodes: Iterable[Mapping[str, Any]]) -> int:
+        """How many workers have room on the largest living node, one at least."""
+        living = [node["Resources"] for node in nodes if node["Alive"]]
+        gpus = 0 if self.use_gpu is False else max((int(has.get("GPU", 0)) for has in living), default=0)
+        cpus = 0 if self.use_gpu else max((int(has.get("CPU", 0)) for has in living), default=0)
+        return max(1, gpus or cpus // self.threads)

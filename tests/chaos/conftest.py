@@ -64,6 +64,7 @@ class Fleet:
         """Start a driver as a process of its own; its workers have one thread each."""
         options = DriverOptions(
             workers=len(self.nodes),
+            crew_size=len(self.nodes),
             threads_per_worker=1,
             num_slots=NUM_SLOTS,
             lease_s=10.0,

@@ -1,9 +1,11 @@
 """When crews come and go."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from cluster.fleet import idle_crews, new_crews
 from cluster.lease import WorkerCard
+from cluster.options import DriverOptions
 from cluster.views import QueueView, WorkerView
 from textinv.jobs.fleet import FleetSettings
 
@@ -50,3 +52,26 @@ def test_only_crews_without_any_work_go_and_only_when_nothing_waits() -> None:
     assert idle_crews(view(waiting=1), crews, settings) == []
     assert idle_crews(view(leased=1, busy=("one",)), crews, settings) == ["two"]
     assert idle_crews(view(), crews, FleetSettings(min_workers=2, max_workers=4)) == ["two"]
+
+
+def node(cpus: int, gpus: int = 0, is_alive: bool = True) -> dict[str, Any]:
+    return {"Alive": is_alive, "Resources": {"CPU": float(cpus)} | ({"GPU": float(gpus)} if gpus else {})}
+
+
+def test_a_crew_is_as_large_as_the_gpus_of_one_node_unless_somebody_says_otherwise() -> None:
+    nodes = [node(0), node(32, 4), node(96, 8), node(192, 16, is_alive=False)]
+    assert DriverOptions(workers=64, threads_per_worker=4).fleet(nodes) == FleetSettings(max_workers=64, crew_size=8)
+    assert DriverOptions(workers=6, threads_per_worker=4).fleet(nodes).crew_size == 6
+    assert DriverOptions(workers=64, crew_size=2).fleet(nodes).crew_size == 2
+
+
+def test_without_gpus_a_crew_has_room_on_one_node() -> None:
+    nodes = [node(0), node(16), node(8)]
+    assert DriverOptions(workers=64, threads_per_worker=4).fleet(nodes).crew_size == 4
+    assert DriverOptions(workers=64, threads_per_worker=4, use_gpu=False).fleet([node(24, 8)]).crew_size == 6
+    assert DriverOptions(workers=64, threads_per_worker=32).fleet(nodes).crew_size == 1
+
+
+def test_before_any_node_with_a_gpu_is_there_a_crew_is_one_worker() -> None:
+    assert DriverOptions(workers=16, threads_per_worker=1, use_gpu=True).fleet([node(64)]).crew_size == 1
+    assert DriverOptions(workers=16, threads_per_worker=1).fleet([]).crew_size == 1
