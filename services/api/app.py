@@ -52,6 +52,8 @@ _ROUTERS = (
     prompts.router,
     page_router,
 )
+# What a page of another origin may read of an answer, beside the few headers that every page may.
+_EXPOSED = ("x-textinv-concepts", "x-textinv-ignored", "x-request-id", "retry-after", "server-timing")
 
 
 def make_app(desk: Desk, *, tells_request_id: bool = True) -> FastAPI:
@@ -69,7 +71,11 @@ def make_app(desk: Desk, *, tells_request_id: bool = True) -> FastAPI:
     app.add_exception_handler(ClientGoneError, lambda request, error: Response(status_code=CLIENT_GONE))
     if desk.config.cors_origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=list(desk.config.cors_origins), allow_methods=["*"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=list(desk.config.cors_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED,
         )
     app.add_middleware(Passage, max_body_bytes=desk.config.max_body_bytes, tells_request_id=tells_request_id)
     return app

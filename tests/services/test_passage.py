@@ -70,4 +70,9 @@ async def test_browsers_of_other_pages_may_call_only_when_the_operator_says_so(
     config = ServiceConfig(base_model="colours", keys=False, cors_origins=("https://page.example",))
     async with client_of(Desk(config, studio, store)) as open_client:
         reply = await open_client.get("/healthz", headers=headers)
+        sent = {"prompt": "a", "steps": 1, "tiling": True}
+        drawn = await open_client.post("/sdapi/v1/txt2img", json=sent, headers=headers)
     assert reply.headers["access-control-allow-origin"] == "https://page.example"
+    exposed = set(drawn.headers["access-control-expose-headers"].split(", "))
+    assert exposed >= {name for name in drawn.headers if name.startswith("x-")} | {"retry-after"}
+    assert {"x-textinv-concepts", "x-textinv-ignored", "x-request-id"} <= exposed
