@@ -26,6 +26,7 @@ MakeJob = Callable[..., JobRecord]
 EVALUATION = {
     "encoders": [{"encoder": "own", "fidelity": 0.8125, "editability": 0.25}],
     "judge": {"fidelity": 0.625, "asked": 4},
+    "norm_ratio": {"text_encoder": 1.125},
 }
 HOSTILE = "<script>alert('{}')</script>"
 DEATH = {"worker": "crew-a/0-1f", "node": "0a1b", "pid": 7, "step": 7, "reason": HOSTILE, "held": 1}
@@ -71,6 +72,7 @@ def test_one_file_holds_pictures_curve_figures_and_why_it_stopped(
     assert "kept: step 20" in page
     assert "0.812" in page
     assert "<dt>judge: fidelity</dt><dd>0.625</dd>" in page
+    assert "<dt>norm over that of a word (text_encoder)</dt><dd>1.125</dd>" in page
     assert "Not learned yet." in page
 
 
@@ -125,7 +127,7 @@ def test_a_curve_of_one_value_is_no_curve() -> None:
     assert "<polyline" in loss_curve([(0, 0.1), (5, 0.1)], 5, "loss")
 
 
-def test_event_files_hold_the_curve(store: MemoryStore, job: JobRecord, tmp_path: Path) -> None:
+def test_event_files_hold_the_curve_and_the_scores(store: MemoryStore, job: JobRecord, tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     assert write_events(tell(store, job.id), tmp_path) == 1
     events = accumulator.EventAccumulator(str(tmp_path / "concept-0"))
@@ -134,6 +136,10 @@ def test_event_files_hold_the_curve(store: MemoryStore, job: JobRecord, tmp_path
         25,
         0.175,
     )
+    scores = {
+        name: [(event.step, event.value) for event in events.Scalars(name)] for name in ("fidelity", "editability")
+    }
+    assert scores == {"fidelity": [(20, 0.8125)], "editability": [(20, 0.25)]}
     assert events.Tags()["images"] == ["training picture/0", "training picture/1", "training picture/2"]
 
 

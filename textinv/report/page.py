@@ -60,8 +60,7 @@ def _summary(story: JobStory) -> str:
 
 
 def _row(concept: ConceptStory) -> str:
-    record = concept.record
-    scores = _first_scores(record)
+    record, scores = concept.record, concept.scores
     cells = (
         f'<a href="#{_anchor(concept)}">&lt;{escape(concept.spec.name)}&gt;</a>',
         escape(concept.detail.status.state),
@@ -104,8 +103,7 @@ def _verdict(concept: ConceptStory) -> str:
 
 
 def _figures(concept: ConceptStory) -> list[tuple[str, str]]:
-    spec, record = concept.spec, concept.record
-    scores = _first_scores(record)
+    spec, record, scores = concept.spec, concept.record, concept.scores
     figures = [("kind", spec.kind), ("recipe", spec.recipe), ("vectors", str(spec.num_vectors))]
     figures += [("started from", str(record.get("started_from", spec.init)))]
     for name, label in (("sample_passes", "sample passes"), ("seconds", "seconds"), ("worker", "worker")):
@@ -118,7 +116,9 @@ def _figures(concept: ConceptStory) -> list[tuple[str, str]]:
         "editability": "editability",
     }
     figures += [(label, _number(scores[name])) for name, label in labels.items() if scores.get(name) is not None]
-    judge = (record.get("evaluation") or {}).get("judge") or {}
+    norms = concept.evaluation.get("norm_ratio") or {}
+    figures += [(f"norm over that of a word ({encoder})", _number(norm)) for encoder, norm in norms.items()]
+    judge = concept.evaluation.get("judge") or {}
     figures += [
         (f"judge: {name.replace('_', ' ')}", _number(value))
         for name, value in judge.items()
@@ -130,11 +130,6 @@ def _figures(concept: ConceptStory) -> list[tuple[str, str]]:
 def _death(death: Mapping[str, Any]) -> tuple[str, str]:
     where = f"process {death.get('pid')} on node {str(death.get('node', ''))[:12]}"
     return str(death.get("worker", "")), f"at step {death.get('step')}: {death.get('reason')} ({where})"
-
-
-def _first_scores(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    encoders = (record.get("evaluation") or {}).get("encoders") or [{}]
-    return dict(encoders[0])
 
 
 def _part(title: str, content: str) -> str:

@@ -50,6 +50,16 @@ class ConceptStory:
         return self.detail.record or (failure.record if failure else {})
 
     @property
+    def evaluation(self) -> Mapping[str, Any]:
+        """How good the record says it is; empty where it was not evaluated."""
+        return dict(self.record.get("evaluation") or {})
+
+    @property
+    def scores(self) -> Mapping[str, Any]:
+        """The evaluation by its first encoder."""
+        return dict((self.evaluation.get("encoders") or [{}])[0])
+
+    @property
     def curve(self) -> tuple[tuple[int, float], ...]:
         """(step, loss on the fixed batch)."""
         return self.detail.status.curve
