@@ -11,6 +11,7 @@ from pydantic import Field
 from services.api.access import Caller, may_draw
 from services.api.bodies import Body
 from services.desk import Desk, in_thread
+from services.studio import StudioFacts
 from textinv.errors import AccessError, CorruptObjectError, RequestError, UnknownConceptError
 from textinv.generation.infotext import read_infotext, read_png_infotext
 from textinv.generation.prompt_aliases import expand_aliases
@@ -34,10 +35,10 @@ async def look_at_prompt(body: PromptBody, request: Request, caller: Caller = ma
     """Say which concepts of a prompt resolve, and how much of the text encoder's window it takes."""
     desk: Desk = request.app.state.desk
     text = expand_aliases(body.prompt)
-    refs = refs_in(text)
+    refs, facts = refs_in(text), await desk.facts()
     if len(refs) > _MAX_CONCEPTS:
         raise RequestError(f"the prompt names {len(refs)} concepts; {_MAX_CONCEPTS} are looked up", param="prompt")
-    concepts = [await in_thread(_concept, desk, ref, caller) for ref in refs]
+    concepts = [await in_thread(_concept, desk, ref, caller, facts) for ref in refs]
     vectors = {str(one["ref"]): one["vectors"] or 1 for one in concepts}
     room = await desk.studio.measure(text, vectors)
     return {
@@ -81,7 +82,7 @@ def _settings_of(png: bytes, max_px: int) -> dict[str, Any]:
     }
 
 
-def _concept(desk: Desk, ref: ConceptRef, caller: Caller) -> dict[str, Any]:
+def _concept(desk: Desk, ref: ConceptRef, caller: Caller, facts: StudioFacts) -> dict[str, Any]:
     told: dict[str, Any] = {"ref": ref, "name": ref.name, "version": ref.version, "vectors": None, "resolved": False}
     try:
         caller.check_concepts([ref])
@@ -91,4 +92,7 @@ def _concept(desk: Desk, ref: ConceptRef, caller: Caller) -> dict[str, Any]:
             entry = desk.registry.entry(ref.name, ref.version)
     except (UnknownConceptError, AccessError, CorruptObjectError) as error:
         return told | {"problem": error.message}
-    return told | {"version": entry.version, "vectors": entry.num_vectors, "resolved": True, "problem": None}
+    told |= {"version": entry.version, "vectors": entry.num_vectors}
+    if entry.base_revision != facts.base_revision or entry.widths != dict(facts.encoder_widths):
+        return told | {"problem": f"version {entry.version} is for another base model, {entry.base_model}"}
+    return told | {"resolved": True, "problem": None}

@@ -90,6 +90,7 @@ def test_a_concept_of_another_base_model(
     )
     page = open_page(f"{busy_service}/#/try")
     page.get_by_label("Prompt", exact=True).fill("a <their-fox>")
+    expect(page.get_by_label("What the prompt holds")).to_contain_text("is for another base model, sd15")
     page.get_by_role("button", name="Draw", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("It was learned on another base model")
 

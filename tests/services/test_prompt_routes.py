@@ -49,6 +49,13 @@ async def test_a_prompt_tells_which_names_resolve_and_what_is_wrong_with_the_oth
     assert told["chunks"] == 1
 
 
+async def test_a_concept_of_another_base_model_does_not_resolve(client: httpx.AsyncClient, store: MemoryStore) -> None:
+    publish(store, "fox", base_revision="other")
+    (told,) = (await client.post("/v1/prompts", json={"prompt": "a <fox>"})).json()["concepts"]
+    assert told["resolved"] is False
+    assert told["problem"] == "version 1 is for another base model, colours"
+
+
 async def test_a_long_prompt_takes_more_than_one_window(client: httpx.AsyncClient) -> None:
     told = (await client.post("/v1/prompts", json={"prompt": "red " * 200})).json()
     assert told["tokens"] > told["window"]
