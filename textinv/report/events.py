@@ -42,10 +42,10 @@ def _write(writer: Any, concept: ConceptStory) -> None:
         writer.add_scalar("loss on the fixed batch", loss, step)
     for step, preview in concept.previews:
         writer.add_image("preview", _pixels(preview), step, dataformats="HWC")
-    step = concept.record.get("kept_step")
+    kept_step = concept.record.get("kept_step")
     for name in ("fidelity", "editability"):
         if (score := concept.scores.get(name)) is not None:
-            writer.add_scalar(name, score, step)
+            writer.add_scalar(name, score, kept_step)
     for number, picture in enumerate(concept.pictures):
         writer.add_image(f"training picture/{number}", _pixels(picture), 0, dataformats="HWC")
 
