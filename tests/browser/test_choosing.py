@@ -2,6 +2,7 @@
 
 import base64
 import io
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 
 from services.page.routes import FILES
-from tests.browser.conftest import OpenPage, ready_to_teach, shot
+from tests.browser.conftest import OpenPage, drop, ready_to_teach, shot
 from tests.browser.in_process import running
 from tests.services.job_tools import photo
 from textinv.models.base import BaseModel
@@ -83,6 +84,19 @@ def test_what_the_service_would_refuse_is_told_before_it_is_sent(model: BaseMode
         expect(chosen.nth(3)).to_contain_text("The file is too large")
         expect(page.get_by_text("1 picture: 3 to 5 teach more.")).to_be_visible()
         shot(page, "teach-refused-1400")
+
+
+def test_files_that_miss_the_drop_box_leave_the_form_as_it_is(
+    service: str, open_page: OpenPage, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.png"
+    mine.write_bytes(photo(1))
+    page = ready_to_teach(open_page(f"{service}/#/teach"))
+    page.get_by_label("Name", exact=True).fill("my-hat")
+    drop(page, page.get_by_role("heading", name="Teach"), mine)
+    drop(page, page.get_by_text("Drop them here, paste them, or choose files."), mine)
+    expect(page.get_by_role("list", name="Chosen pictures").get_by_role("listitem")).to_have_count(1)
+    expect(page.get_by_label("Name", exact=True)).to_have_value("my-hat")
 
 
 def test_what_is_said_of_the_recipes_is_what_they_do() -> None:

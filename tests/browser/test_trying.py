@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import OpenPage, shot
+from tests.browser.conftest import OpenPage, drop, shot
+from textinv.generation.infotext import Infotext, write_infotext, write_png
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 DRAWN_MS = 60_000
@@ -40,6 +42,19 @@ def test_a_name_is_completed_and_drawn_by_keyboard_alone(service: str, open_page
     shot(page, f"try-drawn-{width}")
 
 
+@pytest.mark.parametrize("key", ["Enter", "Tab"])
+def test_a_version_that_is_typed_stays(service: str, open_page: OpenPage, key: str) -> None:
+    page = open_page(f"{service}/#/try")
+    page.get_by_label("Prompt", exact=True).focus()
+    page.keyboard.type("a <my-fox")
+    expect(page.get_by_role("option", name="<my-fox>")).to_be_visible()
+    page.keyboard.type("@1")
+    expect(page.get_by_role("listbox", name="Concepts")).to_be_hidden()
+    page.wait_for_timeout(500)  # longer than names are waited for
+    page.keyboard.press(key)
+    assert page.get_by_label("Prompt", exact=True).input_value().strip() == "a <my-fox@1"
+
+
 def test_names_that_nobody_taught_are_told_before_and_after_drawing(service: str, open_page: OpenPage) -> None:
     page = open_page(f"{service}/#/try")
     page.get_by_label("Prompt", exact=True).fill("a <nobody>")
@@ -66,6 +81,23 @@ def test_settings_come_back_from_a_downloaded_picture(service: str, open_page: O
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("a <my-fox>")
     expect(page.get_by_label("Seed", exact=True)).to_have_value("1234")
     expect(page.get_by_label("Steps")).to_have_value("4")
+
+
+def test_settings_of_a_picture_that_is_dropped_are_used_and_another_size_is_told(
+    service: str, open_page: OpenPage, tmp_path: Path
+) -> None:
+    settings = {"Steps": "7", "Sampler": "Euler a", "CFG scale": "3", "Seed": "5", "Size": "512x768"}
+    drawn = tmp_path / "drawn.png"
+    drawn.write_bytes(write_png(np.zeros((8, 8, 3), dtype=np.uint8), write_infotext(Infotext("a hut", "", settings))))
+    page = open_page(f"{service}/#/try")
+    page.get_by_label("Prompt", exact=True).fill("a <my-fox>")
+    drop(page, page.get_by_role("heading", name="Try"), drawn)  # beside: nothing happens
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a <my-fox>")
+    drop(page, page.get_by_text("Settings from a picture"), drawn)
+    expect(page.get_by_text("Settings of drawn.png are in the form now.")).to_contain_text("at 512x768")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a hut")
+    expect(page.get_by_label("Steps")).to_have_value("7")
+    shot(page, "try-read-back-1400")
 
 
 def test_history_outlives_the_tab_until_it_is_forgotten(service: str, open_page: OpenPage) -> None:

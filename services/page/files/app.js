@@ -29,7 +29,7 @@ function decoded(text) {
 function View({ at }) {
   if (at.view === "teach") return html`<${Teach} />`;
   if (at.view === "jobs") return at.name ? html`<${Job} id=${at.name} key=${at.name} />` : html`<${Jobs} />`;
-  if (at.view === "concepts") return at.name ? html`<${Concept} name=${at.name} key=${at.name} />` : html`<${Concepts} />`;
+  if (at.view === "concepts") return at.name ? html`<${Concept} name=${at.name} version=${at.query.get("version")} key=${`${at.name}@${at.query.get("version")}`} />` : html`<${Concepts} />`;
   if (at.view === "fleet") return html`<${Fleet} />`;
   return html`<${Try} key=${at.query.get("prompt")} prompt=${at.query.get("prompt") ?? ""} />`;
 }
@@ -99,6 +99,15 @@ function KeyEntry({ changed }) {
       </form>
     </dialog>`;
 }
+
+/** A file that misses a drop box would be opened in this tab, in place of the page and of what was typed there. */
+function guard(event) {
+  if (event.defaultPrevented || !event.dataTransfer?.types.includes("Files")) return;
+  event.preventDefault();
+  event.dataTransfer.dropEffect = "none";
+}
+window.addEventListener("dragover", guard);
+window.addEventListener("drop", guard);
 
 const root = document.getElementById("app");
 root.textContent = "";

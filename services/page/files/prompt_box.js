@@ -6,9 +6,9 @@ import { get, post } from "/page/api.js";
 const PAUSE_MS = 250;
 const SHOWN = 8;
 
-/** The beginning of a placeholder that ends at the caret: {start, text}, or null. */
+/** The beginning of a name that ends at the caret: {start, text}, or null; behind an @ there is nothing to complete. */
 function begun(text, caret) {
-  const match = /<([a-z0-9._@-]*)$/i.exec(text.slice(0, caret));
+  const match = /<([a-z0-9._-]*)$/i.exec(text.slice(0, caret));
   return match && { start: caret - match[1].length - 1, text: match[1].toLowerCase() };
 }
 
@@ -18,7 +18,7 @@ function useNames(search) {
     if (search == null) return setNames([]);
     const control = new AbortController();
     const timer = setTimeout(() => {
-      get(`/v1/concepts?limit=${SHOWN}&search=${encodeURIComponent(search.split("@")[0])}`, { signal: control.signal })
+      get(`/v1/concepts?limit=${SHOWN}&search=${encodeURIComponent(search)}`, { signal: control.signal })
         .then((page) => setNames(page.data.map((one) => one.name)))
         .catch(() => {});
     }, 80);

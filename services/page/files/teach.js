@@ -113,7 +113,7 @@ function Chosen({ pictures, remove, side }) {
       ${one.thumbnail ? html`<img class="picture" src=${one.thumbnail} alt=${`${one.name}, as it will be trained`} />` : html`<span class="picture blank"></span>`}
       <div>
         <strong>${one.name}</strong>
-        ${one.width && html`<p class="hint">${one.width} x ${one.height}${one.cropped ? ", cropped to its middle" : ""}, trained at ${side} px</p>`}
+        ${one.width && html`<p class="hint">${one.width} x ${one.height}${one.cropped ? ", cropped to its middle" : ""}${one.usable ? `, trained at ${side} px` : ""}</p>`}
         ${problems.map((problem) => html`<p class="hint wrong">${problem}</p>`)}
         <button type="button" class="quiet" onClick=${() => remove(one.id)} aria-label=${`Remove ${one.name}`}>Remove</button>
       </div>

@@ -88,10 +88,14 @@ function Settings({ form, set, random, setRandom }) {
   </details>`;
 }
 
+/** The size of all pictures of this page, as WIDTHxHEIGHT; nothing while the service does not say. */
+const drawnSize = () => get("/v1/models").then(({ data: [{ native_px: side }] }) => `${side}x${side}`).catch(() => null);
+
 /** Settings of a picture that this service or A1111 made. */
 function ReadBack({ use }) {
   const [error, setError] = useState(null);
   const [said, setSaid] = useState("");
+  const [over, setOver] = useState(false);
   const read = async (file) => {
     if (!file) return;
     setError(null);
@@ -99,17 +103,20 @@ function ReadBack({ use }) {
       const body = new FormData();
       body.append("image", file);
       const { concepts, size, ...found } = await upload("/v1/images/settings", body);
+      const here = await drawnSize();
       use(Object.fromEntries(Object.entries(found).filter(([name, value]) => name in NORMAL && value != null)));
-      setSaid(`Settings of ${file.name} are in the form now.`);
+      const other = here && size !== "auto" && size !== here ? ` It was drawn at ${size}, which is no setting here: pictures are drawn at ${here}, and this one will look different.` : "";
+      setSaid(`Settings of ${file.name} are in the form now.${other}`);
     } catch (problem) {
       setError(problem);
     }
   };
   const dropped = (event) => {
     event.preventDefault();
+    setOver(false);
     read(event.dataTransfer.files[0]);
   };
-  return html`<div class="drop small" onDragOver=${(event) => event.preventDefault()} onDrop=${dropped}>
+  return html`<div class=${`drop small ${over ? "over" : ""}`} onDragOver=${(event) => { event.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)} onDrop=${dropped}>
     <label for="read-back">Settings from a picture</label>
     <p class="hint">Drop or choose a PNG that was drawn here or in A1111.</p>
     <input id="read-back" type="file" accept="image/png" onChange=${(event) => read(event.target.files[0])} />
