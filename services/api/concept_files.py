@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from services.api.access import Caller, may_draw
-from services.api.concepts import check_name
+from services.api.concepts import Version, check_name
 from services.desk import Desk, in_thread
 from textinv.embedding.formats import ExportFormat, export_embedding
 from textinv.errors import CorruptObjectError, ImageError, ObjectNotFoundError
@@ -23,10 +23,7 @@ from textinv.registry import PublishedVersion
 
 router = APIRouter(tags=["concepts"])
 _BINARY = "application/octet-stream"
-_MAX_VERSION = 10**8 - 1
 _THUMBNAIL_PX = 256
-
-Version = Annotated[int | None, Query(ge=1, le=_MAX_VERSION, description="None: the current one.")]
 
 
 @router.get("/v1/concepts/{name}/embedding", response_class=Response)

@@ -4,18 +4,24 @@ Owns the JSON of concepts. Reads the registry and never publishes.
 """
 
 import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 
 from services.api.access import Caller, may_draw
+from services.concept_list import ConceptList, Page
 from services.desk import Desk, in_thread
-from textinv.errors import UnknownConceptError
+from textinv.errors import CorruptObjectError, UnknownConceptError
 from textinv.jobs.advice import why_stopped
 from textinv.placeholders import ConceptRef, is_name
 from textinv.registry import ConceptSummary, PublishedVersion, VersionSummary
 
 router = APIRouter(tags=["concepts"])
+_MAX_VERSION = 10**8 - 1
+
+Version = Annotated[int | None, Query(ge=1, le=_MAX_VERSION, description="None: the current one.")]
 
 
 @router.get("/v1/concepts")
@@ -25,10 +31,17 @@ async def list_concepts(
     after: Annotated[str, Query(max_length=63, description="The last name of the page before.")] = "",
     limit: Annotated[int, Query(ge=1, le=1000, description="Concepts per page.")] = 100,
     kind: Annotated[Literal["object", "style"] | None, Query(description="Only things, or only styles.")] = None,
+    base_model: Annotated[str, Query(max_length=300, description="Only what was learned on this one.")] = "",
+    order: Annotated[Literal["name", "newest"], Query(description="By name, or the last published first.")] = "name",
     caller: Caller = may_draw,
 ) -> dict[str, Any]:
-    """List the stored concepts in order of their names."""
-    page = await in_thread(request.app.state.desk.concepts.page, search, after, limit, caller.name_prefix, kind)
+    """List the stored concepts."""
+    concepts: ConceptList = request.app.state.desk.concepts
+    if order == "name" and not base_model:
+        page = await in_thread(concepts.page, search, after, limit, caller.name_prefix, kind)
+    else:
+        every = await in_thread(concepts.page, search, "", sys.maxsize, caller.name_prefix, kind)
+        page = _part(every.concepts, base_model, order, after, limit)
     return {
         "object": "list",
         "data": [_line(one) for one in page.concepts],
@@ -39,11 +52,13 @@ async def list_concepts(
 
 
 @router.get("/v1/concepts/{name}")
-async def show_concept(name: str, request: Request, caller: Caller = may_draw) -> dict[str, Any]:
-    """Show a concept's current version: its training record, and all versions there are."""
+async def show_concept(
+    name: str, request: Request, version: Version = None, caller: Caller = may_draw
+) -> dict[str, Any]:
+    """Show a version of a concept: its training record, its latest scores, and all versions there are."""
     desk: Desk = request.app.state.desk
     check_name(name, caller)
-    published = await in_thread(desk.registry.resolve, ConceptRef(name))
+    published = await in_thread(desk.registry.resolve, ConceptRef(name, version))
     return await in_thread(_shown, desk, published)
 
 
@@ -57,6 +72,15 @@ def check_name(name: str, caller: Caller) -> None:
     if not is_name(name):
         raise UnknownConceptError(f"there is no concept {name[:80]!r}: nothing can have this name", concept=name[:80])
     caller.check_concepts([ConceptRef(name)])
+
+
+def _part(concepts: Sequence[ConceptSummary], base_model: str, order: str, after: str, limit: int) -> Page:
+    """The next `limit` behind the name `after`; nothing where `after` was deleted meanwhile."""
+    found = [one for one in concepts if base_model in ("", one.base_model)]
+    if order == "newest":
+        found.sort(key=lambda one: one.created, reverse=True)
+    start = next((place for place, one in enumerate(found, 1) if one.name == after), len(found)) if after else 0
+    return Page(found[start : start + limit], start + limit < len(found), len(found))
 
 
 def _line(one: ConceptSummary) -> dict[str, Any]:
@@ -80,10 +104,20 @@ def _shown(desk: Desk, published: PublishedVersion) -> dict[str, Any]:
         "num_vectors": published.embedding.num_vectors,
         "widths": published.embedding.widths,
         "record": dict(published.record),
+        "evaluation": _latest_scores(desk, published),
         "why_stopped": why_stopped(stopped if isinstance(stopped, str) else None),
         "previews": _previews(desk, published),
         "versions": [_version(one) for one in desk.registry.versions(published.name)],
     }
+
+
+def _latest_scores(desk: Desk, published: PublishedVersion) -> Mapping[str, Any] | None:
+    """The evaluation that was made last; one that was added later and is damaged does not hide the record's."""
+    try:
+        latest: Any = [None, *desk.registry.evaluations(published)][-1]
+    except CorruptObjectError:
+        latest = published.record.get("evaluation")
+    return latest if isinstance(latest, dict) else None
 
 
 def _previews(desk: Desk, published: PublishedVersion) -> list[dict[str, str]]:

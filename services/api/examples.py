@@ -119,6 +119,7 @@ EXAMPLES: Mapping[str, Example] = {
         | {
             "run_id": "20260101T120000-0a1b2c3d4e",
             "record": {"steps": 400, "stopped": "converged"},
+            "evaluation": None,
             "why_stopped": why_stopped("converged"),
             "previews": [{"file": "preview.png", "url": "https://s3.example.com/concepts/runs/..."}],
             "versions": [

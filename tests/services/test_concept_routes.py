@@ -1,5 +1,7 @@
 """`/v1/concepts`: listing, showing, downloading, deleting, rolling back."""
 
+import time
+
 import httpx
 import pytest
 import safetensors.torch
@@ -7,6 +9,7 @@ import safetensors.torch
 from services.desk import Desk
 from tests.services.conftest import publish
 from textinv.embedding.formats import EXPORT_FORMATS
+from textinv.registry import Registry
 from textinv.store.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -31,6 +34,25 @@ async def test_concepts_are_listed_by_page_and_found_by_a_part_of_their_names(
     assert found["has_more"] is False
 
 
+async def test_concepts_are_listed_by_age_and_by_base_model(client: httpx.AsyncClient, store: MemoryStore) -> None:
+    rows = publish(store, "cat").embedding
+    publish(store, "ape")
+    time.sleep(1.0)  # ages are told in seconds
+    for name, base in (("dog", "colours"), ("ant", "other")):
+        Registry(store).publish(name, rows, {}, fingerprint=name, base_model=base, base_revision="c0ffee")
+    listed: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        params = {"order": "newest", "base_model": "colours", "limit": 2, "after": after}
+        page = (await client.get("/v1/concepts", params=params)).json()
+        listed += [one["name"] for one in page["data"]]
+        after = page["next"]
+    assert listed == ["dog", "ape", "cat"]
+    assert page["total"] == 3
+    others = (await client.get("/v1/concepts", params={"base_model": "other"})).json()
+    assert [one["name"] for one in others["data"]] == ["ant"]
+
+
 async def test_a_concept_is_shown_with_its_record_versions_and_previews(
     client: httpx.AsyncClient, store: MemoryStore
 ) -> None:
@@ -42,6 +64,24 @@ async def test_a_concept_is_shown_with_its_record_versions_and_previews(
     assert shown["record"] == {"steps": 100, "why": "converged"}
     assert [(one["version"], one["current"]) for one in shown["versions"]] == [(1, False), (2, True)]
     assert [one["file"] for one in shown["previews"]] == ["preview-100.png"]
+
+
+async def test_any_version_is_shown_with_the_scores_that_were_taken_of_it_last(
+    client: httpx.AsyncClient, store: MemoryStore
+) -> None:
+    first = publish(store, "cat", 1.0)
+    publish(store, "cat", 2.0)
+    registry = Registry(store)
+    key = registry.add_evaluation(first, {"encoders": [{"fidelity": 0.8}]})
+    shown = (await client.get("/v1/concepts/cat", params={"version": 1})).json()
+    assert (shown["version"], shown["digest"]) == (1, first.digest)
+    assert shown["evaluation"] == {"encoders": [{"fidelity": 0.8}]}
+    assert [(one["version"], one["current"]) for one in shown["versions"]] == [(1, False), (2, True)]
+    assert (await client.get("/v1/concepts/cat")).json()["evaluation"] is None
+    store.put(key, b"damaged")
+    assert (await client.get("/v1/concepts/cat?version=1")).json()["evaluation"] is None
+    assert (await client.get("/v1/concepts/cat", params={"version": 9})).status_code == 404
+    assert (await client.get("/v1/concepts/cat", params={"version": 0})).status_code == 400
 
 
 @pytest.mark.parametrize("name", ["absent", "NOT-A-NAME", "..", "a%00b", "x" * 200, "%F0%9F%A6%8A"])
