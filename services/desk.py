@@ -6,7 +6,9 @@ Owns the bundle and the few questions that several routes ask. Knows no HTTP.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from services.concept_list import ConceptList
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# asyncio's own would have six threads on two cores; these mostly wait, and one that hangs should not be missed.
+_waiters = ThreadPoolExecutor(64, thread_name_prefix="textinv-desk")
 # Any key does: whether it exists is not the question.
 _PROBE_KEY = "format.json"
 # Whoever asks for readiness asks again soon and should not wait for a base model to load.
@@ -104,4 +108,4 @@ class Desk:
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Make a call that waits for the store, without holding up the event loop."""
-    return await asyncio.to_thread(call, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_waiters, partial(call, *args, **kwargs))

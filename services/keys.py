@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -31,6 +32,9 @@ _KNOWN_S = 5.0
 # While it does not: longer than a store takes to restart or fail over, and short enough that nobody who revoked a key
 # just before counts on hours.
 _OUTAGE_S = 300.0
+# A store that has not answered for so long is as good as down to whoever has a known key.
+_PATIENCE_S = 2.0
+_NUM_READERS = 8
 _MAX_KNOWN = 10_000
 
 
@@ -61,19 +65,25 @@ class ApiKey(BaseModel):
 class KeyRing:
     """The keys in a store; what was read lately is remembered.
 
-    While the store cannot be read, a key that was read within the last five minutes goes on working, so that callers
-    whose concepts are at hand are served. The price: a key revoked just before or during an outage works on for as
-    long. Keys that are not remembered wait for the store.
+    While the store fails or takes over two seconds, a key that was read within the last five minutes goes on working,
+    so that callers whose concepts are at hand are served. The price: a key revoked just before or during an outage
+    works on for as long. Keys that are not remembered wait for the store.
     """
 
     def __init__(
-        self, store: ObjectStore, known_s: float = _KNOWN_S, clock: Callable[[], float] = time.monotonic
+        self,
+        store: ObjectStore,
+        known_s: float = _KNOWN_S,
+        clock: Callable[[], float] = time.monotonic,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         self._store = store
         self._known_s = known_s
         self._clock = clock
         self._known: dict[str, tuple[float, ApiKey | None]] = {}
+        self._patience_s = patience_s
         self._ask_again_at = float("-inf")
+        self._readers = ThreadPoolExecutor(_NUM_READERS, thread_name_prefix="textinv-keys")
 
     def create(
         self,
@@ -147,20 +157,28 @@ class KeyRing:
             return key
         if is_down:  # a store that is down takes seconds to say so: let one request in a while ask
             self._ask_again_at = now + self._known_s
+        reading = self._readers.submit(self._read_and_remember, key_id)
         try:
-            key = self._read(key_id)
+            return reading.result(self._patience_s if usable else None)
         except CorruptObjectError:
             raise
-        except StoreError as error:
+        except (StoreError, TimeoutError) as error:
             self._ask_again_at = self._clock() + self._known_s
             if not usable:
                 raise
-            log.warning("the key %s is taken as it was %.0f s ago: %s", key_id, now - read_at, error)
+            log.warning(
+                "the key %s is taken as it was %.0f s ago: %s", key_id, now - read_at, str(error) or "no answer"
+            )
             return key
+
+    def _read_and_remember(self, key_id: str) -> ApiKey | None:
+        asked_at = self._clock()
+        key = self._read(key_id)
         self._ask_again_at = float("-inf")
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()
-        self._known[key_id] = self._clock(), key
+        if asked_at >= self._known.get(key_id, (asked_at, None))[0]:
+            self._known[key_id] = asked_at, key
         return key
 
     def _read(self, key_id: str) -> ApiKey | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 
 import httpx
@@ -167,6 +168,24 @@ def test_a_store_that_is_down_is_asked_for_known_keys_once_in_a_while() -> None:
     assert store.num_refused == 1
     store.is_down = False
     KeyRing(store).revoke(key.id)
+    now[0] = 66.0
+    with pytest.raises(AccessError, match="revoked"):
+        ring.find(text, "generate")
+
+
+def test_a_known_key_does_not_wait_for_a_store_that_hangs() -> None:
+    store, now = UnsteadyStore(), [0.0]
+    ring = KeyRing(store, clock=lambda: now[0], patience_s=0.05)
+    text, key = KeyRing(store).create("me", "generate")
+    ring.find(text, "generate")
+    KeyRing(store).revoke(key.id)
+    store.may_answer.clear()
+    now[0] = 60.0
+    began = time.monotonic()
+    for _ in range(20):
+        assert ring.find(text, "generate").id == key.id
+    assert time.monotonic() - began < 5
+    store.may_answer.set()
     now[0] = 66.0
     with pytest.raises(AccessError, match="revoked"):
         ring.find(text, "generate")

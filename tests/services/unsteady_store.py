@@ -1,5 +1,6 @@
-"""A store that can be down: while it is, whatever is asked of it fails."""
+"""A store that can be down: while it is, whatever is asked of it fails; or hang: then it waits."""
 
+import threading
 from collections.abc import Iterator
 
 from textinv.errors import StoreUnreachableError
@@ -8,10 +9,15 @@ from textinv.store.protocol import BINARY, ObjectInfo, StoredObject
 
 
 class UnsteadyStore(MemoryStore):
-    """Objects in memory, within reach or not."""
+    """Objects in memory, within reach or not; answers wait for `may_answer`."""
 
     is_down = False
     num_refused = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
 
     def get(self, key: str) -> StoredObject:
         self._reach()
@@ -34,6 +40,7 @@ class UnsteadyStore(MemoryStore):
         return super().list(prefix)
 
     def _reach(self) -> None:
+        self.may_answer.wait(60)
         if self.is_down:
             self.num_refused += 1
             raise StoreUnreachableError("the store is down")
