@@ -38,7 +38,8 @@ SLOTS_ON_CPU = 4
 """Packing more than a few concepts brings nothing on a CPU."""
 DRAIN_S = 4.0
 """After a notice of preemption there may be five seconds."""
-_LOOK_S = 1.0
+LOOK_S = 1.0
+"""A worker looks for such a notice so often."""
 
 
 def run_worker(order: WorkerOrder) -> None:
@@ -120,12 +121,12 @@ class Notice:
 
     def __init__(self, node: str) -> None:
         self._node = node
-        self._looked = -_LOOK_S
+        self._looked = -LOOK_S
         self._given = False
 
     def __call__(self) -> bool:
         """Look, at most once a second."""
-        if not self._given and time.monotonic() - self._looked > _LOOK_S:
+        if not self._given and time.monotonic() - self._looked > LOOK_S:
             self._looked = time.monotonic()
             self._given = self._node in draining_nodes()
         return self._given

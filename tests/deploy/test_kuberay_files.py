@@ -3,6 +3,7 @@
 import copy
 import gzip
 import json
+import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from ray.scripts.scripts import drain_node
 
+from cluster.worker import DRAIN_S, LOOK_S
 from services.deploy.check import check_serve_file
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +108,23 @@ def test_driver_and_queue_stay_off_preemptible_nodes_and_gpus_come_from_zero(pat
     assert spot["template"]["spec"]["nodeSelector"] == {"textinv/capacity": "spot"}
     assert spot["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert cluster["enableInTreeAutoscaling"] is True
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_worker_pod_that_is_to_end_drains_its_node_in_words_that_ray_knows_before_it_stops(path: Path) -> None:
+    for group in cluster_of(load(path))["workerGroupSpecs"]:
+        pod = group["template"]["spec"]
+        shell, flag, line = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+        assert (shell, flag) == ("/bin/sh", "-c")
+        drain, sleep, stop = (shlex.split(part) for part in line.split(";"))
+        assert drain[:2] == ["ray", "drain-node"]
+        options = drain_node.make_context("drain-node", drain[2:]).params
+        assert options["reason"] == "DRAIN_NODE_REASON_PREEMPTION"
+        assert options["node_id"] is None  # its own
+        assert sleep[0] == "sleep"
+        assert LOOK_S + DRAIN_S < float(sleep[1]) < options["deadline_remaining_seconds"]
+        assert stop == ["ray", "stop"]
+        assert pod["terminationGracePeriodSeconds"] >= 60
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
