@@ -174,7 +174,7 @@ async def test_a_job_is_shown_with_curve_previews_and_what_is_left(client: httpx
     told = await submit(client, "fox", "hen")
     record = book.load(told["id"])
     curve = ((0, 0.5), (5, 0.4))
-    report(book.store, record, step=50, loss=0.4, elapsed_s=10.0, curve=curve, previews=(50,))
+    report(book.store, record, step=50, max_steps=250, loss=0.4, elapsed_s=10.0, curve=curve, previews=(50,))
     write_preview(book.store, book.sheet(record.id, 0)[0].fingerprint, 50, b"jpeg")
     shown = (await client.get(told["url"])).json()
     assert shown["counts"] == {"waiting": 1, "running": 1, "done": 0, "failed": 0, "cancelled": 0}
