@@ -10,11 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cluster.kept_rows import publish_best_rows
-from cluster.lease import Entry
+from cluster.lease import Death, Entry
 from cluster.order import BaseOrder
 from cluster.queue_host import QueueForDriver
+from cluster.views import Event
 from textinv.errors import CorruptObjectError, TextinvError
 from textinv.jobs import Cancellation, JobBook, JobRecord
+from textinv.jobs.outcome import Deaths
 from textinv.registry import Registry
 
 
@@ -36,6 +38,7 @@ class Feed:
         self.book = JobBook(registry.store)
         self._registry, self._fleet = registry, fleet
         self._passed: dict[str, str] = {}
+        self._died: set[str] = set()
         self.jobs: dict[str, OpenJob] = {}
 
     def changed(self) -> list[str]:
@@ -69,12 +72,34 @@ class Feed:
         done, failed = self._registry.finished_fingerprints(), self.book.failed_fingerprints()
         job.keeps_rows = cancellation is not None and cancellation.keep_rows
         queue.open_job(record.id, record.priority, keep_rows=job.keeps_rows)
-        dropped: set[str] = set()
+        died, dropped = self.book.died_fingerprints(), set[str]()
         for entries, settled in _batches(self.book, record, done, failed, cancellation):
             unwanted = queue.add(record.id, entries, settled)
             if job.keeps_rows:
                 dropped |= unwanted
+            suspects = [
+                one.fingerprint for one in entries if one.fingerprint in died and one.fingerprint not in settled
+            ]
+            if suspects:
+                queue.recall({one: self._deaths_of(one) for one in suspects})
+        self._died |= died
+        self.book.drop_deaths(died & done)
         self.keep_rows(job, dropped)
+
+    def note(self, event: Event) -> None:
+        """Keep in the store who died with a spec, until it is done: a queue or driver after this one must know."""
+        if event.kind == "returned" and event.deaths:
+            deaths = Deaths(evidence=tuple(death.as_json() for death in event.deaths))
+            self.book.write_deaths(event.fingerprint, deaths)
+            self._died.add(event.fingerprint)
+        elif event.kind == "done" and event.fingerprint in self._died:
+            self.book.drop_deaths([event.fingerprint])
+            self._died.discard(event.fingerprint)
+
+    def _deaths_of(self, fingerprint: str) -> tuple[Death, ...]:
+        with suppress(KeyError):  # another program's
+            return tuple(map(Death.from_json, self.book.deaths(fingerprint).evidence))
+        return ()
 
     def keep_rows(self, job: OpenJob, dropped: Collection[str]) -> None:
         """Publish the best rows so far of specs that nobody trains or wants any more, if the job keeps them."""

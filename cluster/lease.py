@@ -3,8 +3,9 @@
 Owns these messages only. All of them are plain values that survive the way between processes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Entry(NamedTuple):
@@ -86,3 +87,12 @@ class Death:
     reason: str
     held: int
     """How many specs the worker had."""
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is kept in the store."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> "Death":
+        """What `as_json` gave; more is ignored."""
+        return cls(**{name: facts[name] for name in cls.__slots__})

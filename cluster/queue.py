@@ -3,7 +3,8 @@
 Owns leases, fairness between jobs, and what becomes of the specs of a dead worker. A plain class that is told the time
 by its caller, so it can be tested and simulated; `queue_actor.py` puts it into a process. All operations may be
 repeated: a caller that lost a reply asks again. Nothing here is durable: what is done is said by the registry, what
-failed by the book of jobs, what is half done by checkpoints, and living workers report their leases with every beat.
+failed and who died with what by the book of jobs, what is half done by checkpoints, and living workers report what they
+have with every beat.
 """
 
 import time
@@ -89,6 +90,15 @@ class WorkQueue:
                 dropped.add(entry.fingerprint)
         self._turns.note(line)
         return frozenset(dropped)
+
+    def recall(self, deaths: Mapping[str, tuple[Death, ...]]) -> None:
+        """Say who died with specs before this queue began; of what it has seen itself it knows more."""
+        for fingerprint, those in deaths.items():
+            item = self._items.get(fingerprint)
+            if item is not None and item.state in ("waiting", "leased") and len(those) > len(item.deaths):
+                item.deaths = those
+                if item.state == "waiting" and len(those) >= self._max_deaths:
+                    self._set_aside(item)
 
     def close_job(self, job_id: str) -> None:
         """Forget a job; specs that other jobs want, and those that a worker has, stay."""
@@ -253,8 +263,8 @@ class WorkQueue:
         self._counts[item.state] -= 1
         del self._items[item.entry.fingerprint]
 
-    def _note(self, kind: str, item: Item, text: str) -> None:
-        entry, deaths = item.entry, item.deaths if kind == "failed" else ()
+    def _note(self, kind: str, item: Item, text: str, deaths: tuple[Death, ...] = ()) -> None:
+        entry = item.entry
         self._events.append(Event(kind, entry.fingerprint, entry.name, tuple(sorted(item.jobs)), text, deaths))
         self._num_events += 1
 
@@ -332,18 +342,19 @@ class WorkQueue:
     def _settle(self, item: Item, state: str) -> None:
         self._unlease(item)
         self._move(item, state)
-        self._note(state, item, item.problem or (f"version {item.version}" if item.version else ""))
+        text = item.problem or (f"version {item.version}" if item.version else "")
+        self._note(state, item, text, item.deaths if state == "failed" else ())
         if not item.jobs:
             self._forget(item)
 
-    def _release(self, item: Item, why: str, *, at_end: bool = False) -> None:
+    def _release(self, item: Item, why: str, *, at_end: bool = False, died: bool = False) -> None:
         """Take a spec from its worker: it waits again, if anybody wants it."""
         if item.dropped or not item.jobs:
             self._settle(item, "cancelled")
         else:
             self._unlease(item)
             self._move(item, "waiting", at_end=at_end)
-            self._note("returned", item, why)
+            self._note("returned", item, why, item.deaths if died else ())
 
     def _unlease(self, item: Item) -> None:
         if item.worker is not None and item.worker in self._members:
@@ -363,13 +374,17 @@ class WorkQueue:
             step = item.report.step if item.report else 0
             item.deaths += (Death(card.id, card.node, card.pid, step, reason, len(member.leases)),)
             if len(item.deaths) >= self._max_deaths:
-                item.problem = f"poisoned: {len(item.deaths)} workers died while they had it; the last: {reason}"
-                self._settle(item, "failed")
+                self._set_aside(item)
             else:
-                self._release(item, f"{card.id} died: {reason}")
+                self._release(item, f"{card.id} died: {reason}", died=True)
         if not member.had_work:
             self._failed_starts.append(reason)
         self._part_with(member)
+
+    def _set_aside(self, item: Item) -> None:
+        last = item.deaths[-1].reason
+        item.problem = f"poisoned: {len(item.deaths)} workers died while they had it; the last: {last}"
+        self._settle(item, "failed")
 
     def _expire(self) -> None:
         """Bury silent workers; time in which this queue itself did nothing does not count as silence."""

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.lease import Answer, Entry, Orders, StepReport, WorkerCard
+from cluster.lease import Answer, Death, Entry, Orders, StepReport, WorkerCard
 from cluster.queue import LEASE_S, WorkQueue
 from cluster.views import QueueView
 
@@ -34,6 +34,10 @@ class QueueActor:
     def add(self, job_id: str, entries: Sequence[Entry], settled: Mapping[str, str]) -> frozenset[str]:
         """See `WorkQueue.add`; a job that was not opened in this life is left to the driver, who will notice."""
         return self._queue.add(job_id, entries, settled) if job_id in self._known else frozenset()
+
+    def recall(self, deaths: Mapping[str, tuple[Death, ...]]) -> None:
+        """See `WorkQueue.recall`."""
+        self._queue.recall(deaths)
 
     def close_job(self, job_id: str) -> None:
         """See `WorkQueue.close_job`."""

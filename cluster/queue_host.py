@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import ray
 from ray.exceptions import RayError
 
-from cluster.lease import Entry
+from cluster.lease import Death, Entry
 from cluster.order import BaseOrder
 from cluster.queue_actor import start_queue
 from cluster.views import QueueView
@@ -28,6 +28,10 @@ class QueueForDriver(Protocol):
 
     def add(self, job_id: str, entries: Sequence[Entry], settled: Mapping[str, str] | None = None) -> frozenset[str]:
         """Add specs to a job, or say again how they stand; the cancelled ones that no worker has and no job wants."""
+        ...
+
+    def recall(self, deaths: Mapping[str, tuple[Death, ...]]) -> None:
+        """Say who died with specs before."""
         ...
 
     def close_job(self, job_id: str) -> None:
@@ -62,6 +66,10 @@ class QueueHandle:
         """Add specs to a job, or say again how they stand; those of them that were dropped."""
         dropped: frozenset[str] = self._ask("add", job_id, entries, settled or {})
         return dropped
+
+    def recall(self, deaths: Mapping[str, tuple[Death, ...]]) -> None:
+        """Say who died with specs before."""
+        self._ask("recall", deaths)
 
     def close_job(self, job_id: str) -> None:
         """Forget a job."""

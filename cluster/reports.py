@@ -78,7 +78,7 @@ class Reports:
             self.say(job_id, f"{event.name}: {event.kind}{f' ({event.text})' if event.text else ''}")
         if event.kind == "failed" and event.deaths:
             code, _, message = event.text.partition(": ")
-            evidence = tuple({name: getattr(death, name) for name in death.__slots__} for death in event.deaths)
+            evidence = tuple(death.as_json() for death in event.deaths)
             self._book.write_failure(
                 Failure(fingerprint=event.fingerprint, name=event.name, code=code, message=message, evidence=evidence)
             )

@@ -60,6 +60,7 @@ class Station:
             view = self.queue.view(0)
         for event in view.events:
             self._reports.note(event)
+            self._feed.note(event)
         self._keep_rows(view.events)
         self._seen, self.view = view.num_events, view
         self._hear(view)

@@ -66,6 +66,7 @@ class Event:
     jobs: tuple[str, ...]
     text: str
     deaths: tuple[Death, ...] = ()
+    """All the spec's, when this was a death too."""
 
 
 @dataclass(frozen=True, slots=True)

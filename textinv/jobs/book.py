@@ -16,11 +16,13 @@ from pydantic import ValidationError
 from textinv.errors import CorruptObjectError, ObjectNotFoundError, StoreConflictError, UnknownConceptError
 from textinv.jobs.layout import (
     CHECKPOINTS,
+    DEATHS,
     FAILURES,
     JOBS,
     OPEN_JOBS,
     cancellation_key,
     checkpoint_key,
+    deaths_key,
     failure_key,
     job_key,
     log_key,
@@ -28,7 +30,7 @@ from textinv.jobs.layout import (
     sheet_key,
     status_key,
 )
-from textinv.jobs.outcome import Failure
+from textinv.jobs.outcome import Deaths, Failure
 from textinv.jobs.previews import drop_previews
 from textinv.jobs.record import Cancellation, JobRecord, read_sheet
 from textinv.jobs.status import ENDED, JobStatus, waiting_status
@@ -127,7 +129,8 @@ class JobBook:
         failed = self.failed_fingerprints()
         if failed:
             wanted = (spec.fingerprint for sheet in self.sheets(record) for spec in sheet)
-            self.store.delete([failure_key(one) for one in wanted if one in failed])
+            doomed = [one for one in wanted if one in failed]
+            self.store.delete([key(one) for one in doomed for key in (failure_key, deaths_key)])
 
     def cancel(self, job_id: str, names: Iterable[str] | None = None, keep_rows: bool = False) -> JobRecord:
         """Say that a job, or some of its concepts, are not wanted any more.
@@ -182,6 +185,25 @@ class JobBook:
     def write_failure(self, failure: Failure) -> None:
         """Say why a spec was given up."""
         self.store.put(failure_key(failure.fingerprint), failure.body(), JSON)
+
+    def died_fingerprints(self) -> set[str]:
+        """Fingerprints of all specs that workers died with."""
+        return {info.key.removeprefix(DEATHS).removesuffix(".json") for info in self.store.list(DEATHS)}
+
+    def deaths(self, fingerprint: str) -> Deaths:
+        """Who died while they had a spec."""
+        try:
+            return Deaths.model_validate_json(self.store.get(deaths_key(fingerprint)).body)
+        except (ObjectNotFoundError, ValidationError):
+            return Deaths(evidence=())
+
+    def write_deaths(self, fingerprint: str, deaths: Deaths) -> None:
+        """Keep the evidence against a spec, which nobody else may have after a restart."""
+        self.store.put(deaths_key(fingerprint), deaths.body(), JSON)
+
+    def drop_deaths(self, fingerprints: Iterable[str]) -> None:
+        """Forget the evidence against specs."""
+        self.store.delete([deaths_key(one) for one in fingerprints])
 
     def checkpoint(self, fingerprint: str) -> bytes | None:
         """A concept's resumable state."""

@@ -9,6 +9,7 @@
     jobs-open/<job-id>                   there as long as the job has work to do; changes when the job does
     checkpoints/<fingerprint>            resumable state of an unfinished concept
     failures/<fingerprint>.json          why a spec was given up
+    deaths/<fingerprint>.json            workers that died while they had it, as long as it is not done
     previews/<fingerprint>/<000050>.jpg  how a concept was drawn after so many steps; derived
 
 Whether a spec is done is said by the registry alone. Owns the names only.
@@ -19,6 +20,7 @@ JOBS = "jobs/"
 OPEN_JOBS = "jobs-open/"
 FAILURES = "failures/"
 CHECKPOINTS = "checkpoints/"
+DEATHS = "deaths/"
 
 
 def job_key(job_id: str) -> str:
@@ -59,3 +61,8 @@ def checkpoint_key(fingerprint: str) -> str:
 def failure_key(fingerprint: str) -> str:
     """Key of the reason for which a spec was given up."""
     return f"{FAILURES}{fingerprint}.json"
+
+
+def deaths_key(fingerprint: str) -> str:
+    """Key of the deaths that a spec may be guilty of."""
+    return f"{DEATHS}{fingerprint}.json"

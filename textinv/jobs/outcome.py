@@ -1,6 +1,6 @@
-"""Why a spec was given up, with the evidence.
+"""Why a spec was given up, with the evidence, and the evidence against one that was not.
 
-Owns the JSON of a failure. What went well is in the registry.
+Owns the JSON of failures and deaths. What went well is in the registry.
 """
 
 from typing import Any
@@ -21,3 +21,9 @@ class Failure(Stored):
     """Workers that died while they had it, with what was known of each."""
     record: dict[str, Any] = Field(default_factory=dict)
     """What training knew of it."""
+
+
+class Deaths(Stored):
+    """Workers that died while they had a spec, with what was known of each."""
+
+    evidence: tuple[dict[str, Any], ...]

@@ -1,4 +1,5 @@
-"""Removing what jobs left behind in the store: late checkpoints, and previews that show nothing there is any more.
+"""Removing what jobs left behind in the store: checkpoints and deaths of specs that are done, and previews that show
+nothing there is any more.
 
 Owns which previews are needed: those of specs that have a version, can be resumed, or are to be learned by an open job.
 Runs and versions are swept by `textinv.registry.sweep`.
@@ -10,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from textinv.jobs.book import JobBook
-from textinv.jobs.layout import CHECKPOINTS
+from textinv.jobs.layout import CHECKPOINTS, DEATHS
 from textinv.jobs.previews import list_previews
 from textinv.store.protocol import ObjectInfo, ObjectStore
 from textinv.store.server_time import server_time
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
 
 def sweep_jobs(registry: "Registry", *, grace_s: float, dry_run: bool = False) -> list[ObjectInfo]:
-    """Remove checkpoints of specs that are done, which a worker that was thought dead wrote late, and previews that
-    nobody needs, the youngest of a spec older than `grace_s` by the store's own clock; what was removed, or would be.
+    """Remove checkpoints of specs that are done, which a worker that was thought dead wrote late, deaths of such specs, and
+    previews that nobody needs, the youngest of a spec older than `grace_s` by the store's own clock; what was removed, or
+    would be.
     """
     store, book = registry.store, JobBook(registry.store)
     # What is needed is asked for in the order in which a spec goes through it, so that none slips through between.
@@ -30,6 +32,8 @@ def sweep_jobs(registry: "Registry", *, grace_s: float, dry_run: bool = False) -
     resumable = {info.key.removeprefix(CHECKPOINTS): info for info in store.list(CHECKPOINTS)}
     done = registry.finished_fingerprints()
     doomed = [info for fingerprint, info in resumable.items() if fingerprint in done]
+    deaths = {info.key.removeprefix(DEATHS).removesuffix(".json"): info for info in store.list(DEATHS)}
+    doomed += [info for fingerprint, info in deaths.items() if fingerprint in done]
     needed = wanted | resumable.keys() | done
     doomed += [info for fingerprint, infos in old.items() if fingerprint not in needed for info in infos]
     if not dry_run:
