@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def sweep_jobs(registry: "Registry", *, grace_s: float, dry_run: bool = False) -> list[ObjectInfo]:
-    """Remove checkpoints of specs that are done, which a worker that was thought dead wrote late, deaths of such specs, and
-    previews that nobody needs, the youngest of a spec older than `grace_s` by the store's own clock; what was removed, or
-    would be.
+    """Remove checkpoints of specs that are done, which a worker that was thought dead wrote late, deaths of such specs,
+    and previews that nobody needs, the youngest of a spec older than `grace_s` by the store's own clock; what was
+    removed, or would be.
     """
     store, book = registry.store, JobBook(registry.store)
     # What is needed is asked for in the order in which a spec goes through it, so that none slips through between.
