@@ -61,6 +61,7 @@ class Desk:
         self.replies = Replies(store)
         self.learning = Learning(config, store, fleet)
         self.known_facts: StudioFacts | None = None
+        self._asking: asyncio.Future[StudioFacts] | None = None
 
     async def draw(
         self, request: GenerateRequest, key: ApiKey | None = None, *, progress: bool = False
@@ -86,7 +87,7 @@ class Desk:
             self.known_facts = await self.studio.facts()
         return self.known_facts
 
-    async def check_ready(self) -> None:
+    async def check_ready(self, within_s: float = _READY_S) -> None:
         """Check that a request could be drawn now.
 
         The studio is asked afresh, unless it may be away for want of requests: asking would bring it back.
@@ -96,14 +97,21 @@ class Desk:
             StoreError: the store does not answer.
         """
         try:
-            async with asyncio.timeout(_READY_S):
+            async with asyncio.timeout(within_s):
                 if self.config.min_replicas:
-                    self.known_facts = await self.studio.facts()
+                    self.known_facts = await self._fresh_facts()
                 else:
                     await self.facts()
                 await in_thread(self.store.exists, _PROBE_KEY)
         except TimeoutError as error:
-            raise NotReadyError(f"the studio or the store did not answer within {_READY_S:g} s") from error
+            raise NotReadyError(f"the studio or the store did not answer within {within_s:g} s") from error
+
+    async def _fresh_facts(self) -> StudioFacts:
+        """Ask the studio; while it has not answered, whoever asks again waits for the same answer."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self.studio.facts())
+            self._asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(self._asking)
 
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

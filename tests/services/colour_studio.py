@@ -29,6 +29,9 @@ class ColourStudio:
         self.step_s = step_s
         self.max_requests = max_requests
         self.is_away = False
+        self.may_tell = asyncio.Event()
+        self.may_tell.set()
+        self.num_asked = 0
         self.fails_at_step: int | None = None
         self.flagged_seeds: set[int] = set()
         self.num_running = 0
@@ -37,6 +40,8 @@ class ColourStudio:
         self.num_sketches = 0
 
     async def facts(self) -> StudioFacts:
+        self.num_asked += 1
+        await self.may_tell.wait()
         if self.is_away:
             raise NotReadyError("no replica is there to draw", retry_after_s=5)
         return FACTS

@@ -8,6 +8,7 @@ from services.desk import Desk
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of
 from tests.services.unsteady_store import UnsteadyStore
+from textinv.errors import NotReadyError
 
 pytestmark = pytest.mark.anyio
 
@@ -37,6 +38,19 @@ async def test_it_follows_store_and_replicas_down_and_up(
     assert await readiness(client) == (503, "store_unreachable")
     store.is_down = False
     assert await readiness(client) == (200, "ready")
+
+
+async def test_a_studio_that_does_not_answer_is_not_ready_and_is_asked_once_until_it_does(
+    desk: Desk, studio: ColourStudio
+) -> None:
+    await desk.check_ready()
+    studio.may_tell.clear()
+    for _ in range(3):
+        with pytest.raises(NotReadyError):
+            await desk.check_ready(within_s=0.05)
+    assert studio.num_asked == 2
+    studio.may_tell.set()
+    await desk.check_ready()
 
 
 async def test_where_replicas_may_be_away_for_want_of_requests_it_does_not_bring_them_back(
