@@ -12,7 +12,7 @@ from textinv.manifest.fields import AdvancedFields, ConceptFields, Manifest, Tra
 from textinv.manifest.origin import Place, Problem
 from textinv.manifest.words import Kind
 from textinv.plan.base import BaseFacts, base_name
-from textinv.plan.recipes import ADAMW_LEARNING_RATE, DEFAULT_RECIPE, RECIPES, Recipe, steps_between_looks
+from textinv.plan.recipes import DEFAULT_RECIPE, LEARNING_RATES, RECIPES, Recipe, steps_between_looks
 from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
 from textinv.plan.templates import TEMPLATES
 
@@ -119,7 +119,7 @@ def _min_steps(values: Values) -> int:
 def _optimizer(values: Values) -> OptimizerSpec:
     kind, rate = values["optimizer"], values.stated("learning_rate")
     if rate is None:
-        rate = values.recipe.learning_rate if kind == values.recipe.optimizer else ADAMW_LEARNING_RATE
+        rate = values.recipe.learning_rate if kind == values.recipe.optimizer else LEARNING_RATES[kind]
     own = {field: values[field] if method == kind else 0.0 for field, method in _ONE_METHOD_ONLY.items()}
     return OptimizerSpec(
         kind=kind,
