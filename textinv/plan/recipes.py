@@ -47,7 +47,7 @@ RECIPES: Mapping[str, Recipe] = {
     "fast": _FAST,
     "balanced": replace(_FAST, num_vectors=4, max_steps=400, min_steps=100),
     "faithful": Recipe(
-        num_vectors=4, samples_per_step=4, max_steps=400, min_steps=100, optimizer="adamw", learning_rate=0.01
+        num_vectors=4, samples_per_step=4, max_steps=400, min_steps=300, optimizer="adamw", learning_rate=0.01
     ),
 }
 DEFAULT_RECIPE = "balanced"
