@@ -11,16 +11,21 @@ const FORMATS = [
   ["a1111-pt", "A1111, older", "A .pt file for embeddings/ of versions that do not read safetensors."],
 ];
 
-export function Concept({ name }) {
-  const { data, error, again } = useLoad(`/v1/concepts/${encodeURIComponent(name)}`);
+export function Concept({ name, version }) {
+  const { data, error, again } = useLoad(`/v1/concepts/${encodeURIComponent(name)}${version ? `?version=${encodeURIComponent(version)}` : ""}`);
   if (!data) return html`<div class="page"><h1>${name}</h1><${Problem} error=${error} again=${again} />${!error && html`<${Loading} what="the concept" />`}</div>`;
   const record = data.record ?? {};
+  const current = data.versions.find((one) => one.current);
+  const isCurrent = current?.version === data.version;
+  const placeholder = isCurrent ? data.placeholder : `<${name}@${data.version}>`;
   return html`<div class="page">
     <header class="row concept">
-      <${Picture} src=${`/v1/concepts/${encodeURIComponent(name)}/thumbnail`} alt=${`Picture of ${name}`} lazy=${false} letter=${name[0]} />
-      <div><h1>${data.placeholder}</h1>
+      <${Picture} src=${`/v1/concepts/${encodeURIComponent(name)}/thumbnail?version=${data.version}`} alt=${`Picture of ${name}`} lazy=${false} letter=${name[0]} />
+      <div><h1>${placeholder}</h1>
         <p class="hint">${[record.spec?.kind === "style" ? "A style" : "A thing", record.spec?.class_word && `a kind of ${record.spec.class_word}`, `version ${data.version}`, `on ${data.base_model}`].filter(Boolean).join(", ")}</p>
-        <div class="row"><a class="button main" href=${`#/try?prompt=${encodeURIComponent(`a photo of ${data.placeholder}`)}`}>Try it</a></div>
+        ${!isCurrent && html`<p class="hint">Not the current version: prompts with ${data.placeholder} are drawn with ${current ? `version ${current.version}` : "another one"}.</p>`}
+        <div class="row"><a class="button main" href=${`#/try?prompt=${encodeURIComponent(`a photo of ${placeholder}`)}`}>Try it</a>
+          ${!isCurrent && html`<a class="button" href=${`#/concepts/${encodeURIComponent(name)}`}>Show the current one</a>`}</div>
       </div>
     </header>
     <${Evidence} data=${data} record=${record} />
@@ -31,8 +36,8 @@ export function Concept({ name }) {
 }
 
 function Evidence({ data, record }) {
-  const scores = record.evaluation?.encoders?.[0] ?? {};
-  const norms = Object.values(record.evaluation?.norm_ratio ?? {});
+  const scores = data.evaluation?.encoders?.[0] ?? {};
+  const norms = Object.values(data.evaluation?.norm_ratio ?? {});
   const facts = [
     ["Fidelity", scores.fidelity, "How alike drawn and real pictures are; 1 is the same."],
     ["Real to real", scores.real_to_real, "What real pictures reach among themselves: the ceiling."],
@@ -43,7 +48,8 @@ function Evidence({ data, record }) {
   return html`<section class="panel"><h2>Evidence</h2>
     ${facts.length > 0
       ? html`<ul class="scores">${facts.map(([label, value, text]) => html`<li><strong>${fixed(value)}</strong><span>${label}</span><span class="hint">${text}</span></li>`)}</ul>`
-      : html`<p class="hint">It was not evaluated. ${record.spec ? html`<code>textinv evaluate ${data.name}</code> does it.` : "It was imported."}</p>`}
+      : html`<p class="hint">It was not evaluated. <code>textinv evaluate ${data.name}@${data.version}${record.spec ? "" : " --pictures FOLDER"}</code> does it, and its scores are shown here.</p>`}
+    ${data.evaluation?.pictures && html`<p class="hint">Judged after it was published, on ${count(data.evaluation.num_pictures ?? 0, "picture")} that it was ${data.evaluation.pictures === "training" ? "" : "not "}learned from.</p>`}
     <div class="beside">
       <section><h3>Why it stopped</h3><p>${data.why_stopped ? `Stopped because ${data.why_stopped}.` : "Its record does not say."}</p>
         <dl class="facts">
@@ -84,7 +90,8 @@ function Versions({ data, again }) {
     <${Problem} error=${problem} />
     <ul class="list">${[...data.versions].reverse().map((one) => html`<li class="row" key=${one.version}>
       <span class="grow"><strong>${`<${data.name}@${one.version}>`}</strong> <span class="hint">${when(one.created)}, on ${one.base_model}</span></span>
-      ${one.current ? html`<span class="badge done">current</span>` : html`<button type="button" class="quiet" onClick=${ask(one.version)}>Make current</button>`}
+      ${one.version === data.version ? html`<span class="hint">shown here</span>` : html`<a class="button quiet" href=${`#/concepts/${encodeURIComponent(data.name)}?version=${one.version}`} aria-label=${`Show version ${one.version}`}>Show</a>`}
+      ${one.current ? html`<span class="badge done">current</span>` : html`<button type="button" class="quiet" onClick=${ask(one.version)} aria-label=${`Make current: version ${one.version}`}>Make current</button>`}
     </li>`)}</ul>
     <dialog ref=${dialog} aria-labelledby="move-title"><h2 id="move-title">Make version ${target} current?</h2>
       <p>Every prompt with ${data.placeholder} is drawn with it, within seconds. No version is lost.</p>
@@ -94,18 +101,19 @@ function Versions({ data, again }) {
 }
 
 function Downloads({ data }) {
+  const current = data.versions.some((one) => one.current && one.version === data.version);
   const [problem, setProblem] = useState(null);
   const fetchFile = (format) => async () => {
     setProblem(null);
     try {
       const file = await blob(`/v1/concepts/${encodeURIComponent(data.name)}/embedding?version=${data.version}&format=${format}`);
       const suffix = format === "a1111-pt" ? "pt" : file.type === "application/zip" ? "zip" : "safetensors";
-      save(`${data.name}.${suffix}`, file);
+      save(`${data.name}${current ? "" : `@${data.version}`}.${suffix}`, file);
     } catch (error) {
       setProblem(error);
     }
   };
-  return html`<section class="panel"><h2>For other programs</h2><${Problem} error=${problem} />
+  return html`<section class="panel"><h2>For other programs</h2>${!current && html`<p class="hint">Version ${data.version}.</p>`}<${Problem} error=${problem} />
     <ul class="list">${FORMATS.map(([format, label, where]) => html`<li class="row" key=${format}>
       <span class="grow"><strong>${label}</strong><br /><span class="hint">${where}</span></span>
       <button type="button" onClick=${fetchFile(format)} aria-label=${`Download: ${label}`}>Download</button>

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "/page/vendor/htm-preact.js";
 import { get } from "/page/api.js";
-import { count, Loading, Picture, Problem } from "/page/parts.js";
+import { count, Loading, Picture, Problem, useLoad } from "/page/parts.js";
 
 const PAGE = 60;
 const PAUSE_MS = 200;
@@ -32,7 +32,10 @@ function usePages(query) {
 export function Concepts() {
   const [search, setSearch] = useState("");
   const [kind, setKind] = useState("");
-  const query = new URLSearchParams(Object.entries({ search: search.trim().toLowerCase(), kind }).filter(([, value]) => value)).toString();
+  const [base, setBase] = useState("");
+  const [order, setOrder] = useState("");
+  const drawsHere = useLoad("/v1/models").data?.data[0].base_model;
+  const query = new URLSearchParams(Object.entries({ search: search.trim().toLowerCase(), kind, base_model: base, order }).filter(([, value]) => value)).toString();
   const { concepts, total, next, loading, error, more, again } = usePages(query);
   const end = useRef(null);
   const newest = useRef(more);
@@ -47,13 +50,15 @@ export function Concepts() {
     <form class="row filters" role="search" onSubmit=${(event) => event.preventDefault()}>
       <label class="grow">Search <input type="search" value=${search} onInput=${(event) => setSearch(event.target.value)} placeholder="part of a name" autocomplete="off" /></label>
       <label>Kind <select value=${kind} onChange=${(event) => setKind(event.target.value)}><option value="">all</option><option value="object">things</option><option value="style">styles</option></select></label>
+      <label>Base model <select value=${base} onChange=${(event) => setBase(event.target.value)}><option value="">all</option>${drawsHere && html`<option value=${drawsHere}>${drawsHere}, which draws here</option>`}</select></label>
+      <label>Order <select value=${order} onChange=${(event) => setOrder(event.target.value)}><option value="">by name</option><option value="newest">newest first</option></select></label>
     </form>
     <p class="hint" role="status">${total == null ? "" : count(total, "concept")}</p>
     <${Problem} error=${error} again=${again} />
-    ${total === 0 && html`<div class="empty"><p>${query ? "No concept is called that." : "Nothing has been taught yet."}</p><p><a href="#/teach">Teach a concept</a> from 3 to 5 pictures.</p></div>`}
+    ${total === 0 && html`<div class="empty"><p>${search || kind || base ? "No concept is like that." : "Nothing has been taught yet."}</p><p><a href="#/teach">Teach a concept</a> from 3 to 5 pictures.</p></div>`}
     <ul class="shelf" aria-label="Concepts">${concepts.map((one) => html`<li key=${one.name}><a href=${`#/concepts/${encodeURIComponent(one.name)}`}>
       <${Picture} src=${one.thumbnail} alt="" letter=${one.name[0]} /><span class="name">${one.name}</span>
-      <span class="hint">${[one.kind === "style" ? "style" : one.kind === "object" ? "thing" : null, `version ${one.version}`].filter(Boolean).join(", ")}</span>
+      <span class="hint">${[one.kind === "style" ? "style" : one.kind === "object" ? "thing" : null, `version ${one.version}`, one.base_model !== drawsHere && drawsHere && `on ${one.base_model}`].filter(Boolean).join(", ")}</span>
     </a></li>`)}</ul>
     ${loading && html`<${Loading} what="concepts" />`}
     <div ref=${end}>${next && !loading && html`<button type="button" onClick=${more}>More</button>`}</div>

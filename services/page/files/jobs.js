@@ -1,7 +1,7 @@
 // Jobs: the list, and one job as it is being learned.
 
 import { html, useEffect, useRef, useState } from "/page/vendor/htm-preact.js";
-import { events, post } from "/page/api.js";
+import { events, get, post } from "/page/api.js";
 import { Curve } from "/page/curve.js";
 import { Badge, count, duration, fixed, Loading, Picture, Problem, useLoad, when } from "/page/parts.js";
 
@@ -55,7 +55,15 @@ function useJob(id) {
     follow();
     return () => control.abort();
   }, [id, turn]);
-  return { job, error, again: () => setTurn((old) => old + 1) };
+  const more = async () => {
+    try {
+      const page = await get(`/v1/jobs/${encodeURIComponent(id)}?offset=${job.concepts.length}`);
+      setJob((old) => ({ ...old, concepts: [...old.concepts.slice(0, page.offset), ...page.concepts], has_more: page.has_more }));
+    } catch (problem) {
+      setError(problem);
+    }
+  };
+  return { job, error, more, again: () => setTurn((old) => old + 1) };
 }
 
 function told(job, event, data) {
@@ -75,7 +83,7 @@ function told(job, event, data) {
 }
 
 export function Job({ id }) {
-  const { job, error, again } = useJob(id);
+  const { job, error, more, again } = useJob(id);
   const [problem, setProblem] = useState(null);
   if (!job) return html`<div class="page"><h1>Job</h1><${Problem} error=${error} again=${again} />${!error && html`<${Loading} what="the job" />`}</div>`;
   const change = (what, body) => async () => {
@@ -99,7 +107,7 @@ export function Job({ id }) {
     ${job.problem && html`<div class="problem" role="alert"><p><strong>${job.problem}</strong></p><p>${job.advice}</p></div>`}
     ${job.driver?.problem && html`<div class="problem" role="alert"><p><strong>${job.driver.problem}</strong></p></div>`}
     ${job.concepts.map((concept) => html`<${Learning} concept=${concept} key=${concept.name} />`)}
-    ${job.has_more && html`<p class="hint">More concepts than are shown: ${job.concepts_total} in all.</p>`}
+    ${job.has_more && html`<div class="row"><button type="button" onClick=${more}>More</button><p class="hint">${job.concepts.length} of ${count(job.concepts_total, "concept")} are shown.</p></div>`}
   </div>`;
 }
 
@@ -111,6 +119,7 @@ function Overall({ job, ended }) {
   return html`<div class="overall">
     <progress max=${job.concepts_total} value=${done} aria-label="How far the job is"></progress>
     <p class="hint" role="status">${words}${!ended && job.eta_s != null ? `; about ${duration(job.eta_s)} left` : ""}${!ended && job.workers === 0 ? "; waiting for a worker" : ""}</p>
+    ${!ended && job.workers === 0 && !job.driver?.problem && html`<p class="hint">No worker learns it now. One starts by itself, mostly within a minute, or is still busy with other jobs. If none comes, <a href="#/fleet">Fleet</a> shows whether workers are there, and <code>textinv job logs --driver</code> why they are not.</p>`}
     ${!ended && html`<p class="hint">You can close this tab: learning goes on, and this page finds it again.</p>`}
   </div>`;
 }

@@ -105,7 +105,7 @@ function ReadBack({ use }) {
       const { concepts, size, ...found } = await upload("/v1/images/settings", body);
       const here = await drawnSize();
       use(Object.fromEntries(Object.entries(found).filter(([name, value]) => name in NORMAL && value != null)));
-      const other = here && size !== "auto" && size !== here ? ` It was drawn at ${size}, which is no setting here: pictures are drawn at ${here}, and this one will look different.` : "";
+      const other = here && size !== "auto" && size !== here ? ` It was drawn at ${size}; the page draws at ${here}, so this one will look different.` : "";
       setSaid(`Settings of ${file.name} are in the form now.${other}`);
     } catch (problem) {
       setError(problem);
