@@ -13,6 +13,7 @@ from services.api.app import make_app
 from services.config import ServiceConfig
 from services.desk import Desk
 from services.ledger import FrontBook
+from services.log_lines import write_log_lines
 from services.pruning import Pruner
 from services.remote_book import RemoteBook
 from services.remote_studio import RemoteStudio
@@ -30,6 +31,7 @@ class StudioReplica:
         from services.engine_studio import open_studio
         from services.meters import Meters
 
+        write_log_lines()
         self._studio = open_studio(config)
         self._meters = Meters(self._studio)
         self._meters.start()
@@ -75,6 +77,7 @@ class Front:
     """HTTP for all studio replicas."""
 
     def __init__(self, config: ServiceConfig, studio: DeploymentHandle, book: DeploymentHandle | None) -> None:
+        write_log_lines()
         store = ensure_store(config.settings())
         self._desk = Desk(config, RemoteStudio(studio), store, book=None if book is None else RemoteBook(book))
         self._pruner = Pruner(store, config.url_expires_s)
