@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -78,6 +78,56 @@ def test_with_the_store_down_a_cold_concept_is_a_503_and_works_again_when_it_is_
     assert httpx.get(f"{service}/readyz", timeout=60).status_code == 503
     assert own_store.up() == before
     assert draw(service, prompt="<cold>", num_inference_steps=1).status_code == 200
+
+
+def hostile_a1111(samplers: Sequence[str], schedule_types: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Requests that are odd, or no good, each with its route."""
+    for sampler in samplers:
+        for steps in (1, 2, 3):
+            yield "txt2img", {"sampler_name": sampler, "steps": steps}
+        for schedule_type in (*schedule_types, "Magic"):
+            yield "txt2img", {"sampler_index": sampler, "scheduler": schedule_type, "steps": 1}
+        for strength in (0, 0.01, 1):
+            edit = {"init_images": [base64_of(png())], "denoising_strength": strength}
+            yield "img2img", {"sampler_name": sampler, "steps": 2, **edit}
+    for width, height in ((16_384, 16_384), (64, 16_384), (8, 8), (65, 64), (16, 256), (0, 0), (-64, 64)):
+        yield "txt2img", {"width": width, "height": height, "steps": 1}
+        yield "img2img", {"width": width, "height": height, "steps": 1, "init_images": [base64_of(png())]}
+    for fields in (
+        {"steps": -1},
+        {"steps": 10**12},
+        {"cfg_scale": 0},
+        {"cfg_scale": 100},
+        {"cfg_scale": -1},
+        {"batch_size": 10**6},
+        {"seed": 2**63},
+        {"prompt": "(" * 500 + "a" + ":9)" * 500},
+        {"prompt": "(a:1e300)", "negative_prompt": "(b:-5)"},
+        {"prompt": "[" * 5000},
+        {"prompt": "word " * 5000},
+        {"prompt": ""},
+    ):
+        yield "txt2img", {"steps": 2, **fields}
+    for picture in (png(1, 1), png(3000, 2), png(64, 64, "L", (9,)), decompression_bomb(), b"GIF89a"):
+        yield "img2img", {"init_images": [base64_of(picture)], "steps": 1}
+
+
+def test_the_engine_draws_or_refuses_whatever_is_asked_by_a1111s_routes(service: str) -> None:
+    with httpx.Client(base_url=f"{service}/sdapi/v1", timeout=120) as client, ThreadPoolExecutor(8) as pool:
+        samplers = [one["name"] for one in client.get("/samplers").json()]
+        schedule_types = [one["label"] for one in client.get("/schedulers").json()]
+        sent = [
+            (route, {"prompt": "a frog", "seed": 1, **fields})
+            for route, fields in hostile_a1111(samplers, schedule_types)
+        ]
+        replies = pool.map(lambda one: client.post(one[0], json=one[1]), sent)
+        drawn = 0
+        for (route, fields), reply in zip(sent, replies, strict=True):
+            assert reply.status_code in (200, 400), (route, str(fields)[:200], reply.status_code, reply.text[:300])
+            drawn += reply.status_code == 200
+            if reply.status_code == 400:
+                assert error_of(reply)["type"] == "invalid_request_error"
+    assert drawn > len(samplers), "hardly anything was drawn"
 
 
 def test_corrupt_foreign_and_deleted_concepts_fail_alone(service: str, own_store: EmbeddedServer) -> None:
