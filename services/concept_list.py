@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-from textinv.errors import StoreError
+from textinv.errors import CorruptObjectError, StoreError
 from textinv.registry import ConceptSummary, Registry
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class ConceptList:
         self._reader: Future[Sequence[ConceptSummary]] | None = None
         self._num_forgotten = 0
         self._is_down = False
+        self._corrupt: set[str] = set()
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="concept-list")
 
     def all(self) -> Sequence[ConceptSummary]:
@@ -98,7 +99,7 @@ class ConceptList:
     def _read(self, num_forgotten: int) -> Sequence[ConceptSummary]:
         asked_at = self._clock()
         try:
-            concepts = tuple(sorted(self._registry.list(), key=lambda one: one.name))
+            concepts = tuple(sorted(self._registry.list(on_corrupt=self._note_corrupt), key=lambda one: one.name))
         except StoreError:
             self._is_down = True
             raise
@@ -107,6 +108,12 @@ class ConceptList:
             if num_forgotten == self._num_forgotten:
                 self._snapshot = asked_at, concepts
         return concepts
+
+    def _note_corrupt(self, name: str, error: CorruptObjectError) -> None:
+        """One damaged concept must not hide the others; whoever asks for it by name is told, as the log is, once."""
+        if name not in self._corrupt:
+            self._corrupt.add(name)
+            log.error("concept %s is not listed: %s", name, error)
 
 
 def find_listed(concepts: Sequence[ConceptSummary], name: str) -> ConceptSummary | None:

@@ -8,8 +8,10 @@ import pytest
 
 from services.concept_list import ConceptList
 from tests.services.conftest import publish
-from textinv.errors import StoreUnreachableError
+from textinv.errors import CorruptObjectError, StoreUnreachableError
 from textinv.registry import ConceptSummary, Registry
+from textinv.registry.catalog import OnCorrupt
+from textinv.registry.layout import head_key
 from textinv.store.memory import MemoryStore
 
 
@@ -20,9 +22,9 @@ class SlowRegistry(Registry):
         super().__init__(store)
         self.may_read = threading.Event()
 
-    def list(self, prefix: str = "") -> Iterator[ConceptSummary]:
+    def list(self, prefix: str = "", on_corrupt: OnCorrupt | None = None) -> Iterator[ConceptSummary]:
         self.may_read.wait(10)
-        return super().list(prefix)
+        return super().list(prefix, on_corrupt)
 
 
 class UnsteadyRegistry(Registry):
@@ -30,10 +32,10 @@ class UnsteadyRegistry(Registry):
 
     is_down = False
 
-    def list(self, prefix: str = "") -> Iterator[ConceptSummary]:
+    def list(self, prefix: str = "", on_corrupt: OnCorrupt | None = None) -> Iterator[ConceptSummary]:
         if self.is_down:
             raise StoreUnreachableError("the store does not answer")
-        return super().list(prefix)
+        return super().list(prefix, on_corrupt)
 
 
 def test_a_slow_store_holds_nobody_up_who_can_have_the_list_before(store: MemoryStore) -> None:
@@ -78,6 +80,20 @@ def test_while_the_store_is_down_the_list_stays_as_it_was_whatever_its_age(store
     publish(store, "second")
     now[0] = 20_000.0
     assert [one.name for one in concepts.all()] == ["first", "second"]
+
+
+def test_a_damaged_concept_hides_no_other_and_is_logged_once(
+    store: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("first", "second"):
+        publish(store, name)
+    store.put(head_key("first"), b"{")
+    concepts = ConceptList(Registry(store), kept_s=-1.0)
+    assert [one.name for one in concepts.all()] == ["second"]
+    assert [one.name for one in concepts.all()] == ["second"]
+    assert [record.args[0] for record in caplog.records if record.levelname == "ERROR" and record.args] == ["first"]
+    with pytest.raises(CorruptObjectError):
+        list(Registry(store).list())
 
 
 def test_a_list_that_was_never_read_is_an_error(store: MemoryStore) -> None:

@@ -6,12 +6,12 @@ so only heads that changed since are read. A catalog that is stale, damaged or m
 
 import gzip
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from textinv.errors import StoreError
+from textinv.errors import CorruptObjectError, StoreError
 from textinv.registry.entries import ConceptSummary, summary_of
 from textinv.registry.heads import read_head
 from textinv.registry.layout import CATALOG_KEY, HEADS, name_of
@@ -33,12 +33,20 @@ class Line:
 _CATALOG = TypeAdapter(dict[str, Line])
 
 
-def list_concepts(store: ObjectStore, prefix: str) -> Iterator[ConceptSummary]:
-    """List the concepts whose names start with `prefix`, in order."""
+OnCorrupt = Callable[[str, CorruptObjectError], None]
+"""Hears of a concept, by name, whose head cannot be read."""
+
+
+def list_concepts(store: ObjectStore, prefix: str, on_corrupt: OnCorrupt | None) -> Iterator[ConceptSummary]:
+    """List the concepts whose names start with `prefix`, in order; with `on_corrupt`, damaged ones are left out.
+
+    Raises:
+        CorruptObjectError: a head cannot be read, and nobody wants to hear of it.
+    """
     tags = {name_of(info.key): info.etag for info in store.list(HEADS + prefix)}
     known = _read_catalog(store) if len(tags) > _WORTH_WRITING else {}
     changed = [name for name, etag in tags.items() if name not in known or known[name].etag != etag]
-    fresh = dict(zip(changed, side_by_side(lambda name: _line(store, name), changed), strict=True))
+    fresh = dict(zip(changed, side_by_side(lambda name: _line(store, name, on_corrupt), changed), strict=True))
     lines = {name: fresh.get(name, known.get(name)) for name in tags}
     if len(changed) > _WORTH_WRITING:
         _write_catalog(store, {name: line for name, line in ({**known, **fresh}).items() if line is not None})
@@ -48,8 +56,14 @@ def list_concepts(store: ObjectStore, prefix: str) -> Iterator[ConceptSummary]:
             yield line.summary
 
 
-def _line(store: ObjectStore, name: str) -> Line | None:
-    at = read_head(store, name)
+def _line(store: ObjectStore, name: str, on_corrupt: OnCorrupt | None) -> Line | None:
+    try:
+        at = read_head(store, name)
+    except CorruptObjectError as error:
+        if on_corrupt is None:
+            raise
+        on_corrupt(name, error)
+        return None
     return Line(at.etag, None if at.head.removed else summary_of(at.head)) if at else None
 
 

@@ -226,10 +226,14 @@ class Registry:
         self._check_format()
         return verification.verify(self.store, name)
 
-    def list(self, prefix: str = "") -> Iterator[ConceptSummary]:
-        """List concepts in order of their names."""
+    def list(self, prefix: str = "", on_corrupt: catalog.OnCorrupt | None = None) -> Iterator[ConceptSummary]:
+        """List concepts in order of their names; with `on_corrupt` damaged ones are told there and left out.
+
+        Raises:
+            CorruptObjectError: a concept is damaged, and there is no `on_corrupt`.
+        """
         self._check_format()
-        return catalog.list_concepts(self.store, prefix)
+        return catalog.list_concepts(self.store, prefix, on_corrupt)
 
     def _load(self, entry: VersionEntry) -> PublishedVersion:
         return published(entry, load_contents(self.store, entry), None)
