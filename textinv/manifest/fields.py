@@ -67,8 +67,8 @@ class TrainingFields(Strict):
 
     recipe: RecipeName | None = None
     """Named set of the values below and of the advanced ones; the table at the end of the reference has all of them.
-    `fast`: tens of steps, for looking at an idea; `balanced` (default): hundreds; `faithful`: several
-    times as many, for the last likeness. Cost grows with their steps."""
+    `fast`: tens of steps, for looking at an idea; `balanced` (default): hundreds; `faithful`: for the
+    last likeness of a particular thing, less willing to follow the rest of a prompt. Cost grows with their steps."""
     kind: Kind | None = None
     """What is to be learned: `object` (default), a particular thing, or `style`, the way that pictures look. Decides
     which templates are used, and how it is evaluated. Costs nothing in training."""

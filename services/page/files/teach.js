@@ -10,7 +10,7 @@ const NAME_RULE = "Small letters, digits, '.', '_' or '-'; at least one letter; 
 const RECIPES = [
   ["fast", "Fast", "A first look: 3 vectors, at most 60 steps."],
   ["balanced", "Balanced", "Right for most things and styles: 4 vectors, at most 400 steps."],
-  ["faithful", "Faithful", "Closest to the pictures, takes longest: 4 vectors, at most 800 steps."],
+  ["faithful", "Faithful", "For one particular thing, follows other words a little less, takes longest: 4 vectors, at most 400 steps."],
 ];
 const EMPTY = { name: "", kind: "object", class_word: "", recipe: "balanced", init: "", num_vectors: "" };
 
