@@ -34,6 +34,24 @@ class StudioFacts:
         fits = all(side % self.grain_px == 0 and side >= self.min_side_px for side in (width_px, height_px))
         return fits and width_px * height_px <= self.max_image_px
 
+    def fits(self, learned: "LearnedOnBase") -> bool:
+        """Whether it was learned on the base model that draws."""
+        return learned.base_revision == self.base_revision and dict(learned.widths) == dict(self.encoder_widths)
+
+
+class LearnedOnBase(Protocol):
+    """What knows the base model that it was learned on: a version's entry, a line of the list."""
+
+    @property
+    def base_revision(self) -> str:
+        """Revision of the base model."""
+        ...
+
+    @property
+    def widths(self) -> Mapping[str, int]:
+        """Width of the rows per text encoder."""
+        ...
+
 
 @dataclass(frozen=True)
 class Begun:

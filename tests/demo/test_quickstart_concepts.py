@@ -33,7 +33,7 @@ SWAPPED = {"dotty-fox": "umbrella", "umbrella": "dotty-fox"}
 PROMPTS = {"object": "a {} on a white background", "style": "a {} of a crown"}
 NUM_PICTURES = 6
 SHORT = {"object": 60, "style": 120}
-"""After so many steps, a quarter and half of what the manifest's recipe has, a concept must be known already."""
+"""After so many steps a concept must be known, whatever the recipe's own rule of stopping says of it."""
 WHOLE: Mapping[str, int] = {}
 
 Pictures = list[NDArray[np.uint8]]

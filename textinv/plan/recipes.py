@@ -30,7 +30,7 @@ class Recipe:
     max_steps: int
     min_steps: int
     optimizer: Method = "sphere"
-    learning_rate: float = 0.08
+    learning_rate: float = LEARNING_RATES["sphere"]
     schedule: Schedule = "linear"
     warm_up_steps: int = 0
     kappa: float = 1e-4

@@ -82,8 +82,8 @@ def _reference() -> Iterator[str]:
             if field not in inherited:
                 yield _entry(field, stated, field in definitions[name].get("required", ()), definitions)
     yield "## Recipes\n"
-    yield "What holds where a manifest says nothing. These values were chosen by what `make bench-train` measures, on"
-    yield "the demo base and with concepts that it had never seen.\n"
+    yield "What holds where a manifest says nothing. Vectors, steps, method and context term were chosen by what"
+    yield "`make bench-train` measures, on the demo base and with concepts that it had never seen.\n"
     yield from _recipes()
 
 

@@ -16,7 +16,7 @@ from fastapi.responses import Response
 
 from services.api.a1111.answers import answer_of
 from services.api.a1111.fields import Img2ImgBody, Txt2ImgBody
-from services.api.a1111.listings import check_checkpoint, fits_base
+from services.api.a1111.listings import check_checkpoint
 from services.api.access import Caller, may_draw
 from services.api.drawing import Finished, concepts_header, finish, unless_gone
 from services.api.image_requests import RANDOM_SEED_BELOW
@@ -95,7 +95,7 @@ def _bare_concepts(desk: Desk, facts: StudioFacts, caller: Caller) -> Callable[[
 
     def is_concept(word: str) -> bool:
         found = find_listed(listed(), word) if word.startswith(caller.name_prefix) else None
-        return found is not None and fits_base(found, facts)
+        return found is not None and facts.fits(found)
 
     return is_concept
 

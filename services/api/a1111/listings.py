@@ -26,7 +26,7 @@ async def embeddings(request: Request, caller: Caller = may_draw) -> dict[str, A
     for one in await in_thread(desk.concepts.all):
         if not one.name.startswith(caller.name_prefix):
             continue
-        lists["loaded" if fits_base(one, facts) else "skipped"][one.name] = _embedding(one)
+        lists["loaded" if facts.fits(one) else "skipped"][one.name] = _embedding(one)
     return lists
 
 
@@ -104,11 +104,6 @@ async def nothing_of_the_kind(_: Caller = may_draw) -> list[Any]:
 async def scripts(_: Caller = may_draw) -> dict[str, list[str]]:
     """List what this service does not have."""
     return {"txt2img": [], "img2img": []}
-
-
-def fits_base(one: ConceptSummary, facts: StudioFacts) -> bool:
-    """Whether a concept was learned on the base model that draws."""
-    return one.base_revision == facts.base_revision and dict(one.widths) == dict(facts.encoder_widths)
 
 
 def check_checkpoint(desk: Desk, settings: Any) -> None:
