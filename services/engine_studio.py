@@ -11,7 +11,8 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 
 from services.config import MIB, ServiceConfig
-from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, PromptRoom, Sketch, StudioFacts
+from services.memory import read_memory
+from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, PromptRoom, Sketch, StudioFacts, StudioMemory
 from textinv.errors import DeadlineError, NotReadyError, OverloadedError, ServiceError
 from textinv.generation.admission import MAX_NATIVE_AREAS, MIN_NATIVE_SIDE, Limits
 from textinv.generation.cache import EmbeddingCache, Flight
@@ -81,6 +82,10 @@ class EngineStudio:
         counts = {parse_ref(name): count for name, count in num_vectors.items()}
         tokenized = model.tokenize_prompt(prompt, counts)
         return PromptRoom(model.count_tokens(prompt, counts), model.window - 2, tokenized.num_chunks)
+
+    async def memory(self) -> StudioMemory:
+        """Say how much memory is used."""
+        return read_memory(self.engine.model.device)
 
     async def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
         """Draw a request."""

@@ -6,6 +6,7 @@ Owns the list of one front; `services.ledger` joins those of several.
 import asyncio
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 T = TypeVar("T")
 
+_MAX_ENDED = 1000
+
 
 class InterruptedByCallerError(Exception):
     """The caller interrupted this request."""
@@ -22,13 +25,17 @@ class InterruptedByCallerError(Exception):
 
 @dataclass(eq=False)
 class Running:
-    """One request under way; `share` of it is done, and its first picture looks like `sketch`."""
+    """One request under way; `share` of it is done, and its first picture looks like `sketch`.
+
+    `task_id` is what its caller calls it, if anything.
+    """
 
     caller: str
     num_steps: int
     num_images: int
     share: float = 0.0
     sketch: NDArray[np.uint8] | None = None
+    task_id: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     started_at: float = field(default_factory=time.monotonic)
     interrupted: bool = False
@@ -89,3 +96,19 @@ class InFlight:
         running.interrupted = True
         if running.task is not None:
             running.task.cancel()
+
+
+class EndedTasks:
+    """The tasks that ended last, by caller and the name that the caller gave them."""
+
+    def __init__(self) -> None:
+        self._ended: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def add(self, caller: str, task: str) -> None:
+        """Remember, and forget the oldest."""
+        self._ended[caller, task] = None
+        if len(self._ended) > _MAX_ENDED:
+            self._ended.popitem(last=False)
+
+    def __contains__(self, task: tuple[str, str]) -> bool:
+        return task in self._ended

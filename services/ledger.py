@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.allowances import Allowances, check_concurrency
-from services.in_flight import InFlight
+from services.in_flight import EndedTasks, InFlight
 from services.keys import ApiKey
 from textinv.errors import OverloadedError, TextinvError
 
@@ -44,6 +44,7 @@ class Glance:
     age_s: float
     left_s: float
     sketch: NDArray[np.uint8] | None = None
+    task_id: str = ""
 
 
 class Told(NamedTuple):
@@ -83,6 +84,14 @@ class Ledger(Protocol):
         """Whether the caller looks at sketches."""
         ...
 
+    async def note_end(self, caller: str, task: str) -> None:
+        """Note that a task to which the caller gave a name has ended."""
+        ...
+
+    async def has_ended(self, caller: str, task: str) -> bool:
+        """Whether a task of that name has ended lately."""
+        ...
+
 
 class Watchers:
     """Callers who looked lately."""
@@ -108,6 +117,7 @@ class OwnLedger:
         self._in_flight = in_flight
         self._allowances = Allowances(clock)
         self._watchers = Watchers(clock)
+        self._ended = EndedTasks()
 
     async def spend(self, key: ApiKey | None) -> None:
         self._allowances.spend(key)
@@ -128,6 +138,12 @@ class OwnLedger:
     async def is_watched(self, caller: str) -> bool:
         return caller in self._watchers
 
+    async def note_end(self, caller: str, task: str) -> None:
+        self._ended.add(caller, task)
+
+    async def has_ended(self, caller: str, task: str) -> bool:
+        return (caller, task) in self._ended
+
 
 class Book(Protocol):
     """What all fronts share; see `FrontBook`."""
@@ -139,6 +155,8 @@ class Book(Protocol):
     async def look(self, caller: str, sketches: bool) -> Sequence[Glance]: ...
     async def interrupt(self, caller: str) -> None: ...
     async def is_watched(self, caller: str) -> bool: ...
+    async def note_end(self, caller: str, task: str) -> None: ...
+    async def has_ended(self, caller: str, task: str) -> bool: ...
 
 
 class SharedLedger:
@@ -197,6 +215,17 @@ class SharedLedger:
         except TextinvError:
             return await self._own.is_watched(caller)
 
+    async def note_end(self, caller: str, task: str) -> None:
+        await self._own.note_end(caller, task)
+        with suppress(TextinvError):
+            await self._book.note_end(caller, task)
+
+    async def has_ended(self, caller: str, task: str) -> bool:
+        try:
+            return await self._book.has_ended(caller, task)
+        except TextinvError:
+            return await self._own.has_ended(caller, task)
+
     async def _enter(self, place: str, key: ApiKey) -> None:
         try:
             await self._book.enter(self._front, place, key)
@@ -242,7 +271,7 @@ class SharedLedger:
 def glances_of(in_flight: InFlight) -> list[Glance]:
     """What is under way on a front."""
     return [
-        Glance(one.id, one.caller, one.num_steps, one.share, one.age_s, one.left_s, one.sketch)
+        Glance(one.id, one.caller, one.num_steps, one.share, one.age_s, one.left_s, one.sketch, one.task_id)
         for one in in_flight.all()
     ]
 
@@ -265,6 +294,7 @@ class FrontBook:
         self._glances: dict[str, dict[str, Glance]] = {}
         self._places: dict[str, dict[str, _Place]] = {}
         self._interrupts: dict[str, float] = {}
+        self._ended = EndedTasks()
 
     async def spend(self, key: ApiKey) -> None:
         self._allowances.spend(key)
@@ -304,6 +334,15 @@ class FrontBook:
 
     async def is_watched(self, caller: str) -> bool:
         return caller in self._watchers
+
+    async def note_end(self, caller: str, task: str) -> None:
+        self._ended.add(caller, task)
+        for told in self._glances.values():  # its front tells so only with its next list
+            for one in [one for one in told.values() if (one.caller, one.task_id) == (caller, task)]:
+                del told[one.id]
+
+    async def has_ended(self, caller: str, task: str) -> bool:
+        return (caller, task) in self._ended
 
     def _forget_silent(self) -> None:
         now = self._clock()

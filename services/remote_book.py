@@ -43,6 +43,12 @@ class RemoteBook:
     async def is_watched(self, caller: str) -> bool:
         return bool(await self._ask("is_watched", caller))
 
+    async def note_end(self, caller: str, task: str) -> None:
+        await self._ask("note_end", caller, task)
+
+    async def has_ended(self, caller: str, task: str) -> bool:
+        return bool(await self._ask("has_ended", caller, task))
+
     async def _ask(self, method: str, *arguments: Any) -> Any:
         try:
             return await getattr(self._handle, method).remote(*arguments)

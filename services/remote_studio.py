@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from services.studio import Begun, DrawEvent, PromptRoom, Sketch, StudioFacts
+from services.studio import Begun, DrawEvent, PromptRoom, Sketch, StudioFacts, StudioMemory
 from textinv.errors import NotReadyError, OverloadedError, ServiceError, TextinvError
 from textinv.generation.prompt_aliases import expand_aliases
 from textinv.generation.request import GenerateRequest
@@ -42,6 +42,14 @@ class RemoteStudio:
         except Exception as error:
             _raise_own(error)
         return room
+
+    async def memory(self) -> StudioMemory:
+        """Say how much memory is used."""
+        try:
+            memory: StudioMemory = await self._handle.memory.remote()
+        except Exception as error:
+            _raise_own(error)
+        return memory
 
     async def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
         """Draw a request, once more on another replica when the first one dies."""

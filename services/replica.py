@@ -17,7 +17,7 @@ from services.log_lines import write_log_lines
 from services.pruning import Pruner
 from services.remote_book import RemoteBook
 from services.remote_studio import RemoteStudio
-from services.studio import DrawEvent, PromptRoom, StudioFacts
+from services.studio import DrawEvent, PromptRoom, StudioFacts, StudioMemory
 from textinv.errors import NotReadyError
 from textinv.generation.request import GenerateRequest
 from textinv.store import ensure_store
@@ -52,6 +52,10 @@ class StudioReplica:
     async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:
         """Say how much room a prompt takes."""
         return await self._studio.measure(prompt, num_vectors)
+
+    async def memory(self) -> StudioMemory:
+        """Say how much memory is used."""
+        return await self._studio.memory()
 
     def check_health(self) -> None:
         """Let Serve replace a replica that only fails."""

@@ -105,6 +105,14 @@ class PromptRoom:
     num_windows: int
 
 
+@dataclass(frozen=True)
+class StudioMemory:
+    """Bytes of memory: what the process that draws uses of its machine's, and of its GPU's where it has one."""
+
+    ram: Mapping[str, int]
+    cuda: Mapping[str, Mapping[str, int]] | None = None
+
+
 class Studio(Protocol):
     """Draws requests."""
 
@@ -131,5 +139,13 @@ class Studio(Protocol):
 
         Raises:
             NotReadyError: the base model is not there yet.
+        """
+        ...
+
+    async def memory(self) -> StudioMemory:
+        """Say how much memory is used; of several processes that draw, by one of them.
+
+        Raises:
+            NotReadyError: there is none.
         """
         ...

@@ -24,7 +24,7 @@ from services.api import (
     prompts,
     training_pictures,
 )
-from services.api.a1111 import draw, listings, progress
+from services.api.a1111 import draw, listings, machine, progress, tasks
 from services.api.description import describe
 from services.api.drawing import ClientGoneError
 from services.api.errors import add_error_handlers
@@ -49,6 +49,8 @@ _ROUTERS = (
     draw.router,
     listings.router,
     progress.router,
+    tasks.router,
+    machine.router,
     prompts.router,
     page_router,
 )

@@ -207,6 +207,29 @@ EXAMPLES: Mapping[str, Example] = {
             "textinfo": "1 of your requests are being drawn",
         },
     ),
+    "POST /internal/progress": Example(
+        {"id_task": "task(a1b2)", "id_live_preview": -1, "live_preview": True},
+        {
+            "active": True,
+            "queued": False,
+            "completed": False,
+            "progress": 0.4,
+            "eta": 1.5,
+            "live_preview": "data:image/png;base64," + _PNG,
+            "id_live_preview": 3405691582,
+            "textinfo": None,
+        },
+    ),
+    "GET /sdapi/v1/memory": Example(
+        None,
+        {
+            "ram": {"free": 24_000_000_000, "used": 1_000_000_000, "total": 25_000_000_000},
+            "cuda": {"error": "unavailable"},
+        },
+    ),
+    "GET /sdapi/v1/cmd-flags": Example(
+        None, {"api": True, "ckpt": "emoji", "max_batch_count": 10, "cors_allow_origins": None, "api_log": False}
+    ),
     "POST /sdapi/v1/interrupt": Example(None, {}),
     "POST /sdapi/v1/skip": Example(None, {}),
     "POST /sdapi/v1/png-info": Example(

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, PromptRoom, Sketch, StudioFacts
+from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, PromptRoom, Sketch, StudioFacts, StudioMemory
 from textinv.errors import NotReadyError, OverloadedError, ServiceError
 from textinv.generation.cache import EmbeddingCache
 from textinv.generation.request import GeneratedImage, GenerateRequest
@@ -49,6 +49,9 @@ class ColourStudio:
     async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:
         words = sum(num_vectors.get(word.strip("<>"), 1) for word in prompt.split())
         return PromptRoom(words, 30, 1 + words // 31)
+
+    async def memory(self) -> StudioMemory:
+        return StudioMemory({"free": 9, "used": 1, "total": 10})
 
     async def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
         request.check()

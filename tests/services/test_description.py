@@ -83,6 +83,9 @@ async def test_an_example_is_what_the_service_takes_and_answers(
 async def test_the_examples_of_progress_and_of_a_pictures_info_have_the_real_fields(client: httpx.AsyncClient) -> None:
     real = (await client.get("/sdapi/v1/progress")).json()
     same_fields(EXAMPLES["GET /sdapi/v1/progress"].answer, real, "progress")
+    of_task = EXAMPLES["POST /internal/progress"]
+    real = (await client.post("/internal/progress", json=of_task.request)).json()
+    same_fields(of_task.answer, real, "task")
     drawn = (await client.post("/sdapi/v1/txt2img", json={"prompt": "a hill"})).json()
     info = (await client.post("/sdapi/v1/png-info", json={"image": drawn["images"][0]})).json()
     same_fields(EXAMPLES["POST /sdapi/v1/png-info"].answer, info, "png-info")

@@ -139,6 +139,24 @@ async def test_who_looks_at_progress_sees_previews_of_the_next_request_on_any_fr
     assert (await drawing).status_code == 200
 
 
+async def test_a_task_of_one_front_is_seen_from_the_other_until_after_its_end(
+    fronts: list[httpx.AsyncClient], studio: ColourStudio
+) -> None:
+    here, there = fronts
+    studio.step_s = 0.02
+
+    async def told() -> dict[str, object]:
+        found: dict[str, object] = (await there.post("/internal/progress", json={"id_task": "mine"})).json()
+        return found
+
+    drawing = asyncio.create_task(here.post(TXT2IMG, json={"prompt": "a", "steps": 60, "force_task_id": "mine"}))
+    async with asyncio.timeout(5):
+        while not (await told())["active"]:
+            await asyncio.sleep(0.05)
+    assert (await drawing).status_code == 200
+    assert (await told())["completed"]
+
+
 async def test_who_never_looks_costs_no_previews(client: httpx.AsyncClient, studio: ColourStudio) -> None:
     await client.get("/sdapi/v1/progress", params={"skip_current_image": True})
     assert (await client.post(TXT2IMG, json={"prompt": "a", "steps": 8})).status_code == 200

@@ -143,7 +143,7 @@ async def _answer(
     asked = f"{request.url.path} {json.dumps(body.model_dump())}".encode()
 
     async def work() -> Reply:
-        running = Running(order.caller, order.num_inference_steps, order.num_images)
+        running = Running(order.caller, order.num_inference_steps, order.num_images, task_id=body.force_task_id or "")
         drawing = finish(desk.draw(order, caller.key, progress=True), running)
         finished = await desk.in_flight.run(running, drawing)
         return await in_thread(_reply_of, body, size, order, finished, facts, asked)
@@ -153,6 +153,9 @@ async def _answer(
         reply = await unless_gone(request, work() if key is None else desk.replies.once(caller.id, key, asked, work))
     except InterruptedByCallerError:  # not remembered: whoever asks again wants the pictures
         reply = await in_thread(_reply_of, body, size, order, Finished((), {}), facts, asked)
+    finally:
+        if body.force_task_id:
+            await desk.ledger.note_end(caller.id, body.force_task_id)
     headers = dict(reply.headers)
     if body.ignored:
         headers["x-textinv-ignored"] = ", ".join(name[:64].encode("ascii", "replace").decode() for name in body.ignored)

@@ -57,7 +57,6 @@ IGNORED_DEFAULTS: Mapping[str, Any] = {
     "script_args": [],
     "alwayson_scripts": {},
     "save_images": False,
-    "force_task_id": None,
     "infotext": None,
     "resize_mode": 0,
     "image_cfg_scale": None,
@@ -75,6 +74,7 @@ IGNORED_DEFAULTS: Mapping[str, Any] = {
 }
 
 _Text = Annotated[str, Field(max_length=32_000)]
+MAX_TASK_ID = 200
 _Side = Annotated[Int, Field(ge=8, le=16_384)]
 
 
@@ -109,6 +109,8 @@ class Txt2ImgBody(Body):
     """Multiplies `batch_size`."""
     send_images: bool = True
     """Whether the answer holds the pictures."""
+    force_task_id: str | None = Field(default=None, max_length=MAX_TASK_ID)
+    """What the caller calls this request when it asks `/internal/progress` for it."""
 
     @model_validator(mode="after")
     def _can_be_echoed(self) -> Self:
