@@ -66,6 +66,17 @@ export function Field({ label, hint, error, children, id }) {
   </div>`;
 }
 
+/** A number as people type it: "2." on the way to 2.5, or nothing (`change` hears NaN), stays as it stands. */
+export function NumberInput({ value, change, ...rest }) {
+  const [text, setText] = useState(String(value));
+  const shown = Number.isNaN(value) || (text && Number(text) === value) ? text : String(value);
+  const typed = (event) => {
+    setText(event.target.value);
+    change(event.target.valueAsNumber);
+  };
+  return html`<input type="number" required value=${shown} onInput=${typed} ...${rest} />`;
+}
+
 export const Badge = ({ state }) => html`<span class=${`badge ${state}`}>${state}</span>`;
 
 export const count = (number, one, many = `${one}s`) => `${number.toLocaleString()} ${number === 1 ? one : many}`;

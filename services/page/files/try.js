@@ -5,7 +5,7 @@ import { get, upload } from "/page/api.js";
 import { Compare } from "/page/compare.js";
 import { newRun, NORMAL, randomSeed } from "/page/drawing.js";
 import { begin as draw, forget, stop, useRuns } from "/page/history.js";
-import { Field, Problem } from "/page/parts.js";
+import { Field, NumberInput, Problem } from "/page/parts.js";
 import { PromptBox } from "/page/prompt_box.js";
 import { Run } from "/page/results.js";
 
@@ -70,19 +70,19 @@ function Settings({ form, set, random, setRandom }) {
   useEffect(() => {
     get("/sdapi/v1/samplers").then((found) => setSchedulers(found.map((one) => [one.aliases[0], one.name]))).catch(() => {});
   }, []);
-  const number = (name) => (event) => set({ [name]: event.target.valueAsNumber });
+  const number = (name) => ({ value: form[name], change: (value) => set({ [name]: value }) });
   return html`<details class="settings" open=${Boolean(form.negative_prompt)}>
     <summary>Settings</summary>
     <${PromptBox} id="negative" label="Negative prompt" rows=${2} value=${form.negative_prompt} change=${(text) => set({ negative_prompt: text })}
       hint="What should not be in the picture." />
     <div class="fields">
-      <${Field} id="steps" label="Steps"><input id="steps" type="number" min="1" max="150" required value=${form.num_inference_steps} onInput=${number("num_inference_steps")} /><//>
-      <${Field} id="guidance" label="Guidance"><input id="guidance" type="number" min="0" max="100" step="0.5" required value=${form.guidance_scale} onInput=${number("guidance_scale")} /><//>
-      <${Field} id="count" label="Pictures"><input id="count" type="number" min="1" max="10" required value=${form.n} onInput=${number("n")} /><//>
+      <${Field} id="steps" label="Steps"><${NumberInput} id="steps" min="1" max="150" ...${number("num_inference_steps")} /><//>
+      <${Field} id="guidance" label="Guidance"><${NumberInput} id="guidance" min="0" max="100" step="any" ...${number("guidance_scale")} /><//>
+      <${Field} id="count" label="Pictures"><${NumberInput} id="count" min="1" max="10" ...${number("n")} /><//>
       <${Field} id="scheduler" label="Noise scheduler"><select id="scheduler" value=${form.noise_scheduler} onChange=${(event) => set({ noise_scheduler: event.target.value })}>
         <option value="">the service's</option>${schedulers.map(([name, label]) => html`<option value=${name}>${label}</option>`)}
       </select><//>
-      <${Field} id="seed" label="Seed"><input id="seed" type="number" min="0" max="4294967295" required value=${form.seed} disabled=${random} onInput=${number("seed")} /><//>
+      <${Field} id="seed" label="Seed"><${NumberInput} id="seed" min="0" max="4294967295" disabled=${random} ...${number("seed")} /><//>
       <label class="check"><input type="checkbox" checked=${random} onChange=${(event) => setRandom(event.target.checked)} /> new seed each time</label>
     </div>
   </details>`;
