@@ -3,17 +3,20 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
+from cluster.lease import WorkerCard
 from cluster.nodes import NodeFacts
 from services.training_fleet import DriverFacts
 from tests.browser.accessibility import violations
 from tests.browser.conftest import OpenPage, shot
-from tests.browser.in_process import running
-from tests.services.job_tools import FLEET, IdleFleet
-from textinv.jobs.fleet import status_key
+from tests.browser.in_process import running, submit
+from tests.services.job_tools import FLEET, IdleFleet, report
+from textinv.jobs import JobBook
+from textinv.jobs.fleet import FleetBook, status_key
 from textinv.models.base import BaseModel
 from textinv.store.memory import MemoryStore
 
@@ -42,8 +45,15 @@ def driven(seen: MemoryStore, model: BaseModel) -> Iterator[str]:
         yield url
 
 
-def see(store: MemoryStore, *nodes: NodeFacts) -> None:
-    store.put(status_key(FLEET), json.dumps({"nodes": [asdict(one) for one in nodes]}).encode())
+def see(store: MemoryStore, *nodes: NodeFacts, **facts: Any) -> None:
+    """Write, as a driver does, what there is."""
+    store.put(status_key(FLEET), json.dumps({"nodes": [asdict(one) for one in nodes], **facts}).encode())
+
+
+def working(*names: str) -> list[dict[str, Any]]:
+    """Workers of one crew that learn these concepts, one each."""
+    cards = [WorkerCard(f"w-{seat}", "crew-1", seat, ON_GPU.node, 4000 + seat, 8) for seat in range(len(names))]
+    return [{**asdict(card), "concepts": [name], "silent_s": 0.4} for card, name in zip(cards, names, strict=True)]
 
 
 @pytest.mark.parametrize("width", [1400, 400])
@@ -71,3 +81,58 @@ def test_a_fleet_without_gpus_says_so(driven: str, seen: MemoryStore, open_page:
     shot(page, "fleet-no-gpu-1400")
     see(seen)
     expect(page.get_by_text("known while a driver runs")).to_be_visible()  # the view looks again by itself
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (400, "light"), (1400, "dark"), (400, "dark")])
+def test_workers_are_shown_with_what_they_learn_and_how_fast(
+    driven: str, seen: MemoryStore, open_page: OpenPage, width: int, scheme: str
+) -> None:
+    job = submit(driven, seen, "young-fox", "young-owl", job="young ones")
+    status = report(seen, job, step=40)
+    JobBook(seen).write_status(status.model_copy(update={"concepts_per_hour": 128.0}))
+    facts = {"leased": 2, "waiting": 1, "jobs": [job.id], "crews": [{"name": "crew-1", "workers": 2}]}
+    see(seen, ON_GPU, workers=working("young-fox", "young-owl"), **facts)
+    page = open_page(f"{driven}/#/fleet", width, scheme)
+    expect(page.get_by_role("heading", name="2 workers in 1 crew")).to_be_visible()
+    rows = page.get_by_role("region", name="Workers").get_by_role("row")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(2)).to_contain_text("crew-1")
+    expect(rows.nth(2)).to_contain_text("young-owl")
+    now = page.locator("section", has=page.get_by_role("heading", name="Now"))
+    for words in ("2workersof 1 allowed", "2learning", "1waiting", "128per hour"):
+        expect(now.get_by_role("listitem").filter(has_text=words)).to_have_count(1)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert violations(page) == []
+    shot(page, f"fleet-working-{width}-{scheme}")
+
+
+def test_a_fleet_is_scaled_and_drained(driven: str, seen: MemoryStore, open_page: OpenPage) -> None:
+    see(seen, ON_GPU)
+    page = open_page(f"{driven}/#/fleet")
+    page.get_by_label("At least").fill("2")
+    page.get_by_label("At most").fill("5")
+    page.get_by_role("button", name="Scale").click()
+    expect(page.get_by_text("At most 5 workers, at least 2.")).to_be_visible()
+    expect(page.get_by_text("of 5 allowed")).to_be_visible()
+    book = FleetBook(seen, FLEET)
+    held = book.settings()
+    assert (held.min_workers, held.max_workers, held.draining) == (2, 5, False)
+
+    page.get_by_role("button", name="Drain").click()
+    expect(page.get_by_text("draining", exact=True)).to_be_visible()
+    expect(page.get_by_text("Workers write checkpoints, hand back what they have and go.")).to_be_visible()
+    expect(page.get_by_text("jobs wait until you scale the fleet")).to_be_visible()
+    expect(page.get_by_role("button", name="Drain")).to_be_disabled()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert book.settings().draining
+    shot(page, "fleet-draining-1400")
+    page.get_by_label("At most").fill("1")
+    page.get_by_role("button", name="Scale").click()
+    expect(page.get_by_role("alert")).to_contain_text("raise max or lower min")
+    assert book.settings() == held.model_copy(update={"draining": True})
+    page.get_by_label("At most").fill("3")
+    page.get_by_role("button", name="Scale").click()
+    expect(page.get_by_text("of 3 allowed")).to_be_visible()
+    expect(page.get_by_text("draining", exact=True)).to_have_count(0)
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert not book.settings().draining

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "/page/vendor/htm-preact.js";
 import { get, post } from "/page/api.js";
-import { Badge, count, Field, fixed, Loading, Problem, when } from "/page/parts.js";
+import { Badge, count, Field, fixed, Loading, NumberInput, Problem, when } from "/page/parts.js";
 
 const EVERY_MS = 3000;
 
@@ -30,8 +30,7 @@ export function Fleet() {
     <${Problem} error=${error} again=${look} />
     ${!fleet && !error && html`<${Loading} what="the fleet" />`}
     ${fleet && html`<${State} fleet=${fleet} />
-      <p class="hint" role="status">${said}</p>
-      <${Scale} fleet=${fleet} change=${change} />
+      <${Scale} fleet=${fleet} change=${change} said=${said} />
       <${Nodes} nodes=${fleet.nodes} />
       <${Workers} fleet=${fleet} />
       <${Failures} failures=${fleet.failures} />
@@ -50,7 +49,8 @@ function State({ fleet }) {
     [queue.expiries ?? 0, "expired leases", "concepts taken from silent workers"],
   ];
   return html`<section class="panel"><header class="row"><h2>Now</h2><${Badge} state=${driver.state === "stopped" && !driver.problem ? "idle" : driver.state} />${settings.draining && html`<${Badge} state="draining" />`}</header>
-    ${driver.problem && html`<div class="problem" role="alert"><p><strong>${driver.problem}</strong></p><p><code>textinv job logs --driver</code> shows its last words; submitting or resuming a job starts it again.</p></div>`}
+    ${settings.draining && html`<p>Drained: jobs wait until you scale the fleet.</p>`}
+    ${driver.problem && !settings.draining && html`<div class="problem" role="alert"><p><strong>${driver.problem}</strong></p><p><code>textinv job logs --driver</code> shows its last words; submitting or resuming a job starts it again.</p></div>`}
     ${!driver.running && !driver.problem && html`<p class="hint">No driver runs: it starts with the next job, and ends when there is nothing to learn.</p>`}
     <ul class="scores">${facts.map(([value, label, text]) => html`<li><strong>${value}</strong><span>${label}</span><span class="hint">${text}</span></li>`)}</ul>
   </section>`;
@@ -80,7 +80,7 @@ function Nodes({ nodes }) {
   </section>`;
 }
 
-function Scale({ fleet, change }) {
+function Scale({ fleet, change, said }) {
   const [min, setMin] = useState(fleet.settings.min_workers);
   const [max, setMax] = useState(fleet.settings.max_workers);
   const scale = (event) => {
@@ -89,11 +89,12 @@ function Scale({ fleet, change }) {
   };
   return html`<section class="panel"><h2>Scale</h2>
     <form class="row" onSubmit=${scale}>
-      <${Field} id="min" label="At least"><input id="min" type="number" min="0" max="100000" required value=${min} onInput=${(event) => setMin(event.target.valueAsNumber)} /><//>
-      <${Field} id="max" label="At most"><input id="max" type="number" min="1" max="100000" required value=${max} onInput=${(event) => setMax(event.target.valueAsNumber)} /><//>
+      <${Field} id="min" label="At least"><${NumberInput} id="min" min="0" max="100000" value=${min} change=${setMin} /><//>
+      <${Field} id="max" label="At most"><${NumberInput} id="max" min="1" max="100000" value=${max} change=${setMax} /><//>
       <button class="main">Scale</button>
-      <button type="button" onClick=${() => change("drain", undefined, "Workers write checkpoints, hand back what they have and go.")}>Drain</button>
+      <button type="button" disabled=${fleet.settings.draining} onClick=${() => change("drain", undefined, "Workers write checkpoints, hand back what they have and go.")}>Drain</button>
     </form>
+    <p role="status">${said}</p>
     <p class="hint">Scaling also ends a drain. More workers than the cluster has room for make its autoscaler add nodes.</p>
   </section>`;
 }
@@ -101,16 +102,16 @@ function Scale({ fleet, change }) {
 function Workers({ fleet }) {
   if (!fleet.workers.length) return null;
   return html`<section class="panel"><h2>${count(fleet.workers.length, "worker")} in ${count(fleet.crews.length, "crew")}</h2>
-    <div class="scroll" tabindex="0" role="region" aria-label="Workers"><table><thead><tr><th scope="col">Worker</th><th scope="col">Node</th><th scope="col">Slots</th><th scope="col">Learning</th><th scope="col">Silent for</th></tr></thead>
-      <tbody>${fleet.workers.map((one) => html`<tr key=${one.id}><td>${one.id}</td><td title=${one.node}>${one.node.slice(0, 12)}</td><td>${one.num_slots}</td><td>${one.concepts.join(", ")}</td><td>${fixed(one.silent_s, 1)} s</td></tr>`)}</tbody></table></div>
+    <div class="scroll" tabindex="0" role="region" aria-label="Workers"><table><thead><tr><th scope="col">Worker</th><th scope="col">Crew</th><th scope="col">Node</th><th scope="col">Slots</th><th scope="col">Learning</th><th scope="col">Silent for</th></tr></thead>
+      <tbody>${fleet.workers.map((one) => html`<tr key=${one.id}><td>${one.id}</td><td>${one.crew}</td><td title=${one.node}>${one.node.slice(0, 12)}</td><td>${one.num_slots}</td><td>${one.concepts.join(", ")}</td><td>${fixed(one.silent_s, 1)} s</td></tr>`)}</tbody></table></div>
   </section>`;
 }
 
 function Failures({ failures }) {
   return html`<section class="panel"><h2>Recent failures</h2>
     ${failures.length === 0 && html`<p class="hint">None.</p>`}
-    <ul class="list">${failures.map((one) => html`<li key=${one.fingerprint}><strong>${one.name}</strong> <span class="hint">${one.code}${one.when ? `, ${when(one.when)}` : ""}${one.workers_died ? `, ${count(one.workers_died, "worker")} died with it` : ""}</span>
-      <p>${one.message}</p><p class="hint">${one.advice}</p></li>`)}</ul>
+    ${failures.length > 0 && html`<ul class="list">${failures.map((one) => html`<li key=${one.fingerprint}><strong>${one.name}</strong> <span class="hint">${one.code}${one.when ? `, ${when(one.when)}` : ""}${one.workers_died ? `, ${count(one.workers_died, "worker")} died with it` : ""}</span>
+      <p>${one.message}</p><p class="hint">${one.advice}</p></li>`)}</ul>`}
   </section>`;
 }
 
