@@ -64,7 +64,9 @@ def submit(url: str, store: ObjectStore, *names: str, job: str) -> JobRecord:
     return record
 
 
-def publish(store: ObjectStore, model: BaseModel, name: str, word: str, kind: str) -> None:
+def publish(
+    store: ObjectStore, model: BaseModel, name: str, word: str, kind: str, fidelity: float = 0.81, base: str = ""
+) -> None:
     """Publish a concept that draws as a word does, with a record in which people wrote markup."""
     rows = {encoder: model.token_rows(encoder, word).float().cpu()[:1] for encoder in model.encoder_names}
     record = {
@@ -75,7 +77,7 @@ def publish(store: ObjectStore, model: BaseModel, name: str, word: str, kind: st
         "sample_passes": 160,
         "seconds": 9.5,
         "trace": [{"step": step, "loss": 0.3 / (1 + step / 20)} for step in range(0, 45, 5)],
-        "evaluation": {"encoders": [{"fidelity": 0.81, "real_to_real": 0.9, "editability": 0.24}]},
+        "evaluation": {"encoders": [{"fidelity": fidelity, "real_to_real": 0.9, "editability": 0.24}]},
         "note": HOSTILE,
     }
     Registry(store).publish(
@@ -83,6 +85,6 @@ def publish(store: ObjectStore, model: BaseModel, name: str, word: str, kind: st
         Embedding(rows),
         record,
         fingerprint=f"{name}-{word}",
-        base_model=model.id,
+        base_model=base or model.id,
         base_revision=model.revision,
     )

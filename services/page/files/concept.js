@@ -6,9 +6,10 @@ import { Curve } from "/page/curve.js";
 import { count, duration, fixed, Loading, Picture, Problem, save, useLoad, when } from "/page/parts.js";
 
 const FORMATS = [
-  ["auto", "One file for nearly all", "A1111 and Forge: embeddings/. ComfyUI: models/embeddings/. InvokeAI: import it. kohya and diffusers read it too."],
-  ["diffusers", "diffusers", "A folder learned_embeds for load_textual_inversion()."],
-  ["a1111-pt", "A1111, older", "A .pt file for embeddings/ of versions that do not read safetensors."],
+  ["auto", "One file for nearly all", "", "A1111 and Forge: embeddings/. ComfyUI: models/embeddings/. InvokeAI: import it. kohya and diffusers read it too."],
+  ["diffusers", "diffusers", "-diffusers", "pipeline.load_textual_inversion(FILE), which then knows its placeholder; of a model with two text encoders a zip with a file for each."],
+  ["a1111-pt", "A1111, older", "", "A .pt file for embeddings/ of versions that do not read safetensors."],
+  ["onetrainer", "OneTrainer", "-onetrainer", "Choose it as base embedding in its embedding tab, to go on training; no other program reads its keys."],
 ];
 
 export function Concept({ name, version }) {
@@ -90,8 +91,8 @@ function Versions({ data, again }) {
     <${Problem} error=${problem} />
     <ul class="list">${[...data.versions].reverse().map((one) => html`<li class="row" key=${one.version}>
       <span class="grow"><strong>${`<${data.name}@${one.version}>`}</strong> <span class="hint">${when(one.created)}, on ${one.base_model}</span></span>
-      ${one.version === data.version ? html`<span class="hint">shown here</span>` : html`<a class="button quiet" href=${`#/concepts/${encodeURIComponent(data.name)}?version=${one.version}`} aria-label=${`Show version ${one.version}`}>Show</a>`}
-      ${one.current ? html`<span class="badge done">current</span>` : html`<button type="button" class="quiet" onClick=${ask(one.version)} aria-label=${`Make current: version ${one.version}`}>Make current</button>`}
+      <span class="acts">${one.version === data.version ? html`<span class="hint">shown here</span>` : html`<a class="button quiet" href=${`#/concepts/${encodeURIComponent(data.name)}?version=${one.version}`} aria-label=${`Show version ${one.version}`}>Show</a>`}
+      ${one.current ? html`<span class="badge done">current</span>` : html`<button type="button" class="quiet" onClick=${ask(one.version)} aria-label=${`Make current: version ${one.version}`}>Make current</button>`}</span>
     </li>`)}</ul>
     <dialog ref=${dialog} aria-labelledby="move-title"><h2 id="move-title">Make version ${target} current?</h2>
       <p>Every prompt with ${data.placeholder} is drawn with it, within seconds. No version is lost.</p>
@@ -103,20 +104,20 @@ function Versions({ data, again }) {
 function Downloads({ data }) {
   const current = data.versions.some((one) => one.current && one.version === data.version);
   const [problem, setProblem] = useState(null);
-  const fetchFile = (format) => async () => {
+  const fetchFile = (format, mark) => async () => {
     setProblem(null);
     try {
       const file = await blob(`/v1/concepts/${encodeURIComponent(data.name)}/embedding?version=${data.version}&format=${format}`);
       const suffix = format === "a1111-pt" ? "pt" : file.type === "application/zip" ? "zip" : "safetensors";
-      save(`${data.name}${current ? "" : `@${data.version}`}.${suffix}`, file);
+      save(`${data.name}${current ? "" : `@${data.version}`}${mark}.${suffix}`, file);
     } catch (error) {
       setProblem(error);
     }
   };
   return html`<section class="panel"><h2>For other programs</h2>${!current && html`<p class="hint">Version ${data.version}.</p>`}<${Problem} error=${problem} />
-    <ul class="list">${FORMATS.map(([format, label, where]) => html`<li class="row" key=${format}>
+    <ul class="list">${FORMATS.map(([format, label, mark, where]) => html`<li class="row" key=${format}>
       <span class="grow"><strong>${label}</strong><br /><span class="hint">${where}</span></span>
-      <button type="button" onClick=${fetchFile(format)} aria-label=${`Download: ${label}`}>Download</button>
+      <button type="button" onClick=${fetchFile(format, mark)} aria-label=${`Download: ${label}`}>Download</button>
     </li>`)}</ul>
   </section>`;
 }
