@@ -55,11 +55,11 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
     assert wrong == []
 
 
-def shot(page: Page, name: str) -> None:
+def shot(page: Page, name: str, whole: bool = True) -> None:
     """Keep how a page looks, for whoever wants to see it."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.evaluate("window.scrollTo(0, 0)")  # the bar at the top stays in view, also in a picture of the whole page
-    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=whole)
 
 
 def drop(page: Page, target: Locator, *files: Path) -> None:

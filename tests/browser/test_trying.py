@@ -12,6 +12,7 @@ from textinv.generation.infotext import Infotext, write_infotext, write_png
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 DRAWN_MS = 60_000
+SIDE_PX = 64
 
 
 def finished(page: Page) -> None:
@@ -156,6 +157,26 @@ def test_same_seed_side_by_side_and_a_grid(service: str, open_page: OpenPage) ->
     finished(page)
     assert page.locator("article.run").first.get_by_role("img").count() == 6
     shot(page, "try-grid-1400")
+
+
+def test_a_picture_appears_while_it_is_drawn(service: str, open_page: OpenPage) -> None:
+    page = open_page(f"{service}/#/try")
+    page.get_by_label("Prompt", exact=True).fill("a <my-fox>")
+    page.get_by_text("Settings", exact=True).click()
+    page.get_by_label("Steps").fill("40")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    run = page.get_by_role("article").first
+    picture = run.get_by_role("img", name=re.compile("a <my-fox>, seed"))
+    expect(picture).to_be_visible(timeout=DRAWN_MS)
+    expect(run).to_have_attribute("aria-busy", "true")
+    early = picture.get_attribute("src") or ""
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == SIDE_PX
+    shot(page, "try-sketch-1400")
+    expect(picture).not_to_have_attribute("src", early, timeout=DRAWN_MS)  # the next sketch, or the picture
+    expect(run).to_have_attribute("aria-busy", "false", timeout=DRAWN_MS)
+    expect(picture).to_have_count(1)
+    run.get_by_text(re.compile("^Seed")).click()
+    expect(run.get_by_role("button", name="Download")).to_be_enabled()
 
 
 def test_a_drawing_can_be_stopped(service: str, open_page: OpenPage) -> None:

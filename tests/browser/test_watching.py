@@ -14,6 +14,7 @@ from textinv.jobs import JobRecord
 from textinv.store.memory import MemoryStore
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+MANY, PART = 130, 100
 CURVE = tuple((step, 0.1 + 0.2 * 0.97**step) for step in range(0, 100, 5))
 RUNNING: dict[str, Any] = {"step": 45, "max_steps": 250, "loss": 0.12, "elapsed_s": 12.0, "curve": CURVE[:9]}
 
@@ -79,3 +80,27 @@ def test_a_job_is_cancelled_by_keyboard(service: str, store: MemoryStore, job: J
 def test_a_job_that_nobody_knows_says_so(service: str, open_page: OpenPage) -> None:
     page = open_page(f"{service}/#/jobs/none-0000000000")
     expect(page.get_by_role("alert")).to_contain_text("none-0000000000")
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_a_large_job_is_shown_a_part_at_a_time(
+    service: str, store: MemoryStore, open_page: OpenPage, width: int
+) -> None:
+    names = [f"crowd-{number:03d}" for number in range(MANY)]
+    large = submit(service, store, *names, job=f"a crowd at {width}")
+    report(store, large, num_waiting=MANY, **RUNNING)
+    page = open_page(f"{service}/#/jobs/{large.id}", width)
+    concepts = page.get_by_role("article")
+    more = page.get_by_role("button", name="More")
+    expect(concepts).to_have_count(PART)
+    expect(page.get_by_text(f"{PART} of {MANY} concepts are shown.")).to_be_visible()
+    more.press("Enter")
+    expect(concepts).to_have_count(MANY)
+    expect(more).to_have_count(0)
+    report(store, large, num_waiting=MANY, **{**RUNNING, "step": 55, "curve": CURVE[:12]})
+    expect(page.get_by_text("Step 55 of at most 250")).to_be_visible()  # what is told goes on, and hides nothing
+    headings = concepts.get_by_role("heading", level=2).all_inner_texts()
+    assert headings == [f"<{name}>" for name in names]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert violations(page) == []
+    shot(page, f"job-large-{width}", whole=False)

@@ -2,8 +2,8 @@
 
 import { html } from "/page/vendor/htm-preact.js";
 
-const WIDTH = 340;
-const HEIGHT = 170;
+const WIDTH = 300;
+const HEIGHT = 160;
 const [LEFT, RIGHT, TOP, BOTTOM] = [46, 10, 22, 26];
 
 export function Curve({ points, maxSteps, stopped, name }) {

@@ -144,6 +144,7 @@ function Cancel({ cancel }) {
 
 function Learning({ concept }) {
   const shown = concept.previews.at(-1);
+  const young = concept.state === "waiting" && !shown && !concept.curve.length;
   return html`<article class="panel learning">
     <header class="row">
       <h2>${concept.placeholder}</h2><${Badge} state=${concept.state} />
@@ -152,13 +153,13 @@ function Learning({ concept }) {
     </header>
     <p role="status">${sentence(concept)}</p>
     ${concept.failure && html`<div class="problem"><p><strong>${concept.failure.message}</strong></p><p>${concept.failure.advice}</p></div>`}
-    <div class="beside">
-      <section><h3>Training pictures</h3><div class="pictures">${concept.pictures.map((picture, place) => html`<${Picture} src=${picture.thumbnail} alt=${`Training picture ${place + 1}`} key=${picture.digest} />`)}</div></section>
-      <section><h3>Drawn while it learns</h3>
+    <div class=${young ? "" : "beside"}>
+      <section><h3>Training pictures</h3><div class="pictures small">${concept.pictures.map((picture, place) => html`<${Picture} src=${picture.thumbnail} alt=${`Training picture ${place + 1}`} key=${picture.digest} />`)}</div></section>
+      ${!young && html`<section><h3>Drawn while it learns</h3>
         ${shown ? html`<div class="pictures">${concept.previews.slice(-4).map((one) => html`<figure key=${one.step}><${Picture} src=${one.url} alt=${`Preview at step ${one.step}`} lazy=${false} /><figcaption class="hint">step ${one.step}</figcaption></figure>`)}</div>`
         : html`<p class="hint">${concept.state === "running" ? "The first preview comes soon." : "No previews."}</p>`}
       </section>
-      <section><h3>Loss on the fixed batch</h3><${Curve} points=${concept.curve} maxSteps=${concept.max_steps} stopped=${Boolean(concept.stopped)} name=${concept.name} /></section>
+      <section><h3>Loss on the fixed batch</h3><${Curve} points=${concept.curve} maxSteps=${concept.max_steps} stopped=${Boolean(concept.stopped)} name=${concept.name} /></section>`}
     </div>
   </article>`;
 }
