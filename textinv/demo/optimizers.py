@@ -1,7 +1,8 @@
 """The optimizer of the demo base's UNet: Muon for matrices and convolutions, AdamW for the rest.
 
-Muon: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; torch's implementation takes
-matrices only, so a convolution's kernel is shown to it as the matrix `(out, in * height * width)`.
+Muon: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks". torch's own takes matrices only
+and always computes in bfloat16, which some CPUs emulate (`precision`); this one sees a convolution's kernel as the
+matrix `(out, in * height * width)`.
 """
 
 from collections.abc import Iterable
@@ -9,27 +10,63 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from textinv.demo.precision import computes_in_bfloat16
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic iteration, from the source."""
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is made orthogonal; of the size that AdamW's has (Liu et al. 2025, arXiv 2502.16982)."""
+
+    def __init__(self, parameters: Iterable[Tensor], weight_decay: float, momentum: float = 0.95) -> None:
+        super().__init__(parameters, {"lr": 0.0, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update matrices and kernels from their gradients."""
+        for group in self.param_groups:
+            learning_rate, momentum = group["lr"], group["momentum"]
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                average = state["momentum"]
+                average.lerp_(parameter.grad, 1 - momentum)
+                update = parameter.grad.lerp(average, momentum)
+                matrix = orthogonal(update.flatten(1))
+                scale = 0.2 * max(matrix.shape) ** 0.5
+                parameter.mul_(1 - learning_rate * group["weight_decay"])
+                parameter.sub_(matrix.view(update.shape), alpha=learning_rate * scale)
+
+
+def orthogonal(matrix: Tensor, num_iterations: int = 5) -> Tensor:
+    """Bring all singular values of a matrix close to one, between about 0.7 and 1.2, and keep its singular vectors."""
+    a, b, c = NEWTON_SCHULZ
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    wide = wide / wide.norm().clamp(min=1e-7)
+    if computes_in_bfloat16(matrix.device):
+        wide = wide.bfloat16()
+    for _ in range(num_iterations):
+        gram = wide @ wide.T
+        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return (wide if matrix.shape[0] <= matrix.shape[1] else wide.T).to(matrix.dtype)
+
 
 class MuonWithAdamW:
     """One step of both optimizers over the parameters of a module, at one shared learning rate."""
 
     def __init__(self, module: nn.Module, weight_decay: float = 0.01) -> None:
         hidden, rest = _split(module.named_parameters())
-        kernels = [parameter for parameter in hidden if parameter.ndim == 4]
-        self._kernels = [(kernel, nn.Parameter(_as_matrix(kernel))) for kernel in kernels]
-        matrices = [parameter for parameter in hidden if parameter.ndim == 2]
-        matrices += [view for _, view in self._kernels]
         self.optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(matrices, lr=0.0, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+            Muon(hidden, weight_decay),
             torch.optim.AdamW(rest, lr=0.0, betas=(0.9, 0.99), weight_decay=0.0, fused=True),
         ]
 
     def step(self, learning_rate: float) -> None:
         """Update the parameters from their gradients, and clear these."""
-        for kernel, view in self._kernels:
-            assert kernel.grad is not None
-            view.grad = kernel.grad.permute(0, 2, 3, 1).reshape(len(kernel), -1)
-            kernel.grad = None
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
@@ -52,10 +89,3 @@ def _split(named: Iterable[tuple[str, nn.Parameter]]) -> tuple[list[nn.Parameter
         outer = name.startswith(("conv_in", "conv_out", "time_embedding", "add_embedding"))
         (rest if outer or parameter.ndim not in (2, 4) else hidden).append(parameter)
     return hidden, rest
-
-
-def _as_matrix(kernel: Tensor) -> Tensor:
-    """The channels-last kernel as a matrix that shares its memory."""
-    matrix = kernel.detach().permute(0, 2, 3, 1).flatten(1)
-    assert matrix.data_ptr() == kernel.data_ptr(), "the module must be in channels_last memory format"
-    return matrix

@@ -29,6 +29,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, C
 
 from textinv.demo import WEIGHTS
 from textinv.demo.icons import HELD_OUT_OBJECTS, OBJECTS, STYLE_WORDS, UNET_STYLES, Sprites, load_sprites
+from textinv.demo.precision import reduced_precision
 from textinv.demo.world import Odds, World, draw
 
 WIDTH = 192
@@ -136,7 +137,7 @@ class CLIPTraining:
     def loss(self) -> tuple[Tensor, float]:
         """The loss of one batch, and how often a picture finds its own caption among the batch."""
         pictures, captions, objects_B = self.batch()
-        with torch.autocast("cpu", torch.bfloat16):
+        with reduced_precision(torch.device("cpu")):
             images_BD = self.image_features(pictures)
             texts_BD = self.text_features(self.tokenize(captions))
             names_KD = self.text_features(self.name_ids_KL)

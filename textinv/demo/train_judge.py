@@ -27,6 +27,7 @@ from torch import Tensor
 from textinv.demo.artwork import demo_sprites
 from textinv.demo.drawing import from_uint8, stack
 from textinv.demo.judge import NONE, QUESTIONS, JudgeNet, right_answers
+from textinv.demo.precision import reduced_precision
 from textinv.demo.world import COLOURS, PATTERNS, PICTURE_PX, SIZES_PX, Scene, Thing, draw
 
 HUE_STEP_DEG = 15
@@ -122,7 +123,7 @@ class JudgeTraining:
         rate = settings.learning_rate * min(1.0, (self.step + 1) / 50)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * (1 + math.cos(math.pi * self.step / self.num_steps)) / 2
-        with torch.autocast("cpu", torch.bfloat16):
+        with reduced_precision(torch.device("cpu")):
             logits = self.net(pixels_BCHW.contiguous(memory_format=torch.channels_last))
         loss = torch.stack(
             [

@@ -30,6 +30,7 @@ from textinv.demo import WEIGHTS
 from textinv.demo.icons import OBJECTS, UNET_STYLES, Sprites, load_sprites
 from textinv.demo.optimizers import MuonWithAdamW
 from textinv.demo.pool import LatentPool
+from textinv.demo.precision import computes_in_bfloat16, reduced_precision
 from textinv.demo.world import Odds, World
 
 UNET_CONFIG: dict[str, Any] = {
@@ -99,7 +100,7 @@ class UNetTraining:
     def __post_init__(self) -> None:
         torch.manual_seed(self.settings.seed)
         unet = UNet2DConditionModel(**UNET_CONFIG)
-        if self.device.type == "cpu":
+        if self.device.type == "cpu" and computes_in_bfloat16(self.device):
             unet.set_attn_processor(AttnProcessor())  # 1.6 x faster than SDPA in bf16 on CPUs, at these sizes
         self.unet = unet.to(self.device, memory_format=torch.channels_last).train()
         self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
@@ -118,11 +119,11 @@ class UNetTraining:
         latents_BCHW, noise_BCHW, timesteps_B, ids_BL = (
             tensor.to(self.device) for tensor in (latents_BCHW, noise_BCHW, timesteps_B, ids_BL)
         )
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+        with torch.no_grad(), reduced_precision(self.device):
             hidden_BLD = self.text_encoder(input_ids=ids_BL).last_hidden_state
         noisy_BCHW = self.noise_scheduler.add_noise(latents_BCHW, noise_BCHW, timesteps_B)
         target_BCHW = self.noise_scheduler.get_velocity(latents_BCHW, noise_BCHW, timesteps_B)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with reduced_precision(self.device):
             predicted_BCHW = self.unet(
                 noisy_BCHW.contiguous(memory_format=torch.channels_last),
                 timesteps_B,
