@@ -86,11 +86,12 @@ class Speed:
 
 
 def clocked_latency(
-    model: BaseModel, embeddings: Mounts, steps: Sequence[int], knee: int, num_requests: int
+    model: BaseModel, embeddings: Mounts, steps: Sequence[int], knee: int, num_requests: int, like_ours: bool
 ) -> dict[str, float]:
     """Mean seconds per picture at 0.8 of the slower one's capacity: of the engine, and of batches run to completion."""
     max_batch, speed = knee * len(steps), Speed(model, knee)
-    pipeline = Batched({name: one.rows["text_encoder"] for name, one in embeddings.items()}, model.dtype, max_batch)
+    rows = {name: one.rows["text_encoder"] for name, one in embeddings.items()}
+    pipeline = Batched(rows, model.dtype, max_batch, like_ours)
     engine = Engine(model, max_batch=knee)
     orders = list(itertools.islice(orders_of(list(embeddings), steps, 1), num_requests))
 

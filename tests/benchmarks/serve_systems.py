@@ -4,7 +4,8 @@
 FastAPI and a replica that calls the pipeline for each request. `Batched` collects requests with `@serve.batch` and runs
 each batch to completion, those with equally many steps in one call, as the pipeline has one number of steps per call.
 Both have every concept loaded at start-up by `load_textual_inversion`, which spares them what they cannot do: use one
-that was stored later. All three replicas have the same weights, dtype, noise scheduler and threads.
+that was stored later. All three replicas have the same weights, dtype, noise scheduler and threads; the UNet
+of the pipelines lies in memory as diffusers loads it.
 """
 
 import io
@@ -20,6 +21,7 @@ from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
 from textinv.demo import WEIGHTS
+from textinv.models.placement import Placement
 
 Rows = Mapping[str, torch.Tensor]
 
@@ -63,10 +65,12 @@ class PerRequest:
 
 
 class Batched:
-    """One call of the pipeline per batch and number of steps."""
+    """One call of the pipeline per batch and number of steps; `like_ours` lays its UNet out in memory as ours is."""
 
-    def __init__(self, rows: Rows, dtype: torch.dtype, max_batch: int) -> None:
+    def __init__(self, rows: Rows, dtype: torch.dtype, max_batch: int, like_ours: bool = False) -> None:
         self._pipe = load_pipeline(rows, dtype)
+        if like_ours:
+            self._pipe.unet = Placement(self._pipe.unet.device, dtype).place_unet(self._pipe.unet)
         self.collect.set_max_batch_size(max_batch)
         self.collect.set_batch_wait_timeout_s(0.01)
 

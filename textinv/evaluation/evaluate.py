@@ -1,7 +1,8 @@
 """Judge a learned concept: is it the thing, and do prompts still work?
 
 Owns which pictures are drawn and which scores are taken, with both anchors: what real pictures reach among themselves,
-and what the initializer's word reaches without any learning. Does not know training, registries or files.
+and what a plain word reaches without any learning (the class word, or the initializer's where there is none). Does not
+know training, registries or files.
 """
 
 from collections.abc import Mapping, Sequence
