@@ -66,6 +66,32 @@ def test_a_request_whose_replica_dies_is_drawn_again_on_another_and_gives_the_sa
     wait_for(lambda: len(studio_replicas()) == 2)
 
 
+@pytest.mark.timeout(400)
+def test_ready_is_said_again_soon_after_new_replicas_can_draw(service: str) -> None:
+    """All die while somebody asks for readiness all the time, as load balancers do."""
+    over = threading.Event()
+    told: list[int] = []
+
+    def keep_asking() -> None:
+        while not over.wait(0.3):
+            told.append(httpx.get(f"{service}/readyz", timeout=60).status_code)
+
+    wait_for(lambda: httpx.get(f"{service}/readyz", timeout=60).status_code == 200)
+    with ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(keep_asking) for _ in range(2)]
+        try:
+            for replica in studio_replicas():
+                ray.kill(replica)
+            wait_for(lambda: draw(service, num_inference_steps=1).status_code == 200, patience_s=240)
+            answered = len(told)
+            wait_for(lambda: 200 in told[answered + len(asking) :], patience_s=15)
+        finally:
+            over.set()
+    for one in asking:
+        one.result()
+    assert set(told) <= {200, 503}
+
+
 def test_a_new_version_is_drawn_within_five_seconds_on_every_replica(service: str, stored: StoreSettings) -> None:
     assert publish_word(stored, "changing", "frog") == 1
     for _ in range(6):
