@@ -15,7 +15,7 @@ from tests.browser.accessibility import violations
 from tests.browser.conftest import OpenPage, shot
 from tests.browser.in_process import running, submit
 from tests.services.job_tools import FLEET, IdleFleet, report
-from textinv.jobs import JobBook
+from textinv.jobs import Failure, JobBook
 from textinv.jobs.fleet import FleetBook, status_key
 from textinv.models.base import BaseModel
 from textinv.store.memory import MemoryStore
@@ -136,3 +136,23 @@ def test_a_fleet_is_scaled_and_drained(driven: str, seen: MemoryStore, open_page
     expect(page.get_by_text("draining", exact=True)).to_have_count(0)
     expect(page.get_by_role("alert")).to_have_count(0)
     assert not book.settings().draining
+
+
+def test_failures_say_what_to_do_and_links_lead_to_the_dashboards(
+    seen: MemoryStore, model: BaseModel, open_page: OpenPage
+) -> None:
+    message, prints = "not even one slot fits: 7.2 GiB are needed, 6 are free", "f" * 64
+    JobBook(seen).write_failure(Failure(fingerprint=prints, name="big-fox", code="out_of_memory", message=message))
+    links = {"Ray's dashboard": "http://ray.example:8265", "Grafana": "https://grafana.example/d/textinv"}
+    urls = {"ray_dashboard_url": links["Ray's dashboard"], "grafana_url": links["Grafana"]}
+    with running(seen, model, DrivenFleet(), **urls) as url:
+        page = open_page(f"{url}/#/fleet")
+        failed = page.locator("section", has=page.get_by_role("heading", name="Recent failures")).get_by_role(
+            "listitem"
+        )
+        expect(failed).to_have_count(1)
+        for words in ("big-fox", message, "Use a smaller resolution_px or fewer samples_per_step"):
+            expect(failed).to_contain_text(words)
+        for label, address in links.items():
+            expect(page.get_by_role("link", name=label)).to_have_attribute("href", address)
+        shot(page, "fleet-failures-1400")
