@@ -64,7 +64,8 @@ def test_choosing_pictures(service: str, open_page: OpenPage, width: int, scheme
     page.get_by_label("What kind").fill("fox")
     page.get_by_role("button", name="Estimate").click()
     estimate = page.get_by_role("status", name="Estimate")
-    expect(estimate).to_contain_text("look the same", timeout=DRAWN_MS)
+    expect(estimate).to_contain_text("0.png and 2.png look the same", timeout=DRAWN_MS)
+    expect(page.get_by_text("2 pictures: 3 to 5 teach more.")).to_be_visible()
     expect(estimate).not_to_contain_text("sha256:")
     fits(page, "teach-estimated", width, scheme)
 

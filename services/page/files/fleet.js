@@ -102,8 +102,8 @@ function Scale({ fleet, change, said }) {
 function Workers({ fleet }) {
   if (!fleet.workers.length) return null;
   return html`<section class="panel"><h2>${count(fleet.workers.length, "worker")} in ${count(fleet.crews.length, "crew")}</h2>
-    <div class="scroll" tabindex="0" role="region" aria-label="Workers"><table><thead><tr><th scope="col">Worker</th><th scope="col">Crew</th><th scope="col">Node</th><th scope="col">Slots</th><th scope="col">Learning</th><th scope="col">Silent for</th></tr></thead>
-      <tbody>${fleet.workers.map((one) => html`<tr key=${one.id}><td>${one.id}</td><td>${one.crew}</td><td title=${one.node}>${one.node.slice(0, 12)}</td><td>${one.num_slots}</td><td>${one.concepts.join(", ")}</td><td>${fixed(one.silent_s, 1)} s</td></tr>`)}</tbody></table></div>
+    <div class="scroll facts" tabindex="0" role="region" aria-label="Workers"><table><thead><tr><th scope="col">Worker</th><th scope="col">Crew</th><th scope="col">Node</th><th scope="col">Slots</th><th scope="col">Learning</th><th scope="col">Silent for</th></tr></thead>
+      <tbody>${fleet.workers.map((one) => html`<tr key=${one.id}><td>${one.id}</td><td>${one.crew}</td><td title=${one.node}>${one.node.slice(0, 12)}</td><td>${one.num_slots}</td><td class="long">${one.concepts.join(", ")}</td><td>${fixed(one.silent_s, 1)} s</td></tr>`)}</tbody></table></div>
   </section>`;
 }
 

@@ -38,6 +38,7 @@ export function Teach() {
     setEstimate(null);
   };
   const good = pictures.filter((one) => one.usable);
+  const different = good.filter((one) => !sameAs(pictures, pictures.indexOf(one)));
   const missing = [
     !base && "the service's answer",
     !good.length && "a picture",
@@ -68,7 +69,7 @@ export function Teach() {
       <${Chooser} add=${add} base=${base} />
       <${Problem} error=${unanswered} again=${again} />
       ${pictures.length > 0 && html`<${Chosen} pictures=${pictures} remove=${remove} side=${base.native_px} />`}
-      <p class="hint" role="status">${advice(good.length)}</p>
+      <p class="hint" role="status">${advice(different.length)}</p>
       <${About} form=${form} set=${set} />
       <${Recipe} form=${form} set=${set} />
       <${Problem} error=${error} />
@@ -192,7 +193,13 @@ async function uploadAll(pictures, setPictures) {
 /** A message of the service with the files' names for what it calls sha256:1234... */
 function named(message, pictures, digests) {
   const short = /sha256:[0-9a-f]{8,}/g;
-  return message.replace(short, (found) => pictures[digests.findIndex((digest) => digest.startsWith(found))]?.name ?? found);
+  const told = new Set(); // two files may be the very same picture: the second mention is of the second file
+  return message.replace(short, (found) => {
+    const fitting = pictures.filter((_, place) => digests[place].startsWith(found));
+    const one = fitting.find((picture) => !told.has(picture)) ?? fitting[0];
+    told.add(one);
+    return one?.name ?? found;
+  });
 }
 
 function manifest(form, images, base) {
