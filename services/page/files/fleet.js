@@ -41,7 +41,7 @@ export function Fleet() {
 function State({ fleet }) {
   const { driver, queue, workers, settings } = fleet;
   const facts = [
-    [workers.length, "workers", `of ${settings.max_workers} allowed`],
+    [workers.length, workers.length === 1 ? "worker" : "workers", `of ${settings.max_workers} allowed`],
     [queue.leased ?? 0, "learning", "concepts in a pack now"],
     [queue.waiting ?? 0, "waiting", "concepts in the queue"],
     [fleet.concepts_per_hour == null ? "–" : fixed(fleet.concepts_per_hour, 0), "per hour", "concepts finished"],
@@ -102,8 +102,8 @@ function Scale({ fleet, change, said }) {
 function Workers({ fleet }) {
   if (!fleet.workers.length) return null;
   return html`<section class="panel"><h2>${count(fleet.workers.length, "worker")} in ${count(fleet.crews.length, "crew")}</h2>
-    <div class="scroll facts" tabindex="0" role="region" aria-label="Workers"><table><thead><tr><th scope="col">Worker</th><th scope="col">Crew</th><th scope="col">Node</th><th scope="col">Slots</th><th scope="col">Learning</th><th scope="col">Silent for</th></tr></thead>
-      <tbody>${fleet.workers.map((one) => html`<tr key=${one.id}><td>${one.id}</td><td>${one.crew}</td><td title=${one.node}>${one.node.slice(0, 12)}</td><td>${one.num_slots}</td><td class="long">${one.concepts.join(", ")}</td><td>${fixed(one.silent_s, 1)} s</td></tr>`)}</tbody></table></div>
+    <div class="scroll facts" tabindex="0" role="region" aria-label="Workers"><table><thead><tr><th scope="col">Worker</th><th scope="col">Concepts</th><th scope="col">Learning</th><th scope="col">Node</th><th scope="col">Crew</th><th scope="col">Silent for</th></tr></thead>
+      <tbody>${fleet.workers.map((one) => html`<tr key=${one.id}><td>${one.id}</td><td>${one.concepts.length}</td><td class="long">${one.concepts.join(", ")}</td><td title=${one.node}>${one.node.slice(0, 12)}</td><td>${one.crew}</td><td>${fixed(one.silent_s, 1)} s</td></tr>`)}</tbody></table></div>
   </section>`;
 }
 
