@@ -38,6 +38,8 @@ def test_pictures_previews_and_the_curve_are_shown_and_follow_what_happens(
     expect(learning.get_by_role("img", name="Preview at step 50")).to_be_visible()
     assert violations(page) == []
     shot(page, "watch-1400")
+    report(store, job, **{**RUNNING, "step": 95, "curve": CURVE, "stopped": "converged"})
+    expect(learning.get_by_text("Now it is drawn and scored.")).to_be_visible()
     done = {"state": "done", "step": 95, "max_steps": 250, "stopped": "converged", "version": 1, "curve": CURVE}
     status = {"concept_state": done.pop("state"), **done, "previews": (50,)}
     report(store, job, **status)

@@ -165,6 +165,7 @@ function Learning({ concept }) {
 }
 
 function sentence(concept) {
+  if (concept.state === "running" && concept.why_stopped) return `Stopped at step ${concept.step}: ${concept.why_stopped}. Now it is drawn and scored.`;
   if (concept.state === "running") return `Step ${concept.step} of at most ${concept.max_steps}; loss ${fixed(concept.loss, 4)}${concept.eta_s != null ? `; at most ${duration(concept.eta_s)} left` : ""}.`;
   if (concept.state === "waiting") return "Waiting for a free place on a worker.";
   if (concept.why_stopped) return `Stopped at step ${concept.step}: ${concept.why_stopped}.`;
