@@ -40,7 +40,7 @@ class Change:
 
 @dataclass(frozen=True)
 class ConceptChange(Change):
-    """A concept's state is another one."""
+    """A concept's state is another one, or it has stopped."""
 
     concept: ConceptStatus
 
@@ -180,6 +180,6 @@ def changes_between(before: JobStatus, after: JobStatus) -> Iterator[Change]:
         for step in concept.previews:
             if step not in old.previews:
                 yield NewPreview(after, concept, step)
-        if concept.state != old.state:
+        if (concept.state, concept.stopped) != (old.state, old.stopped):  # it is scored after it stopped
             yield ConceptChange(after, concept)
     yield Change(after)

@@ -129,6 +129,10 @@ async def test_a_reader_hears_progress_previews_states_and_the_end(
     preview = await reader.until("concept.preview")
     assert preview["url"] == f"/v1/jobs/{record.id}/concepts/fox/previews/10"
     assert (await reader.until("concept.progress", 2))["points"] == [{"step": 10, "loss": 0.3}]
+    curve = ((0, 0.5), (5, 0.4), (10, 0.3))
+    report(store, record, step=10, loss=0.3, curve=curve, previews=(10,), stopped="converged")
+    scored = (await reader.until("concept.state", 2))["concept"]
+    assert (scored["state"], scored["stopped"]) == ("running", "converged")
     report(store, record, "done", "done", step=10, version=1, stopped="converged")
     end = await reader.until("job.end")
     assert end["job"]["state"] == "done"
