@@ -8,53 +8,20 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.accessibility import press, tab_to, violations
-from tests.browser.conftest import OpenPage, ready_to_teach, shot
+from tests.browser.conftest import OpenPage
+from tests.browser.real_service import DRAWN_MS, LEARNED_MS, choose, describe, pictures_of, shots, started
 from tests.services.job_tools import photo
-from tests.services.served import served
-from tests.services.test_teaching_on_ray import end_fleet
-from textinv.settings import Settings
 from textinv.store import EmbeddedServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.ray, pytest.mark.store, pytest.mark.timeout(400)]
-PICTURES = sorted((Path(__file__).parents[2] / "manifests" / "pictures" / "umbrella").glob("*.png"))[:3]
-LEARNED_MS = 240_000
-DRAWN_MS = 60_000
+PICTURES = pictures_of("umbrella")
 
 
 @pytest.fixture(scope="module")
 def empty_service(s3_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service as a person starts it, with nothing in its store; its URL."""
-    store = s3_server.up().model_copy(update={"prefix": "browsed"})
-    settings = Settings(home=tmp_path_factory.mktemp("browsed"), store=store)
-    try:
-        with served(settings) as url:
-            yield url
-    finally:
-        end_fleet(settings)
-
-
-def shots(page: Page, name: str) -> None:
-    """Keep how a page looks, wide and narrow."""
-    for width in (400, 1400):
-        page.set_viewport_size({"width": width, "height": 900})
-        shot(page, f"{name}-{width}")
-
-
-def choose(page: Page, *files: Path) -> None:
-    with page.expect_file_chooser() as chooser:
-        press(page, ready_to_teach(page).get_by_label("Pictures", exact=True))
-    chooser.value.set_files(files)
-
-
-def describe(page: Page, name: str) -> None:
-    """Fill in the form."""
-    tab_to(page, page.get_by_label("Name", exact=True))
-    page.keyboard.type(name)
-    tab_to(page, page.get_by_label("What kind"))
-    page.keyboard.type("umbrella")
-    tab_to(page, page.get_by_label("Balanced"))
-    page.keyboard.press("ArrowLeft")
-    expect(page.get_by_label("Fast")).to_be_checked()
+    with started(s3_server.up(), tmp_path_factory.mktemp("browsed")) as url:
+        yield url
 
 
 def test_a_word_is_taught_watched_drawn_and_found(empty_service: str, open_page: OpenPage, tmp_path: Path) -> None:
@@ -104,7 +71,8 @@ def taught(page: Page, folder: Path) -> str:
 
 def watched(page: Page) -> None:
     """Watch it to its end."""
-    expect(page.get_by_text(re.compile("^Stopped at step"))).to_be_visible(timeout=LEARNED_MS)
+    expect(page.get_by_role("link", name="Try it")).to_be_visible(timeout=LEARNED_MS)
+    expect(page.get_by_text(re.compile("^Stopped at step"))).to_be_visible()
     expect(page.get_by_role("img", name=re.compile("Preview at step")).last).to_be_visible()
     expect(page.get_by_role("img", name=re.compile("Training picture"))).to_have_count(3)
     expect(page.get_by_role("img", name=re.compile("Loss of my-umbrella"))).to_contain_text("stopped at step")
