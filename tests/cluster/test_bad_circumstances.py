@@ -25,7 +25,7 @@ from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings, environment_of
 from textinv.store import S3Store, connect_store
 
-pytestmark = [pytest.mark.load, pytest.mark.store]
+pytestmark = [pytest.mark.chaos, pytest.mark.store]
 MakeJob = Callable[..., JobRecord]
 ROOT = Path(__file__).resolve().parents[2]
 PACK = PackSettings(num_slots=2, lease_s=30.0, checkpoint_every_s=0.0)
