@@ -37,6 +37,8 @@ from textinv.settings import Settings, StoreSettings, environment_of
 from textinv.store import MemoryStore, S3Store
 
 __all__ = ["make_job", "model", "revision"]
+# While a crew lacks a node, Ray's control plane takes most of two cores, and workers of nice 15 get nothing beside it.
+os.environ.setdefault("RAY_worker_niceness", "0")
 FLEET = "fleet-of-tests"
 NUM_SLOTS = 3
 ROOT = Path(__file__).resolve().parents[2]
