@@ -3,9 +3,7 @@
 Source of the names: A1111 `modules/api/api.py`, `get_memory`.
 """
 
-import os
-from pathlib import Path
-
+import psutil
 import torch
 
 from services.studio import StudioMemory
@@ -20,11 +18,10 @@ _STATISTICS = {
 
 def read_memory(device: torch.device) -> StudioMemory:
     """Read what this process uses, and what anybody could still have."""
-    of_machine = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    free, total = (1024 * int(of_machine[name].split()[0]) for name in ("MemAvailable", "MemTotal"))
-    used = os.sysconf("SC_PAGE_SIZE") * int(Path("/proc/self/statm").read_text().split()[1])  # resident pages
+    machine, used = psutil.virtual_memory(), psutil.Process().memory_info().rss
     return StudioMemory(
-        {"free": free, "used": used, "total": total}, _of_gpu(device) if device.type == "cuda" else None
+        {"free": machine.available, "used": used, "total": machine.total},
+        _of_gpu(device) if device.type == "cuda" else None,
     )
 
 

@@ -37,8 +37,6 @@ from textinv.settings import Settings, StoreSettings, environment_of
 from textinv.store import MemoryStore, S3Store
 
 __all__ = ["make_job", "model", "revision"]
-# While a crew lacks a node, Ray's control plane takes most of two cores, and workers of nice 15 get nothing beside it.
-os.environ.setdefault("RAY_worker_niceness", "0")
 FLEET = "fleet-of-tests"
 NUM_SLOTS = 3
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,7 +141,11 @@ def unharmed(model: BaseModel, make_job: MakeJob) -> Mapping[str, Embedding]:
 
 @pytest.fixture
 def start_fleet(
-    s3_settings: StoreSettings, s3_store: S3Store, make_job: MakeJob, unharmed: Mapping[str, Embedding]
+    s3_settings: StoreSettings,
+    s3_store: S3Store,
+    make_job: MakeJob,
+    unharmed: Mapping[str, Embedding],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[[int], Fleet]]:
     """Starts a Ray cluster of so many one-CPU nodes beside the head, a job and its driver."""
     import ray
@@ -151,8 +153,9 @@ def start_fleet(
 
     folder = tempfile.mkdtemp(prefix="tichaos-", dir="/tmp")
     os.mkdir(f"{folder}/ray")
-    before = os.environ.get("RAY_TMPDIR")
-    os.environ["RAY_TMPDIR"] = folder
+    monkeypatch.setenv("RAY_TMPDIR", folder)
+    # While a crew lacks a node, Ray's control plane fills two cores, and workers of nice 15 get nothing beside it.
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     fleets: list[Fleet] = []
 
     def start(num_nodes: int) -> Fleet:
@@ -175,10 +178,6 @@ def start_fleet(
             driver.wait()
         ray.shutdown()
         fleet.cluster.shutdown()
-    if before is None:
-        del os.environ["RAY_TMPDIR"]
-    else:
-        os.environ["RAY_TMPDIR"] = before
     shutil.rmtree(folder, ignore_errors=True)
 
 
