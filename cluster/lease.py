@@ -26,7 +26,6 @@ class WorkerCard:
     seat: int
     node: str = ""
     pid: int = 0
-    num_slots: int = 1
 
 
 @dataclass(frozen=True, slots=True)

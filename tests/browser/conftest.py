@@ -1,5 +1,6 @@
 """A real Chromium, and the page of a service in this process; the whole way has a real one."""
 
+import base64
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,13 @@ from textinv.store.memory import MemoryStore
 
 SHOTS = Path(__file__).parents[2] / "build" / "browser"
 OpenPage = Callable[..., Page]
+DROP_BOX = "Drop them here, paste them, or choose files."
+PASTE = """(data) => {
+    const bytes = Uint8Array.from(atob(data), (byte) => byte.charCodeAt(0));
+    const clipboardData = new DataTransfer();
+    clipboardData.items.add(new File([bytes], "image.png", { type: "image/png" }));
+    document.activeElement.dispatchEvent(new ClipboardEvent("paste", { bubbles: true, clipboardData }));
+}"""
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +80,11 @@ def drop(page: Page, target: Locator, *files: Path) -> None:
     devtools = page.context.new_cdp_session(page)
     for kind in ("dragEnter", "dragOver", "drop"):
         devtools.send("Input.dispatchDragEvent", {"type": kind, **place, "data": data})
+
+
+def paste(page: Page, file: Path) -> None:
+    """Paste a picture where the focus is, as when another program copied it."""
+    page.evaluate(PASTE, base64.b64encode(file.read_bytes()).decode())
 
 
 def ready_to_teach(page: Page) -> Page:

@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 
 from services.page.routes import FILES
-from tests.browser.conftest import OpenPage, drop, ready_to_teach, shot
+from tests.browser.conftest import DROP_BOX, OpenPage, drop, paste, ready_to_teach, shot
 from tests.browser.in_process import running
 from tests.services.job_tools import photo
 from textinv.models.base import BaseModel
@@ -19,14 +19,6 @@ from textinv.plan.recipes import RECIPES
 from textinv.store.memory import MemoryStore
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
-GIVE = """([data, event, holder]) => {
-    const transfer = new DataTransfer();
-    const bytes = Uint8Array.from(atob(data), (byte) => byte.charCodeAt(0));
-    transfer.items.add(new File([bytes], `${event}ed.png`, { type: "image/png" }));
-    const options = { bubbles: true, cancelable: true, [holder]: transfer };
-    const made = event === "drop" ? new DragEvent(event, options) : new ClipboardEvent(event, options);
-    document.getElementById("pictures").parentElement.dispatchEvent(made);
-}"""
 ORIENTATION, TURNED_LEFT = 0x0112, 6
 NEARLY_THE_SAME = 6.0  # of 255, as browsers and Pillow scale with different filters
 
@@ -49,18 +41,22 @@ def pixels(file: bytes) -> np.ndarray:
         return np.asarray(picture.convert("RGB"), dtype=np.float32)
 
 
-def test_pictures_wait_until_it_is_known_how_they_are_trained(service: str, open_page: OpenPage) -> None:
+def test_pictures_wait_until_it_is_known_how_they_are_trained(
+    service: str, open_page: OpenPage, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.png"
+    mine.write_bytes(photo(1))
     page = open_page(f"{service}/#/try")
     page.route("**/v1/models", lambda route: route.abort())
     page.get_by_role("link", name="Teach", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("Is the service running?")
     expect(page.get_by_label("Pictures", exact=True)).to_be_disabled()
-    page.evaluate(GIVE, [base64.b64encode(photo(1)).decode(), "drop", "dataTransfer"])
+    paste(page, mine)
     page.unroute("**/v1/models")
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_label("Pictures", exact=True)).to_be_enabled()
     expect(page.get_by_role("alert")).to_have_count(0)
-    page.evaluate(GIVE, [base64.b64encode(photo(1)).decode(), "drop", "dataTransfer"])
+    paste(page, mine)
     expect(page.get_by_role("list", name="Chosen pictures").get_by_role("listitem")).to_have_count(1)
     expect(page.get_by_text("96 x 80, cropped to its middle, trained at 64 px")).to_be_visible()
 
@@ -94,7 +90,7 @@ def test_files_that_miss_the_drop_box_leave_the_form_as_it_is(
     page = ready_to_teach(open_page(f"{service}/#/teach"))
     page.get_by_label("Name", exact=True).fill("my-hat")
     drop(page, page.get_by_role("heading", name="Teach"), mine)
-    drop(page, page.get_by_text("Drop them here, paste them, or choose files."), mine)
+    drop(page, page.get_by_text(DROP_BOX), mine)
     expect(page.get_by_role("list", name="Chosen pictures").get_by_role("listitem")).to_have_count(1)
     expect(page.get_by_label("Name", exact=True)).to_have_value("my-hat")
 
@@ -106,15 +102,18 @@ def test_what_is_said_of_the_recipes_is_what_they_do() -> None:
         assert f"{recipe.num_vectors} vectors, at most {recipe.max_steps} steps" in told[name]
 
 
-def test_pictures_are_dropped_and_pasted(service: str, open_page: OpenPage) -> None:
+def test_pictures_are_dropped_and_pasted(service: str, open_page: OpenPage, tmp_path: Path) -> None:
+    one, other = tmp_path / "one.png", tmp_path / "other.png"
+    one.write_bytes(photo(1))
+    other.write_bytes(photo(2))
     page = ready_to_teach(open_page(f"{service}/#/teach"))
     chosen = page.get_by_role("list", name="Chosen pictures").get_by_role("listitem")
-    page.evaluate(GIVE, [base64.b64encode(photo(1)).decode(), "drop", "dataTransfer"])
+    drop(page, page.get_by_text(DROP_BOX), one)
     expect(chosen).to_have_count(1)
-    page.evaluate(GIVE, [base64.b64encode(photo(2)).decode(), "paste", "clipboardData"])
+    paste(page, other)
     expect(chosen).to_have_count(2)
     expect(chosen.nth(1)).to_contain_text("96 x 80, cropped to its middle, trained at 64 px")
-    page.get_by_role("button", name="Remove droped.png").click()
+    page.get_by_role("button", name="Remove one.png").click()
     expect(chosen).to_have_count(1)
 
 

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.accessibility import press, tab_to, violations
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import DROP_BOX, OpenPage, drop, paste, ready_to_teach
 from tests.browser.real_service import DRAWN_MS, LEARNED_MS, choose, describe, pictures_of, shots, started
 from tests.services.job_tools import photo
 from textinv.store import EmbeddedServer
@@ -110,9 +111,39 @@ def found(page: Page) -> None:
     shots(page, "concept-learned")
 
 
+def test_a_job_of_several_concepts_is_watched_to_its_end(empty_service: str, open_page: OpenPage) -> None:
+    taught = {
+        "one-fox": ("dotty-fox", "fox"),
+        "one-teapot": ("striped-teapot", "teapot"),
+        "one-hat": ("umbrella", "hat"),
+    }
+    concepts = [
+        {"name": name, "images": [stored(empty_service, path) for path in pictures_of(folder)], "class_word": word}
+        for name, (folder, word) in taught.items()
+    ]
+    short = {"recipe": "fast", "max_steps": 20, "min_steps": 20, "evaluate": False}
+    job = {"base_model": "emoji", "name": "three at once", "concepts": [short | concept for concept in concepts]}
+    reply = httpx.post(f"{empty_service}/v1/jobs", json=job, timeout=30)
+    assert reply.status_code < 300, reply.text
+    page = open_page(f"{empty_service}/#/jobs/{reply.json()['id']}")
+    expect(page.get_by_text(re.compile("^Stopped at step"))).to_have_count(3, timeout=LEARNED_MS)
+    for name in taught:
+        one = page.get_by_role("article").filter(has_text=f"<{name}>")
+        expect(one.get_by_role("img", name=re.compile("Training picture"))).to_have_count(3)
+        expect(one.get_by_role("link", name="Try it")).to_be_visible()
+    assert violations(page) == []
+    shots(page, "watch-several")
+
+
+def stored(url: str, path: Path) -> str:
+    """Send a picture; its id."""
+    return str(httpx.post(f"{url}/v1/images", content=path.read_bytes()).json()["id"])
+
+
 def test_learning_is_cancelled_and_taken_up_again(empty_service: str, open_page: OpenPage) -> None:
-    page = open_page(f"{empty_service}/#/teach")
-    choose(page, *PICTURES)
+    page = ready_to_teach(open_page(f"{empty_service}/#/teach"))
+    drop(page, page.get_by_text(DROP_BOX), *PICTURES[:2])
+    paste(page, PICTURES[2])
     describe(page, "my-brolly")
     press(page, page.get_by_role("button", name="Start learning"))
     press(page, page.get_by_role("button", name="Cancel job"))

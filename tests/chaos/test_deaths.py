@@ -1,8 +1,11 @@
 """Workers, nodes, the queue, the driver and the store die in the middle of a job: nothing is lost or done twice."""
 
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,8 @@ from textinv.training.checkpoint import Checkpoint
 
 pytestmark = [pytest.mark.chaos, pytest.mark.ray, pytest.mark.store, pytest.mark.timeout(500)]
 StartFleet = Callable[[int], Fleet]
+HAND_BACK_S = 5.0 + 1.5
+"""What a worker may take after a notice, and the fleet's status to tell of it."""
 
 
 def test_a_killed_worker_is_replaced_while_the_other_goes_on(start_fleet: StartFleet) -> None:
@@ -47,6 +52,20 @@ def test_a_lost_node_without_a_spare_does_not_keep_the_job_from_its_end(start_fl
     fleet.cluster.remove_node(fleet.nodes[1], allow_graceful=False)
     fleet.finish(num_killed_workers=1)
     fleet.wait_until(lambda: not fleet.status()["crews"], 60.0)
+
+
+def test_a_drained_node_has_handed_back_what_it_had_before_it_goes(start_fleet: StartFleet) -> None:
+    fleet = start_fleet(2)
+    fleet.wait_for_workers()
+    node = fleet.nodes[1]
+    drain(fleet.cluster.address, node.node_id)
+    seconds = fleet.wait_until(lambda: all(worker["node"] != node.node_id for worker in fleet.workers()))
+    print(f"handed back {seconds:.1f} s after the notice")
+    assert seconds < HAND_BACK_S
+    assert not fleet.is_over, "the job is over before the node was taken away"
+    fleet.cluster.remove_node(node, allow_graceful=False)
+    fleet.finish(num_killed_workers=0)
+    assert " died: " not in fleet.log()
 
 
 @pytest.mark.parametrize("stopping", ["stopped for 20 s", "killed"])
@@ -117,6 +136,13 @@ def kill_queue(fleet: Fleet) -> None:
     record = fleet.record
     base = BaseOrder(record.base_model, record.revision, record.base_revision)
     kill(ray.get(ray.get_actor(queue_name(base), namespace=NAMESPACE).pid.remote()))
+
+
+def drain(address: str, node: str) -> None:
+    """Tell Ray that a node is to be taken away, as its autoscaler or a watcher of spot instances does."""
+    why = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot", "--deadline-remaining-seconds", "30"]
+    ray_command = str(Path(sys.executable).parent / "ray")
+    subprocess.run([ray_command, "drain-node", "--address", address, "--node-id", node, *why], check=True, timeout=60)
 
 
 def pause(fleet: Fleet) -> None:
