@@ -1,8 +1,9 @@
 """The list of concepts as callers page and search it.
 
 Owns a snapshot of the catalog, so that a page of 100,000 concepts costs no listing. It is a few seconds old at most
-where the store lists in a moment; where it takes longer, callers get the one before while the next is being read, and
-so they do, whatever its age, while the store cannot be read.
+where the store lists in a moment. Where it takes longer, it is read more seldom, so that reading takes a tenth of the
+time at most, and callers get the one before while the next is being read; so they do, whatever its age, while the store
+cannot be read.
 """
 
 import logging
@@ -19,6 +20,8 @@ from textinv.registry import ConceptSummary, Registry
 log = logging.getLogger(__name__)
 
 _KEPT_S = 3.0
+_SHARE = 10
+"""A snapshot is kept at least so many times as long as it took to read."""
 _PATIENCE_S = 0.3
 _OLDEST_S = 300.0
 
@@ -43,6 +46,7 @@ class ConceptList:
         self._snapshot: tuple[float, Sequence[ConceptSummary] | None] = (float("-inf"), None)
         self._reading = threading.Lock()
         self._reader: Future[Sequence[ConceptSummary]] | None = None
+        self._took_s = 0.0
         self._num_forgotten = 0
         self._is_down = False
         self._corrupt: set[str] = set()
@@ -57,7 +61,7 @@ class ConceptList:
         with self._reading:
             read_at, known = self._snapshot
             age_s = self._clock() - read_at
-            if known is not None and age_s <= self._kept_s:
+            if known is not None and age_s <= max(self._kept_s, _SHARE * self._took_s):
                 return known
             if self._reader is None or self._reader.done():
                 self._reader = self._readers.submit(self._read, self._num_forgotten)
@@ -96,6 +100,14 @@ class ConceptList:
         start = bisect_right([one.name for one in matching], after) if after else 0
         return Page(matching[start : start + limit], start + limit < len(matching), len(matching))
 
+    def base_models(self, prefix: str = "") -> list[str]:
+        """The base models of the concepts whose names start with `prefix`, in order.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return sorted({one.base_model for one in self.all() if one.name.startswith(prefix)})
+
     def _read(self, num_forgotten: int) -> Sequence[ConceptSummary]:
         asked_at = self._clock()
         try:
@@ -105,6 +117,7 @@ class ConceptList:
             raise
         with self._reading:
             self._is_down = False
+            self._took_s = self._clock() - asked_at
             if num_forgotten == self._num_forgotten:
                 self._snapshot = asked_at, concepts
         return concepts

@@ -35,7 +35,7 @@ async def list_concepts(
     order: Annotated[Literal["name", "newest"], Query(description="By name, or the last published first.")] = "name",
     caller: Caller = may_draw,
 ) -> dict[str, Any]:
-    """List the stored concepts."""
+    """List the stored concepts; `base_models` are those of all that the caller may see, whatever was searched for."""
     concepts: ConceptList = request.app.state.desk.concepts
     if order == "name" and not base_model:
         page = await in_thread(concepts.page, search, after, limit, caller.name_prefix, kind)
@@ -48,6 +48,7 @@ async def list_concepts(
         "has_more": page.has_more,
         "next": page.concepts[-1].name if page.has_more else None,
         "total": page.total,
+        "base_models": await in_thread(concepts.base_models, caller.name_prefix),
     }
 
 

@@ -111,6 +111,7 @@ EXAMPLES: Mapping[str, Example] = {
             "has_more": False,
             "next": None,
             "total": 1,
+            "base_models": ["emoji"],
         },
     ),
     "GET /v1/concepts/{name}": Example(

@@ -50,6 +50,8 @@ def test_concepts_are_told_apart_by_base_model_kind_and_age(stocked: str, open_p
     expect(page.get_by_text("3 concepts")).to_be_visible()
     page.get_by_label("Order").select_option("newest")
     names(page, "a-sketch", "my-fox", "zebra")
+    page.get_by_label("Base model").select_option(label="sd15")
+    names(page, "their-fox")
     page.get_by_label("Base model").select_option("")
     names(page, "a-sketch", "their-fox", "my-fox", "zebra")
     page.get_by_label("Kind").select_option("object")

@@ -8,7 +8,7 @@ import pytest
 from textinv.embedding import Embedding
 from textinv.errors import CorruptObjectError, InputError, StoreError, UnknownConceptError
 from textinv.placeholders import ConceptRef
-from textinv.registry import PublishedVersion, Registry, copy_concept
+from textinv.registry import PublishedVersion, Registry, catalog, copy_concept
 from textinv.store import MemoryStore, ObjectStore
 
 Publish = Callable[..., PublishedVersion]
@@ -131,7 +131,7 @@ def test_concepts_are_listed_in_order_by_prefix(registry: Registry, publish: Pub
 
 
 def test_a_long_list_is_right_whether_its_catalog_is_fresh_stale_or_broken(
-    registry: Registry, publish: Publish, store: ObjectStore
+    registry: Registry, publish: Publish, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f"concept-{number:02d}" for number in range(20)]
     with ThreadPoolExecutor(4) as threads:
@@ -142,7 +142,10 @@ def test_a_long_list_is_right_whether_its_catalog_is_fresh_stale_or_broken(
     registry.remove("concept-04")
     expected = [(name, 2 if name == "concept-03" else 1) for name in names if name != "concept-04"]
     assert [(one.name, one.version) for one in registry.list()] == expected
+    assert [(one.name, one.version) for one in Registry(store).list()] == expected
     store.put("index/catalog.json.gz", b"\x1f\x8bbroken")
+    assert [(one.name, one.version) for one in Registry(store).list()] == expected
+    monkeypatch.setattr(catalog, "read_head", None)  # what was read once is known
     assert [(one.name, one.version) for one in registry.list()] == expected
 
 

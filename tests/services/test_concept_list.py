@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -55,6 +56,23 @@ def test_a_slow_store_holds_nobody_up_who_can_have_the_list_before(store: Memory
     while len(concepts.all()) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert [one.name for one in concepts.all()] == ["first", "second"]
+
+
+def test_a_list_that_takes_long_to_read_is_read_the_more_seldom(store: MemoryStore) -> None:
+    registry, now, took_s = Registry(store), [0.0], 2.0
+    read: list[float] = []
+
+    def read_for_long(prefix: str = "", on_corrupt: OnCorrupt | None = None) -> Iterator[ConceptSummary]:
+        read.append(now[0])
+        now[0] += took_s
+        return Registry.list(registry, prefix, on_corrupt)
+
+    registry.list = read_for_long  # type: ignore[method-assign]
+    concepts = ConceptList(registry, clock=lambda: now[0])
+    while now[0] < 60.0:
+        concepts.all()
+        now[0] += 1.0
+    assert [one - before for before, one in pairwise(read)] == [21.0, 21.0]  # ten times as long, and at the next look
 
 
 def test_what_was_just_deleted_is_not_listed_again(store: MemoryStore) -> None:

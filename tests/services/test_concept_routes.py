@@ -51,6 +51,7 @@ async def test_concepts_are_listed_by_age_and_by_base_model(client: httpx.AsyncC
     assert page["total"] == 3
     others = (await client.get("/v1/concepts", params={"base_model": "other"})).json()
     assert [one["name"] for one in others["data"]] == ["ant"]
+    assert others["base_models"] == ["colours", "other"]
 
 
 async def test_a_concept_is_shown_with_its_record_versions_and_previews(

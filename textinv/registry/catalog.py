@@ -37,23 +37,42 @@ OnCorrupt = Callable[[str, CorruptObjectError], None]
 """Hears of a concept, by name, whose head cannot be read."""
 
 
-def list_concepts(store: ObjectStore, prefix: str, on_corrupt: OnCorrupt | None) -> Iterator[ConceptSummary]:
-    """List the concepts whose names start with `prefix`, in order; with `on_corrupt`, damaged ones are left out.
+class Catalog:
+    """Lists the concepts of a store; what it read of a head is remembered until the head's tag changes."""
 
-    Raises:
-        CorruptObjectError: a head cannot be read, and nobody wants to hear of it.
-    """
-    tags = {name_of(info.key): info.etag for info in store.list(HEADS + prefix)}
-    known = _read_catalog(store) if len(tags) > _WORTH_WRITING else {}
-    changed = [name for name, etag in tags.items() if name not in known or known[name].etag != etag]
-    fresh = dict(zip(changed, side_by_side(lambda name: _line(store, name, on_corrupt), changed), strict=True))
-    lines = {name: fresh.get(name, known.get(name)) for name in tags}
-    if len(changed) > _WORTH_WRITING:
-        _write_catalog(store, {name: line for name, line in ({**known, **fresh}).items() if line is not None})
-    for name in sorted(lines):  # keys sort "cat-2.json" before "cat.json"
-        line = lines[name]
-        if line is not None and line.summary is not None:
-            yield line.summary
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._known: Mapping[str, Line] = {}
+
+    def list(self, prefix: str, on_corrupt: OnCorrupt | None) -> Iterator[ConceptSummary]:
+        """List the concepts whose names start with `prefix`, in order; with `on_corrupt`, damaged ones are left out.
+
+        Raises:
+            CorruptObjectError: a head cannot be read, and nobody wants to hear of it.
+        """
+        tags = {name_of(info.key): info.etag for info in self._store.list(HEADS + prefix)}
+        known = self._known
+        changed = _changed(tags, known)
+        if len(changed) > _WORTH_WRITING:
+            catalog = _read_catalog(self._store)
+            known = {**known, **{name: catalog[name] for name in changed if name in catalog}}
+            changed = _changed(tags, known)
+        fresh = dict(
+            zip(changed, side_by_side(lambda name: _line(self._store, name, on_corrupt), changed), strict=True)
+        )
+        known = {**known, **{name: line for name, line in fresh.items() if line is not None}}
+        if len(changed) > _WORTH_WRITING:
+            _write_catalog(self._store, known)
+        missing = {name for name, line in fresh.items() if line is None}
+        self._known = {name: line for name, line in known.items() if not name.startswith(prefix) or name in tags}
+        for name in sorted(tags.keys() - missing):  # keys sort "cat-2.json" before "cat.json"
+            summary = known[name].summary
+            if summary is not None:
+                yield summary
+
+
+def _changed(tags: Mapping[str, str], known: Mapping[str, Line]) -> list[str]:
+    return [name for name, etag in tags.items() if name not in known or known[name].etag != etag]
 
 
 def _line(store: ObjectStore, name: str, on_corrupt: OnCorrupt | None) -> Line | None:

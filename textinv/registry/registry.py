@@ -39,6 +39,7 @@ class Registry:
         self.store = store
         self._format_known = False
         self._names: tuple[float, Sequence[str]] | None = None
+        self._catalog = catalog.Catalog(store)
 
     def publish(
         self,
@@ -233,7 +234,7 @@ class Registry:
             CorruptObjectError: a concept is damaged, and there is no `on_corrupt`.
         """
         self._check_format()
-        return catalog.list_concepts(self.store, prefix, on_corrupt)
+        return self._catalog.list(prefix, on_corrupt)
 
     def _load(self, entry: VersionEntry) -> PublishedVersion:
         return published(entry, load_contents(self.store, entry), None)

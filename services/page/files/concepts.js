@@ -17,7 +17,7 @@ function usePages(query) {
     setState((old) => ({ ...old, loading: true, error: null }));
     try {
       const page = await get(`/v1/concepts?limit=${PAGE}&${query}${after ? `&after=${encodeURIComponent(after)}` : ""}`, { signal: control.current.signal });
-      setState((old) => ({ concepts: after ? [...old.concepts, ...page.data] : page.data, next: page.next, total: page.total }));
+      setState((old) => ({ concepts: after ? [...old.concepts, ...page.data] : page.data, next: page.next, total: page.total, bases: page.base_models }));
     } catch (error) {
       if (error.name !== "AbortError") setState((old) => ({ ...old, loading: false, error }));
     }
@@ -36,7 +36,7 @@ export function Concepts() {
   const [order, setOrder] = useState("");
   const drawsHere = useLoad("/v1/models").data?.data[0].base_model;
   const query = new URLSearchParams(Object.entries({ search: search.trim().toLowerCase(), kind, base_model: base, order }).filter(([, value]) => value)).toString();
-  const { concepts, total, next, loading, error, more, again } = usePages(query);
+  const { concepts, total, bases = [], next, loading, error, more, again } = usePages(query);
   const end = useRef(null);
   const newest = useRef(more);
   newest.current = more;
@@ -50,7 +50,7 @@ export function Concepts() {
     <form class="row filters" role="search" onSubmit=${(event) => event.preventDefault()}>
       <label class="grow">Search <input type="search" value=${search} onInput=${(event) => setSearch(event.target.value)} placeholder="part of a name" autocomplete="off" /></label>
       <label>Kind <select value=${kind} onChange=${(event) => setKind(event.target.value)}><option value="">all</option><option value="object">things</option><option value="style">styles</option></select></label>
-      <label>Base model <select value=${base} onChange=${(event) => setBase(event.target.value)}><option value="">all</option>${drawsHere && html`<option value=${drawsHere}>${drawsHere}, which draws here</option>`}</select></label>
+      <label>Base model <select value=${base} onChange=${(event) => setBase(event.target.value)}><option value="">all</option>${[...new Set([drawsHere, ...bases])].filter(Boolean).map((name) => html`<option key=${name} value=${name}>${name}${name === drawsHere ? ", which draws here" : ""}</option>`)}</select></label>
       <label>Order <select value=${order} onChange=${(event) => setOrder(event.target.value)}><option value="">by name</option><option value="newest">newest first</option></select></label>
     </form>
     <p class="hint" role="status">${total == null ? "" : count(total, "concept")}</p>
