@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 
 from textinv.demo.build import TINY, Workshop, build
 from textinv.demo.card import model_card
@@ -16,7 +16,7 @@ from textinv.models.revision import hash_weights
 
 pytest.importorskip("resvg_py")
 
-STEPS = ("packages", "sprites", "tokenizer", "clip", "vae", "unet", "judge", "assemble")
+STEPS = ("packages", "sprites", "tokenizer", "clip", "vae", "decoder", "unet", "judge", "assemble")
 
 
 def write_packages(folder: Path) -> None:
@@ -46,6 +46,10 @@ def test_a_tiny_base_is_built_from_packages_and_draws_in_diffusers(
     assert picture.shape == (1, 3, 64, 64)
     assert torch.isfinite(picture).all()
 
+    first, refined = (AutoencoderKL.from_pretrained(shop.state / part).state_dict() for part in ("vae", "decoder/vae"))
+    moved = {name.split(".")[0] for name, weights in first.items() if not torch.equal(weights, refined[name])}
+    assert moved == {"decoder", "post_quant_conv"}
+
     base = load_demo_base(shop.weights)
     assert base.draw(["a fox", "two owl"], num_inference_steps=2).shape == (2, 64, 64, 3)
     assert load_judge(shop.weights / "judge").look(base.draw(["a fox"], num_inference_steps=1))[0].answer("count")
@@ -62,7 +66,7 @@ def test_a_tiny_base_is_built_from_packages_and_draws_in_diffusers(
     assert "CC BY 4.0" in card
 
     before = (shop.state / "clip" / "model.safetensors").stat().st_mtime_ns
-    build(shop, ("clip", "vae", "unet"))  # nothing is left to train
+    build(shop, ("clip", "vae", "decoder", "unet"))  # nothing is left to train
     capsys.readouterr()
     assert (shop.state / "state.pt").exists()
     assert (shop.state / "clip" / "model.safetensors").stat().st_mtime_ns >= before

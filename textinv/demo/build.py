@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -57,6 +57,7 @@ class Sizes:
     captions: int = 30_000
     clip_pairs: int = 300_000
     vae: train_vae.Settings = field(default_factory=train_vae.Settings)
+    decoder: train_vae.Settings = train_vae.DECODER
     unet_samples: int = 3_000_000
     unet_cool_down: int = 300_000
     unet: train_unet.Settings = field(default_factory=train_unet.Settings)
@@ -69,6 +70,7 @@ TINY = Sizes(
     captions=200,
     clip_pairs=128,
     vae=train_vae.Settings(samples=16, whitening_batches=2),
+    decoder=replace(train_vae.DECODER, samples=16),
     unet_samples=16,
     unet_cool_down=0,
     unet=train_unet.Settings(batch=8, pool_start=16, pool_step=8),
@@ -153,6 +155,11 @@ def make_vae(shop: Workshop) -> None:
     train_vae.train_vae(shop.icons, shop.state, None, shop.sizes.vae)
 
 
+def refine_decoder(shop: Workshop) -> None:
+    """Train the VAE's decoder on; latents stay what they are."""
+    train_vae.train_vae(shop.icons, shop.state / "decoder", shop.state / "vae", shop.sizes.decoder)
+
+
 def make_unet(shop: Workshop) -> None:
     """Train the UNet on the latents of this VAE and the text of this CLIP."""
     sizes, device = shop.sizes, torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -175,7 +182,7 @@ def make_judge(shop: Workshop) -> None:
 def assemble(shop: Workshop) -> None:
     """Put the parts together as a diffusers folder, with the CLIP and the judge beside them."""
     StableDiffusionPipeline(
-        AutoencoderKL.from_pretrained(shop.state / "vae").half(),
+        AutoencoderKL.from_pretrained(shop.state / "decoder" / "vae").half(),
         CLIPTextModel.from_pretrained(shop.state / "text_encoder").half(),
         shop.tokenizer(),
         UNet2DConditionModel.from_pretrained(shop.state / "unet").half(),
@@ -223,6 +230,7 @@ STEPS: Mapping[str, tuple[Callable[[Workshop], None], str]] = {
     "tokenizer": (make_tokenizer, "state/tokenizer"),
     "clip": (make_clip, "state/text_encoder"),
     "vae": (make_vae, "state/vae"),
+    "decoder": (refine_decoder, "state/decoder/vae"),
     "unet": (make_unet, ""),
     "judge": (make_judge, "state/judge/accuracy.json"),
     "assemble": (assemble, ""),

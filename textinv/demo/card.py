@@ -119,21 +119,20 @@ def _quality(weights: Path, measured: Mapping[str, Any]) -> str:
     rows = [
         (
             what.format(**counts),
-            f"{drawing[name]['drawn']:.0%}",
-            f"{drawing[name]['real']:.0%}",
+            *(f"{drawing[name][kind]:.0%}" for kind in ("drawn", "decoded", "real")),
             str(drawing[name]["questions"]),
         )
         for name, what in _FIGURES.items()
         if name in drawing
     ]
-    drawn = _table(("a picture drawn from a prompt shows", "drawn", "real pictures", "prompts"), rows)
+    drawn = _table(("a picture drawn from a prompt shows", "drawn", "decoded", "real", "prompts"), rows)
     return f"""## Quality
 
 {drawn if rows else "What it draws has not been measured."}
 
 {measured.get("inference steps", "?")} DDIM steps, guidance {measured.get("guidance", "?")}; shapes and counts judged by
-the base's own CLIP, which errs too: the third column is what the same rule says of pictures that the world itself
-composed for the same questions.
+the base's own CLIP, which errs too: `real` is what the same rule says of pictures that the world itself composed for
+the same questions, `decoded` what it says of these when the VAE has encoded and decoded them.
 
 - CLIP: {measured["clip top-1 of 128"]:.1%} of pictures find their own caption among 128.
 - VAE: {measured["vae psnr dB"]:.1f} dB PSNR on pictures of held-out objects.

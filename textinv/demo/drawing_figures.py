@@ -194,8 +194,8 @@ FIGURES: Mapping[str, tuple[Callable[[int], list[Question]], Rule, int]] = {
     "object": (object_questions, chosen_by_clip, 2),
     "background": (background_questions, background_is_right, 54),
     "hue": (hue_questions, chosen_by_clip, 64),
-    "two": (two_questions, chosen_by_clip, 48),
-    "pair": (pair_questions, both_are_there, 48),
+    "two": (two_questions, chosen_by_clip, 96),
+    "pair": (pair_questions, both_are_there, 96),
 }
 """Name of a figure -> its questions, its rule, and how many to ask (per object for `object`)."""
 

@@ -2,8 +2,9 @@
 
 At a compression of 8 such small pictures are not learned in hours; at 4 they are crisp in minutes, and small batches
 (4 to 8) learn twice as much per picture as larger ones. At the end the latents are whitened: each channel has mean 0
-and standard deviation 1, so the scaling factor is 1. `--decoder-only` trains the decoder against latents that must not
-change, which is the only thing allowed once a UNet is trained. Resumable.
+and standard deviation 1, so the scaling factor is 1. `--decoder-only` trains the decoder on against latents that do not
+change, which is the only thing allowed once a UNet is trained, and worth its time: small things become sharp by it, and
+a picture's parts can only be told when they are. Resumable.
 
     python -m textinv.demo.train_vae --icons ICONS.npz --out FOLDER [--from FOLDER --decoder-only] [--samples N]
 
@@ -15,7 +16,7 @@ import math
 import os
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from torch import Tensor
 
 from textinv.demo.drawing import from_uint8, stack
 from textinv.demo.icons import load_sprites
+from textinv.demo.optimizers import MuonWithAdamW
+from textinv.demo.precision import reduced_precision
 from textinv.demo.train_clip import clip_worlds
 from textinv.demo.world import World, draw
 
@@ -53,9 +56,15 @@ class Settings:
     kl_weight: float = 2e-6
     """More makes latents smoother and pictures softer; channels collapse above about 1e-5."""
     decoder_only: bool = False
+    latent_noise: float = 0.0
+    """Largest standard deviation of noise on latents (of 1) that the decoder is shown: a UNet's are not exact."""
     whitening_batches: int = 64
     save_every: int = 500
     seed: int = 5
+
+
+DECODER = Settings(samples=100_000, learning_rate=1e-3, decoder_only=True, latent_noise=0.12)
+"""Half of what it is shown is of the UNet's world, and half of that are two small things."""
 
 
 @dataclass
@@ -64,7 +73,8 @@ class VaeTraining:
 
     folder: Path
     vae: AutoencoderKL
-    world: World
+    worlds: tuple[World, ...]
+    """Pictures are of these in turn."""
     settings: Settings
     step: int = 0
 
@@ -73,8 +83,7 @@ class VaeTraining:
         if self.settings.decoder_only:
             self.vae.encoder.requires_grad_(False)
             self.vae.quant_conv.requires_grad_(False)
-        trained = [parameter for parameter in self.vae.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, betas=(0.9, 0.99), weight_decay=0.001)
+        self.optimizer = MuonWithAdamW(self.vae.to(memory_format=torch.channels_last))
 
     @property
     def num_steps(self) -> int:
@@ -84,13 +93,19 @@ class VaeTraining:
     def pixels(self, step: int) -> Tensor:
         """Pictures `(B, 3, H, W)` of a step; negative ones lie outside of the training."""
         rng = random.Random(f"{self.settings.seed}/{step}")
-        scenes = [self.world.sample(rng)[0] for _ in range(self.settings.batch)]
-        return from_uint8(stack([draw(scene, self.world.sprites) for scene in scenes]))
+        worlds = [self.worlds[place % len(self.worlds)] for place in range(self.settings.batch)]
+        pixels = from_uint8(stack([draw(world.sample(rng)[0], world.sprites) for world in worlds]))
+        return pixels.contiguous(memory_format=torch.channels_last)
 
     def loss(self, pixels_BCHW: Tensor) -> Tensor:
         """Absolute error of values and of their differences to neighbours, which keeps outlines sharp; a weak KL."""
         posterior = self.vae.encode(pixels_BCHW).latent_dist
-        error = self.vae.decode(posterior.sample()).sample - pixels_BCHW
+        latents_BCHW = posterior.sample()
+        deviations_B = self.settings.latent_noise * torch.rand(len(latents_BCHW)).square()
+        latents_BCHW = latents_BCHW + deviations_B[:, None, None, None] * torch.randn_like(latents_BCHW)
+        with reduced_precision(latents_BCHW.device):
+            decoded_BCHW = self.vae.decode(latents_BCHW).sample
+        error = decoded_BCHW.float() - pixels_BCHW
         loss = error.abs().mean() + 0.5 * error.diff(dim=-1).abs().mean() + 0.5 * error.diff(dim=-2).abs().mean()
         if not self.settings.decoder_only:
             loss = loss + self.settings.kl_weight * posterior.kl().mean()
@@ -100,13 +115,10 @@ class VaeTraining:
         """Take one optimizer step and return its loss."""
         settings = self.settings
         falling = (1 + math.cos(math.pi * self.step / self.num_steps)) / 2
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * min(1.0, (self.step + 1) / settings.warm_up) * falling
         loss = self.loss(self.pixels(self.step))
-        self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.vae.parameters(), 1.0)
-        self.optimizer.step()
+        self.optimizer.step(settings.learning_rate * min(1.0, (self.step + 1) / settings.warm_up) * falling)
         self.step += 1
         return loss.item()
 
@@ -159,10 +171,13 @@ def whiten(vae: AutoencoderKL, pixels_BCHW: Tensor) -> None:
 def train_vae(icons: Path, out: Path, start: Path | None, settings: Settings) -> None:
     """Train a VAE into `out/vae`, from new or from the VAE folder `start`."""
     torch.manual_seed(settings.seed)
-    _, wide = clip_worlds(load_sprites(icons))
+    narrow, wide = clip_worlds(load_sprites(icons))
+    worlds: tuple[World, ...] = (wide,)
+    if settings.decoder_only:
+        worlds = tuple(replace(world, odds=replace(world.odds, two=0.5)) for world in (narrow, wide))
     vae = AutoencoderKL.from_pretrained(start) if start else AutoencoderKL(**VAE_CONFIG)
     out.mkdir(parents=True, exist_ok=True)
-    training = VaeTraining(out, vae, wide, settings)
+    training = VaeTraining(out, vae, worlds, settings)
     training.resume()
     training.run()
 
@@ -173,11 +188,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--from", dest="start", type=Path, help="continue from this VAE folder")
     parser.add_argument("--decoder-only", action="store_true", help="leave the latents as they are")
-    parser.add_argument("--samples", type=int, default=Settings.samples)
+    parser.add_argument("--samples", type=int, help="pictures to train with, instead of the usual number")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    settings = Settings(arguments.samples, decoder_only=arguments.decoder_only)
+    settings = DECODER if arguments.decoder_only else Settings()
+    settings = replace(settings, samples=arguments.samples or settings.samples)
     train_vae(arguments.icons, arguments.out, arguments.start, settings)
 
 
