@@ -11,7 +11,7 @@ from textinv.demo.optimizers import MuonWithAdamW, orthogonal
 def test_an_update_has_the_gradients_directions_and_singular_values_near_one() -> None:
     for shape in ((24, 96), (96, 24)):
         matrix = torch.randn(shape, generator=torch.Generator().manual_seed(3))
-        made = orthogonal(matrix)
+        made = orthogonal(matrix[None])[0]
         left, _, right = torch.linalg.svd(matrix, full_matrices=False)
         values = torch.diagonal(left.T @ made @ right.T)
         assert values.min() > 0.6

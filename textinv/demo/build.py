@@ -8,6 +8,7 @@ alone. The result is `FOLDER/weights`; nothing of the package is overwritten.
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -22,6 +23,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from textinv.demo import train_judge, train_unet, train_vae
 from textinv.demo.artwork import shipped_subset
 from textinv.demo.card import CARD_NAME, model_card
+from textinv.demo.composing import Composer
 from textinv.demo.concepts import TIERS, concepts_of
 from textinv.demo.drawing import load_demo_base
 from textinv.demo.icons import (
@@ -89,6 +91,8 @@ class Workshop:
     packages: Path
     """Holds an unpacked folder per icon package, or is empty and will."""
     sizes: Sizes = Sizes()
+    num_composers: int = 0
+    """Processes that compose pictures ahead of the trainings of VAE and UNet."""
 
     @property
     def icons(self) -> Path:
@@ -152,12 +156,13 @@ def make_clip(shop: Workshop) -> None:
 
 def make_vae(shop: Workshop) -> None:
     """Train the VAE."""
-    train_vae.train_vae(shop.icons, shop.state, None, shop.sizes.vae)
+    train_vae.train_vae(shop.icons, shop.state, None, shop.sizes.vae, shop.num_composers)
 
 
 def refine_decoder(shop: Workshop) -> None:
     """Train the VAE's decoder on; latents stay what they are."""
-    train_vae.train_vae(shop.icons, shop.state / "decoder", shop.state / "vae", shop.sizes.decoder)
+    out, start = shop.state / "decoder", shop.state / "vae"
+    train_vae.train_vae(shop.icons, out, start, shop.sizes.decoder, shop.num_composers)
 
 
 def make_unet(shop: Workshop) -> None:
@@ -165,8 +170,8 @@ def make_unet(shop: Workshop) -> None:
     sizes, device = shop.sizes, torch.device("cuda" if torch.cuda.is_available() else "cpu")
     vae = AutoencoderKL.from_pretrained(shop.state / "vae").float().eval().requires_grad_(False)
     text_encoder = CLIPTextModel.from_pretrained(shop.state / "text_encoder").float().eval().requires_grad_(False)
-    world = train_unet.unet_world(load_sprites(shop.icons))
-    pool = LatentPool(world, vae.to(device, memory_format=torch.channels_last), shop.tokenizer(), sizes.unet.seed)
+    composer = Composer(train_unet.unet_worlds(load_sprites(shop.icons)), sizes.unet.seed, shop.num_composers)
+    pool = LatentPool(composer, vae.to(device, memory_format=torch.channels_last), shop.tokenizer())
     training = train_unet.UNetTraining(shop.state, pool, text_encoder.to(device), sizes.unet, device)
     if (shop.state / "state.pt").exists():
         training.resume()
@@ -263,7 +268,10 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     packages = arguments.packages or arguments.out / "packages"
-    build(Workshop(arguments.out, packages, TINY if arguments.tiny else Sizes()), tuple(arguments.only))
+    on_gpu = torch.cuda.is_available()
+    sizes = TINY if arguments.tiny else Sizes(unet=train_unet.ON_GPU) if on_gpu else Sizes()
+    composers = max(1, (os.cpu_count() or 2) - 2) if on_gpu else 0
+    build(Workshop(arguments.out, packages, sizes, composers), tuple(arguments.only))
 
 
 if __name__ == "__main__":

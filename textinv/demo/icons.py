@@ -30,7 +30,7 @@ STYLE_WORDS: Mapping[str, str] = {
 """Icon package -> the word that names its drawing style in a caption."""
 
 UNET_STYLES = ("noto", "twemoji", "fluent-emoji-flat")
-"""The styles the UNet is trained on; the CLIP and the VAE have seen all of `STYLE_WORDS`."""
+"""The styles the base is measured by: most of what the UNet is trained on; all parts have seen all of `STYLE_WORDS`."""
 
 HELD_OUT_STYLE = "fxemoji"
 """The package that no part of the base model has seen."""
@@ -43,7 +43,7 @@ OBJECTS = tuple(
     crown key anchor balloon gem-stone soccer-ball snowman teapot bomb hammer scissors candle trophy light-bulb glasses
     television wrapped-gift t-shirt megaphone""".split()
 )
-"""The objects the UNet is trained on."""
+"""The objects the base is measured by: most of what the UNet is trained on."""
 
 HELD_OUT_OBJECTS = tuple(
     """baguette-bread bikini bowling bread briefcase cat cherries credit-card derelict-house diamond-suit drum

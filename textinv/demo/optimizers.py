@@ -27,32 +27,36 @@ class Muon(torch.optim.Optimizer):
         """Update matrices and kernels from their gradients."""
         for group in self.param_groups:
             learning_rate, momentum = group["lr"], group["momentum"]
+            alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
                 state = self.state[parameter]
                 if not state:
                     state["momentum"] = torch.zeros_like(parameter)
-                average = state["momentum"]
-                average.lerp_(parameter.grad, 1 - momentum)
-                update = parameter.grad.lerp(average, momentum)
-                matrix = orthogonal(update.flatten(1))
-                scale = 0.2 * max(matrix.shape) ** 0.5
-                parameter.mul_(1 - learning_rate * group["weight_decay"])
-                parameter.sub_(matrix.view(update.shape), alpha=learning_rate * scale)
+                state["momentum"].lerp_(parameter.grad, 1 - momentum)
+                update = parameter.grad.lerp(state["momentum"], momentum).flatten(1)
+                alike.setdefault(update.shape, []).append((parameter, update))
+            for shape, pairs in alike.items():
+                step = learning_rate * 0.2 * max(shape) ** 0.5
+                matrices = orthogonal(torch.stack([update for _, update in pairs]))
+                for (parameter, _), matrix in zip(pairs, matrices, strict=True):
+                    parameter.mul_(1 - learning_rate * group["weight_decay"])
+                    parameter.sub_(matrix.reshape(parameter.shape), alpha=step)
 
 
-def orthogonal(matrix: Tensor, num_iterations: int = 5) -> Tensor:
-    """Bring all singular values of a matrix close to one, between about 0.7 and 1.2, and keep its singular vectors."""
+def orthogonal(matrices: Tensor, num_iterations: int = 5) -> Tensor:
+    """Bring all singular values of matrices `(N, R, C)` close to one, between about 0.7 and 1.2; keep their vectors."""
     a, b, c = NEWTON_SCHULZ
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    wide = wide / wide.norm().clamp(min=1e-7)
-    if computes_in_bfloat16(matrix.device):
+    upright = matrices.shape[1] > matrices.shape[2]
+    wide = matrices.mT if upright else matrices
+    wide = wide / wide.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    if computes_in_bfloat16(matrices.device):
         wide = wide.bfloat16()
     for _ in range(num_iterations):
-        gram = wide @ wide.T
-        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
-    return (wide if matrix.shape[0] <= matrix.shape[1] else wide.T).to(matrix.dtype)
+        gram = wide @ wide.mT
+        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return (wide.mT if upright else wide).to(matrices.dtype)
 
 
 class MuonWithAdamW:

@@ -75,7 +75,7 @@ def fresh_model(tokenizer: CLIPTokenizer) -> CLIPModel:
 
 
 def clip_worlds(sprites: Sprites) -> tuple[World, World]:
-    """The narrow world that the UNet draws, and the wide one of every object that is not held out."""
+    """The narrow world that the base is measured by, and the wide one of every object that is not held out."""
     wide = sorted({name for _, name in sprites} - set(HELD_OUT_OBJECTS))
     odds = Odds(tiny=0.0, effect=0.15)
     effects = ("pixel art", "sketch", "silhouette", "neon", "watercolor", "duotone")

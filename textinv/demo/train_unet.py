@@ -4,7 +4,7 @@ Runs for as long as it is let: the learning rate stays constant after its warm-u
 spans the last part of the run is what is saved, and a run continues from its own state. `--cool-down` ends a run by
 lowering the learning rate to zero.
 
-    python -m textinv.demo.train_unet --icons ICONS.npz --out FOLDER [--samples N] [--cool-down N]
+    python -m textinv.demo.train_unet --icons ICONS.npz --out FOLDER [--samples N] [--cool-down N] [--seconds S]
 
 Shape legend: B batch, C latent channels, H W latent size, L tokens, D width.
 """
@@ -15,7 +15,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,13 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from textinv.demo import WEIGHTS
-from textinv.demo.icons import OBJECTS, UNET_STYLES, Sprites, load_sprites
+from textinv.demo.composing import Composer
+from textinv.demo.icons import Sprites, load_sprites
 from textinv.demo.optimizers import MuonWithAdamW
 from textinv.demo.pool import LatentPool
 from textinv.demo.precision import computes_in_bfloat16, reduced_precision
-from textinv.demo.world import Odds, World
+from textinv.demo.train_clip import clip_worlds
+from textinv.demo.world import World
 
 UNET_CONFIG: dict[str, Any] = {
     "sample_size": 16,
@@ -50,9 +52,14 @@ UNET_CONFIG: dict[str, Any] = {
 }
 
 
-def unet_world(sprites: Sprites) -> World:
-    """The world that the UNet learns: more pairs than the CLIP sees, since two small things are the hardest to draw."""
-    return World(sprites, OBJECTS, UNET_STYLES, odds=Odds(two=0.42, same_two=0.3))
+def unet_worlds(sprites: Sprites) -> tuple[World, ...]:
+    """The worlds that the UNet learns in turn: twice what it is measured by, then every object and style there is.
+
+    More pairs than the CLIP sees, since two small things are the hardest to draw.
+    """
+    narrow, wide = (replace(world, odds=replace(world.odds, two=0.42, same_two=0.3)) for world in clip_worlds(sprites))
+    narrow = replace(narrow, odds=replace(narrow.odds, tiny=0.02, effect=0.12))
+    return narrow, narrow, wide
 
 
 @dataclass
@@ -76,6 +83,20 @@ class Settings:
     log_every: int = 100
     save_every: int = 250
     seed: int = 0
+    seconds: float | None = None
+    """A time limit of the run, in place of `cool_down`."""
+
+
+ON_GPU = Settings(
+    batch=1024,
+    learning_rate=2e-3,
+    pool_start=65_536,
+    pool_step=32_768,
+    pool_max=4_194_304,
+    samples_per_picture=10.0,
+    save_every=5000,
+)
+"""Minutes instead of hours. Pictures are composed by `--composers` processes meanwhile."""
 
 
 @dataclass
@@ -104,6 +125,7 @@ class UNetTraining:
             unet.set_attn_processor(AttnProcessor())  # 1.6 x faster than SDPA in bf16 on CPUs, at these sizes
         self.unet = unet.to(self.device, memory_format=torch.channels_last).train()
         self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
+        self.predict = torch.compile(self.unet) if self.device.type == "cuda" else self.unet
         self.optimizer = MuonWithAdamW(self.unet)
         self.noise_scheduler = DDPMScheduler.from_pretrained(WEIGHTS / "scheduler")
         self.null_ids_L = self.pool.tokenize([""])[0]
@@ -112,19 +134,17 @@ class UNetTraining:
         """Mean squared error of the v-prediction over one batch; timesteps favour the middle, where shapes form."""
         settings = self.settings
         latents_BCHW, ids_BL = self.pool.draw(settings.batch, generator)
-        noise_BCHW = torch.randn(latents_BCHW.shape, generator=generator)
-        timesteps_B = (torch.randn(settings.batch, generator=generator) * 1.1 + 0.2).sigmoid().mul(1000).long()
-        dropped_B = torch.rand(settings.batch, generator=generator) < settings.drop_text
+        random: dict[str, Any] = {"generator": generator, "device": self.device}
+        noise_BCHW = torch.randn(latents_BCHW.shape, **random)
+        timesteps_B = (torch.randn(settings.batch, **random) * 1.1 + 0.2).sigmoid().mul(1000).long()
+        dropped_B = torch.rand(settings.batch, **random) < settings.drop_text
         ids_BL = torch.where(dropped_B[:, None], self.null_ids_L, ids_BL)
-        latents_BCHW, noise_BCHW, timesteps_B, ids_BL = (
-            tensor.to(self.device) for tensor in (latents_BCHW, noise_BCHW, timesteps_B, ids_BL)
-        )
         with torch.no_grad(), reduced_precision(self.device):
             hidden_BLD = self.text_encoder(input_ids=ids_BL).last_hidden_state
         noisy_BCHW = self.noise_scheduler.add_noise(latents_BCHW, noise_BCHW, timesteps_B)
         target_BCHW = self.noise_scheduler.get_velocity(latents_BCHW, noise_BCHW, timesteps_B)
         with reduced_precision(self.device):
-            predicted_BCHW = self.unet(
+            predicted_BCHW = self.predict(
                 noisy_BCHW.contiguous(memory_format=torch.channels_last),
                 timesteps_B,
                 hidden_BLD,
@@ -132,9 +152,9 @@ class UNetTraining:
             ).sample
         return F.mse_loss(predicted_BCHW.float(), target_BCHW)
 
-    def advance(self, learning_rate: float) -> float:
-        """Take one optimizer step and return its loss."""
-        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
+    def advance(self, learning_rate: float) -> Tensor:
+        """Take one optimizer step and return its loss, which nothing has waited for."""
+        generator = torch.Generator(self.device).manual_seed(self.settings.seed * 1_000_003 + self.step)
         loss = self.loss(generator)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
@@ -143,27 +163,35 @@ class UNetTraining:
         decay = min(self.settings.max_average_decay, 1 - 1 / (1 + self.settings.average_over * self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.unet.parameters()), 1 - decay)
-        return loss.item()
+        return loss.detach()
 
     def learning_rates(self, num_steps: int, cool_down: int) -> Iterator[float]:
-        """Constant after the warm-up; falling linearly to zero over the last `cool_down` steps."""
+        """Constant after the warm-up; falling linearly to zero over the last `cool_down` steps.
+
+        With a time limit, over the last half of the time.
+        """
+        started, seconds = time.monotonic(), self.settings.seconds
         for done in range(num_steps):
             warm = min(1.0, (self.step + 1) / self.settings.warm_up, (done + 1) / 50)
             cool = min(1.0, (num_steps - done) / cool_down) if cool_down else 1.0
+            if seconds is not None:
+                cool = min(cool, 2 * (1 - (time.monotonic() - started) / seconds))
+            if cool <= 0:
+                break
             yield self.settings.learning_rate * warm * cool
 
     def run(self, num_steps: int, cool_down: int) -> None:
         """Train for `num_steps`, logging and saving on the way and at the end."""
-        settings, mean, started, first = self.settings, 0.0, time.monotonic(), self.step
+        settings, mean, started, first = self.settings, torch.zeros(()), time.monotonic(), self.step
         for learning_rate in self.learning_rates(num_steps, cool_down):
             self._grow_pool()
             loss = self.advance(learning_rate)
-            mean = loss if not mean else 0.98 * mean + 0.02 * loss
+            mean = loss if self.step == first + 1 else mean.lerp(loss, 0.02)
             if self.step % settings.log_every == 0:
                 seconds = time.monotonic() - started
                 rate = (self.step - first) * settings.batch / seconds
                 print(
-                    f"step {self.step} samples {self.step * settings.batch} loss {mean:.4f} "
+                    f"step {self.step} samples {self.step * settings.batch} loss {mean.item():.4f} "
                     f"{rate:.0f} samples/s pool {len(self.pool)} {seconds:.0f}s",
                     flush=True,
                 )
@@ -214,18 +242,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the state and the trained UNet")
     parser.add_argument("--samples", type=int, default=1_000_000, help="samples to train in this run")
     parser.add_argument("--cool-down", type=int, default=0, help="samples at the end with a falling learning rate")
+    parser.add_argument("--seconds", type=float, help="time limit; the learning rate falls over its last half")
+    parser.add_argument("--composers", type=int, default=0, help="processes that compose pictures ahead, for a GPU")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
-    settings = Settings()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    settings = replace(ON_GPU if device.type == "cuda" else Settings(), seconds=arguments.seconds)
     vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae").eval().requires_grad_(False).to(device)
     pool = LatentPool(
-        unet_world(load_sprites(arguments.icons)),
+        Composer(unet_worlds(load_sprites(arguments.icons)), settings.seed, arguments.composers),
         vae.to(memory_format=torch.channels_last),
         CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer"),
-        settings.seed,
     )
     text_encoder = CLIPTextModel.from_pretrained(WEIGHTS / "text_encoder", dtype=torch.float32)
     arguments.out.mkdir(parents=True, exist_ok=True)

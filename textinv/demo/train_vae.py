@@ -14,9 +14,8 @@ Legend: B pictures, C channels, H W size.
 import argparse
 import math
 import os
-import random
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,13 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from textinv.demo.drawing import from_uint8, stack
+from textinv.demo.composing import Composer
+from textinv.demo.drawing import Pixels, from_uint8
 from textinv.demo.icons import load_sprites
 from textinv.demo.optimizers import MuonWithAdamW
 from textinv.demo.precision import reduced_precision
 from textinv.demo.train_clip import clip_worlds
-from textinv.demo.world import World, draw
+from textinv.demo.world import World
 
 VAE_CONFIG: dict[str, Any] = {
     "in_channels": 3,
@@ -61,6 +61,8 @@ class Settings:
     whitening_batches: int = 64
     save_every: int = 500
     seed: int = 5
+    seconds: float | None = None
+    """A time limit of the run, where that ends it sooner."""
 
 
 DECODER = Settings(samples=100_000, learning_rate=1e-3, decoder_only=True, latent_noise=0.12)
@@ -76,32 +78,32 @@ class VaeTraining:
     worlds: tuple[World, ...]
     """Pictures are of these in turn."""
     settings: Settings
+    num_composers: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     step: int = 0
 
     def __post_init__(self) -> None:
+        self.composer = Composer(self.worlds, self.settings.seed, self.num_composers)
         self.vae.float().train()
         if self.settings.decoder_only:
             self.vae.encoder.requires_grad_(False)
             self.vae.quant_conv.requires_grad_(False)
-        self.optimizer = MuonWithAdamW(self.vae.to(memory_format=torch.channels_last))
+        self.optimizer = MuonWithAdamW(self.vae.to(self.device, memory_format=torch.channels_last))
 
     @property
     def num_steps(self) -> int:
         """Steps of the whole run."""
         return self.settings.samples // self.settings.batch
 
-    def pixels(self, step: int) -> Tensor:
-        """Pictures `(B, 3, H, W)` of a step; negative ones lie outside of the training."""
-        rng = random.Random(f"{self.settings.seed}/{step}")
-        worlds = [self.worlds[place % len(self.worlds)] for place in range(self.settings.batch)]
-        pixels = from_uint8(stack([draw(world.sample(rng)[0], world.sprites) for world in worlds]))
-        return pixels.contiguous(memory_format=torch.channels_last)
+    def pixels(self, pixels_BHWC: Pixels) -> Tensor:
+        """Composed pictures as `(B, 3, H, W)` on the device."""
+        return from_uint8(pixels_BHWC).to(self.device).contiguous(memory_format=torch.channels_last)
 
     def loss(self, pixels_BCHW: Tensor) -> Tensor:
         """Absolute error of values and of their differences to neighbours, which keeps outlines sharp; a weak KL."""
         posterior = self.vae.encode(pixels_BCHW).latent_dist
         latents_BCHW = posterior.sample()
-        deviations_B = self.settings.latent_noise * torch.rand(len(latents_BCHW)).square()
+        deviations_B = self.settings.latent_noise * torch.rand(len(latents_BCHW), device=self.device).square()
         latents_BCHW = latents_BCHW + deviations_B[:, None, None, None] * torch.randn_like(latents_BCHW)
         with reduced_precision(latents_BCHW.device):
             decoded_BCHW = self.vae.decode(latents_BCHW).sample
@@ -111,31 +113,39 @@ class VaeTraining:
             loss = loss + self.settings.kl_weight * posterior.kl().mean()
         return torch.as_tensor(loss)
 
-    def advance(self) -> float:
-        """Take one optimizer step and return its loss."""
+    def advance(self, pixels_BCHW: Tensor, done: float) -> Tensor:
+        """Take one optimizer step and return its loss; `done` is the share of the run that has passed."""
         settings = self.settings
-        falling = (1 + math.cos(math.pi * self.step / self.num_steps)) / 2
-        loss = self.loss(self.pixels(self.step))
+        falling = (1 + math.cos(math.pi * done)) / 2
+        loss = self.loss(pixels_BCHW)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.vae.parameters(), 1.0)
         self.optimizer.step(settings.learning_rate * min(1.0, (self.step + 1) / settings.warm_up) * falling)
         self.step += 1
-        return loss.item()
+        return loss.detach()
 
     def run(self) -> None:
         """Train to the end, then whiten the latents unless they must not change."""
-        started, mean = time.monotonic(), 0.0
-        while self.step < self.num_steps:
-            loss = self.advance()
-            mean = 0.99 * mean + 0.01 * loss if mean else loss
+        started, first, mean = time.monotonic(), self.step, torch.zeros(())
+        for pixels_BHWC, _ in self.composer.batches(self.settings.batch, self.step):
+            done = self.step / self.num_steps
+            if self.settings.seconds is not None:
+                done = max(done, (time.monotonic() - started) / self.settings.seconds)
+            if done >= 1:
+                break
+            loss = self.advance(self.pixels(pixels_BHWC), done)
+            mean = loss if self.step == first + 1 else mean.lerp(loss, 0.01)
             if self.step % self.settings.save_every == 0:
                 self.save()
                 print(
-                    f"step {self.step}/{self.num_steps} loss {mean:.4f} {time.monotonic() - started:.0f}s", flush=True
+                    f"step {self.step}/{self.num_steps} loss {mean.item():.4f} {time.monotonic() - started:.0f}s",
+                    flush=True,
                 )
         self.save()
         if not self.settings.decoder_only:
-            whiten(self.vae, torch.cat([self.pixels(-1 - place) for place in range(self.settings.whitening_batches)]))
+            unseen = range(-self.settings.whitening_batches, 0)
+            batches = [self.composer.batch(index, self.settings.batch)[0] for index in unseen]
+            whiten(self.vae, torch.cat([self.pixels(pixels_BHWC) for pixels_BHWC in batches]))
         self.vae.half().save_pretrained(self.folder / "vae")
 
     def save(self) -> None:
@@ -147,7 +157,7 @@ class VaeTraining:
     def resume(self) -> None:
         """Continue from the folder's own state, if it has one."""
         if (self.folder / "vae.pt").exists():
-            state = torch.load(self.folder / "vae.pt")
+            state = torch.load(self.folder / "vae.pt", map_location=self.device)
             self.step = state["step"]
             self.vae.load_state_dict(state["vae"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -168,7 +178,7 @@ def whiten(vae: AutoencoderKL, pixels_BCHW: Tensor) -> None:
     after.weight *= std_C[None, :, None, None]
 
 
-def train_vae(icons: Path, out: Path, start: Path | None, settings: Settings) -> None:
+def train_vae(icons: Path, out: Path, start: Path | None, settings: Settings, num_composers: int = 0) -> None:
     """Train a VAE into `out/vae`, from new or from the VAE folder `start`."""
     torch.manual_seed(settings.seed)
     narrow, wide = clip_worlds(load_sprites(icons))
@@ -177,7 +187,8 @@ def train_vae(icons: Path, out: Path, start: Path | None, settings: Settings) ->
         worlds = tuple(replace(world, odds=replace(world.odds, two=0.5)) for world in (narrow, wide))
     vae = AutoencoderKL.from_pretrained(start) if start else AutoencoderKL(**VAE_CONFIG)
     out.mkdir(parents=True, exist_ok=True)
-    training = VaeTraining(out, vae, worlds, settings)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    training = VaeTraining(out, vae, worlds, settings, num_composers, device)
     training.resume()
     training.run()
 
@@ -189,12 +200,15 @@ def main() -> None:
     parser.add_argument("--from", dest="start", type=Path, help="continue from this VAE folder")
     parser.add_argument("--decoder-only", action="store_true", help="leave the latents as they are")
     parser.add_argument("--samples", type=int, help="pictures to train with, instead of the usual number")
+    parser.add_argument("--seconds", type=float, help="time limit")
+    parser.add_argument("--batch", type=int, help="pictures per step, instead of the usual number")
+    parser.add_argument("--composers", type=int, default=0, help="processes that compose pictures ahead, for a GPU")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     settings = DECODER if arguments.decoder_only else Settings()
-    settings = replace(settings, samples=arguments.samples or settings.samples)
-    train_vae(arguments.icons, arguments.out, arguments.start, settings)
+    asked = {name: value for name in ("samples", "batch", "seconds") if (value := getattr(arguments, name)) is not None}
+    train_vae(arguments.icons, arguments.out, arguments.start, replace(settings, **asked), arguments.composers)
 
 
 if __name__ == "__main__":
