@@ -187,10 +187,10 @@ renders them, trains tokenizer, CLIP, VAE, UNet and judge with fixed seeds, meas
 can be run alone and continues where it was interrupted. All of it takes a night on two cores, most of it the UNet.
 
 The weights that ship were reached in several runs, each going on from the one before, and not by one run of this
-command; the last ones of UNet and decoder took seven minutes together on an H200 (1.1 million and 0.4 million pictures,
-`--seconds` and `--composers` of `train_unet` and `train_vae`), and the UNet is one quarter of that run's and three
-quarters of the one before (of the averages that were tried, the one with the largest share of the new that still learns
-the quickstart's concepts in 60 steps). The command makes a base of the same kind, not the same numbers."""
+command; the last ones of UNet and decoder took seven minutes together on an H200 (1.1 million samples and 0.4 million
+pictures, `--seconds` and `--composers` of `train_unet` and `train_vae`), and the UNet is one quarter of that run's and
+three quarters of the one before (of the averages that were tried, the one with the largest share of the new that still
+learns the quickstart's concepts in 60 steps). The command makes a base of the same kind, not the same numbers."""
 
 
 def _licences() -> str:

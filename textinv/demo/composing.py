@@ -40,6 +40,7 @@ class Composer:
         """Compose batches without end, from index `first`."""
         if not self.num_workers:
             yield from (self.batch(index, size) for index in itertools.count(first))
+            return
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self.num_workers, context, _start_worker, (self,)) as executor:
             ahead: deque[Future[Batch]] = deque()

@@ -21,7 +21,9 @@ SHARD = 256
 
 @dataclass
 class LatentPool:
-    """Latents (posterior means, fp16) and token ids of composed pictures; deterministic given the composer's seed."""
+    """Latents (posterior means, fp16) and token ids of composed pictures; deterministic given the composer's seed.
+
+    Starts with one shard."""
 
     composer: Composer
     vae: AutoencoderKL
@@ -31,20 +33,19 @@ class LatentPool:
 
     def __post_init__(self) -> None:
         self._batches = self.composer.batches(SHARD)
-        self.ids_NL = self.tokenize([])
-        self.latents_NCHW = torch.empty(0, 0, 0, 0)
+        self.latents_NCHW, self.ids_NL = self._shard()
 
     def __len__(self) -> int:
         return len(self.ids_NL)
 
     def grow(self, num_pictures: int) -> None:
         """Compose and encode `num_pictures` more pictures, rounded up to whole shards."""
-        latents, ids = [self.latents_NCHW] if len(self) else [], [self.ids_NL]
-        for _ in range(-(-num_pictures // SHARD)):
-            pixels, captions = next(self._batches)
-            latents.append(self.encode(pixels).half())
-            ids.append(self.tokenize(captions))
-        self.latents_NCHW, self.ids_NL = torch.cat(latents), torch.cat(ids)
+        shards = [(self.latents_NCHW, self.ids_NL), *(self._shard() for _ in range(-(-num_pictures // SHARD)))]
+        self.latents_NCHW, self.ids_NL = (torch.cat(parts) for parts in zip(*shards, strict=True))
+
+    def _shard(self) -> tuple[Tensor, Tensor]:
+        pixels, captions = next(self._batches)
+        return self.encode(pixels).half(), self.tokenize(captions)
 
     @torch.no_grad()
     def encode(self, pixels_NHWC: Pixels) -> Tensor:
@@ -55,8 +56,6 @@ class LatentPool:
 
     def tokenize(self, captions: list[str]) -> Tensor:
         """Token ids `(N, L)` padded to the text encoder's window."""
-        if not captions:
-            return torch.empty(0, self.tokenizer.model_max_length, dtype=torch.long, device=self.vae.device)
         ids = self.tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
         return torch.as_tensor(ids, device=self.vae.device)
 

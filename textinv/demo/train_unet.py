@@ -33,7 +33,7 @@ from textinv.demo.optimizers import MuonWithAdamW
 from textinv.demo.pool import LatentPool
 from textinv.demo.precision import computes_in_bfloat16, reduced_precision
 from textinv.demo.train_clip import clip_worlds
-from textinv.demo.world import World
+from textinv.demo.world import Odds, World
 
 UNET_CONFIG: dict[str, Any] = {
     "sample_size": 16,
@@ -57,8 +57,7 @@ def unet_worlds(sprites: Sprites) -> tuple[World, ...]:
 
     More pairs than the CLIP sees, since two small things are the hardest to draw.
     """
-    narrow, wide = (replace(world, odds=replace(world.odds, two=0.42, same_two=0.3)) for world in clip_worlds(sprites))
-    narrow = replace(narrow, odds=replace(narrow.odds, tiny=0.02, effect=0.12))
+    narrow, wide = (replace(world, odds=Odds(two=0.42, same_two=0.3)) for world in clip_worlds(sprites))
     return narrow, narrow, wide
 
 
@@ -84,7 +83,7 @@ class Settings:
     save_every: int = 250
     seed: int = 0
     seconds: float | None = None
-    """A time limit of the run, in place of `cool_down`."""
+    """A time limit of the run, from when the pool has been started; the learning rate falls over its last half."""
 
 
 ON_GPU = Settings(
@@ -134,10 +133,10 @@ class UNetTraining:
         """Mean squared error of the v-prediction over one batch; timesteps favour the middle, where shapes form."""
         settings = self.settings
         latents_BCHW, ids_BL = self.pool.draw(settings.batch, generator)
-        random: dict[str, Any] = {"generator": generator, "device": self.device}
-        noise_BCHW = torch.randn(latents_BCHW.shape, **random)
-        timesteps_B = (torch.randn(settings.batch, **random) * 1.1 + 0.2).sigmoid().mul(1000).long()
-        dropped_B = torch.rand(settings.batch, **random) < settings.drop_text
+        drawn: dict[str, Any] = {"generator": generator, "device": self.device}
+        noise_BCHW = torch.randn(latents_BCHW.shape, **drawn)
+        timesteps_B = (torch.randn(settings.batch, **drawn) * 1.1 + 0.2).sigmoid().mul(1000).long()
+        dropped_B = torch.rand(settings.batch, **drawn) < settings.drop_text
         ids_BL = torch.where(dropped_B[:, None], self.null_ids_L, ids_BL)
         with torch.no_grad(), reduced_precision(self.device):
             hidden_BLD = self.text_encoder(input_ids=ids_BL).last_hidden_state
@@ -182,6 +181,7 @@ class UNetTraining:
 
     def run(self, num_steps: int, cool_down: int) -> None:
         """Train for `num_steps`, logging and saving on the way and at the end."""
+        self.pool.grow(max(0, self.settings.pool_start - len(self.pool)))
         settings, mean, started, first = self.settings, torch.zeros(()), time.monotonic(), self.step
         for learning_rate in self.learning_rates(num_steps, cool_down):
             self._grow_pool()
@@ -204,9 +204,7 @@ class UNetTraining:
     def _grow_pool(self) -> None:
         settings = self.settings
         wanted = min(settings.pool_max, self.step * settings.batch / settings.samples_per_picture)
-        if len(self.pool) < settings.pool_start:
-            self.pool.grow(settings.pool_start)
-        elif len(self.pool) + settings.pool_step <= wanted and self.step % 64 == 0:
+        if len(self.pool) + settings.pool_step <= wanted and self.step % 64 == 0:
             self.pool.grow(settings.pool_step)
 
     def save(self) -> None:
