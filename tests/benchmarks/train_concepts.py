@@ -39,22 +39,24 @@ def pictures_of(concept: DemoConcept, purpose: Purpose) -> list[Picture]:
 
 
 def works_of(concepts: Sequence[DemoConcept], defaults: Mapping[str, Any], seed: int, facts: BaseFacts) -> list[Work]:
-    """Work for every concept; `defaults` are those of a manifest, a recipe at least."""
+    """Work for every concept; `defaults` are those of a manifest, a recipe at least. The word it starts from is the
+    concept's own unless they say another."""
     fields = TrainingFields.model_validate({**defaults, "seed": seed})
     return [_work(concept, fields, facts) for concept in concepts]
 
 
 def _work(concept: DemoConcept, defaults: TrainingFields, facts: BaseFacts) -> Work:
     pictures = pictures_of(concept, "training")
+    init = defaults.init or concept.initializer
     fields = ConceptFields(
         name=concept.name.replace(" ", "-"),
         images="-",
         kind=concept.kind,
         class_word=concept.class_word,
-        init=concept.initializer,
+        init=init,
         templates=TEMPLATES[concept.kind],
     )
     manifest = Manifest(base_model="emoji", concepts=[fields], defaults=defaults)
     refs = [PictureRef(digest=picture.digest, name=picture.name) for picture in pictures]
-    spec = resolve_spec(Values(manifest, fields), refs, facts, concept.initializer, None)
+    spec = resolve_spec(Values(manifest, fields), refs, facts, init, None)
     return Work(spec, pictures, work_id=f"{concept.name}/{spec.seed}")

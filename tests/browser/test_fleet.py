@@ -52,7 +52,7 @@ def see(store: MemoryStore, *nodes: NodeFacts, **facts: Any) -> None:
 
 def working(*names: str) -> list[dict[str, Any]]:
     """Workers of one crew that learn these concepts, one each."""
-    cards = [WorkerCard(f"w-{seat}", "crew-1", seat, ON_GPU.node, 4000 + seat, 8) for seat in range(len(names))]
+    cards = [WorkerCard(f"w-{seat}", "crew-1", seat, ON_GPU.node, 4000 + seat) for seat in range(len(names))]
     return [{**asdict(card), "concepts": [name], "silent_s": 0.4} for card, name in zip(cards, names, strict=True)]
 
 

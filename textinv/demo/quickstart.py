@@ -27,11 +27,11 @@ from textinv.demo.sheet import PictureGroup, SheetRow, contact_sheet
 
 LEARNED = {
     "object": ("a photo of a {}", "a {} on a white background"),
-    "style": ("a photo of a fox in {} style", "a {} of a crown"),
+    "style": ("a fox in {} style", "a crown in {} style"),
 }
 EDITS = {
     "object": ("a {} on a red background", "two {} on a blue background", "a sketch of a {}", "a {} and a banana"),
-    "style": ("a {} of a rocket", "a {} of a teapot on a yellow background", "a {} of a lion", "a {} of a castle"),
+    "style": ("a rocket in {} style", "a teapot in {} style", "a lion in {} style", "a castle in {} style"),
 }
 """Prompts by kind of concept; `{}` is where the placeholder goes."""
 

@@ -1,7 +1,8 @@
 """Prove Textual Inversion on a demo base: teach concepts of every tier, compare the learned words with plain ones.
 
-For each concept the learned word, its initializer word and the best plain description draw the same prompts from the
-same seeds. Pictures of the concept that were not trained on are the measure of CLIP-I; the judge, which no training
+For each concept the learned word, the plain word for what it is (what a person would start from: its initializer word;
+the learned one starts from what `init: auto` finds) and the best plain description draw the same prompts from the same
+seeds. Pictures of the concept that were not trained on are the measure of CLIP-I; the judge, which no training
 saw, says how plainly the truth is there; "on a red background" must still turn the background red. Writes `tiers.json`
 and `tiers.png`.
 
@@ -66,9 +67,10 @@ def teach(
     for concept in concepts:
         write_pictures(concept_pictures(concept, "training", NUM_PICTURES), folder / "pictures" / concept.name)
         entry = {"name": concept.name, "kind": concept.kind, "images": f"pictures/{concept.name}"}
-        entries.append({**entry, "class_word": concept.class_word, "init": concept.initializer})
+        entries.append({**entry, "class_word": concept.class_word})
     manifest = folder / "tiers.yaml"
-    manifest.write_text(json.dumps({"base_model": base, "defaults": {"recipe": recipe}, "concepts": entries}, indent=2))
+    defaults = {"recipe": recipe, "init": "auto"}
+    manifest.write_text(json.dumps({"base_model": base, "defaults": defaults, "concepts": entries}, indent=2))
     plan = make_plan(load_manifest(manifest))
     works = [
         Work(planned.spec, fetch_pictures(planned.spec, lambda digest: plan.pictures[digest].read()))
