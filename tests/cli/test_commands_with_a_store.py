@@ -35,10 +35,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             registry.store.put(image_key(picture.digest), plan.pictures[picture.digest].read())
         model = load_base_model("emoji", device="cpu")
         rows = {name: model.token_rows(name, "fox") for name in model.encoder_names}
+        stated = spec.model_dump(mode="json") | {"init": "fox"}
         registry.publish(
             spec.name,
             Embedding(rows),
-            {"spec": spec.model_dump(mode="json"), "sample_passes": 400, "seconds": 20.0, "num_slots": 2},
+            {"spec": stated, "sample_passes": 400, "seconds": 20.0, "num_slots": 2},
             fingerprint=spec.fingerprint,
             base_model=spec.base_model,
             base_revision=spec.base_revision,

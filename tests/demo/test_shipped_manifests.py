@@ -17,10 +17,12 @@ TAUGHT = [(path, concept.name) for path in MANIFESTS for concept in load_manifes
 
 @pytest.mark.parametrize(("path", "name"), TAUGHT, ids=[f"{path.stem}/{name}" for path, name in TAUGHT])
 def test_a_shipped_manifest_teaches_what_the_world_makes(path: Path, name: str) -> None:
-    stated = next(concept for concept in load_manifest(path).concepts if concept.name == name)
+    manifest = load_manifest(path)
+    stated = next(concept for concept in manifest.concepts if concept.name == name)
     concept = find_concept(name)
     assert (stated.kind or "object") == concept.kind
-    assert stated.init == concept.initializer
+    assert (stated.class_word, stated.init) == (concept.class_word, None)
+    assert manifest.defaults.init == "auto"
     assert isinstance(stated.images, str)
     files = sorted((path.parent / stated.images).glob("*.png"))
     assert len(files) == 4
