@@ -11,6 +11,8 @@ from tests.services.job_tools import photo
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 DRAWN_MS = 60_000
+LEGIBLE_PX = 100
+"""Settings beside a picture that have less room than this break up into syllables."""
 sizes = pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (400, "light"), (1400, "dark"), (400, "dark")])
 
 
@@ -46,6 +48,8 @@ def test_drawing(service: str, open_page: OpenPage, width: int, scheme: str) -> 
     expect(page.locator("[aria-busy=true]")).to_have_count(0, timeout=DRAWN_MS)
     latest.get_by_text(re.compile("Seed")).first.click()
     expect(latest).not_to_contain_text(re.compile("[0-9a-f]{20}"))  # digests are for programs
+    widths_px = latest.locator("dd").evaluate_all("all => all.map((one) => one.clientWidth)")
+    assert min(widths_px) > LEGIBLE_PX
     expect(page.get_by_label("Replace")).to_have_value("<my-owl>")
     expect(page.get_by_label("Instead of <my-owl>")).to_have_value("owl")
     fits(page, "try-history", width, scheme)

@@ -35,7 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             registry.store.put(image_key(picture.digest), plan.pictures[picture.digest].read())
         model = load_base_model("emoji", device="cpu")
         rows = {name: model.token_rows(name, "fox") for name in model.encoder_names}
-        stated = spec.model_dump(mode="json") | {"init": "fox"}
+        stated = spec.model_dump(mode="json") | {"init": "fox"}  # where those rows come from
         registry.publish(
             spec.name,
             Embedding(rows),

@@ -28,7 +28,7 @@ class DemoConcept:
     class_word: str
     """What kind of thing it is, in a word that the base knows."""
     initializer: str
-    """The word to start learning from."""
+    """The plain word that a person would start from, and draw with before anything is learned."""
     description: str
     """The best that can be typed instead of the learned word."""
     things: tuple[Thing, ...]

@@ -6,8 +6,8 @@ demo base): likeness and editability both grow up to four vectors and fall again
 little likeness for more editability; AdamW, whose rows grow to four times the length of a word's, reached more likeness
 where the sphere reached little, less of the rest, and lost editability: it is for the last likeness of a particular
 thing, `faithful`. Of `balanced`, on 25 concepts of all tiers: 200 steps at least, against 100, are more like in every
-tier (most for objects and styles that the base has never seen: the judge sees them seven and three times as often),
-samples doubled at 100 steps less so, and a rate that has fallen to nothing by then is no better.
+tier (most for objects and styles that the base has never seen: the judge's mean is seven and three times as high),
+samples doubled at 100 steps a little less so, and a rate that has fallen to nothing by then is no better.
 """
 
 import math
