@@ -39,7 +39,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         registry.publish(
             spec.name,
             Embedding(rows),
-            {"spec": stated, "sample_passes": 400, "seconds": 20.0, "num_slots": 2},
+            {
+                "spec": stated,
+                "sample_passes": 400,
+                "seconds": 20.0,
+                "num_slots": 2,
+                "cosine_to_initializer": {"text_encoder": 1.0},
+            },
             fingerprint=spec.fingerprint,
             base_model=spec.base_model,
             base_revision=spec.base_revision,
@@ -138,8 +144,12 @@ def test_a_concept_is_judged_by_the_pictures_it_was_learned_from(
     assert 0 < scores["fidelity"] < scores["real_to_real"] <= 1.001
     assert scores["fidelity"] == pytest.approx(scores["class_word_fidelity"], abs=0.02)  # the rows are the word's
     assert 0 < scores["editability"] < 1
-    assert told["cosine_to_initializer"]["text_encoder"] == pytest.approx(1, abs=1e-3)
+    assert told["cosine_to_initializer"]["text_encoder"] == 1.0
     assert {"fidelity", "real_to_real", "class_word_fidelity"} < set(told["judge"])
+    shown = run(home, "evaluate", "dotty-fox", "--num-images", "1", "--steps", "1"), capsys.readouterr().out
+    assert shown[0] == 0
+    assert "cosine to where it started (text_encoder): 1.000" in shown[1]
+    assert "norm over that of a word (text_encoder): " in shown[1]
     assert run(home, "concept", "show", "dotty-fox", "--json") == 0
     kept = json.loads(capsys.readouterr().out)["evaluations"]
     assert kept[-1]["encoders"] == told["encoders"]

@@ -43,7 +43,7 @@ def real_pictures(name: str) -> list[Picture]:
 
 def test_a_concept_is_scored_beside_both_anchors_in_plain_json(model: BaseModel) -> None:
     start = {"text_encoder": model.token_rows("text_encoder", "panda").float()}
-    judged = Judged(Embedding(start), "object", "panda", start)
+    judged = Judged(Embedding(start), "object", "panda")
     report = evaluate(
         model,
         judged,
@@ -56,7 +56,6 @@ def test_a_concept_is_scored_beside_both_anchors_in_plain_json(model: BaseModel)
     assert scored["fidelity"] == pytest.approx(scored["class_word_fidelity"], abs=1e-3)
     assert -1 <= scored["editability"] <= 1
     assert 0 < scored["real_to_real"] <= 1
-    assert report["cosine_to_initializer"]["text_encoder"] == pytest.approx(1)
     assert 0.3 < report["norm_ratio"]["text_encoder"] < 3
 
 

@@ -86,6 +86,17 @@ def test_auto_takes_a_row_of_the_vocabulary_that_fits_the_pictures_better_than_m
     assert not torch.equal(rows[0], rows[1])
 
 
+def test_the_record_says_how_far_the_rows_went_from_those_that_auto_found(
+    model: BaseModel, works: Callable[..., Work]
+) -> None:
+    work = works("a", init="auto", num_vectors=2, max_steps=20, min_steps=20)
+    began = starting_rows(model, work)
+    learned = learn(model, [work], num_slots=1).concepts["a"]
+    moved = torch.nn.functional.cosine_similarity(learned.embedding.rows["text_encoder"], began, dim=-1).mean()
+    assert learned.record["cosine_to_initializer"]["text_encoder"] == pytest.approx(float(moved), abs=1e-4)
+    assert moved < 0.999
+
+
 def test_auto_without_a_clip_takes_the_shortlisted_word_with_the_lowest_loss(
     model: BaseModel, works: Callable[..., Work], adamw: object
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
 
 from textinv.cli.current import current_settings
 from textinv.cli.generate import load_for
@@ -14,7 +15,6 @@ from textinv.errors import InputError, ObjectNotFoundError
 if TYPE_CHECKING:
     from textinv.evaluation import Judged
     from textinv.images import Picture
-    from textinv.models import BaseModel
     from textinv.plan.spec import TrainSpec
     from textinv.registry import PublishedVersion
     from textinv.store import ObjectStore
@@ -58,13 +58,15 @@ def evaluate(
     model = load_for([version], None, None, settings)
     with stderr().status("drawing and judging"):
         drawing = Drawing(num_images, steps, seed=seed)
-        scores = judge(model, _judged(version, model, class_word), real, encoders=encoders, drawing=drawing)
+        scores = judge(model, _judged(version, class_word), real, encoders=encoders, drawing=drawing)
+    if "cosine_to_initializer" in version.record:
+        scores["cosine_to_initializer"] = version.record["cosine_to_initializer"]
     pictures_used = {"pictures": pictures or "training", "num_pictures": len(real)}
     registry.add_evaluation(version, scores | pictures_used)
     emit({"name": version.name, "version": version.version, **scores}, json, _table(scores))
 
 
-def _judged(version: "PublishedVersion", model: "BaseModel", class_word: str | None) -> "Judged":
+def _judged(version: "PublishedVersion", class_word: str | None) -> "Judged":
     """The concept with what its record says of it; a concept that came from elsewhere has no spec."""
     from textinv.evaluation import Judged
     from textinv.evaluation.report import judged_of
@@ -72,7 +74,7 @@ def _judged(version: "PublishedVersion", model: "BaseModel", class_word: str | N
     spec = _spec_of(version)
     if spec is None:
         return Judged(version.embedding, "object", class_word)
-    return judged_of(spec, version.embedding, model, version.record.get("started_from"), class_word)
+    return judged_of(spec, version.embedding, version.record.get("started_from"), class_word)
 
 
 def _spec_of(version: "PublishedVersion") -> "TrainSpec | None":
@@ -118,4 +120,10 @@ def _table(scores: dict[str, Any]) -> Any:
     rows = [
         {name: f"{value:.3f}" if isinstance(value, float) else value for name, value in one.items()} for one in shown
     ]
-    return rows_table(rows)
+    facts = {"norm_ratio": "norm over that of a word", "cosine_to_initializer": "cosine to where it started"}
+    lines = [
+        f"{label} ({encoder}): {value:.3f}"
+        for name, label in facts.items()
+        for encoder, value in scores.get(name, {}).items()
+    ]
+    return Group(rows_table(rows), *lines)

@@ -5,13 +5,12 @@ and what a plain word reaches without any learning (the class word, or the initi
 know training, registries or files.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from textinv.embedding import Embedding
 from textinv.evaluation import scores
@@ -36,8 +35,6 @@ class Judged:
     kind: Literal["object", "style"]
     class_word: str | None
     """What kind of thing it is: takes the placeholder's place where a prompt is read. None: editability is left out."""
-    initializer: Mapping[str, Tensor] | None = None
-    """The rows (N or 1, D) per text encoder that learning started from."""
     started_from: str | None = None
     """The initializer's words: drawn as an anchor where there is no class word."""
 
@@ -84,7 +81,7 @@ def evaluate(
     return {
         "encoders": [_scores(encoder, drawn, real, judged.class_word, lines) for encoder in used],
         **own,
-        **_row_scores(model, judged),
+        "norm_ratio": _norm_ratios(model, judged.embedding),
         "anchor_word": judged.anchor_word,
         "prompts": list(lines),
         "drawing": drawing.__dict__.copy(),
@@ -139,13 +136,8 @@ def _scores(
     return result
 
 
-def _row_scores(model: BaseModel, judged: Judged) -> dict[str, Any]:
-    rows = judged.embedding.rows
-    norms = {name: scores.norm_ratio(rows_ND, model.vocabulary(name).detach().cpu()) for name, rows_ND in rows.items()}
-    if judged.initializer is None:
-        return {"norm_ratio": norms}
-    start = judged.initializer
+def _norm_ratios(model: BaseModel, embedding: Embedding) -> dict[str, float]:
     return {
-        "norm_ratio": norms,
-        "cosine_to_initializer": {name: scores.cosine_to(rows_ND, start[name]) for name, rows_ND in rows.items()},
+        name: scores.norm_ratio(rows_ND, model.vocabulary(name).detach().cpu())
+        for name, rows_ND in embedding.rows.items()
     }

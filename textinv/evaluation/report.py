@@ -1,14 +1,12 @@
 """The evaluation that goes into a training record.
 
-Owns what a spec says about judging: its kind, its class word, where it started. Does not know packs.
+Owns what a spec says about judging: its kind, its class word, the words it started from. Does not know packs.
 """
 
 import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
-
-from torch import Tensor
 
 from textinv.embedding import Embedding
 from textinv.errors import TextinvError, TrainingError
@@ -36,7 +34,7 @@ def own_judge(model: BaseModel, drawing: Drawing = DRAWING) -> Judge:
     def judge(spec: TrainSpec, pictures: Sequence[Picture], embedding: Embedding, started_from: str) -> dict[str, Any]:
         begun = time.monotonic()
         try:
-            judged = judged_of(spec, embedding, model, started_from)
+            judged = judged_of(spec, embedding, started_from)
             return evaluate(model, judged, pictures, drawing=drawing) | {"seconds": round(time.monotonic() - begun, 3)}
         except TextinvError as error:
             return {"error": {"code": error.code, "message": error.message}}
@@ -48,11 +46,11 @@ def own_judge(model: BaseModel, drawing: Drawing = DRAWING) -> Judge:
 
 
 def judged_of(
-    spec: TrainSpec, embedding: Embedding, model: BaseModel, started_from: str | None = None, word: str | None = None
+    spec: TrainSpec, embedding: Embedding, started_from: str | None = None, word: str | None = None
 ) -> Judged:
     """A concept as its spec describes it; `word` takes the place of the spec's class word."""
     words = started_from if spec.init_embedding is None else None
-    return Judged(embedding, spec.kind, word or word_of(spec), _started_from(model, spec), words or None)
+    return Judged(embedding, spec.kind, word or word_of(spec), words or None)
 
 
 def word_of(spec: TrainSpec) -> str | None:
@@ -60,10 +58,3 @@ def word_of(spec: TrainSpec) -> str | None:
     if spec.class_word:
         return spec.class_word
     return None if spec.init == "auto" or spec.init_embedding else spec.init
-
-
-def _started_from(model: BaseModel, spec: TrainSpec) -> dict[str, Tensor] | None:
-    """Mean row (1, D) per text encoder of the initializer's text, where there is one."""
-    if spec.init == "auto" or spec.init_embedding:
-        return None
-    return {name: model.token_rows(name, spec.init).float().mean(0, keepdim=True).cpu() for name in model.encoder_names}

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from textinv.embedding import Embedding
 from textinv.errors import DivergedError, TextinvError
+from textinv.evaluation.scores import cosine_to
 from textinv.models.base import BaseModel
 from textinv.training.admission import open_slot
 from textinv.training.batches import assemble
@@ -131,6 +132,7 @@ class ConceptPack:
 
     def end(self, slot: Slot, reason: StopReason) -> Ended:
         """Free a slot and hand out what it learned, or its error."""
+        directions = self._tables.anchors(slot.index, slot.spec.num_vectors)
         self.remove(slot)
         record = record_of(slot, reason, self.model, self.num_slots)
         if reason == "diverged":
@@ -140,6 +142,9 @@ class ConceptPack:
                 step=slot.step,
             )
             return Ended(slot.work, error, record)
+        record["cosine_to_initializer"] = {
+            encoder: cosine_to(rows_ND, directions[encoder]) for encoder, rows_ND in slot.best_rows.items()
+        }
         return Ended(slot.work, TrainedConcept(slot.spec, Embedding(slot.best_rows), record), record)
 
     def _current_pool(self) -> Pool:

@@ -56,6 +56,10 @@ class RowTables:
             for field in FIELDS
         }
 
+    def anchors(self, slot: int, num_vectors: int) -> dict[str, Tensor]:
+        """The directions (N, D) in which a slot's rows started, as CPU tensors."""
+        return {encoder: state.anchor_SVD[slot, :num_vectors].cpu() for encoder, state in self._states.items()}
+
     def current(self) -> dict[str, Tensor]:
         """The rows (S, V, D) as they are; the next step changes them."""
         return {encoder: state.rows_SVD for encoder, state in self._states.items()}
