@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from services.studio import Begun, DrawEvent, PromptRoom, Sketch, StudioFacts, StudioMemory
+from services.studio import Begun, DrawEvent, PromptRoom, Refused, Sketch, StudioFacts, StudioMemory
 from textinv.errors import NotReadyError, OverloadedError, ServiceError, TextinvError
 from textinv.generation.prompt_aliases import expand_aliases
 from textinv.generation.request import GenerateRequest
@@ -60,6 +60,8 @@ class RemoteStudio:
             stream = self._streams.draw.remote(asked, progress)
             try:
                 async for event in stream:
+                    if isinstance(event, Refused):
+                        raise event.error
                     if isinstance(event, Begun):
                         if begun is None:
                             begun = event

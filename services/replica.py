@@ -17,8 +17,8 @@ from services.log_lines import write_log_lines
 from services.pruning import Pruner
 from services.remote_book import RemoteBook
 from services.remote_studio import RemoteStudio
-from services.studio import DrawEvent, PromptRoom, StudioFacts, StudioMemory
-from textinv.errors import NotReadyError
+from services.studio import DrawEvent, PromptRoom, Refused, StudioFacts, StudioMemory
+from textinv.errors import NotReadyError, TextinvError
 from textinv.generation.request import GenerateRequest
 from textinv.store import ensure_store
 
@@ -36,12 +36,14 @@ class StudioReplica:
         self._meters = Meters(self._studio)
         self._meters.start()
 
-    async def draw(self, request: GenerateRequest, progress: bool) -> AsyncGenerator[DrawEvent, None]:
-        """Draw a request; Serve cancels the generator when the caller leaves."""
+    async def draw(self, request: GenerateRequest, progress: bool) -> AsyncGenerator[DrawEvent | Refused, None]:
+        """Draw a request, or say why not; Serve cancels the generator when the caller leaves."""
         events = self._studio.draw(request, progress=progress)
         try:
             async for event in events:
                 yield event
+        except TextinvError as error:
+            yield Refused(error)
         finally:
             await events.aclose()
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from textinv.errors import TextinvError
 from textinv.generation.request import GenerateRequest
 
 
@@ -94,6 +95,13 @@ class Drawn:
 
 
 DrawEvent = Begun | Progress | Sketch | Drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Refused:
+    """What a replica sends in place of an error: Ray makes several milliseconds of work of an exception's way."""
+
+    error: TextinvError
 
 
 @dataclass(frozen=True)

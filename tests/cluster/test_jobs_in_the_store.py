@@ -64,7 +64,7 @@ def test_a_picture_that_changed_after_it_was_planned_is_refused(
 ) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
-    for source in (DATA / "umbrella").glob("*.png"):
+    for source in (DATA / "tulip").glob("*.png"):
         (folder / source.name).write_bytes(source.read_bytes())
     path = tmp_path / "one.yaml"
     concept = {"name": "one", "images": str(folder), "init": "ball"}

@@ -59,7 +59,7 @@ def test_a_tiny_base_is_built_from_packages_and_draws_in_diffusers(
     ways = {way: {"clip_i": 0.5, "judge": 0.5} for way in ("learned", "initializer", "description")}
     taught = {"tiers": {"held-out-style": {"concepts": 12, **ways}}, "recipe": "balanced"}
     measured = {"clip top-1 of 128": 0.5, "vae psnr dB": 20.0}
-    assert "| held-out-style | 12 | learned | 0.50 |" in model_card(shop.weights, measured, taught)
+    assert "| held-out-style | 12 | learned | 0.500 |" in model_card(shop.weights, measured, taught)
     assert "an earlier UNet" in model_card(shop.weights, measured, taught | {"base_revision": "other"})
     taught["base_revision"] = hash_weights(shop.weights)
     assert "an earlier UNet" not in model_card(shop.weights, measured, taught)

@@ -29,7 +29,7 @@ from textinv.training.local import learn
 
 pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).parents[2]
-SWAPPED = {"dotty-fox": "umbrella", "umbrella": "dotty-fox"}
+SWAPPED = {"tall-crab": "tulip", "tulip": "tall-crab"}
 PROMPTS = {"object": "a {} on a white background", "style": "a {} of a crown"}
 NUM_PICTURES = 6
 SHORT = {"object": 60, "style": 120}
@@ -92,10 +92,10 @@ def _unseen(encoder: PictureEncoder, name: str) -> Tensor:
 @pytest.mark.parametrize(
     ("name", "kind", "initializer"),
     [
-        ("dotty-fox", "object", "fox"),
-        ("striped-teapot", "object", "teapot"),
-        ("umbrella", "object", "mushroom"),
-        ("blueprint-style", "style", "sketch"),
+        ("tall-crab", "object", "crab"),
+        ("pink-pineapple", "object", "pineapple"),
+        ("tulip", "object", "rose"),
+        ("night-vision-style", "style", "silhouette"),
     ],
 )
 def test_the_learned_word_draws_its_concept_better_than_the_initializer_word(

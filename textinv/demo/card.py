@@ -152,7 +152,7 @@ def _learning(weights: Path, tiers: Mapping[str, Any]) -> str:
             tier,
             f"{scores['concepts']}",
             way,
-            *(f"{scores[way][name]:.2f}" if name in scores[way] else "" for name, _ in _TIER_COLUMNS),
+            *(f"{scores[way][name]:.3f}" if name in scores[way] else "" for name, _ in _TIER_COLUMNS),
         )
         for tier, scores in tiers["tiers"].items()
         for way in ("learned", "initializer", "description", "real")

@@ -27,11 +27,16 @@ from textinv.demo.sheet import PictureGroup, SheetRow, contact_sheet
 
 LEARNED = {
     "object": ("a photo of a {}", "a {} on a white background"),
-    "style": ("a fox in {} style", "a crown in {} style"),
+    "style": ("a frog in {} style", "an owl in {} style"),
 }
 EDITS = {
-    "object": ("a {} on a red background", "two {} on a blue background", "a sketch of a {}", "a {} and a banana"),
-    "style": ("a rocket in {} style", "a teapot in {} style", "a lion in {} style", "a castle in {} style"),
+    "object": (
+        "a {} on a red background",
+        "two {} on a yellow background",
+        "a silhouette of a {}",
+        "a {} and a rocket",
+    ),
+    "style": ("a helicopter in {} style", "a tractor in {} style", "a snowman in {} style", "a rocket in {} style"),
 }
 """Prompts by kind of concept; `{}` is where the placeholder goes."""
 
@@ -103,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--manifest", type=Path, default=Path("manifests/quickstart.yaml"))
     parser.add_argument("--out", type=Path, default=Path("build/demo/contact-sheet.png"))
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--seed", type=int, default=9)
     arguments = parser.parse_args()
 
     concepts = concepts_of(arguments.manifest)
