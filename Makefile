@@ -16,18 +16,20 @@ setup: .venv/installed
 demo: setup
 	$(PY) -m textinv.demo.quickstart
 
-# What `pytest` alone runs one after the other; side by side it takes little more than half as long on two cores.
+# What `pytest` alone runs one after the other; side by side it takes little more than half as long on two cores, if
+# the threads of one half do not wait for those of the other.
 DEFAULT := not chaos and not browser and not gpu and not load
 
+test: export OMP_NUM_THREADS := 1
 test: setup
 	@echo "tests that start Ray or S3 servers and all others run side by side; each tells its results when it has ended"
 	$(MAKE) --no-print-directory --jobs=2 --keep-going test-without-servers test-with-servers
 
 test-with-servers: setup
-	$(PY) -m pytest -m '$(DEFAULT) and (ray or store)'
+	$(PY) -m pytest -m '$(DEFAULT) and (ray or store)' $(ARGS)
 
 test-without-servers: setup
-	$(PY) -m pytest -m '$(DEFAULT) and not ray and not store'
+	$(PY) -m pytest -m '$(DEFAULT) and not ray and not store' $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check .

@@ -94,10 +94,11 @@ class Adapters:
         for step in range(steps):
             drawn = draw(spec.seed, step, SAMPLES, choices)
             mean, std = latents.mean_MCHW[drawn.pictures_B], latents.std_MCHW[drawn.pictures_B]
-            clean, noise = mean + std * drawn.latent_noise_BCHW.to(mean), drawn.noise_BCHW.to(mean)
+            latent_noise, noise = drawn.noises_2BCHW.to(mean)
+            clean, timesteps = mean + std * latent_noise, torch.from_numpy(drawn.timesteps_B).to(model.device)
+            captions = torch.from_numpy(drawn.captions_B)
             alphas = model.alphas_cumprod_T[drawn.timesteps_B]
-            timesteps = drawn.timesteps_B.to(model.device)
-            predicted = model.predict(add_noise(clean, noise, alphas), timesteps, encoded.index(drawn.captions_B))
+            predicted = model.predict(add_noise(clean, noise, alphas), timesteps, encoded.index(captions))
             target: Tensor = target_of(model.prediction_type, clean, noise, alphas)
             yield torch.nn.functional.mse_loss(predicted, target)
 

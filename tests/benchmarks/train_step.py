@@ -23,7 +23,7 @@ def step_costs(model: BaseModel, works: list[Work], repeats: int) -> dict[str, f
     batch = assemble([pool.training_member(slot) for slot in pack.slots], model.device)
     parts: dict[str, Callable[[], None]] = {
         "packed": pack.step,
-        "bare": lambda: _bare(model, pool, batch, len(works) * num_vectors),
+        "bare": lambda: bare_step(model, pool, batch, len(works) * num_vectors),
         "unet": lambda: _bare_unet(model, batch),
         "look": lambda: _look(model, pool, pack, num_vectors),
     }
@@ -55,7 +55,7 @@ def _look(model: BaseModel, pool: Pool, pack: ConceptPack, num_vectors: int) -> 
         slot_losses(model, pool, assemble([pool.evaluation_member(slot) for slot in part], model.device), rows).tolist()
 
 
-def _bare(model: BaseModel, pool: Pool, batch: Batch, num_rows: int) -> None:
+def bare_step(model: BaseModel, pool: Pool, batch: Batch, num_rows: int) -> None:
     rows = {
         name: torch.zeros(num_rows, width, device=model.device, requires_grad=True)
         for name, width in model.encoder_widths.items()

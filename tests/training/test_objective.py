@@ -53,4 +53,4 @@ def test_samples_with_one_caption_share_it_and_padding_weighs_nothing() -> None:
     assert batch.share_B.tolist() == [0.25] * 4 + [1.0, 0.0]
     assert batch.slot_of_B.tolist() == [0, 0, 0, 0, 2, 0]
     assert batch.latents_B[4] in (20, 21)
-    assert torch.equal(batch.noise_BCHW[4:5], members[1].draw.noise_BCHW)
+    assert torch.equal(batch.noise_BCHW[4:5], members[1].draw.noises_2BCHW[1])

@@ -1,17 +1,55 @@
-"""What the benchmark times beside a packed step is the same batch, whatever its concepts are."""
+"""What a packed step costs beside a bare one; the benchmark times both on the same batch, whatever its concepts are."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from textinv.demo import WEIGHTS
 from textinv.models import load_base_model
 from textinv.plan.base import BaseFacts
+from textinv.training import ConceptPack
+from textinv.training.batches import assemble
+from textinv.training.pool import Pool
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+
+
+class Operations(TorchDispatchMode):
+    """Counts what torch is asked to do; on a GPU each is a launch that the step waits for."""
+
+    count = 0
+
+    def __torch_dispatch__(self, call: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return call(*args, **(kwargs or {}))
+
+
+def operations(work: Callable[[], object]) -> int:
+    with Operations() as counted:
+        work()
+    return counted.count
+
+
+def test_a_packed_step_asks_for_hardly_more_operations_than_a_bare_one() -> None:
+    from train_concepts import chosen_concepts, works_of
+    from train_step import bare_step
+
+    model = load_base_model(str(WEIGHTS), device="cpu", dtype="float32")
+    facts = BaseFacts(model.revision, model.native_px)
+    pack = ConceptPack(model, 8)
+    for work in works_of(chosen_concepts(8), {"samples_per_step": 1}, 0, facts):
+        pack.add(work)
+    num_vectors = max(slot.spec.num_vectors for slot in pack.slots)
+    pool = Pool.of(pack.slots, num_vectors)
+    batch = assemble([pool.training_member(slot) for slot in pack.slots], model.device)
+    pack.step()  # the first one after a slot was filled joins what all slots have
+    bare = operations(lambda: bare_step(model, pool, batch, 8 * num_vectors))
+    assert bare < operations(pack.step) < 1.1 * bare
 
 
 def test_concepts_of_one_and_of_several_vectors_are_timed_in_one_pack(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,11 @@ Shapes: B samples, K distinct captions, C latent channels, H x W latent size, S 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from textinv.training.streams import Draw
+from textinv.training.streams import Draw, Integers
 
 
 @dataclass(frozen=True)
@@ -81,50 +82,61 @@ def padded_size(count: int) -> int:
 
 def assemble(members: Sequence[Member], device: torch.device) -> Batch:
     """Join the draws of all members, padded, and send them to the device."""
-    latents, captions, slots, shares = [], [], [], []
-    for member in members:
-        count = len(member.draw)
-        latents.append(member.latent_start + member.draw.pictures_B + member.num_pictures * member.draw.flips_B)
-        captions.append(member.caption_start + member.draw.captions_B)
-        slots.append(torch.full((count,), member.slot))
-        shares.append(torch.full((count,), 1 / count))
-    num_samples = sum(len(member.draw) for member in members)
+    draws = [member.draw for member in members]
+    counts = [len(draw) for draw in draws]
+    num_samples = sum(counts)
     extra = padded_size(num_samples) - num_samples
-    places = [(member.slot, member.context) for member in members if member.context]
-    context_X = torch.tensor([place.caption for _, place in places], dtype=torch.long)
-    captions_K, caption_of = torch.unique(torch.cat([_padded(captions, extra), context_X]), return_inverse=True)
-    caption_of_B, caption_of_X = caption_of.split([num_samples + extra, len(places)])
+    latents = [
+        member.latent_start + draw.pictures_B + member.num_pictures * draw.flips_B
+        for member, draw in zip(members, draws, strict=True)
+    ]
+    captions = [member.caption_start + draw.captions_B for member, draw in zip(members, draws, strict=True)]
+    slots_B = np.repeat([member.slot for member in members], counts)
+    contexts = [(member.slot, member.context) for member in members if member.context]
+    asked = [*_padded(captions, extra), *(place.caption for _, place in contexts)]
+    captions_K, index = np.unique(asked, return_inverse=True)
+    asked_B, asked_X = np.split(index, [num_samples + extra])
     spare = padded_size(len(captions_K)) - len(captions_K)
+    share_B = np.zeros(num_samples + extra, np.float32)
+    share_B[:num_samples] = np.repeat(1 / np.array(counts), counts)
+    timesteps = [draw.timesteps_B for draw in draws]
+    indices_4B = np.stack([_padded(latents, extra), asked_B, _padded([slots_B], extra), _padded(timesteps, extra)])
+    noises_2BCHW = torch.cat([draw.noises_2BCHW for draw in draws], dim=1)
+    if extra:
+        padding_2BCHW = noises_2BCHW[:, :1].expand(-1, extra, -1, -1, -1)
+        noises_2BCHW = torch.cat([noises_2BCHW, padding_2BCHW], dim=1)
 
     def send(tensor: Tensor) -> Tensor:
         return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
+    latents_B, caption_of_B, slot_of_B, timesteps_B = send(torch.from_numpy(indices_4B)).unbind()
+    latent_noise_BCHW, noise_BCHW = send(noises_2BCHW).unbind()
     return Batch(
-        latents_B=send(_padded(latents, extra)),
-        captions_K=send(_padded([captions_K], spare)),
-        caption_of_B=send(caption_of_B),
-        slot_of_B=send(_padded(slots, extra)),
-        share_B=send(torch.cat([*shares, torch.zeros(extra)])),
-        timesteps_B=send(_padded([member.draw.timesteps_B for member in members], extra)),
-        latent_noise_BCHW=send(_padded([member.draw.latent_noise_BCHW for member in members], extra)),
-        noise_BCHW=send(_padded([member.draw.noise_BCHW for member in members], extra)),
+        latents_B=latents_B,
+        captions_K=send(torch.from_numpy(_padded([captions_K], spare))),
+        caption_of_B=caption_of_B,
+        slot_of_B=slot_of_B,
+        share_B=send(torch.from_numpy(share_B)),
+        timesteps_B=timesteps_B,
+        latent_noise_BCHW=latent_noise_BCHW,
+        noise_BCHW=noise_BCHW,
         num_samples=num_samples,
-        context=_contexts(places, caption_of_X, send) if places else None,
+        context=_contexts(contexts, asked_X, send) if contexts else None,
     )
 
 
 def _contexts(
-    places: Sequence[tuple[int, ContextPlace]], caption_of_X: Tensor, send: Callable[[Tensor], Tensor]
+    places: Sequence[tuple[int, ContextPlace]], caption_of_X: Integers, send: Callable[[Tensor], Tensor]
 ) -> ContextBatch:
     extra = padded_size(len(places)) - len(places)
-    return ContextBatch(
-        caption_of_X=send(_padded([caption_of_X], extra)),
-        reference_X=send(_padded([torch.tensor([place.reference for _, place in places])], extra)),
-        slot_of_X=send(_padded([torch.tensor([slot for slot, _ in places])], extra)),
-        weight_X=send(torch.tensor([place.weight for _, place in places] + [0.0] * extra)),
-    )
+    references_X = np.array([place.reference for _, place in places])
+    slots_X = np.array([slot for slot, _ in places])
+    indices_3X = np.stack([_padded([each], extra) for each in (caption_of_X, references_X, slots_X)])
+    caption_of, reference, slot_of = send(torch.from_numpy(indices_3X)).unbind()
+    weight_X = send(torch.tensor([place.weight for _, place in places] + [0.0] * extra))
+    return ContextBatch(caption_of, reference, slot_of, weight_X)
 
 
-def _padded(parts: Sequence[Tensor], extra: int) -> Tensor:
+def _padded(parts: Sequence[Integers], extra: int) -> Integers:
     """Concatenate, then repeat the first entry `extra` times."""
-    return torch.cat([*parts, parts[0][:1].expand(extra, *parts[0].shape[1:])])
+    return np.concatenate([*parts, np.full(extra, parts[0][0])])

@@ -2,7 +2,7 @@
 
 Owns the seeds and the draws of one concept's step: which pictures, captions, timesteps and noise. No stream has a
 state, so a concept draws the same alone, among strangers, and after it was interrupted. Does not know models or slots.
-Draws are made on the CPU, so that every device gets the same ones.
+Draws are made on the CPU, so that every device gets the same ones; few and cheap calls, because a GPU waits for them.
 
 Shapes: B samples of one concept in a step, C latent channels, H x W latent size.
 """
@@ -12,20 +12,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What one concept draws for a batch of B samples; every tensor lies on the CPU."""
+    """What one concept draws for a batch of B samples; on the CPU."""
 
-    pictures_B: Tensor
-    flips_B: Tensor
-    captions_B: Tensor
-    timesteps_B: Tensor
-    latent_noise_BCHW: Tensor
-    noise_BCHW: Tensor
+    pictures_B: Integers
+    flips_B: Integers
+    """1 where the flipped copy of a picture is taken."""
+    captions_B: Integers
+    timesteps_B: Integers
+    noises_2BCHW: Tensor
+    """Normal: for the sample of a picture's latent distribution, and for the timestep's noise."""
 
     def __len__(self) -> int:
         return len(self.pictures_B)
@@ -66,17 +71,16 @@ def draw(seed: int, step: int, num_samples: int, choices: Choices, purpose: str 
     pictures_B = _shuffled(seed, f"{purpose}/pictures", choices.num_pictures, positions)
     captions_B = _shuffled(seed, f"{purpose}/captions", max(1, choices.num_templates), positions)
     if choices.own_captions:
-        own_B = torch.tensor(choices.own_captions)[pictures_B]
-        captions_B = torch.where(own_B >= 0, own_B, captions_B)
+        own_B = np.array(choices.own_captions)[pictures_B]
+        captions_B = np.where(own_B >= 0, own_B, captions_B)
     generator = stream(seed, f"{purpose}/samples", step)
-    shape = (num_samples, *choices.latent_shape)
+    coin_B, uniform_B = torch.rand((2, num_samples), generator=generator).numpy()
     return Draw(
         pictures_B=pictures_B,
-        flips_B=(torch.rand(num_samples, generator=generator) < 0.5) & choices.flip,
+        flips_B=((coin_B < 0.5) & choices.flip).astype(np.int64),
         captions_B=captions_B,
-        timesteps_B=stratified(choices.timesteps, torch.rand(num_samples, generator=generator)),
-        latent_noise_BCHW=torch.randn(shape, generator=generator),
-        noise_BCHW=torch.randn(shape, generator=generator),
+        timesteps_B=stratified(choices.timesteps, uniform_B),
+        noises_2BCHW=torch.randn((2, num_samples, *choices.latent_shape), generator=generator),
     )
 
 
@@ -85,16 +89,16 @@ def draw_index(seed: int, purpose: str, step: int, count: int) -> int:
     return _round(seed, purpose, count, step // count)[step % count]
 
 
-def stratified(band: tuple[int, int], uniform_B: Tensor) -> Tensor:
+def stratified(band: tuple[int, int], uniform_B: NDArray[np.float32]) -> Integers:
     """Place one timestep in each of B equal parts of the half-open band, at the given fraction of its part."""
     low, high = band
-    part_B = torch.arange(len(uniform_B), dtype=torch.float64) + uniform_B.double()
-    return (low + part_B / len(uniform_B) * (high - low)).long().clamp(low, high - 1)
+    part_B = np.arange(len(uniform_B)) + uniform_B.astype(np.float64)
+    return (low + part_B / len(uniform_B) * (high - low)).astype(np.int64).clip(low, high - 1)
 
 
-def _shuffled(seed: int, purpose: str, count: int, positions: Sequence[int]) -> Tensor:
+def _shuffled(seed: int, purpose: str, count: int, positions: Sequence[int]) -> Integers:
     """Items at `positions` of an endless sequence of shuffled rounds over `count` items."""
-    return torch.tensor([_round(seed, purpose, count, place // count)[place % count] for place in positions])
+    return np.array([_round(seed, purpose, count, place // count)[place % count] for place in positions])
 
 
 @lru_cache(maxsize=4096)
