@@ -47,7 +47,7 @@ def job(store: MemoryStore, make_job: MakeJob) -> JobRecord:
     Registry(store).publish(
         learned.name,
         Embedding({"text_encoder": torch.ones(1, 8)}),
-        training | {"evaluation": EVALUATION},
+        training | {"evaluation": EVALUATION, "cosine_to_initializer": {"text_encoder": 0.875}},
         fingerprint=learned.fingerprint,
         base_model="emoji",
         base_revision=learned.base_revision,
@@ -73,6 +73,7 @@ def test_one_file_holds_pictures_curve_figures_and_why_it_stopped(
     assert "0.812" in page
     assert "<dt>judge: fidelity</dt><dd>0.625</dd>" in page
     assert "<dt>norm over that of a word (text_encoder)</dt><dd>1.125</dd>" in page
+    assert "<dt>cosine to where it started (text_encoder)</dt><dd>0.875</dd>" in page
     assert "Not learned yet." in page
 
 

@@ -118,6 +118,8 @@ def _figures(concept: ConceptStory) -> list[tuple[str, str]]:
     figures += [(label, _number(scores[name])) for name, label in labels.items() if scores.get(name) is not None]
     norms = concept.evaluation.get("norm_ratio") or {}
     figures += [(f"norm over that of a word ({encoder})", _number(norm)) for encoder, norm in norms.items()]
+    cosines = record.get("cosine_to_initializer") or {}
+    figures += [(f"cosine to where it started ({encoder})", _number(cosine)) for encoder, cosine in cosines.items()]
     judge = concept.evaluation.get("judge") or {}
     figures += [
         (f"judge: {name.replace('_', ' ')}", _number(value))
