@@ -107,7 +107,7 @@ def test_a_port_that_is_taken_is_named_and_the_store_is_not_left_running(setting
 
 @pytest.mark.ray
 @pytest.mark.load
-@pytest.mark.timeout(320)
+@pytest.mark.timeout(480)
 def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_deaths(settings: Settings) -> None:
     first = told("up")
     assert (first["was_up"], first["page"]) == (False, f"{settings.service_url}/")
@@ -116,7 +116,7 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
         assert client.get("/readyz").status_code == 200
         ids = [client.post("/v1/images", content=path.read_bytes()).json()["id"] for path in PICTURES]
         concept = {"name": "brolly", "images": ids, "class_word": "umbrella", "max_steps": 500, "min_steps": 500}
-        posted = {"base_model": "emoji", "name": "up", "concepts": [{**concept, "stop": "fixed"}]}
+        posted = {"base_model": "emoji", "name": "up", "concepts": [{**concept, "stop": "fixed", "samples_per_step": 2}]}
         job = client.post("/v1/jobs", json=posted).json()
         wait_for(lambda: client.get(job["url"]).json()["counts"]["running"] == 1)
     for folder in (first["ray_folder"], LocalPlace(settings.home).ray_folder):
@@ -151,6 +151,6 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
     assert not Path(service.ray_folder or "/").exists()
     store = EmbeddedServer(settings.home).settings()
     assert store is not None
-    wait_for(lambda: job["id"] not in JobBook(connect_store(store)).open_jobs())
+    wait_for(lambda: job["id"] not in JobBook(connect_store(store)).open_jobs(), patience_s=240)
     with httpx.Client(base_url=settings.service_url, timeout=120) as client:
         assert client.get(job["url"]).json()["state"] == "done"
