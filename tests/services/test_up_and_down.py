@@ -116,7 +116,11 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
         assert client.get("/readyz").status_code == 200
         ids = [client.post("/v1/images", content=path.read_bytes()).json()["id"] for path in PICTURES]
         concept = {"name": "brolly", "images": ids, "class_word": "umbrella", "max_steps": 500, "min_steps": 500}
-        posted = {"base_model": "emoji", "name": "up", "concepts": [{**concept, "stop": "fixed", "samples_per_step": 2}]}
+        posted = {
+            "base_model": "emoji",
+            "name": "up",
+            "concepts": [{**concept, "stop": "fixed", "samples_per_step": 2}],
+        }
         job = client.post("/v1/jobs", json=posted).json()
         wait_for(lambda: client.get(job["url"]).json()["counts"]["running"] == 1)
     for folder in (first["ray_folder"], LocalPlace(settings.home).ray_folder):
