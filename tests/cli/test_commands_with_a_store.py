@@ -24,18 +24,18 @@ pytestmark = [pytest.mark.store, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A store of its own, in which <tall-crab> was published with the rows of the word "crab"."""
+    """A store of its own, in which <tulip> was published with the rows of the word "rose"."""
     home = tmp_path_factory.mktemp("home")
     settings = Settings(home=home)
     try:
         registry = Registry(ensure_store(settings))
         plan = make_plan(load_manifest(QUICKSTART), registry, settings=settings)
-        spec = plan.specs[0].spec
+        spec = next(planned.spec for planned in plan.specs if planned.spec.name == "tulip")
         for picture in spec.pictures:
             registry.store.put(image_key(picture.digest), plan.pictures[picture.digest].read())
         model = load_base_model("emoji", device="cpu")
-        rows = {name: model.token_rows(name, "crab") for name in model.encoder_names}
-        stated = spec.model_dump(mode="json") | {"init": "crab"}  # where those rows come from
+        rows = {name: model.token_rows(name, "rose") for name in model.encoder_names}
+        stated = spec.model_dump(mode="json") | {"init": "rose"}  # where those rows come from
         registry.publish(
             spec.name,
             Embedding(rows),
@@ -65,7 +65,7 @@ def test_a_plan_knows_what_is_published_and_what_the_rest_takes(home: Path, caps
     assert run(home, "plan", str(QUICKSTART), "--json", "--specs") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["counts"] == {"new": 3, "changed": 0, "done": 1}
-    assert told["concepts"][0]["reason"] == "published as tall-crab@1"
+    assert told["concepts"][2]["reason"] == "published as tulip@1"
     assert told["estimate"]["worker_s"] == pytest.approx(
         (told["estimate"]["sample_passes"] + told["estimate"]["evaluation_passes"]) / 40
     )
@@ -80,16 +80,16 @@ def test_pictures_are_read_from_a_bucket_of_the_store(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = ensure_store(Settings(home=home))
-    for file in (QUICKSTART.parent / "pictures" / "tall-crab").iterdir():
-        store.put(f"data/crab/{file.name}", file.read_bytes())
+    for file in (QUICKSTART.parent / "pictures" / "tulip").iterdir():
+        store.put(f"data/rose/{file.name}", file.read_bytes())
     manifest = tmp_path / "m.yaml"
     bucket = Settings().store.bucket
-    manifest.write_text(f"base_model: emoji\nconcepts:\n- {{name: crab, images: 's3://{bucket}/data/crab/'}}\n")
+    manifest.write_text(f"base_model: emoji\nconcepts:\n- {{name: rose, images: 's3://{bucket}/data/rose/'}}\n")
     assert run(home, "plan", str(manifest), "--json", "--specs") == 0
     (spec,) = json.loads(capsys.readouterr().out)["specs"]
     assert [picture["name"] for picture in spec["pictures"]] == ["0.png", "1.png", "2.png", "3.png"]
     assert all("{}" in picture["caption"] for picture in spec["pictures"])
-    manifest.write_text("base_model: emoji\nconcepts:\n- {name: crab, images: 's3://no-such-bucket/x/'}\n")
+    manifest.write_text("base_model: emoji\nconcepts:\n- {name: rose, images: 's3://no-such-bucket/x/'}\n")
     assert run(home, "validate", str(manifest)) != 0
     assert "no-such-bucket" in capsys.readouterr().err
 
@@ -97,64 +97,63 @@ def test_pictures_are_read_from_a_bucket_of_the_store(
 def test_a_stored_concept_is_drawn_and_the_picture_remembers_it(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "new" / "crab.png"
-    assert run(home, "generate", "a <tall-crab>", "-o", str(out), "-n", "2", "--steps", "3", "--json") == 0
+    out = tmp_path / "new" / "rose.png"
+    assert run(home, "generate", "a <tulip>", "-o", str(out), "-n", "2", "--steps", "3", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert [one["seed"] for one in told] == [0, 1]
-    assert list(told[0]["concepts"]) == ["tall-crab@1"]
+    assert list(told[0]["concepts"]) == ["tulip@1"]
     first, second = (Path(one["path"]) for one in told)
-    assert first.name == "crab-0.png"
+    assert first.name == "rose-0.png"
     assert Image.open(first).size == (64, 64)
     assert first.read_bytes() != second.read_bytes()
     remembered = read_png_infotext(first.read_bytes())
     assert remembered is not None
-    assert remembered.startswith("a <tall-crab>\n")
+    assert remembered.startswith("a <tulip>\n")
 
 
 def test_rows_of_a_word_draw_what_the_word_draws(home: Path, tmp_path: Path) -> None:
     paths = [tmp_path / "word.png", tmp_path / "concept.png"]
-    for prompt, path in zip(("a crab", "a <tall-crab>"), paths, strict=True):
+    for prompt, path in zip(("a rose", "a <tulip>"), paths, strict=True):
         assert run(home, "generate", prompt, "-o", str(path), "--steps", "3", "--base-model", "emoji") == 0
     word, concept = (Image.open(path).tobytes() for path in paths)
     assert word == concept
 
 
 def test_an_unknown_concept_in_a_prompt_is_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(home, "generate", "a <tall-crub>", "--json") == 2
+    assert run(home, "generate", "a <tulup>", "--json") == 2
     error = json.loads(capsys.readouterr().err)["error"]
     assert error["code"] == "unknown_concept"
-    assert "did you mean tall-crab?" in error["message"]
+    assert "did you mean tulip?" in error["message"]
 
 
 def test_a_request_that_cannot_be_drawn_is_refused_before_anything_is_loaded(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(home, "generate", "a crab", "--steps", "0") == 2
+    assert run(home, "generate", "a rose", "--steps", "0") == 2
     assert "num_inference_steps" in capsys.readouterr().err
-    assert run(home, "generate", "a crab", "--noise-scheduler", "dpm-99") == 2
+    assert run(home, "generate", "a rose", "--noise-scheduler", "dpm-99") == 2
 
 
 def test_a_concept_is_judged_by_the_pictures_it_was_learned_from(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(home, "evaluate", "tall-crab", "--num-images", "1", "--steps", "3", "--json") == 0
+    assert run(home, "evaluate", "tulip", "--num-images", "1", "--steps", "3", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     (scores,) = told["encoders"]
-    assert (told["name"], told["version"]) == ("tall-crab", 1)
-    assert 0 < scores["fidelity"] <= 1.001
-    assert 0 < scores["real_to_real"] <= 1.001
+    assert (told["name"], told["version"]) == ("tulip", 1)
+    assert 0 < scores["fidelity"] < scores["real_to_real"] <= 1.001
     assert scores["fidelity"] == pytest.approx(scores["class_word_fidelity"], abs=0.02)  # the rows are the word's
     assert 0 < scores["editability"] < 1
     assert told["cosine_to_initializer"]["text_encoder"] == 1.0
     assert {"fidelity", "real_to_real", "class_word_fidelity"} < set(told["judge"])
-    assert run(home, "concept", "show", "tall-crab", "--json") == 0
+    assert run(home, "concept", "show", "tulip", "--json") == 0
     kept = json.loads(capsys.readouterr().out)["evaluations"]
     assert kept[-1]["encoders"] == told["encoders"]
     assert kept[-1]["pictures"] == "training"
 
 
 def test_people_are_told_scores_norm_and_how_far_the_rows_went(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(home, "evaluate", "tall-crab", "--num-images", "1", "--steps", "1") == 0
+    assert run(home, "evaluate", "tulip", "--num-images", "1", "--steps", "1") == 0
     shown = capsys.readouterr().out
     assert "real_to_real" in shown
     assert "cosine to where it started (text_encoder): 1.000" in shown
@@ -164,7 +163,7 @@ def test_people_are_told_scores_norm_and_how_far_the_rows_went(home: Path, capsy
 def test_held_out_pictures_and_problems_with_them_are_named(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(home, "evaluate", "tall-crab", "--pictures", str(tmp_path / "none")) == 2
+    assert run(home, "evaluate", "tulip", "--pictures", str(tmp_path / "none")) == 2
     assert "is no file and no folder" in capsys.readouterr().err
 
 
@@ -195,8 +194,8 @@ def test_a_base_model_that_is_not_there_is_named_before_anything_is_spent(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifest = tmp_path / "m.yaml"
-    pictures = QUICKSTART.parent / "pictures" / "tall-crab"
-    manifest.write_text(f"base_model: ./no-such-base\nconcepts:\n- {{name: crab, images: {pictures}}}\n")
+    pictures = QUICKSTART.parent / "pictures" / "tulip"
+    manifest.write_text(f"base_model: ./no-such-base\nconcepts:\n- {{name: rose, images: {pictures}}}\n")
     assert run(home, "plan", str(manifest), "--json") == 1
     error = json.loads(capsys.readouterr().err)["error"]
     assert error["code"] == "base_model_unavailable"

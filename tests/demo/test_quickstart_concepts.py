@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).parents[2]
 SWAPPED = {"tall-crab": "tulip", "tulip": "tall-crab"}
 PROMPTS = {"object": "a {} on a white background", "style": "a {} of a crown"}
-NUM_PICTURES = 4
+NUM_PICTURES = 6
 SHORT = {"object": 40, "style": 80}
 """After so many steps a concept must be known, whatever the recipe's own rule of stopping says of it."""
 WHOLE: Mapping[str, int] = {}
@@ -75,7 +75,7 @@ def in_steps(spec: TrainSpec, steps: Mapping[str, int]) -> TrainSpec:
 
 
 def _draw(model: BaseModel, prompt: str, mounts: Mapping[ConceptRef, Embedding]) -> Pictures:
-    requests = [(GenerateRequest(prompt, seed=seed, num_inference_steps=15), mounts) for seed in range(NUM_PICTURES)]
+    requests = [(GenerateRequest(prompt, seed=seed, num_inference_steps=20), mounts) for seed in range(NUM_PICTURES)]
     return [image.pixels for images in generate_all(model, requests) for image in images]
 
 

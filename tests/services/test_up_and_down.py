@@ -107,7 +107,7 @@ def test_a_port_that_is_taken_is_named_and_the_store_is_not_left_running(setting
 
 @pytest.mark.ray
 @pytest.mark.load
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(320)
 def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_deaths(settings: Settings) -> None:
     first = told("up")
     assert (first["was_up"], first["page"]) == (False, f"{settings.service_url}/")
@@ -119,7 +119,7 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
         posted = {
             "base_model": "emoji",
             "name": "up",
-            "concepts": [{**concept, "stop": "fixed", "samples_per_step": 2}],
+            "concepts": [{**concept, "stop": "fixed", "samples_per_step": 1}],
         }
         job = client.post("/v1/jobs", json=posted).json()
         wait_for(lambda: client.get(job["url"]).json()["counts"]["running"] == 1)
@@ -155,6 +155,6 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
     assert not Path(service.ray_folder or "/").exists()
     store = EmbeddedServer(settings.home).settings()
     assert store is not None
-    wait_for(lambda: job["id"] not in JobBook(connect_store(store)).open_jobs(), patience_s=240)
+    wait_for(lambda: job["id"] not in JobBook(connect_store(store)).open_jobs())
     with httpx.Client(base_url=settings.service_url, timeout=120) as client:
         assert client.get(job["url"]).json()["state"] == "done"

@@ -129,6 +129,7 @@ def test_a_judges_opinion_goes_into_the_record(model: BaseModel, works: MakeWork
     learned = learn(model, [works("one", max_steps=2, class_word=None, init="ball")], num_slots=1, judge=judge)
     report = learned.records["one"]["evaluation"]
     assert -1 < report["encoders"][0]["fidelity"] < report["encoders"][0]["real_to_real"]
+    assert learned.records["one"]["cosine_to_initializer"]["text_encoder"] > 0.9
     assert json.loads(json.dumps(learned.records["one"])) == learned.records["one"]
 
 
