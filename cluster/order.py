@@ -52,3 +52,5 @@ class WorkerOrder:
     store: StoreSettings
     pack: PackSettings = field(default_factory=PackSettings)
     base_models: Mapping[str, str] = field(default_factory=dict)
+    encoders: tuple[str, ...] = ()
+    """Folders of the encoders that score what was learned."""

@@ -4,7 +4,7 @@ Owns the order of these; everything that can be wrong with a manifest shows befo
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import Progress
@@ -12,10 +12,14 @@ from rich.progress import Progress
 from cluster.following import end_with, settings_at, watch
 from cluster.launch import ensure_driver
 from cluster.options import DriverOptions
+from textinv.cli.current import loaded_settings
 from textinv.cli.output import AsJson, emit, stderr, warn
 from textinv.errors import InputError
 from textinv.jobs.driver_job import fleet_of
 from textinv.jobs.record import MAX_PRIORITY
+
+if TYPE_CHECKING:
+    from textinv.plan import Plan
 
 Slots = Annotated[str | None, typer.Option("--slots", help="Concepts that a worker trains at once: a number or auto.")]
 
@@ -37,7 +41,10 @@ def submit(
     slots: Slots = None,
     json: AsJson = False,
 ) -> None:
-    """Learn the concepts of a manifest; what is done already is not learned again."""
+    """Learn the concepts of a manifest; what is done already is not learned again.
+
+    Each is scored by the encoders of the settings (`textinv --encoder FOLDER submit`), else by the base's own CLIP.
+    """
     from textinv.jobs import JobBook, submit_plan
     from textinv.manifest import load_manifest
     from textinv.plan import make_plan
@@ -65,12 +72,9 @@ def submit(
             priority=priority,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    for warning in plan.warnings:
-        warn(str(warning))
     record, left = made.record, plan.counts["new"] + plan.counts["changed"]
     started = bool(left) and ensure_driver(settings, options)
-    if left and not started and options != DriverOptions():
-        warn("a driver runs already and keeps its options; `textinv fleet stop` ends it")
+    _warn(plan, options, has_driver=bool(left) and not started)
     facts = {
         "job": record.id,
         "fleet": fleet,
@@ -85,6 +89,14 @@ def submit(
         return
     stderr().print(text, markup=False)
     end_with(watch(JobBook(registry.store), record, settings, options), json, facts)
+
+
+def _warn(plan: "Plan", options: DriverOptions, has_driver: bool) -> None:
+    """Tell what is doubtful about a plan, and that a driver that runs does not hear what was said for a new one."""
+    for warning in plan.warnings:
+        warn(str(warning))
+    if has_driver and (options != DriverOptions() or loaded_settings().origin["encoders"] == "flag"):
+        warn("a driver runs already and keeps its options; `textinv fleet stop` ends it")
 
 
 def _options(

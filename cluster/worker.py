@@ -7,9 +7,10 @@ Owns the life of a worker from its first heartbeat to handing back what it did n
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import ray
@@ -57,7 +58,8 @@ def run_worker(order: WorkerOrder) -> None:
         pid=os.getpid(),
     )
     meters = PackMeters(board, order.base.name)
-    learn_leased(lambda: load_model(order), queue, registry, card, order.pack, Notice(card.node), meters)
+    encoders = [Path(folder) for folder in order.encoders]
+    learn_leased(lambda: load_model(order), queue, registry, card, order.pack, Notice(card.node), meters, encoders)
 
 
 def load_model(order: WorkerOrder) -> BaseModel:
@@ -84,8 +86,12 @@ def learn_leased(
     pack: PackSettings,
     has_notice: Callable[[], bool] = lambda: False,
     meters: PackMeters | None = None,
+    encoders: Sequence[Path] = (),
 ) -> None:
-    """Learn what the queue hands out until it lets the worker go, or `has_notice` says that its time is up."""
+    """Learn what the queue hands out until it lets the worker go, or `has_notice` says that its time is up.
+
+    The encoders in the folders `encoders` score what was learned; without any, the base model's own CLIP.
+    """
     outbox = Outbox()
     with LeasedWork(queue, JobBook(registry.store), card, beat_s=pack.beat_s) as leases:
         try:
@@ -99,7 +105,7 @@ def learn_leased(
                 num_slots=slots_for(model, pack.num_slots),
                 should_drain=lambda: leases.is_dismissed or has_notice(),
                 checkpoint_every_s=pack.checkpoint_every_s,
-                judge=own_judge(model),
+                judge=own_judge(model, folders=encoders),
             )
         except BaseException as error:
             with suppress(ClusterError):

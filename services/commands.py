@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import typer
 
 from services import key_commands, up_commands
+from services.up_commands import ConfigFile, Resize
 from textinv.cli.current import current_settings
 from textinv.cli.output import AsJson, emit
 
@@ -29,34 +30,36 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    base_model: Annotated[str, typer.Option(help="Base model that draws.")] = "emoji",
+    base_model: Annotated[str | None, typer.Option(help="Base model that draws; default: emoji.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: that of `service_url`.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default: that of `service_url`.")] = None,
     keys: Annotated[
         bool | None, typer.Option(help="Whether callers need an API key; default: unless only this machine can call.")
     ] = None,
-    replicas: Annotated[int, typer.Option(help="Replicas that draw.", min=1)] = 1,
-    gpus: Annotated[float, typer.Option(help="GPUs per replica.", min=0)] = 0.0,
-    resize: Annotated[bool, typer.Option(help="Resize pictures to sizes that the base model cannot draw.")] = False,
+    replicas: Annotated[int | None, typer.Option(help="Replicas that draw; default: 1.", min=1)] = None,
+    gpus: Annotated[float | None, typer.Option(help="GPUs per replica; default: 0.", min=0)] = None,
+    resize: Resize = None,
+    config_file: ConfigFile = None,
     json: AsJson = False,
 ) -> None:
     """Start the service and wait until it is ready."""
-    from services.config import ServiceConfig
+    from services.config_file import choose_config
     from services.local.lifecycle import is_loopback, start_service
     from textinv.store import ensure_store
 
     settings = current_settings()
     stated = urlsplit(settings.service_url)
     host = host or stated.hostname or "127.0.0.1"
+    flags = {
+        "base_model": base_model,
+        "min_replicas": replicas,
+        "max_replicas": replicas,
+        "num_gpus": gpus,
+        "keys": keys,
+        "resize": resize,
+    }
+    config = choose_config(config_file, flags, {"keys": not is_loopback(host)})
     ensure_store(settings)
-    config = ServiceConfig(
-        base_model=base_model,
-        min_replicas=replicas,
-        max_replicas=replicas,
-        num_gpus=gpus,
-        keys=not is_loopback(host) if keys is None else keys,
-        resize=resize,
-    )
     state = start_service(settings, config, host, port or stated.port or 8000)
     emit(state, json, f"{state.base_model} draws at {state.url}")
 

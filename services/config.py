@@ -4,6 +4,7 @@ Owns the fields and their defaults; `services/deploy/serve.yaml` gives them as `
 settings and not the application's.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from textinv.settings import Settings, StoreSettings, load_settings
 
 MIB = 2**20
+_SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 
 
 class ServiceConfig(BaseModel):
@@ -31,9 +33,13 @@ class ServiceConfig(BaseModel):
     dtype: str = "auto"
     """Number format of the base model: auto, float32, float16, bfloat16."""
     max_batch: Literal["auto"] | int = Field(default="auto", union_mode="left_to_right")
-    """Pictures per inference step; auto measures where throughput stops growing."""
+    """Pictures per inference step; auto measures where throughput stops growing, at start-up for the native size and
+    `warm_sizes`. For any other size the limit is scaled by area from the measured size that is nearest in area."""
+    warm_sizes: tuple[str, ...] = ()
+    """Sizes beside the native one that are measured at start-up, as `WIDTHxHEIGHT`: those that are asked for most. Each
+    takes up to about 4 s more, on slow machines longer."""
     max_waiting: int = Field(default=256, ge=1)
-    """Pictures that may wait per replica before callers are sent away with 429."""
+    """Pictures that may wait per replica before callers are sent away with 429; at least `max_num_images`."""
     max_wait_s: float | None = Field(default=None, gt=0)
     """Seconds that a picture may wait for its place, by the replica's estimate, before callers are sent away with 429;
     unlike `max_waiting` it follows the machine's speed and what is asked for. None: no bound but `max_waiting`."""
@@ -63,7 +69,8 @@ class ServiceConfig(BaseModel):
     resize: bool = False
     """Whether a size that the base model cannot draw is drawn at a native size and resized, instead of refused."""
     url_expires_s: int = Field(default=3600, ge=60, le=7 * 86_400)
-    """Seconds that a URL of a picture works (`response_format: url`)."""
+    """Seconds that a URL of a picture works (`response_format: url`); an answer that is given again for its
+    `Idempotency-Key` has new ones. Such pictures are stored for a day more."""
     max_body_bytes: int = Field(default=32 * MIB, ge=1024)
     """Bytes of a request's body; more is refused with 413 before it is read."""
     max_upload_px: int = Field(default=16_777_216, ge=4096)
@@ -85,13 +92,26 @@ class ServiceConfig(BaseModel):
     cors_origins: tuple[str, ...] = ()
     """Web pages that may call the service from a browser; none by default."""
     log_prompts: bool = False
-    """Whether prompts are written to the log."""
+    """Whether prompts are written to the log, beside what it says of every request."""
 
     @model_validator(mode="after")
     def _counts_agree(self) -> Self:
         if self.max_replicas < self.min_replicas:
             raise ValueError(f"max_replicas is {self.max_replicas}, fewer than min_replicas, {self.min_replicas}")
+        if self.max_waiting < self.max_num_images:
+            raise ValueError(
+                f"max_waiting is {self.max_waiting}, fewer than max_num_images, {self.max_num_images}: a request for "
+                "so many pictures could never be taken; raise the one or lower the other"
+            )
         return self
+
+    @field_validator("warm_sizes")
+    @classmethod
+    def _sizes_are_read(cls, sizes: tuple[str, ...]) -> tuple[str, ...]:
+        for size in sizes:
+            if not _SIZE.fullmatch(size):
+                raise ValueError(f"{size!r} is not of the form WIDTHxHEIGHT in pixels, as 512x768")
+        return sizes
 
     @field_validator("picture_prefixes")
     @classmethod

@@ -4,7 +4,6 @@ Owns the bundle and the few questions that several routes ask. Knows no HTTP.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -17,15 +16,14 @@ from services.in_flight import InFlight
 from services.keys import ApiKey, KeyRing
 from services.learning import Learning
 from services.ledger import Book, Ledger, OwnLedger, SharedLedger
+from services.log_lines import note
 from services.replies import Replies
-from services.studio import DrawEvent, Studio, StudioFacts
+from services.studio import Begun, DrawEvent, Studio, StudioFacts
 from services.training_fleet import Fleet
 from textinv.errors import NotReadyError
 from textinv.generation.request import GenerateRequest
 from textinv.registry import Registry
 from textinv.store.protocol import ObjectStore
-
-log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,9 +70,11 @@ class Desk:
             OverloadedError: the key's other requests hold all of them.
         """
         if self.config.log_prompts:
-            log.info("draws %r (negative %r) for %s", request.prompt, request.negative_prompt, request.caller)
+            note(prompt=request.prompt, negative_prompt=request.negative_prompt)
         async with self.ledger.place(key), aclosing(self.studio.draw(request, progress=progress)) as events:
             async for event in events:
+                if isinstance(event, Begun):
+                    note(concepts=list(event.concepts))
                 yield event
 
     async def facts(self) -> StudioFacts:

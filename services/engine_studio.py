@@ -6,18 +6,26 @@ Stations 7 to 9 on the way.
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 
 from services.config import MIB, ServiceConfig
 from services.memory import read_memory
 from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, PromptRoom, Sketch, StudioFacts, StudioMemory
-from textinv.errors import DeadlineError, NotReadyError, OverloadedError, ServiceError
-from textinv.generation.admission import MAX_NATIVE_AREAS, MIN_NATIVE_SIDE, Limits
+from textinv.errors import (
+    DeadlineError,
+    NotReadyError,
+    OverloadedError,
+    RequestError,
+    ServiceError,
+    SettingsError,
+)
+from textinv.generation.admission import MAX_NATIVE_AREAS, MIN_NATIVE_SIDE, Limits, choose_size
 from textinv.generation.cache import EmbeddingCache, Flight
 from textinv.generation.engine import Engine
 from textinv.generation.mounts import used_concepts
+from textinv.generation.pace import Size
 from textinv.generation.request import GenerateRequest
 from textinv.generation.safety import load_safety_checker
 from textinv.generation.ticket import Preview, Ticket
@@ -74,6 +82,7 @@ class EngineStudio:
             max_image_px=self.engine.limits.max_image_px or MAX_NATIVE_AREAS * model.native_px**2,
             encoder_widths=dict(model.encoder_widths),
             screened=self.engine.screens,
+            has_clip=model.clip is not None,
         )
 
     async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:
@@ -131,6 +140,7 @@ def open_studio(config: ServiceConfig) -> EngineStudio:
 
     Raises:
         BaseModelError: the base model cannot be loaded.
+        SettingsError: the base model cannot draw one of `warm_sizes`.
         StoreError: the store cannot be reached.
     """
     settings = config.settings()
@@ -143,10 +153,22 @@ def open_studio(config: ServiceConfig) -> EngineStudio:
     limits = Limits(max_waiting=config.max_waiting, max_wait_s=config.max_wait_s)
     engine = Engine(model, max_batch=config.max_batch, limits=limits, safety=safety)
     cache = EmbeddingCache(Registry(ensure_store(settings)), config.cache_mib * MIB)
-    engine.warm_up()
+    engine.warm_up(_sizes_to_measure(engine, config.warm_sizes))
     studio = EngineStudio(engine, cache)
     studio.start()
     return studio
+
+
+def _sizes_to_measure(engine: Engine, warm_sizes: Sequence[str]) -> list[Size]:
+    sizes = [choose_size(engine.model, GenerateRequest(""), engine.limits)]
+    for text in warm_sizes:
+        width_px, height_px = map(int, text.split("x"))
+        wanted = GenerateRequest("", width_px=width_px, height_px=height_px)
+        try:
+            sizes.append(choose_size(engine.model, wanted, engine.limits))
+        except RequestError as error:
+            raise SettingsError(f"warm_sizes: {text}: {error.message}") from error
+    return list(dict.fromkeys(sizes))
 
 
 async def _landed(flight: Flight) -> PublishedVersion:

@@ -87,7 +87,8 @@ class Learning:
             BaseModelError: it cannot be read.
         """
         if studio is not None and name in (self.config.base_model, studio.base_model):
-            return BaseFacts(studio.base_revision, studio.native_px)
+            widths = tuple(sorted(studio.encoder_widths.values()))
+            return BaseFacts(studio.base_revision, studio.native_px, studio.has_clip, widths)
         allowed = {self.config.base_model, *self.settings.base_models}
         if name not in allowed:
             raise RequestError(
@@ -97,7 +98,6 @@ class Learning:
         return self._read_base(name)
 
     def _read_base(self, name: str) -> BaseFacts:
-        from textinv.models import base_revision, native_size_px
+        from textinv.models import look_up
 
-        aliases = self.settings.base_models
-        return BaseFacts(base_revision(name, aliases=aliases), native_size_px(name, aliases=aliases))
+        return BaseFacts(*look_up(name, aliases=self.settings.base_models))

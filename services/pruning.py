@@ -48,8 +48,10 @@ class Pruner:
 
     def __init__(self, store: ObjectStore, url_expires_s: float, clock: Callable[[], float] = time.time) -> None:
         self._store = store
-        # A URL may be made on the last second of a day, and the clocks of machines differ.
-        self._kept_s = {PICTURES: url_expires_s + 3600.0, REPLIES: timedelta(days=1).total_seconds() + 3600.0}
+        # An answer of the last second of a day may be asked for again for a day, each time with URLs that work for a
+        # while, and the clocks of machines differ.
+        answers_s = timedelta(days=1).total_seconds() + 3600.0
+        self._kept_s = {PICTURES: answers_s + url_expires_s, REPLIES: answers_s}
         self._clock = clock
         self._stop = threading.Event()
 

@@ -29,6 +29,8 @@ class StudioFacts:
     encoder_widths: Mapping[str, int]
     screened: bool = False
     """Whether pictures pass the base model's safety checker."""
+    has_clip: bool = True
+    """Whether the base model has a CLIP of its own, which scores what is learned on it."""
 
     def draws(self, width_px: int, height_px: int) -> bool:
         """Whether the base model can draw this size."""

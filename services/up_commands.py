@@ -1,15 +1,26 @@
 """`textinv up | down`: store, Ray and service of this machine in one command, and the address of the page.
 
-Owns flags and what is printed; what is done lies in `services.local.everything`. `textinv serve up` has more options.
+Owns flags, those that `textinv serve up` has too among them, and what is printed; what is done lies in
+`services.local.everything`.
 """
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
 
 from textinv.cli.current import current_settings
 from textinv.cli.output import AsJson, emit, stderr, warn
+
+Resize = Annotated[
+    bool | None,
+    typer.Option("--resize/--no-resize", help="Whether sizes that the base model cannot draw are drawn and resized."),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="YAML file with fields of services/config.py, as safety_checker; flags win."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -19,30 +30,34 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    base_model: Annotated[str, typer.Option(help="Base model that learns and draws.")] = "emoji",
+    base_model: Annotated[str | None, typer.Option(help="Base model that learns and draws; default: emoji.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: that of `service_url`.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default: that of `service_url`.")] = None,
-    gpus: Annotated[float, typer.Option(help="GPUs of the replica that draws.", min=0)] = 0.0,
-    workers: Annotated[int, typer.Option(help="Most workers that learn at a time.", min=1)] = 1,
+    gpus: Annotated[float | None, typer.Option(help="GPUs of the replica that draws; default: 0.", min=0)] = None,
+    workers: Annotated[int | None, typer.Option(help="Most workers that learn at a time; default: 1.", min=1)] = None,
+    resize: Resize = None,
+    config_file: ConfigFile = None,
     json: AsJson = False,
 ) -> None:
     """Start store, Ray and service, wait until all are ready, and say where the page is."""
-    from services.config import ServiceConfig
+    from services.config_file import choose_config
     from services.local.everything import start_everything
     from services.local.lifecycle import is_loopback
 
     settings = current_settings()
     stated = urlsplit(settings.service_url)
     host = host or stated.hostname or "127.0.0.1"
-    config = ServiceConfig(
-        base_model=base_model, num_gpus=gpus, keys=not is_loopback(host), driver_options={"workers": workers}
-    )
+    flags: dict[str, Any] = {"base_model": base_model, "num_gpus": gpus, "resize": resize}
+    if workers is not None:
+        flags["driver_options"] = {"workers": workers}
+    unless_said = {"keys": not is_loopback(host), "driver_options": {"workers": 1}}
+    config = choose_config(config_file, flags, unless_said)
     if not json:
         stderr().print("starting the store, Ray and the service; this takes about half a minute ...")
     found = start_everything(settings, config, host, port or stated.port or 8000)
     service = found.service
-    if service.base_model != base_model:
-        warn(f"{service.base_model} is served already; `textinv down` first, to serve {base_model}")
+    if service.base_model != config.base_model:
+        warn(f"{service.base_model} is served already; `textinv down` first, to serve {config.base_model}")
     page = f"{service.url}/"
     said = [f"{'already up' if found.was_up else 'ready'}: {page}    (`textinv down` stops everything)"]
     said += [f"goes on with {', '.join(found.resumed)}"] if found.resumed else []

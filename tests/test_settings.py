@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from textinv.errors import SettingsError
-from textinv.settings import LoadedSettings, load_settings, mistyped_variables, setting_docs, setting_names, variable_of
+from textinv.settings import (
+    LoadedSettings,
+    environment_of,
+    load_settings,
+    mistyped_variables,
+    setting_docs,
+    setting_names,
+    variable_of,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +72,28 @@ def test_base_models_are_written_as_pairs_in_the_environment(monkeypatch: pytest
     assert load_settings().settings.base_models == {"sd": "org/model", "mine": "/models/a.safetensors"}
     monkeypatch.setenv("TEXTINV_BASE_MODELS", "sd")
     with pytest.raises(SettingsError, match="alias=where"):
+        load_settings()
+
+
+def test_folders_of_encoders_start_where_they_are_said_and_reach_other_processes_in_full(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_settings().settings.encoders == ()
+    (nowhere / "there").mkdir()
+    for said in ('["clip", "/models/dino"]', '"clip, /models/dino"'):
+        (nowhere / "there/mine.toml").write_text(f"encoders = {said}\n")
+        monkeypatch.setenv("TEXTINV_CONFIG", "there/mine.toml")
+        assert load_settings().settings.encoders == (Path("there/clip"), Path("/models/dino"))
+    told = environment_of(load_settings().settings)["TEXTINV_ENCODERS"]
+    assert told == f"{nowhere}/there/clip,/models/dino"
+    monkeypatch.setenv("TEXTINV_ENCODERS", told)
+    assert load_settings().settings.encoders == (nowhere / "there/clip", Path("/models/dino"))
+    assert load_settings({"encoders": [Path("other")]}).settings.encoders == (Path("other"),)
+    with pytest.raises(SettingsError, match="without a comma"):
+        load_settings({"encoders": [Path("a,b")]})
+    (nowhere / "there/mine.toml").write_text("encoders = 3\n")
+    monkeypatch.delenv("TEXTINV_ENCODERS")
+    with pytest.raises(SettingsError, match=r"encoders \(there/mine\.toml\)"):
         load_settings()
 
 

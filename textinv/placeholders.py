@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from textinv.errors import InputError
 
 NAME_RULE = "a letter or digit, then up to 62 letters, digits, '.', '_' or '-', all lower case, at least one letter"
+MAX_VERSION = 10**8 - 1
+"""Versions count from 1; the keys that they are stored under have eight digits."""
 _NAME = r"(?=[0-9._-]*[a-z])[a-z0-9][a-z0-9._-]{0,62}"
-_PLACEHOLDER = re.compile(rf"<(?P<name>{_NAME})(?:@(?P<version>[0-9]+))?>")
+# People begin a sentence with <Fox>; of another case than names are, it would be plain text that nobody is told of.
+_ANY_CASE = _NAME.replace("a-z", "A-Za-z")
+_PLACEHOLDER = re.compile(rf"<(?P<name>{_ANY_CASE})(?:@(?P<version>[0-9]+))?>")
 _NAME_ONLY = re.compile(_NAME)
+_MAX_SHOWN = 80
 
 
 @dataclass(frozen=True, order=True)
@@ -37,19 +42,29 @@ def is_name(text: str) -> bool:
 
 
 def parse_ref(text: str) -> ConceptRef:
-    """Parse `name`, `name@version`, `<name>` or `<name@version>`.
+    """Parse `name`, `name@version`, `<name>` or `<name@version>`; in brackets, as in a prompt, of any case.
 
     Raises:
-        InputError: `text` is none of these.
+        InputError: `text` is none of these, or no version has so many digits.
     """
-    bracketed = text if text.startswith("<") else f"<{text}>"
-    if match := _PLACEHOLDER.fullmatch(bracketed):
+    is_bracketed = text.startswith("<")
+    match = _PLACEHOLDER.fullmatch(text if is_bracketed else f"<{text}>")
+    if match and (is_bracketed or is_name(match["name"])):
         return _ref(match)
-    raise InputError(f"{text!r} does not name a concept: a name is {NAME_RULE}; a version is written name@3")
+    raise InputError(f"{_shown(text)!r} does not name a concept: a name is {NAME_RULE}; a version is written name@3")
+
+
+def lower_placeholders(text: str) -> str:
+    """Write the placeholders of a prompt as names are written: `<Fox@2>` as `<fox@2>`."""
+    return _PLACEHOLDER.sub(lambda match: match.group().lower(), text)
 
 
 def split_prompt(text: str) -> Iterator[str | ConceptRef]:
-    """Split a prompt into plain text and placeholders, in order; anything else in angle brackets is plain text."""
+    """Split a prompt into plain text and placeholders (of any case), in order; other angle brackets are plain text.
+
+    Raises:
+        InputError: no version has as many digits as a placeholder asks for.
+    """
     start = 0
     for match in _PLACEHOLDER.finditer(text):
         if match.start() > start:
@@ -61,10 +76,25 @@ def split_prompt(text: str) -> Iterator[str | ConceptRef]:
 
 
 def refs_in(text: str) -> list[ConceptRef]:
-    """The distinct placeholders of a prompt, in order of first appearance."""
+    """The distinct placeholders of a prompt, in order of first appearance.
+
+    Raises:
+        InputError: no version has as many digits as a placeholder asks for.
+    """
     return list(dict.fromkeys(piece for piece in split_prompt(text) if isinstance(piece, ConceptRef)))
 
 
 def _ref(match: re.Match[str]) -> ConceptRef:
-    version = match["version"]
-    return ConceptRef(match["name"], None if version is None else int(version))
+    name, digits = match["name"].lower(), match["version"]
+    if digits is None:
+        return ConceptRef(name)
+    digits = digits.lstrip("0") or "0"
+    if len(digits) > len(str(MAX_VERSION)):
+        raise InputError(
+            f"{_shown(match.group())} asks for a version of {len(digits)} digits; the last is {MAX_VERSION}"
+        )
+    return ConceptRef(name, int(digits))
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from textinv.errors import SettingsError
 
@@ -51,6 +51,10 @@ class Settings(_Frozen):
     """Folder for local state: data of the embedded store, caches, logs."""
     base_models: Mapping[str, str] = Field(default_factory=dict)
     """Short names of base models: alias = hub id, folder or file."""
+    encoders: tuple[Path, ...] = ()
+    """CLIP or DINO folders that score what was learned, the most telling one first; none: the base model's own CLIP.
+    Only a CLIP scores editability. Workers on other machines need them at the same paths; a driver that is running
+    keeps what it was started with."""
     ray_address: str | None = None
     """Address of the Ray cluster; none: a local Ray is started when it is needed."""
     service_url: str = "http://127.0.0.1:8000"
@@ -61,6 +65,18 @@ class Settings(_Frozen):
     """Device for commands that compute on this machine: auto, cpu, cuda, cuda:1, mps."""
     gpu_hour_price: float | None = Field(default=None, ge=0)
     """Price of one GPU hour in any currency; with it, `plan` estimates costs."""
+
+    @field_validator("encoders", mode="before")
+    @classmethod
+    def _split(cls, said: object) -> object:
+        return _folders(said)
+
+    @field_validator("encoders")
+    @classmethod
+    def _usable(cls, folders: tuple[Path, ...]) -> tuple[Path, ...]:
+        if bad := next((folder for folder in folders if "," in str(folder)), None):
+            raise ValueError(f"{bad} cannot be told to a worker: give the folder a name without a comma")
+        return tuple(folder.expanduser() for folder in folders)
 
 
 @dataclass(frozen=True)
@@ -128,6 +144,8 @@ def environment_of(settings: Settings) -> dict[str, str]:
             value = settings.home.absolute()
         elif name == "base_models":
             value = ",".join(f"{alias}={where}" for alias, where in settings.base_models.items()) or None
+        elif name == "encoders":
+            value = ",".join(str(folder.absolute()) for folder in settings.encoders) or None
         elif hasattr(value, "get_secret_value"):
             value = value.get_secret_value()
         if value not in (None, ""):
@@ -179,6 +197,8 @@ def _from_file() -> dict[str, _Said]:
     given = {name: _Said(value, str(path)) for name, value in _flat(stated)}
     if "home" in given:
         given["home"] = _Said(path.parent / Path(str(given["home"].value)).expanduser(), str(path))
+    if "encoders" in given and isinstance(folders := _folders(given["encoders"].value), list):
+        given["encoders"] = _Said([path.parent / Path(str(folder)).expanduser() for folder in folders], str(path))
     return given
 
 
@@ -206,6 +226,11 @@ def _pairs(text: str, variable: str) -> dict[str, str]:
     if not all(alias.strip() and where.strip() for alias, _, where in pairs):
         raise SettingsError(f"{variable}={text!r} is not of the form alias=where,alias=where")
     return {alias.strip(): where.strip() for alias, _, where in pairs}
+
+
+def _folders(said: object) -> object:
+    """Parse `folder,folder`; anything else stays what it is."""
+    return [part.strip() for part in said.split(",") if part.strip()] if isinstance(said, str) else said
 
 
 def _check_name(name: str, origin: str) -> None:

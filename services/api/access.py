@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 
 from services.desk import Desk, in_thread
 from services.keys import ApiKey, Role
+from services.log_lines import note
 from textinv.errors import AccessError
 from textinv.placeholders import ConceptRef
 
@@ -64,11 +65,13 @@ def _requires(role: Role) -> Any:
     async def check(request: Request) -> Caller:
         desk: Desk = request.app.state.desk
         address = request.client.host if request.client else "unknown"
-        if not desk.config.keys:
-            return Caller(None, address)
-        key = await in_thread(desk.key_ring.find, _sent_key(request), role)
-        await desk.ledger.spend(key)
-        return Caller(key, address)
+        caller = Caller(None, address)
+        note(caller=caller.id)
+        if desk.config.keys:
+            caller = Caller(await in_thread(desk.key_ring.find, _sent_key(request), role), address)
+            note(caller=caller.id)
+            await desk.ledger.spend(caller.key)
+        return caller
 
     return Depends(check)
 

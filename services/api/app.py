@@ -8,6 +8,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
+from fastapi_offline import FastAPIOffline
 
 from services.api import (
     concept_files,
@@ -60,7 +61,7 @@ _EXPOSED = ("x-textinv-concepts", "x-textinv-ignored", "x-request-id", "retry-af
 
 def make_app(desk: Desk, *, tells_request_id: bool = True) -> FastAPI:
     """Assemble the application; behind Serve, whose proxy tells the request id itself, it does not."""
-    app = FastAPI(
+    app = FastAPIOffline(  # /docs and /redoc load nothing from elsewhere
         title="textinv",
         version=version("textinv"),
         description="Draws any sentence with any stored concepts: write `<name>` in a prompt.",

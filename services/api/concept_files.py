@@ -12,6 +12,7 @@ from fastapi.responses import Response
 
 from services.api.access import Caller, may_draw
 from services.api.concepts import Version, check_name
+from services.api.drawing import concepts_header
 from services.desk import Desk, in_thread
 from textinv.embedding.formats import ExportFormat, export_embedding
 from textinv.errors import CorruptObjectError, ImageError, ObjectNotFoundError
@@ -39,10 +40,8 @@ async def download(
     check_name(name, caller)
     published = await in_thread(desk.registry.resolve, ConceptRef(name, version))
     file, body = await in_thread(_exported, published, format)
-    headers = {
-        "content-disposition": f'attachment; filename="{file}"',
-        "x-textinv-concepts": f"{name}@{published.version}={published.digest[:12]}",
-    }
+    headers = {"content-disposition": f'attachment; filename="{file}"'}
+    headers |= concepts_header({f"{name}@{published.version}": published.digest})
     return Response(body, media_type="application/zip" if file.endswith(".zip") else _BINARY, headers=headers)
 
 

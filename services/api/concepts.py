@@ -15,13 +15,12 @@ from services.concept_list import ConceptList, Page
 from services.desk import Desk, in_thread
 from textinv.errors import CorruptObjectError, UnknownConceptError
 from textinv.jobs.advice import why_stopped
-from textinv.placeholders import ConceptRef, is_name
+from textinv.placeholders import MAX_VERSION, ConceptRef, is_name
 from textinv.registry import ConceptSummary, PublishedVersion, VersionSummary
 
 router = APIRouter(tags=["concepts"])
-_MAX_VERSION = 10**8 - 1
 
-Version = Annotated[int | None, Query(ge=1, le=_MAX_VERSION, description="None: the current one.")]
+Version = Annotated[int | None, Query(ge=1, le=MAX_VERSION, description="None: the current one.")]
 
 
 @router.get("/v1/concepts")

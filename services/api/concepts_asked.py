@@ -16,11 +16,12 @@ def apply_concepts(prompt: str, negative_prompt: str, listed: Sequence[str]) -> 
     """Put the listed concepts into both prompts.
 
     Raises:
-        RequestError: an entry is not a name, is listed twice with different versions, or is used nowhere.
+        RequestError: an entry is not a name, is listed twice with different versions, or is used nowhere; or a prompt
+            asks for a version that cannot be.
     """
     refs = _parse(listed)
     prompt, negative_prompt = (_apply(expand_aliases(text), refs) for text in (prompt, negative_prompt))
-    used = {ref.name for text in (prompt, negative_prompt) for ref in refs_in(text)}
+    used = _names("prompt", prompt) | _names("negative_prompt", negative_prompt)
     for ref in refs.values():
         if ref.name not in used:
             raise RequestError(
@@ -40,6 +41,13 @@ def _parse(listed: Sequence[str]) -> dict[str, ConceptRef]:
         if refs.setdefault(ref.name, ref) != ref:
             raise RequestError(f"concepts lists {refs[ref.name]} and {ref}; choose one version", param="concepts")
     return refs
+
+
+def _names(param: str, text: str) -> set[str]:
+    try:
+        return {ref.name for ref in refs_in(text)}
+    except InputError as error:
+        raise RequestError(f"{param}: {error.message}", param=param) from error
 
 
 def _apply(text: str, refs: dict[str, ConceptRef]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
+from services.api.headers import header_list
 from services.in_flight import Running
 from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, Sketch
 from textinv.errors import FlaggedError, ServiceError
@@ -100,8 +101,8 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
 
 def concepts_header(concepts: Mapping[str, str]) -> dict[str, str]:
-    """The header that says which concept versions a picture uses."""
-    return {"x-textinv-concepts": ", ".join(f"{ref}={digest[:_DIGEST_CHARS]}" for ref, digest in concepts.items())}
+    """The header that says which concept versions a picture uses; of very many the first, as its infotext has all."""
+    return {"x-textinv-concepts": header_list([f"{ref}={digest[:_DIGEST_CHARS]}" for ref, digest in concepts.items()])}
 
 
 async def _wait_for_disconnect(request: Request) -> None:

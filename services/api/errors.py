@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from services.log_lines import note
 from services.statuses import retry_after_s, status_of, type_of
 from textinv.errors import RequestError, TextinvError, UnknownConceptError
 
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 # Fields of `GenerateRequest` by the names that callers know.
 _PARAMS = {"num_images": "n", "width_px": "size", "height_px": "size", "init_image": "image"}
 _CODES = {401: "access_denied", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+_FAILED = "service_failed"
 
 
 def error_body(status: int, message: str, code: str, param: str | None = None) -> dict[str, Any]:
@@ -70,6 +72,7 @@ def refusal(problems: list[Any]) -> RequestError:
 async def _answer_own(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, TextinvError)
     status, body, headers = error_of(error, named_in_path=bool(request.path_params))
+    note(error=error.code)
     if status >= 500:
         log.warning("%s %s: %s: %s", request.method, request.url.path, error.code, error.message)
     return JSONResponse(body, status, headers)
@@ -84,10 +87,12 @@ async def _answer_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     headers: Mapping[str, str] | None = error.headers
     code = _CODES.get(error.status_code, "invalid_request")
+    note(error=code)
     message = f"{request.method} {request.url.path}: {error.detail}"
     return JSONResponse(error_body(error.status_code, message, code), error.status_code, headers)
 
 
 async def _answer_unforeseen(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return JSONResponse(error_body(500, "the service failed; its log says why", "service_failed"), 500)
+    note(error=_FAILED)
+    return JSONResponse(error_body(500, "the service failed; its log says why", _FAILED), 500)

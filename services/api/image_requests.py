@@ -63,10 +63,13 @@ class DrawFields(Body):
     """How closely the picture follows the prompt; 1 turns guidance off."""
     noise_scheduler: str | None = Field(default=None, max_length=64)
     """Noise scheduler by name, as `euler`, `ddim`, `dpmpp-2m`; none: the service's default."""
+    attention_weights: bool = False
+    """Whether A1111's `(word:1.2)`, `(word)` and `[word]` in the prompts weigh words; else brackets are plain text."""
     deadline_s: float | None = Field(default=None, gt=0, le=_MAX_DEADLINE_S, allow_inf_nan=False)
     """Seconds in which the pictures are to be done, from when the engine takes the request (its concepts are there
     then). One that by the estimate takes longer is refused at once, and one that is late all the same is given up: 429
-    with the code `deadline` and `Retry-After`, in a stream that has begun an event `error`. None: it takes its time."""
+    with the code `deadline` and `Retry-After`, in a stream that has begun an event `error`. One that takes longer even
+    while nobody else asks is a 400 that names this field. None: it takes its time."""
     concepts: list[str] = Field(default_factory=list, max_length=_MAX_LISTED)
     """Concepts whose bare names in the prompt are placeholders; `name@version` pins the version."""
 

@@ -16,6 +16,7 @@ from services.api.image_requests import DrawFields
 from services.api.pictures import as_base64, encode_picture
 from services.api.sizes import ChosenSize
 from services.desk import in_thread
+from services.log_lines import note
 from services.studio import Begun, DrawEvent, Drawing, Drawn, Sketch
 from textinv.errors import TextinvError
 
@@ -53,6 +54,7 @@ async def stream_events(
                         picture = await _picture(body, size, drawing)
                         yield _block(f"{kind}.completed", picture | extras | {"concepts": dict(begun.concepts)})
         except TextinvError as error:
+            note(error=error.code)
             yield _block("error", error_of(error)[1])
 
 

@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
@@ -16,13 +17,13 @@ from fastapi.responses import Response, StreamingResponse
 from services.api.access import Caller, may_draw
 from services.api.concepts_asked import apply_concepts
 from services.api.drawing import Finished, begin, check_flagged, concepts_header, finish, flag_of, unless_gone
-from services.api.image_requests import DrawFields, GenerationsBody
+from services.api.image_requests import RANDOM_SEED_BELOW, DrawFields, GenerationsBody
 from services.api.image_streams import stream_events
 from services.api.pictures import as_base64, encode_picture
 from services.api.sizes import ChosenSize, choose_size, parse_size
 from services.desk import Desk, in_thread
 from services.pruning import PICTURES, day_of
-from services.replies import Reply, make_reply
+from services.replies import Reply, make_reply, seed_of
 from services.studio import StudioFacts
 from textinv.errors import RequestError
 from textinv.generation.request import GenerateRequest
@@ -82,6 +83,7 @@ def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk) -
         seed=body.choose_seed(),
         noise_scheduler=body.noise_scheduler,
         num_images=body.n,
+        attention_weights=body.attention_weights,
         deadline_s=body.deadline_s,
         preview_every=math.ceil(steps / (partials + 1)) if partials else 0,
         caller=caller.turn_of(body.user),
@@ -115,15 +117,17 @@ async def answer(
                 param="Idempotency-Key",
             )
         return await _streamed(desk, caller, body, size, order)
+    if key is not None and body.seed is None:
+        order = replace(order, seed=seed_of(caller.id, key, RANDOM_SEED_BELOW))
     asked = f"{request.url.path} {body.model_dump_json()} {files_digest}".encode()
 
     async def work() -> Reply:
         finished = await finish(desk.draw(order, caller.key))
-        content = json.dumps(await _answer_body(desk, body, size, finished)).encode()
-        return make_reply(asked, content, "application/json", concepts_header(finished.concepts))
+        return await _reply_of(desk, body, size, finished, asked)
 
     reply = await unless_gone(request, work() if key is None else desk.replies.once(caller.id, key, asked, work))
-    return Response(reply.body, media_type=reply.media_type, headers=reply.headers)
+    content = await in_thread(_with_urls, desk, reply)
+    return Response(content, media_type=reply.media_type, headers=reply.headers)
 
 
 async def _streamed(
@@ -136,14 +140,16 @@ async def _streamed(
     return StreamingResponse(blocks, media_type="text/event-stream", headers=concepts_header(begun.concepts))
 
 
-async def _answer_body(desk: Desk, body: DrawFields, size: ChosenSize, finished: Finished) -> dict[str, Any]:
+async def _reply_of(desk: Desk, body: DrawFields, size: ChosenSize, finished: Finished, asked: bytes) -> Reply:
     check_flagged(finished.drawings)
     files = await in_thread(_encode, body, size, finished)
+    keys: list[str] = []
+    pictures: list[dict[str, Any]] = [{} for _ in files]
     if body.response_format == "url":
-        pictures = [{"url": url} for url in await in_thread(_upload, desk, files, body.output_format)]
+        keys = await in_thread(_upload, desk, files, body.output_format)
     else:
         pictures = [{"b64_json": as_base64(file)} for file in files]
-    return {
+    answered = {
         "created": int(time.time()),
         "data": [
             picture | {"seed": drawing.seed} | flag_of(drawing)
@@ -154,6 +160,8 @@ async def _answer_body(desk: Desk, body: DrawFields, size: ChosenSize, finished:
         "background": "opaque",
         "concepts": dict(finished.concepts),
     }
+    headers = concepts_header(finished.concepts)
+    return make_reply(asked, json.dumps(answered).encode(), "application/json", headers, keys)
 
 
 def _encode(body: DrawFields, size: ChosenSize, finished: Finished) -> list[bytes]:
@@ -164,9 +172,18 @@ def _encode(body: DrawFields, size: ChosenSize, finished: Finished) -> list[byte
 
 
 def _upload(desk: Desk, files: Sequence[bytes], form: str) -> list[str]:
-    urls = []
-    for file in files:
-        key = f"{PICTURES}{day_of(time.time())}/{hashlib.sha256(file).hexdigest()}.{form}"
+    keys = [f"{PICTURES}{day_of(time.time())}/{hashlib.sha256(file).hexdigest()}.{form}" for file in files]
+    for key, file in zip(keys, files, strict=True):
         desk.store.put(key, file, MEDIA_TYPES[form])
-        urls.append(desk.store.presign(key, desk.config.url_expires_s, MEDIA_TYPES[form]))
-    return urls
+    return keys
+
+
+def _with_urls(desk: Desk, reply: Reply) -> bytes:
+    """The bytes of an answer, with new URLs of its pictures if it has any."""
+    if not reply.pictures:
+        return reply.body
+    answered = json.loads(reply.body)
+    media_type = MEDIA_TYPES[answered["output_format"]]
+    urls = [desk.store.presign(key, desk.config.url_expires_s, media_type) for key in reply.pictures]
+    answered["data"] = [{"url": url} | one for url, one in zip(urls, answered["data"], strict=True)]
+    return json.dumps(answered).encode()

@@ -19,6 +19,7 @@ from services.api.jobs import find_job, shown_job
 from services.api.jobs_examples import EVENTS, answers
 from services.desk import Desk, in_thread
 from services.job_watch import Change, ConceptChange, ConceptProgress, JobWatch, NewPreview
+from services.log_lines import note
 from textinv.errors import TextinvError
 from textinv.jobs.details import concept_details
 
@@ -65,6 +66,7 @@ async def _events(desk: Desk, watch: JobWatch, since: str) -> AsyncIterator[str]
                 yield ": alive\n\n"
             seen = await watch.next_round(seen)
     except TextinvError as error:
+        note(error=error.code)
         yield f"event: error\ndata: {json.dumps({'type': 'error', **error_of(error)[1]})}\n\n"
 
 

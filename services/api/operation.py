@@ -12,17 +12,17 @@ from services.api.access import Caller, may_operate
 from services.api.bodies import Body, Int
 from services.api.concepts import check_name
 from services.desk import Desk, in_thread
+from textinv.placeholders import MAX_VERSION
 
 router = APIRouter(tags=["operation"])
-_MAX_VERSION = 10**8 - 1
 
-Version = Annotated[int, Path(ge=1, le=_MAX_VERSION)]
+Version = Annotated[int, Path(ge=1, le=MAX_VERSION)]
 
 
 class RollbackBody(Body):
     """Body of `POST /v1/concepts/{name}/rollback`."""
 
-    version: Int = Field(ge=1, le=_MAX_VERSION)
+    version: Int = Field(ge=1, le=MAX_VERSION)
     """The version that becomes the current one."""
 
 

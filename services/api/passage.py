@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.errors import error_body
+from services.log_lines import Facts, note, notes_of
 
 log = logging.getLogger("services.requests")
 
@@ -39,20 +40,15 @@ class Passage:
         trip = _Trip(receive, send, request_id, self._max_body_bytes)
         trip.tells_request_id = self._tells_request_id
         length = headers.get("content-length", "0")
-        try:
-            if length.isdecimal() and len(length) < 20 and int(length) > self._max_body_bytes:
-                await trip.refuse()
-            else:
-                await self._app(scope, trip.receive, trip.send)
-        finally:
-            fields = {
-                "request_id": trip.request_id,
-                "method": scope["method"],
-                "path": scope["path"],
-                "status": trip.status,
-                "seconds": round(time.monotonic() - trip.began_at, 4),
-            }
-            log.info("%s", json.dumps(fields))
+        with notes_of(request_id) as notes:
+            try:
+                if length.isdecimal() and len(length) < 20 and int(length) > self._max_body_bytes:
+                    await trip.refuse()
+                else:
+                    await self._app(scope, trip.receive, trip.send)
+            finally:
+                answered = {"method": scope["method"], "path": scope["path"], "status": trip.status, "ms": trip.age_ms}
+                log.info(Facts(**answered | notes))
 
 
 class _Trip:
@@ -68,6 +64,11 @@ class _Trip:
         self._max_body_bytes = max_body_bytes
         self._num_bytes = 0
 
+    @property
+    def age_ms(self) -> float:
+        """Milliseconds since it began."""
+        return round((time.monotonic() - self.began_at) * 1000, 1)
+
     async def receive(self) -> Message:
         message = await self._receive()
         self._num_bytes += len(message.get("body", b""))
@@ -82,11 +83,12 @@ class _Trip:
             if self.tells_request_id:
                 headers["x-request-id"] = self.request_id
             # W3C Server Timing: milliseconds in here, so that a client can tell the service's share from the network's.
-            headers["server-timing"] = f"service;dur={(time.monotonic() - self.began_at) * 1000:.1f}"
+            headers["server-timing"] = f"service;dur={self.age_ms}"
         await self._send(message)
 
     async def refuse(self) -> None:
         """Answer without reading the body."""
+        note(error="body_too_large")
         body = json.dumps(error_body(_TOO_LARGE, self._refusal, "body_too_large")).encode()
         headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
         await self.send({"type": "http.response.start", "status": _TOO_LARGE, "headers": headers})

@@ -1,6 +1,7 @@
 """Pictures as callers get them: PNG, JPEG or WebP, each with its infotext.
 
-Owns encoding. PNG carries the infotext in a `parameters` chunk, the others in EXIF's UserComment, as A1111 does.
+Owns encoding. PNG carries the infotext in a `parameters` chunk, the others in EXIF's UserComment, as A1111 does. A JPEG
+has room for some 32,000 characters: it goes without a longer one, as half of a prompt would be taken for all of it.
 """
 
 import base64
@@ -19,6 +20,8 @@ _USER_COMMENT = 0x9286
 _EXIF_IFD = 0x8769
 # EXIF 2.3, UserComment: the text is preceded by the name of its encoding.
 _UNICODE = b"UNICODE\0"
+# JPEG, B.1.1.4: the length of a segment takes 16 bits, and counts their two bytes.
+_MAX_JPEG_EXIF_BYTES = 65_533
 
 
 def encode_picture(drawing: Drawing, form: PictureFormat, compression: int, size_px: tuple[int, int] | None) -> bytes:
@@ -34,8 +37,11 @@ def encode_pixels(pixels: NDArray[np.uint8], form: PictureFormat, compression: i
     exif = Image.Exif()
     if infotext:
         exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _UNICODE + infotext.encode("utf-16-be", "replace")
+    said = exif.tobytes()
+    if form == "jpeg" and len(said) > _MAX_JPEG_EXIF_BYTES:
+        said = b""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, form.upper(), quality=max(compression, 1), exif=exif)
+    Image.fromarray(pixels).save(buffer, form.upper(), quality=max(compression, 1), exif=said)
     return buffer.getvalue()
 
 

@@ -12,7 +12,7 @@ from services.api.access import Caller, may_draw
 from services.api.bodies import Body
 from services.desk import Desk, in_thread
 from services.studio import StudioFacts
-from textinv.errors import AccessError, CorruptObjectError, RequestError, UnknownConceptError
+from textinv.errors import AccessError, CorruptObjectError, InputError, RequestError, UnknownConceptError
 from textinv.generation.infotext import read_infotext, read_png_infotext
 from textinv.generation.prompt_aliases import expand_aliases
 from textinv.generation.readback import read_request
@@ -35,7 +35,7 @@ async def look_at_prompt(body: PromptBody, request: Request, caller: Caller = ma
     """Say which concepts of a prompt resolve, and how much of the text encoder's window it takes."""
     desk: Desk = request.app.state.desk
     text = expand_aliases(body.prompt)
-    refs, facts = refs_in(text), await desk.facts()
+    refs, facts = _refs(text), await desk.facts()
     if len(refs) > _MAX_CONCEPTS:
         raise RequestError(f"the prompt names {len(refs)} concepts; {_MAX_CONCEPTS} are looked up", param="prompt")
     concepts = [await in_thread(_concept, desk, ref, caller, facts) for ref in refs]
@@ -61,6 +61,13 @@ async def read_settings(
     return await in_thread(_settings_of, await image.read(), desk.config.max_upload_px)
 
 
+def _refs(prompt: str) -> list[ConceptRef]:
+    try:
+        return refs_in(prompt)
+    except InputError as error:
+        raise RequestError(error.message, param="prompt") from error
+
+
 def _settings_of(png: bytes, max_px: int) -> dict[str, Any]:
     text = read_png_infotext(png, max_px)
     if not text:
@@ -77,6 +84,7 @@ def _settings_of(png: bytes, max_px: int) -> dict[str, Any]:
         "num_inference_steps": read.num_inference_steps,
         "guidance_scale": read.guidance_scale,
         "noise_scheduler": read.noise_scheduler,
+        "attention_weights": read.attention_weights,
         "size": f"{read.width_px}x{read.height_px}" if read.width_px and read.height_px else "auto",
         "concepts": [{"placeholder": f"<{ref}>", "digest": digest} for ref, digest in infotext.concept_hashes.items()],
     }

@@ -147,7 +147,7 @@ def _take(
     learning = desk.learning
     if not data:
         raise ImageError("image: the body is empty: send the picture's file", param="image")
-    picture = decode_upload(data, "image", desk.config.max_upload_px)
+    picture = decode_upload(data, "image", desk.config.max_upload_px, to_learn=True)
     known = {one: _facts(learning, one) for one in dict.fromkeys(others)}
     facts = learning.facts.learn(f"{DIGEST}{picture.digest}", picture)
     created = not learning.store.exists(image_key(picture.digest))

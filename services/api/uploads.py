@@ -1,7 +1,7 @@
 """Pictures that callers send: base64, data URLs and files, bounded before they are decoded.
 
-Owns the bounds and the two meanings of a mask: OpenAI's transparency and A1111's white. Nothing is fetched from a URL
-that a caller names, so nobody can make the service call others.
+Owns the bounds and the two meanings of a mask: OpenAI's transparency and A1111's white or opaque. Nothing is fetched
+from a URL that a caller names, so nobody can make the service call others.
 """
 
 import base64
@@ -36,11 +36,12 @@ def decode_text(text: str, param: str) -> bytes:
         raise RequestError(f"{param} is not base64: {error}", param=param) from error
 
 
-def decode_upload(data: bytes, param: str, max_px: int) -> Picture:
+def decode_upload(data: bytes, param: str, max_px: int, *, to_learn: bool = False) -> Picture:
     """Decode an uploaded picture.
 
     Raises:
-        ImageError: it is no picture, or has more than `max_px` pixels.
+        ImageError: it is no picture, or has more than `max_px` pixels; or it is `to_learn` from and transparent
+            everywhere.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as header:
@@ -50,7 +51,7 @@ def decode_upload(data: bytes, param: str, max_px: int) -> Picture:
     if num_px > max_px:
         raise ImageError(f"{param} has {num_px} pixels; {max_px} are allowed, scale it down", param=param)
     try:
-        return decode_picture(data, param)
+        return decode_picture(data, param, to_learn=to_learn)
     except ImageError as error:
         raise ImageError(error.message, param=param) from error
 
@@ -61,9 +62,12 @@ def transparent_mask(alpha: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
 
 
 def white_mask(picture: Picture, size: Size, invert: bool) -> NDArray[np.uint8]:
-    """A1111's mask as ours: what is white may change (255)."""
-    gray = np.asarray(Image.fromarray(picture.pixels).convert("L"))
-    return _resized(255 - gray if invert else gray, size)
+    """A1111's mask as ours: what is white may change (255), or in a mask with transparent parts what is opaque.
+
+    Source: A1111 `modules/processing.py`, `create_binary_mask`.
+    """
+    shown = np.asarray(Image.fromarray(picture.pixels).convert("L")) if picture.alpha is None else picture.alpha
+    return _resized(255 - shown if invert else shown, size)
 
 
 def resized(pixels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:

@@ -11,7 +11,8 @@ Parts, each of which can be run alone (`--parts mixed`), in under four minutes:
   alike      the same again, with the UNet of the anchor laid out in memory as ours is: what the scheduling alone brings
   overload   at twice the capacity: p99 of accepted requests, and how long a 429 takes
 
-Prints a table and merges what was measured into `build/bench/serve.json`. Systems are measured in turns, so that other
+Prints a table and merges what was measured into `build/bench/serve.json`; ends with 1 when an answer of `overload` was
+neither a picture nor a 429 that says when to come back (`Retry-After`). Systems are measured in turns, so that other
 work on the machine slows all of them; ratios hold better than the figures themselves.
 """
 
@@ -54,6 +55,7 @@ def main() -> int:
     print(f"{_device()}; knee of the bare UNet: {knee} pictures, {gain:.2f} x the throughput of one\n")
     print(f"{'measure':78}{'ours':>10}{'anchor':>10}{'ratio':>8}  goal")
     known = json.loads(args.output.read_text()) if args.output.exists() else {"parts": {}}
+    failures: list[str] = []
     for part in args.parts:
         found = PARTS[part](model, knee, args.quick)
         known["parts"][part] = found | {
@@ -64,10 +66,13 @@ def main() -> int:
         }
         for one in found["measures"]:
             print(_line(one), flush=True)
+        failures += [f"{part}: {failure}" for failure in found.get("failures", [])]
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(json.dumps(known, indent=2))
     print(f"\nload of the machine (1 min): {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs; written to {args.output}")
-    return 0
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
 
 
 def measure_knee(model: BaseModel, seconds: dict[int, float] | None = None) -> tuple[int, float]:
@@ -211,8 +216,20 @@ def overload(model: BaseModel, knee: int, quick: bool) -> Measure:
             "ms",
             goal="< 50",
         ),
+        _measure(
+            "  answers that are neither 200 nor 429 with Retry-After / all",
+            len(found["others"]),
+            found["num_answers"],
+            "",
+            goal="0",
+        ),
     ]
-    return {"measures": measures, "sizes": vars(sizes) | {"max_wait_s": _MAX_WAIT_S}, "details": found}
+    failures = []
+    if found["others"]:
+        statuses = sorted(set(found["others"]))
+        failures.append(f"{len(found['others'])} answers had the statuses {statuses}, or 429 without Retry-After")
+    sizes_of = vars(sizes) | {"max_wait_s": _MAX_WAIT_S}
+    return {"measures": measures, "sizes": sizes_of, "details": found, "failures": failures}
 
 
 PARTS: dict[str, Callable[[BaseModel, int, bool], Measure]] = {

@@ -32,12 +32,13 @@ class Order(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """One request: seconds of its begin and end, its status, and milliseconds spent inside the service."""
+    """One request: seconds of its begin and end, its status, milliseconds inside the service, its `Retry-After`."""
 
     began: float
     ended: float
     status: int
     inside_ms: float = 0.0
+    retry_after: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -70,7 +71,7 @@ async def ask(client: httpx.AsyncClient, system: System, order: Order) -> Outcom
         fields = {"prompt": order.prompt, "steps": order.steps, "seed": order.seed}
         reply = await client.get(f"{system.url}/imagine", params=fields)
     inside = reply.headers.get("server-timing", "dur=0").rpartition("dur=")[2]
-    return Outcome(began, time.perf_counter(), reply.status_code, float(inside))
+    return Outcome(began, time.perf_counter(), reply.status_code, float(inside), reply.headers.get("retry-after"))
 
 
 async def keep_asking(system: System, orders: Iterator[Order], num_clients: int, seconds: float) -> list[Outcome]:
@@ -121,6 +122,16 @@ def throughput(outcomes: Sequence[Outcome]) -> float:
     draws in batches or one at a time.
     """
     return len(outcomes) / (max(one.ended for one in outcomes) - min(one.began for one in outcomes))
+
+
+def others(outcomes: Sequence[Outcome]) -> list[int]:
+    """Statuses of answers that are neither a picture nor a refusal with a `Retry-After` of at least a second."""
+    return [one.status for one in outcomes if one.status != 200 and not (one.status == 429 and _says_when(one))]
+
+
+def _says_when(outcome: Outcome) -> bool:
+    said = outcome.retry_after or ""
+    return said.isdecimal() and int(said) >= 1
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -17,7 +17,18 @@ import ray
 import torch
 from ray import serve
 from ray.serve.config import HTTPOptions
-from serve_clients import Order, Outcome, System, arrive, keep_asking, orders_of, probe, quantile, throughput
+from serve_clients import (
+    Order,
+    Outcome,
+    System,
+    arrive,
+    keep_asking,
+    orders_of,
+    others,
+    probe,
+    quantile,
+    throughput,
+)
 from serve_concepts import embedding_of, names_of, write_heads
 from serve_systems import batched, per_request
 
@@ -170,7 +181,7 @@ async def _saturate(bench: Bench, name: str, sizes: Sizes, seed: int) -> float:
     return throughput(outcomes)
 
 
-async def measure_overload(bench: Bench, sizes: Sizes) -> dict[str, float]:
+async def measure_overload(bench: Bench, sizes: Sizes) -> dict[str, Any]:
     """What becomes of requests at once and twice the capacity: the p99 of those accepted, how the rest are refused."""
     system, steps = bench.systems["ours"], sizes.steps
     capacity = (await measure_throughput(bench, sizes, lambda: None))["ours"]
@@ -191,7 +202,8 @@ async def measure_overload(bench: Bench, sizes: Sizes) -> dict[str, float]:
         "accepted_at_1": sum(one.status == 200 for one in found[1.0]),
         "accepted_at_2": sum(one.status == 200 for one in found[2.0]),
         "refused_at_2": len(refused),
-        "others": sum(one.status not in (200, 429) for outcomes in found.values() for one in outcomes),
+        "num_answers": sum(map(len, found.values())),
+        "others": [status for outcomes in found.values() for status in others(outcomes)],
         "inside_p50_ms": quantile([one.inside_ms for one in refused], 0.5),
         "inside_p99_ms": quantile([one.inside_ms for one in refused], 0.99),
         "refusal_http_p50_ms": 1000 * quantile([one.seconds for one in refused], 0.5),

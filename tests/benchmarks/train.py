@@ -2,8 +2,9 @@
 
 (a) the diffusers example script, when its path is given: one process per concept at its README's settings; (b) an
 honest loop: base loaded once, latents cached, 475 steps of 2 samples, with one vector and with as many as `faithful`
-has; (c) each of our recipes. Then the cost of a packed step beside the bare forward and backward. Prints a table and
-writes `build/bench/train.json`.
+has; (c) each of our recipes. All start from the concept's own word; where a title says `auto`, from the words that our
+`init: auto` finds, which helps the loop as well. Then the cost of a packed step beside the bare forward and backward.
+Prints a table and writes `build/bench/train.json`.
 
 A long run can be split: `make bench-train ARGS="--resume --seconds 200"` goes on where the last call stopped and starts
 nothing after that. What was measured with other weights or recipes is measured anew.
@@ -32,11 +33,13 @@ from textinv.plan.base import BaseFacts
 from textinv.plan.recipes import EVALUATION_SHARE, RECIPES
 
 SCRIPT, PLAIN, PLAIN_WIDE = "(a) diffusers script", "(b) honest loop", "(b) honest loop, wide"
+PLAIN_AUTO = "(b) wide loop, auto"
+AUTO = {"init": "auto"}
 Table = Mapping[str, Mapping[str, Any] | None]
 """A row for every method; None for one that was skipped."""
 SAME = "what (a) learned"
 """The table of the concepts that the script learned, with its one seed."""
-ONE_BY_ONE = (SCRIPT, PLAIN, PLAIN_WIDE)
+ONE_BY_ONE = (SCRIPT, PLAIN, PLAIN_WIDE, PLAIN_AUTO)
 COLUMNS = {
     "concepts_per_hour": "concepts/h",
     "sample_passes": "passes",
@@ -82,11 +85,13 @@ def main(arguments: list[str] | None = None) -> int:
     tables = {"all": {SCRIPT: None} | {title: finished.row(own) for title, own in of.items()}}
     if args.diffusers_script:
         tables[SAME] = {title: finished.row(own, args.diffusers_concepts) for title, own in of.items()}
-    _finish(tables, _step_costs(sizes, args.repeats), sizes, args.output)
+    of_script = {name: getattr(args, name) for name in ("diffusers_concepts", "diffusers_steps")}
+    stated = vars(sizes) | (of_script if args.diffusers_script else {}) | {"repeats": args.repeats}
+    _finish(tables, _step_costs(sizes, args.repeats), stated, args.output)
     return 0
 
 
-def _finish(tables: Mapping[str, Table], costs: Mapping[str, float], sizes: Sizes, output: Path) -> None:
+def _finish(tables: Mapping[str, Table], costs: Mapping[str, float], sizes: Mapping[str, Any], output: Path) -> None:
     """Print the tables and write them."""
     for name, rows in tables.items():
         print(f"{name:26}" + "".join(f"{title:>13}" for title in COLUMNS.values()))
@@ -102,9 +107,12 @@ def _methods(args: argparse.Namespace) -> dict[str, tuple[Method, Mapping[str, A
     methods: dict[str, tuple[Method, Mapping[str, Any]]] = {}
     if args.diffusers_script:
         methods[SCRIPT] = (Script(args.diffusers_script, args.diffusers_python, args.diffusers_steps), {})
-    methods[PLAIN] = (by_plain_loop, {"num_vectors": 1})
-    methods[PLAIN_WIDE] = (by_plain_loop, {"num_vectors": RECIPES["faithful"].num_vectors})
-    methods |= {f"(c) {recipe}": (by_recipe, {"recipe": recipe}) for recipe in args.recipes}
+    wide = {"num_vectors": RECIPES["faithful"].num_vectors}
+    methods |= {PLAIN: (by_plain_loop, {"num_vectors": 1}), PLAIN_WIDE: (by_plain_loop, wide)}
+    methods[PLAIN_AUTO] = (by_plain_loop, wide | AUTO)
+    for recipe in args.recipes:
+        methods[f"(c) {recipe}"] = (by_recipe, {"recipe": recipe})
+        methods[f"(c) {recipe}, auto"] = (by_recipe, {"recipe": recipe} | AUTO)
     methods |= {f"(c) {name}": (by_recipe, json.loads(fields)) for name, _, fields in map(_split, args.variant)}
     return methods | {"initializer's word": (by_word, {})}
 
@@ -164,7 +172,7 @@ def _cells(row: Mapping[str, float]) -> list[str]:
     return [f"{scaled[name]:13.3f}" if name in scaled else f"{'-':>13}" for name in COLUMNS]
 
 
-def _report(tables: Mapping[str, Table], costs: Mapping[str, float], sizes: Sizes) -> dict[str, Any]:
+def _report(tables: Mapping[str, Table], costs: Mapping[str, float], sizes: Mapping[str, Any]) -> dict[str, Any]:
     """Every measure of every recipe beside each anchor that was run; beside the script, of its concepts only."""
     measures = []
     for name, rows in tables.items():
@@ -179,7 +187,7 @@ def _report(tables: Mapping[str, Table], costs: Mapping[str, float], sizes: Size
     return {
         "measures": measures,
         "tables": tables,
-        "sizes": vars(sizes),
+        "sizes": dict(sizes),
         "device": _device(sizes),
         "base": hash_weights(WEIGHTS),
     }
@@ -197,8 +205,8 @@ def _measure(name: str, ours: float, anchor: float, unit: str) -> dict[str, Any]
     return {"measure": name, "ours": ours, "anchor": anchor, "ratio": ours / anchor if anchor else None, "unit": unit}
 
 
-def _device(sizes: Sizes) -> str:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {sizes.num_threads} threads"
+def _device(sizes: Mapping[str, Any]) -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {sizes['num_threads']} threads"
 
 
 if __name__ == "__main__":

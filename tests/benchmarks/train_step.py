@@ -14,7 +14,10 @@ from textinv.training.pool import Pool, slot_losses
 
 
 def step_costs(model: BaseModel, works: list[Work], repeats: int) -> dict[str, float]:
-    """Median seconds of a packed step, of bare UNet and text encoder, of the bare UNet, and of a look, in turns."""
+    """Median seconds of a packed step, of bare UNet and text encoder, of the bare UNet, and of a look, in turns.
+
+    Of the process on a CPU, which others may use as well; by the clock on a GPU.
+    """
     pack = ConceptPack(model, len(works))
     for work in works:
         pack.add(work)
@@ -35,13 +38,15 @@ def step_costs(model: BaseModel, works: list[Work], repeats: int) -> dict[str, f
 
 
 def _timed(part: Callable[[], None], device: torch.device) -> float:
-    times = 5 if device.type == "cuda" else 1  # on a GPU the next step is prepared while this one runs
-    begun = time.perf_counter()
-    for _ in range(times):
+    if device.type != "cuda":
+        begun = time.process_time()
         part()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return (time.perf_counter() - begun) / times
+        return time.process_time() - begun
+    begun = time.perf_counter()
+    for _ in range(5):  # the next step is prepared while this one runs
+        part()
+    torch.cuda.synchronize(device)
+    return (time.perf_counter() - begun) / 5
 
 
 @torch.no_grad()

@@ -10,6 +10,8 @@ from tests.browser.accessibility import press, tab_to, violations
 from tests.browser.conftest import OpenPage, shot
 from tests.browser.in_process import publish, running
 from textinv.models.base import BaseModel
+from textinv.placeholders import ConceptRef
+from textinv.registry import Registry
 from textinv.store.memory import MemoryStore
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
@@ -107,6 +109,20 @@ def test_every_version_is_shown_with_its_own_scores(stocked: str, open_page: Ope
         expect(versions.nth(3 - number)).to_contain_text("shown here")
         told = page.get_by_text("Not the current version: prompts with <my-fox> are drawn with version 3.")
         expect(told).to_have_count(0 if number == 3 else 1)
+
+
+def test_a_concept_without_scores_says_why_and_shows_what_is_known(model: BaseModel, open_page: OpenPage) -> None:
+    store = MemoryStore()
+    publish(store, model, "my-fox", "fox", "object")
+    registry, problem = Registry(store), {"code": "invalid_settings", "message": "it has no CLIP of its own"}
+    known = {"norm_ratio": {"text_encoder": 1.25}, "anchor_word": "fox", "error": problem}
+    registry.add_evaluation(registry.resolve(ConceptRef("my-fox")), known)
+    with running(store, model) as url:
+        page = open_page(f"{url}/#/concepts/my-fox")
+        evidence = page.locator("section", has=page.get_by_role("heading", name="Evidence"))
+        expect(evidence.locator(".scores strong")).to_have_text(["1.250"])
+        expect(evidence.get_by_text("It has no scores: it has no CLIP of its own.")).to_be_visible()
+        expect(evidence.get_by_text("textinv evaluate my-fox@1", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (400, "light"), (1400, "dark"), (400, "dark")])

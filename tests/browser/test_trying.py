@@ -101,6 +101,25 @@ def test_settings_of_a_picture_that_is_dropped_are_used_and_another_size_is_told
     shot(page, "try-read-back-1400")
 
 
+def test_a_picture_whose_brackets_weigh_words_is_drawn_again_so(
+    service: str, open_page: OpenPage, tmp_path: Path
+) -> None:
+    settings = {"Steps": "3", "Sampler": "Euler a", "Seed": "5"}
+    file = tmp_path / "drawn.png"
+    file.write_bytes(
+        write_png(np.zeros((8, 8, 3), np.uint8), write_infotext(Infotext("a (red:1.3) hut", "", settings)))
+    )
+    page = open_page(f"{service}/#/try")
+    page.get_by_label("Settings from a picture").set_input_files(file)
+    expect(page.get_by_label("brackets weigh words")).to_be_checked()
+    with page.expect_request("**/v1/images/generations") as asked:
+        page.get_by_role("button", name="Draw", exact=True).click()
+    assert asked.value.post_data_json["attention_weights"] is True
+    finished(page)
+    page.get_by_text("Seed 5").click()
+    expect(page.get_by_role("article").first).to_contain_text("weigh words")
+
+
 def test_history_outlives_the_tab_until_it_is_forgotten(service: str, open_page: OpenPage) -> None:
     page = open_page(f"{service}/#/try")
     for prompt in ("a <my-fox>", "a <nobody>"):

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.evaluation.tiny_encoders import clip_folder
 from textinv.cli import main
+from textinv.demo.concept_pictures import concept_pictures
+from textinv.demo.concepts import find_concept
 from textinv.embedding import Embedding
 from textinv.generation import read_png_infotext
 from textinv.manifest import load_manifest
@@ -160,7 +163,32 @@ def test_people_are_told_scores_norm_and_how_far_the_rows_went(home: Path, capsy
     assert "norm over that of a word (text_encoder): " in shown
 
 
-def test_held_out_pictures_and_problems_with_them_are_named(
+def test_a_concept_is_judged_by_held_out_pictures_with_the_encoder_of_the_settings(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_out, clip = tmp_path / "held-out", clip_folder(tmp_path / "clip")
+    held_out.mkdir()
+    for number, shown in enumerate(concept_pictures(find_concept("checkered-panda"), "evaluation", 3)):
+        shown.image.save(held_out / f"{number}.png")
+    few = ("--num-images", "1", "--steps", "1", "--json")
+    assert run(home, "evaluate", "tulip", "--pictures", str(held_out), *few) == 0
+    by_own = json.loads(capsys.readouterr().out)["encoders"]
+    monkeypatch.setenv("TEXTINV_ENCODERS", str(clip))
+    assert run(home, "evaluate", "tulip", "--pictures", str(held_out), *few) == 0
+    by_clip = json.loads(capsys.readouterr().out)["encoders"]
+    assert run(home, "evaluate", "tulip", *few) == 0
+    by_training = json.loads(capsys.readouterr().out)["encoders"]
+    assert [one["encoder"] for one in (*by_own, *by_clip)] == ["emoji/clip", str(clip)]
+    assert by_clip[0]["real_to_real"] != by_training[0]["real_to_real"]
+    assert run(home, "concept", "show", "tulip", "--json") == 0
+    kept = json.loads(capsys.readouterr().out)["evaluations"]
+    by_held_out = [(one["num_pictures"], one["encoders"]) for one in kept if one["pictures"] == str(held_out)]
+    assert len(by_held_out) == 2
+    assert (3, by_own) in by_held_out
+    assert (3, by_clip) in by_held_out
+
+
+def test_problems_with_held_out_pictures_are_named(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(home, "evaluate", "tulip", "--pictures", str(tmp_path / "none")) == 2

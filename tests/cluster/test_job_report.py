@@ -77,6 +77,26 @@ def test_one_file_holds_pictures_curve_figures_and_why_it_stopped(
     assert "Not learned yet." in page
 
 
+def test_a_concept_without_scores_is_told_with_the_reason(
+    store: MemoryStore, make_job: MakeJob, tmp_path: Path
+) -> None:
+    record = make_job(store, 1)
+    (spec,) = JobBook(store).sheet(record.id, 0)
+    problem = {"code": "invalid_settings", "message": "it has no CLIP of its own"}
+    Registry(store).publish(
+        spec.name,
+        Embedding({"text_encoder": torch.ones(1, 8)}),
+        {"evaluation": {"norm_ratio": {"text_encoder": 1.125}, "anchor_word": "ball", "error": problem}},
+        fingerprint=spec.fingerprint,
+        base_model="emoji",
+        base_revision=spec.base_revision,
+    )
+    write_page(tell(store, record.id), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "<dt>why there are no scores</dt><dd>it has no CLIP of its own</dd>" in page
+    assert "<dt>norm over that of a word (text_encoder)</dt><dd>1.125</dd>" in page
+
+
 def test_what_people_wrote_stays_text(store: MemoryStore, job: JobRecord, tmp_path: Path) -> None:
     book = JobBook(store)
     specs = book.sheet(job.id, 0)

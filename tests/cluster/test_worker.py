@@ -1,6 +1,7 @@
 """A worker with the real queue, the real training and a store in memory."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from cluster.lease import WorkerCard
 from cluster.order import PackSettings
 from cluster.queue import WorkQueue
 from cluster.worker import learn_leased
+from tests.evaluation.tiny_encoders import clip_folder
 from textinv.errors import BaseModelError
 from textinv.jobs import JobBook, JobRecord
 from textinv.jobs.layout import checkpoint_key
@@ -73,6 +75,16 @@ def test_what_a_worker_learned_is_scored_in_its_record(registry: Registry, model
     assert {"fidelity", "real_to_real", "class_word_fidelity", "editability"} < set(evaluation["encoders"][0])
     assert 0 <= evaluation["judge"]["editability"] <= 1
     assert evaluation["anchor_word"] == "ball"
+
+
+def test_encoders_that_a_worker_is_told_of_score_in_the_place_of_the_bases_own(
+    registry: Registry, model: BaseModel, make_job: MakeJob, tmp_path: Path
+) -> None:
+    queue = told(registry, make_job(registry.store, 1, evaluate=True))
+    learn_leased(lambda: model, queue, registry, card(), PACK, encoders=[clip_folder(tmp_path)])
+    (scores,) = registry.resolve(ConceptRef("concept-0")).record["evaluation"]["encoders"]
+    assert scores["encoder"] == str(tmp_path)
+    assert {"fidelity", "editability"} < set(scores)
 
 
 def test_a_worker_that_is_told_to_go_hands_back_and_the_next_one_resumes_from_its_checkpoints(

@@ -7,17 +7,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from transformers import (
-    AutoTokenizer,
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPModel,
-    CLIPTextConfig,
-    CLIPVisionConfig,
-    Dinov2Config,
-    Dinov2Model,
-)
+from transformers import AutoTokenizer, CLIPTextModel
 
+from tests.evaluation.tiny_encoders import clip_folder, dino_folder
 from textinv.demo import WEIGHTS
 from textinv.demo.concept_pictures import concept_pictures
 from textinv.demo.concepts import find_concept
@@ -75,33 +67,23 @@ def test_a_folder_without_an_encoder_is_named(tmp_path: Path) -> None:
         load_encoder(tmp_path)
 
 
-def clip_folder(folder: Path) -> Path:
-    """A tiny CLIP of random weights, with the demo base's tokenizer."""
-    tokenizer = AutoTokenizer.from_pretrained(WEIGHTS / "tokenizer")
-    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        max_position_embeddings=32,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        **size,
-    )
-    vision = CLIPVisionConfig(image_size=48, patch_size=16, **size)
-    torch.manual_seed(0)
-    config = CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=24)
-    CLIPModel(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    CLIPImageProcessor(size={"shortest_edge": 48}, crop_size=48).save_pretrained(folder)
-    return folder
+def test_a_folder_with_something_else_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
+    text_tower = clip_text_folder(tmp_path / "text")
+    with pytest.raises(SettingsError, match="text holds no CLIP or DINO"):
+        load_encoder(text_tower)
+    damaged = dino_folder(tmp_path / "damaged")
+    (damaged / "model.safetensors").write_bytes(b"cut short")
+    with pytest.raises(SettingsError, match="damaged holds no CLIP or DINO"):
+        load_encoder(damaged)
+    with pytest.raises(SettingsError, match="absent is no folder on this machine"):
+        load_encoder(tmp_path / "absent")
 
 
-def dino_folder(folder: Path) -> Path:
-    """A tiny DINOv2 of random weights."""
-    torch.manual_seed(0)
-    Dinov2Model(
-        Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=56, patch_size=14)
-    ).save_pretrained(folder)
+def clip_text_folder(folder: Path) -> Path:
+    """The text tower alone, which sees no pictures."""
+    whole = clip_folder(folder / "whole")
+    CLIPTextModel.from_pretrained(whole).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(whole).save_pretrained(folder)
     return folder
 
 

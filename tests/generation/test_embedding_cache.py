@@ -25,6 +25,7 @@ class Shop(MemoryStore):
         super().__init__()
         self.gets = 0
         self.asks = 0
+        self.looks = 0
         self.down = False
         self.gate = threading.Event()
         self.gate.set()
@@ -38,6 +39,11 @@ class Shop(MemoryStore):
         self._visit()
         self.asks += 1
         return super().get_if_changed(key, etag)
+
+    def exists(self, key: str) -> bool:
+        self._visit()
+        self.looks += 1
+        return super().exists(key)
 
     def _visit(self) -> None:
         self.gate.wait(10)
@@ -125,6 +131,15 @@ def test_a_version_is_never_fetched_again(shop: Shop, clock: Clock, cache: Embed
     assert shop.gets + shop.asks == visits
 
 
+def test_a_version_is_looked_for_again_every_few_seconds(shop: Shop, clock: Clock, cache: EmbeddingCache) -> None:
+    _publish(shop, "frog", 1.0)
+    pinned = ConceptRef("frog", 1)
+    for moment in (0.0, 1.0, 4.0, 5.0, 8.0):
+        clock.now = moment
+        assert _version(cache, pinned) == 1
+    assert (shop.looks, cache.tally.revalidations, cache.tally.hits) == (2, 2, 2)
+
+
 def test_many_who_ask_at_once_share_one_flight(shop: Shop, cache: EmbeddingCache) -> None:
     _publish(shop, "frog", 1.0)
     shop.gate.clear()
@@ -194,6 +209,61 @@ def test_a_removed_concept_is_forgotten(shop: Shop, clock: Clock, cache: Embeddi
     clock.now = 3.1
     with pytest.raises(UnknownConceptError):
         cache.resolve([FROG])
+
+
+@pytest.mark.parametrize("first_asked_as", [FROG, ConceptRef("frog", 1)], ids=str)
+def test_a_removed_concept_is_not_drawn_on_by_its_version(
+    shop: Shop, clock: Clock, cache: EmbeddingCache, first_asked_as: ConceptRef
+) -> None:
+    _publish(shop, "frog", 1.0)
+    _version(cache, first_asked_as)
+    Registry(shop).remove("frog")
+    for moment in (3.1, 3.2):
+        clock.now = moment
+        with pytest.raises(UnknownConceptError, match="frog"):
+            cache.resolve([ConceptRef("frog", 1)])
+    assert cache.num_bytes == 0
+
+
+def test_all_versions_of_a_concept_are_forgotten_when_its_head_is_found_removed(
+    shop: Shop, clock: Clock, cache: EmbeddingCache
+) -> None:
+    for value in (1.0, 2.0):
+        _publish(shop, "frog", value)
+    _publish(shop, "hat", 1.0)
+    _version(cache)
+    clock.now = 2.9
+    assert _version(cache, ConceptRef("frog", 1)) == _version(cache, ConceptRef("hat", 1)) == 1
+    Registry(shop).remove("frog")
+    clock.now = 3.1
+    for ref in (FROG, ConceptRef("frog", 1)):
+        with pytest.raises(UnknownConceptError):
+            cache.resolve([ref])
+    shop.down = True
+    assert _version(cache, ConceptRef("hat", 1)) == 1
+
+
+def test_a_version_that_was_removed_alone_is_forgotten_alone(shop: Shop, clock: Clock, cache: EmbeddingCache) -> None:
+    for value in (1.0, 2.0):
+        _publish(shop, "frog", value)
+    assert (_version(cache), _version(cache, ConceptRef("frog", 1))) == (2, 1)
+    Registry(shop).remove("frog", 1)
+    clock.now = 3.1
+    with pytest.raises(UnknownConceptError, match="versions 2"):
+        cache.resolve([ConceptRef("frog", 1)])
+    shop.down = True
+    assert _version(cache) == 2
+
+
+@pytest.mark.parametrize("first_asked_as", [FROG, ConceptRef("frog", 1)], ids=str)
+def test_a_known_version_is_used_on_while_the_store_is_down(
+    shop: Shop, clock: Clock, cache: EmbeddingCache, first_asked_as: ConceptRef
+) -> None:
+    _publish(shop, "frog", 1.0)
+    _version(cache, first_asked_as)
+    shop.down = True
+    clock.now = 100.0
+    assert _version(cache, ConceptRef("frog", 1)) == 1
 
 
 def test_memory_is_bounded(shop: Shop) -> None:

@@ -219,13 +219,54 @@ def test_a_slow_line_refuses_before_it_is_full(model: BaseModel) -> None:
         engine.submit(_request())
 
 
-def test_a_deadline_that_cannot_be_met_is_refused_at_once(model: BaseModel) -> None:
+def test_a_line_that_is_slow_by_what_was_measured_refuses_before_the_first_picture(model: BaseModel) -> None:
+    engine = Engine(model, max_batch=1, limits=Limits(max_wait_s=0.001))
+    engine.warm_up()
+    engine.submit(_request(steps=20))
+    with pytest.raises(OverloadedError, match="would wait about"):
+        engine.submit(_request())
+
+
+def test_more_pictures_than_may_wait_at_all_are_an_input_error(model: BaseModel) -> None:
+    engine = Engine(model, max_batch=1, limits=Limits(max_waiting=2))
+    for refuse in (engine.check_room, engine.submit):
+        with pytest.raises(RequestError, match="2 at most") as caught:
+            refuse(_request(num_images=3))
+        assert caught.value.details["param"] == "num_images"
+
+
+def test_a_deadline_shorter_than_the_drawing_alone_is_an_input_error_at_once(model: BaseModel) -> None:
     engine = Engine(model, max_batch=1)
     engine.submit(_request())
     engine.run_until_idle()
-    with pytest.raises(DeadlineError, match=r"deadline of 0\.001 s"):
+    with pytest.raises(RequestError, match=r"deadline of 0\.001 s") as caught:
         engine.submit(_request(steps=150, deadline_s=0.001))
+    assert caught.value.details["param"] == "deadline_s"
     assert engine.submit(_request(deadline_s=600.0)).request.deadline_s == 600.0
+
+
+@pytest.mark.parametrize("size", [{}, {"width_px": 96, "height_px": 32}, {"width_px": 128, "height_px": 128}], ids=str)
+def test_a_deadline_is_judged_before_the_first_picture_and_for_any_size(model: BaseModel, size: dict[str, int]) -> None:
+    engine = Engine(model)
+    engine.warm_up()
+    for refuse in (engine.check_room, engine.submit):
+        with pytest.raises(RequestError, match=r"deadline of 0\.001 s"):
+            refuse(_request(steps=150, deadline_s=0.001, **size))
+    assert engine.submit(_request(deadline_s=600.0, **size)).request.deadline_s == 600.0
+    assert engine.stats.tally.steps == 0
+
+
+def test_a_deadline_that_only_those_before_make_too_short_says_when_to_come_back(model: BaseModel) -> None:
+    engine = Engine(model, max_batch=1)
+    engine.warm_up()
+    step_s = engine.batch_limits.measured_s[(model.native_px, model.native_px)][1]
+    engine.submit(_request(steps=150, num_images=2, caller="a"))
+    with pytest.raises(DeadlineError, match="come back later") as caught:
+        engine.submit(_request(steps=2, deadline_s=20 * step_s, caller="b"))
+    assert caught.value.details["retry_after_s"] >= 1
+    with pytest.raises(RequestError, match="drawing alone"):
+        engine.submit(_request(steps=100, deadline_s=20 * step_s, caller="b"))
+    engine.close()
 
 
 def test_a_free_place_means_no_wait(model: BaseModel) -> None:

@@ -115,6 +115,12 @@ def test_a_picture_that_is_transparent_everywhere_is_refused() -> None:
         decode_picture(encoded(Image.new("RGBA", (8, 8))), "empty.png")
 
 
+def test_a_picture_that_is_transparent_everywhere_is_one_where_nothing_is_learned_from_it() -> None:
+    picture = decode_picture(encoded(Image.new("RGBA", (8, 8))), "empty.png", to_learn=False)
+    assert picture.alpha is not None
+    assert not picture.alpha.any()
+
+
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_damage_anywhere_never_surfaces_as_an_error_of_the_image_library(format: str) -> None:
     noise = np.random.default_rng(1).integers(0, 255, (48, 48, 3), dtype=np.uint8)

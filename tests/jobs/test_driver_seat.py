@@ -56,7 +56,9 @@ class Cluster:
 
 
 def on_cluster(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path, store=STORE, ray_address="http://head:8265", base_models={"a": "b/c"})
+    return Settings(
+        home=tmp_path, store=STORE, ray_address="http://head:8265", base_models={"a": "b/c"}, encoders=(Path("/clip"),)
+    )
 
 
 def test_a_cluster_gets_one_driver_per_fleet_and_another_one_when_that_has_ended(tmp_path: Path) -> None:
@@ -68,6 +70,7 @@ def test_a_cluster_gets_one_driver_per_fleet_and_another_one_when_that_has_ended
     told = job.runtime_env["env_vars"]
     assert told["TEXTINV_STORE_ENDPOINT_URL"] == "http://store:8333"
     assert told["TEXTINV_BASE_MODELS"] == "a=b/c"
+    assert told["TEXTINV_ENCODERS"] == "/clip"
     assert {"TEXTINV_HOME", "TEXTINV_RAY_ADDRESS"}.isdisjoint(told)
     other = settings.model_copy(update={"store": STORE.model_copy(update={"prefix": "other"})})
     assert ensure_on_cluster(cluster, other, "{}")

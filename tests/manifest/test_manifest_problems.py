@@ -65,8 +65,12 @@ def test_a_field_in_the_wrong_place_is_sent_to_the_right_one() -> None:
         ("templates: []", "the list is empty"),
         ("templates: [a photo]", "has no {}"),
         ("templates: ['{} and <cat>']", "names the concept <cat>"),
+        ("templates: ['{} and <Cat>']", "names the concept <cat>"),
+        ("templates: ['{} and <cat@999999999>']", "a version of 9 digits"),
         ("init: ' '", "it is blank"),
         ("init: a <fox>", "either a text or one <name>"),
+        ("init: a <Fox>", "either a text or one <name>"),
+        ("init: <fox@999999999>", "a version of 9 digits"),
         ("seed: ", "it has no value"),
         ("{min_steps: 9, max_steps: 3}", "9 is more than max_steps (3)"),
         ("advanced: {timesteps: [900, 300]}", "0 <= first < end <= 1000"),
@@ -105,7 +109,16 @@ def test_a_key_that_is_written_twice_is_no_silent_override() -> None:
 
 
 @pytest.mark.parametrize(
-    "caption", ["a fox on the moon", "a <cat> on the moon", "a <fox@2> on the moon", "{} next to <cat>", ""]
+    "caption",
+    [
+        "a fox on the moon",
+        "a <cat> on the moon",
+        "a <fox@2> on the moon",
+        "{} next to <cat>",
+        "{} next to <Cat>",
+        "{} next to <fox@999999999>",
+        "",
+    ],
 )
 def test_a_caption_without_the_placeholder_or_with_another_is_refused(caption: str) -> None:
     text = f"base_model: emoji\nconcepts:\n- name: fox\n  images:\n  - {{file: a.png, caption: '{caption}'}}\n"

@@ -13,7 +13,7 @@ import torch
 
 from textinv.demo import WEIGHTS
 from textinv.errors import BaseModelError
-from textinv.models import BaseModel, base_revision, load_base_model, native_size_px
+from textinv.models import BaseModel, base_revision, load_base_model, look_up, native_size_px
 
 OLD, NEW = "a" * 40, "b" * 40
 SNIPPET = """
@@ -43,6 +43,8 @@ def test_a_folder_is_recognised_and_looked_up_without_loading_it(
     )
     assert model.revision == base_revision(folder)
     assert model.native_px == native_size_px(folder) == 32
+    widths = tuple(sorted(model.encoder_widths.values()))
+    assert look_up(folder) == (model.revision, 32, False, widths)
     assert (model.latent_scale, model.latent_channels, model.masks_text) == (4, 4, True)
 
 
@@ -50,6 +52,7 @@ def test_the_demo_base_ships_with_its_clip(emoji: BaseModel) -> None:
     assert (emoji.id, emoji.family, emoji.native_px, emoji.window) == ("emoji", "sd1", 64, 32)
     assert emoji.prediction_type == "v_prediction"
     assert emoji.clip is not None
+    assert look_up("emoji") == (emoji.revision, 64, True, (192,))
     assert emoji.clip.folder == WEIGHTS / "clip"
     features = emoji.clip.model.get_text_features(**emoji.clip.tokenizer(["a fox"], return_tensors="pt"))
     assert features.pooler_output.shape == (1, 192)

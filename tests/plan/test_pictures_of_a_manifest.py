@@ -98,6 +98,12 @@ def test_a_caption_beside_a_picture_is_used_unless_it_is_to_be_ignored(
     assert [picture.caption for picture in ignored] == [None, None, None]
 
 
+def test_a_caption_may_name_its_concept_in_any_case(foxes: Path, write: Write, planned: Planned) -> None:
+    (foxes / "1.txt").write_text("<Fox> on the moon")
+    captions = [picture.caption for picture in planned(write(f"{FOX}foxes\n")).specs[0].spec.pictures]
+    assert captions == [None, "{} on the moon", None]
+
+
 def test_a_caption_beside_a_picture_must_name_the_concept(foxes: Path, write: Write, planned: Planned) -> None:
     (foxes / "1.txt").write_text("a fox on the moon")
     ((_, _, message),) = problems_of(planned, write(f"{FOX}foxes\n"))

@@ -93,6 +93,7 @@ def test_fewer_steps_than_the_recipes_least_are_possible(spec_of: SpecOf) -> Non
 
 def test_looks_at_the_fixed_batch_follow_from_the_samples_per_step(spec_of: SpecOf) -> None:
     assert spec_of("samples_per_step: 1; advanced: {stop_samples: 8}").stop.every_steps == 20
+    assert spec_of("stop: fixed; advanced: {stop_samples: 1}").stop.num_samples == 1
     assert spec_of("samples_per_step: 64").stop.every_steps == 1
     assert spec_of("advanced: {stop_every: 7}").stop.every_steps == 7
     assert steps_between_looks(4, 8) == 5
@@ -106,7 +107,9 @@ def test_looks_at_the_fixed_batch_follow_from_the_samples_per_step(spec_of: Spec
         ("learning_rate: 5", "more than a quarter turn"),
         ("advanced: {context_weight: 0.1}", "needs a class_word"),
         ("min_steps: 500", "500 is more than max_steps (400)"),
+        ("advanced: {stop_samples: 4}", "4 samples are too few to stop by: write 8 or more, or stop: fixed"),
         ("init: <cat>", "the store, which is not at hand"),
+        ("init: <Cat>", "<cat> lies in the store, which is not at hand"),
     ],
 )
 def test_fields_that_contradict_each_other_are_refused(fields: str, said: str, spec_of: SpecOf) -> None:
@@ -114,6 +117,11 @@ def test_fields_that_contradict_each_other_are_refused(fields: str, said: str, s
         spec_of(fields)
     assert said in caught.value.message
     assert caught.value.details["problems"][0]["line"] == 6
+
+
+def test_a_class_word_that_names_a_version_that_cannot_be_is_refused(spec_of: SpecOf) -> None:
+    with pytest.raises(ManifestError, match="a version of 9 digits"):
+        spec_of("class_word: <cat@999999999>")
 
 
 def test_a_contradiction_in_the_defaults_is_reported_once_and_there(spec_of: SpecOf) -> None:

@@ -1,6 +1,7 @@
 """A plan says per concept what is new, done or changed, and what is left to pay for."""
 
 import base64
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from textinv.embedding.formats import export_bytes
 from textinv.errors import ManifestError
 from textinv.placeholders import ConceptRef
 from textinv.plan import Plan, PlannedSpec
+from textinv.plan.base import BaseFacts
 from textinv.plan.estimate import EVALUATION_PASSES, MAX_PREVIEWS, PREVIEW_PASSES
 from textinv.plan.published import FEW
 from textinv.registry import Registry
@@ -146,6 +148,23 @@ def test_an_initializer_from_a_file_is_pinned_with_its_bytes(
     assert caught.value.details["problems"][0]["field"] == "concepts[0].init"
 
 
+def test_an_initializer_that_does_not_fit_is_told_of_before_anything_is_learned(
+    foxes: Path, write: Write, planned: Planned, tmp_path: Path
+) -> None:
+    manifest = write("  - {name: vixen, images: foxes, num_vectors: 2, init: 'file:rows.safetensors'}\n")
+    embedding = Embedding({"text_encoder": torch.ones(3, 768)})
+    (tmp_path / "rows.safetensors").write_bytes(export_bytes(embedding, "vixen"))
+    facts = BaseFacts("r" * 64, 64, row_widths=(192,))
+    with pytest.raises(ManifestError) as caught:
+        planned(manifest, base=facts)
+    (problem,) = caught.value.details["problems"]
+    assert problem["field"] == "concepts[0].init"
+    assert "768 wide, but those of" in problem["message"]
+    plan = planned(manifest, base=dataclasses.replace(facts, row_widths=(768,)))
+    (warning,) = [one for one in plan.warnings if one.field == "concepts[0].init"]
+    assert "num_vectors: 3 keeps all" in warning.message
+
+
 def test_a_plan_is_told_as_plain_json(foxes: Path, write: Write, planned: Planned, registry: Registry) -> None:
     told = planned(write(TWO), registry).to_json()
     assert told["name"] == "m"
@@ -180,3 +199,12 @@ def test_scoring_is_part_of_the_estimate_unless_it_is_off(write: Write, foxes: P
     concept = "  - {name: fox, images: foxes, evaluate: %s}\n"
     on, off = (planned(write(concept % word)).estimate for word in ("true", "false"))
     assert (on.evaluation_passes, off.evaluation_passes) == (EVALUATION_PASSES, 0)
+
+
+def test_scoring_costs_nothing_where_no_encoder_can_do_it(
+    write: Write, foxes: Path, planned: Planned, tmp_path: Path
+) -> None:
+    path, base = write("  - {name: fox, images: foxes}\n"), BaseFacts("base-1", 32, has_clip=False)
+    told = Settings(home=tmp_path / "home", encoders=(tmp_path / "clip",))
+    without, with_folder = (planned(path, base=base, **given).estimate for given in ({}, {"settings": told}))
+    assert (without.evaluation_passes, with_folder.evaluation_passes) == (0, EVALUATION_PASSES)

@@ -108,6 +108,19 @@ def test_a_version_asked_for_by_number_is_never_asked_again(registry: Registry, 
     assert registry.refresh(known) is known
 
 
+def test_a_version_is_looked_for_without_being_read(registry: Registry, publish: Publish) -> None:
+    for spec in (1, 2):
+        publish(registry, "robot", spec)
+    registry.check_present("robot", 1)
+    registry.remove("robot", 1)
+    with pytest.raises(UnknownConceptError, match="versions 2"):
+        registry.check_present("robot", 1)
+    registry.check_present("robot", 2)
+    registry.remove("robot")
+    with pytest.raises(UnknownConceptError, match="robot"):
+        registry.check_present("robot", 2)
+
+
 def test_an_unknown_concept_is_named_with_close_ones(registry: Registry, publish: Publish) -> None:
     publish(registry, "robot-friend", 1)
     with pytest.raises(UnknownConceptError, match=r"'robot-freind'.*did you mean robot-friend") as caught:

@@ -38,6 +38,7 @@ class ColourStudio:
         self.num_finished = 0
         self.num_left = 0
         self.num_sketches = 0
+        self.requests: list[GenerateRequest] = []
 
     async def facts(self) -> StudioFacts:
         self.num_asked += 1
@@ -55,6 +56,7 @@ class ColourStudio:
 
     async def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
         request.check()
+        self.requests.append(request)
         mounts = await asyncio.to_thread(self.cache.resolve, request.refs)
         concepts = {f"{one.name}@{one.version}": one.digest for one in mounts.values()}
         if self.num_running >= self.max_requests:

@@ -20,8 +20,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(settings: Settings, variables: Mapping[str, str] | None = None) -> Iterator[str]:
-    """A running service on the demo base; its URL."""
+def served(settings: Settings, variables: Mapping[str, str] | None = None, *options: str) -> Iterator[str]:
+    """A running service on the demo base, started with more `options`; its URL."""
     environment = {**os.environ, **environment_of(settings), **(variables or {})}
 
     def textinv(*arguments: str) -> str:
@@ -31,6 +31,6 @@ def served(settings: Settings, variables: Mapping[str, str] | None = None) -> It
         return done.stdout
 
     try:
-        yield json.loads(textinv("serve", "up", "--port", str(free_port()), "--json"))["url"]
+        yield json.loads(textinv("serve", "up", "--port", str(free_port()), *options, "--json"))["url"]
     finally:
         textinv("serve", "down")

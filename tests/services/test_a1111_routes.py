@@ -55,6 +55,44 @@ async def test_fields_without_effect_are_listed_unless_they_hold_their_default(c
     assert reply.headers["x-textinv-ignored"] == "enable_hr, tiling, whatever"
 
 
+async def test_settings_and_fields_that_hold_here_are_not_called_ignored(client: httpx.AsyncClient) -> None:
+    checkpoint = (await client.get("/sdapi/v1/options")).json()["sd_model_checkpoint"]
+    settings = {"sd_model_checkpoint": checkpoint, "CLIP_stop_at_last_layers": 1, "samples_format": "png"}
+    sent = {"prompt": "a", "steps": 1, "override_settings": settings, "inpainting_mask_invert": 0, "styles": None}
+    reply = await client.post("/sdapi/v1/txt2img", json=sent | {"denoising_strength": None, "subseed": None})
+    assert reply.status_code == 200
+    assert "x-textinv-ignored" not in reply.headers
+    settings |= {"CLIP_stop_at_last_layers": 2, "eta_noise_seed_delta": 31337}
+    reply = await client.post("/sdapi/v1/txt2img", json=sent | {"inpainting_mask_invert": 1})
+    assert reply.headers["x-textinv-ignored"] == (
+        "inpainting_mask_invert, override_settings.CLIP_stop_at_last_layers, override_settings.eta_noise_seed_delta"
+    )
+    reply = await client.post("/sdapi/v1/txt2img", json={"prompt": "a", "steps": 1, "override_settings": ["x"]})
+    assert reply.headers["x-textinv-ignored"] == "override_settings"
+
+
+@pytest.mark.parametrize(
+    ("sampler", "schedule_type", "drawn", "ignored"),
+    [
+        ("DPM++ 2M", "Karras", "DPM++ 2M", None),
+        ("DPM++ 2M", "automatic", "DPM++ 2M", None),
+        ("Euler", "Exponential", "Euler", "scheduler"),
+        ("Euler a", "SGM Uniform", "Euler a", "scheduler"),
+        ("Euler a", "sgm_uniform", "Euler a", "scheduler"),
+        ("DDIM", "karras", "DDIM", "scheduler"),
+        (None, "Simple", "DPM++ 2M", "scheduler"),
+    ],
+)
+async def test_a_schedule_type_that_a1111_knows_and_the_sampler_has_not_is_ignored(
+    client: httpx.AsyncClient, sampler: str | None, schedule_type: str, drawn: str, ignored: str | None
+) -> None:
+    sent = {"prompt": "a", "steps": 2, "sampler_name": sampler, "scheduler": schedule_type}
+    reply = await client.post("/sdapi/v1/txt2img", json=sent)
+    assert reply.status_code == 200
+    assert json.loads(reply.json()["info"])["sampler_name"] == drawn
+    assert reply.headers.get("x-textinv-ignored") == ignored
+
+
 async def test_samplers_are_found_by_the_names_that_are_listed(client: httpx.AsyncClient) -> None:
     for sampler in (await client.get("/sdapi/v1/samplers")).json():
         reply = await client.post(
@@ -113,6 +151,31 @@ async def test_img2img_changes_only_what_the_mask_shows(client: httpx.AsyncClien
     assert (pixels[:, :32] != (10, 20, 30)).any()
     inverted = (await client.post("/sdapi/v1/img2img", json=sent | {"inpainting_mask_invert": 1})).json()
     assert (np.asarray(picture_of(inverted["images"][0]))[:, :32] == (10, 20, 30)).all()
+
+
+@pytest.mark.parametrize("invert", [0, 1])
+async def test_a_mask_with_transparent_parts_is_its_alpha(client: httpx.AsyncClient, invert: int) -> None:
+    mask = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    mask.paste((0, 0, 0, 255), (0, 0, 32, 64))  # a black stroke, as editors draw it
+    buffer = io.BytesIO()
+    mask.save(buffer, "PNG")
+    sent = {
+        "prompt": "a",
+        "init_images": [base64_of(png())],
+        "mask": base64_of(buffer.getvalue()),
+        "inpainting_mask_invert": invert,
+    }
+    answer = (await client.post("/sdapi/v1/img2img", json=sent)).json()
+    changed = (np.asarray(picture_of(answer["images"][0])) != (10, 20, 30)).any(-1)
+    assert changed[:, :32].all() == (not invert)
+    assert changed[:, 32:].any() == bool(invert)
+
+
+async def test_a_mask_that_is_opaque_everywhere_is_its_white(client: httpx.AsyncClient) -> None:
+    black = base64_of(png(mode="RGBA", colour=(0, 0, 0, 255)))
+    sent = {"prompt": "a", "init_images": [base64_of(png())], "mask": black}
+    answer = (await client.post("/sdapi/v1/img2img", json=sent)).json()
+    assert (np.asarray(picture_of(answer["images"][0])) == (10, 20, 30)).all()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`services/deploy/serve.yaml` deployed through Ray's REST API onto a Ray of its own."""
+"""`services/deploy/serve.yaml` deployed through Ray's REST API onto a Ray of its own: two fronts, keys, a picture."""
 
 import os
 import shutil
@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ import httpx
 import pytest
 import yaml
 
+from services.keys import KeyRing
+from tests.services.pictures import pixels_of
 from textinv.settings import StoreSettings
+from textinv.store import connect_store
 
 pytestmark = [pytest.mark.ray, pytest.mark.store]
 ROOT = Path(__file__).parents[2]
@@ -73,11 +77,13 @@ def stated_for_here(port: int) -> dict[str, Any]:
     """The shipped config, at a size that this machine has."""
     stated: dict[str, Any] = yaml.safe_load((ROOT / "services/deploy/serve.yaml").read_text())
     stated["http_options"] = {"host": "127.0.0.1", "port": port}
-    stated["applications"][0]["args"] |= {"num_gpus": 0, "num_cpus": 0.5, "num_fronts": 1, "max_batch": 4}
+    stated["applications"][0]["args"] |= {"num_gpus": 0, "num_cpus": 0.5, "max_batch": 4}
     return stated
 
 
-def test_the_shipped_config_is_deployed_over_rest_and_asks_for_a_key(dashboard: str) -> None:
+def test_the_shipped_config_is_deployed_over_rest_asks_for_a_key_and_draws(
+    dashboard: str, s3_settings: StoreSettings
+) -> None:
     port = free_port()
     stated = stated_for_here(port)
     headers = {"authorization": f"Bearer {TOKEN}"}
@@ -91,6 +97,29 @@ def test_the_shipped_config_is_deployed_over_rest_and_asks_for_a_key(dashboard: 
         application = httpx.get(url, headers=headers, timeout=60).json()["applications"].get("textinv", {})
         status = application.get("status", "")
     assert status == "RUNNING", application
+    replicas = {name: len(one["replicas"]) for name, one in application["deployments"].items()}
+    assert replicas == {"Front": 2, "StudioReplica": 1, "BookReplica": 1}
     assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).json()["base_model"] == "emoji"
     refused = httpx.post(f"http://127.0.0.1:{port}/v1/images/generations", json={"prompt": "a frog"}, timeout=60)
     assert refused.status_code == 401
+    ring = KeyRing(connect_store(s3_settings))
+
+    def draw(text: str, **headers: str) -> httpx.Response:
+        return httpx.post(
+            f"http://127.0.0.1:{port}/v1/images/generations",
+            json={"prompt": "a frog", "num_inference_steps": 2},
+            headers={"authorization": f"Bearer {text}", **headers},
+            timeout=120,
+        )
+
+    # What is true of one front only would sooner or later differ between eight answers of two.
+    text, _ = ring.create("page", "generate")
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda _: draw(text, **{"idempotency-key": "once"}), range(8)))
+    assert {reply.status_code for reply in replies} == {200}
+    assert len({reply.content for reply in replies}) == 1
+    picture = pixels_of(replies[0].json()["data"][0]["b64_json"])
+    assert picture.shape == (64, 64, 3)
+    assert picture.std() > 0
+    text, _ = ring.create("page", "generate", per_minute=1)
+    assert [draw(text).status_code for _ in range(8)] == [200] + [429] * 7

@@ -61,3 +61,15 @@ def test_the_dashboard_draws_only_what_is_measured_and_all_of_it() -> None:
 def test_fewer_replicas_at_most_than_at_least_is_refused() -> None:
     with pytest.raises(ValueError, match="max_replicas"):
         ServiceConfig(min_replicas=3, max_replicas=2)
+
+
+def test_fewer_pictures_that_may_wait_than_one_request_may_ask_for_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"max_waiting is 3.*max_num_images, 4"):
+        ServiceConfig(max_waiting=3, max_num_images=4)
+    assert ServiceConfig(max_waiting=4, max_num_images=4).max_waiting == 4
+
+
+@pytest.mark.parametrize("size", ["768", "0x64", "64x", "64 x 64", "64X64"])
+def test_a_size_to_measure_that_cannot_be_read_is_refused_by_name(size: str) -> None:
+    with pytest.raises(ValueError, match=f"'{size}' is not of the form"):
+        ServiceConfig(warm_sizes=("64x96", size))

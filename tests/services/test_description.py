@@ -1,5 +1,6 @@
 """The OpenAPI page: operations have examples, and they are what the service really takes and answers."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -89,3 +90,16 @@ async def test_the_examples_of_progress_and_of_a_pictures_info_have_the_real_fie
     drawn = (await client.post("/sdapi/v1/txt2img", json={"prompt": "a hill"})).json()
     info = (await client.post("/sdapi/v1/png-info", json={"image": drawn["images"][0]})).json()
     same_fields(EXAMPLES["POST /sdapi/v1/png-info"].answer, info, "png-info")
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+async def test_the_pages_that_show_it_load_nothing_from_elsewhere(client: httpx.AsyncClient, page: str) -> None:
+    text = (await client.get(page)).text
+    named = re.findall(r"""(?:src|href|spec-url)=["']([^"']+)""", text) + re.findall(r"url: '([^']+)'", text)
+    assert any(one.endswith(".js") for one in named)
+    assert "/openapi.json" in named
+    assert "://" not in "".join(named)
+    for one in named:
+        assert (await client.get(one)).status_code == 200, one
+    scripts = [(await client.get(one)).content for one in named if one.endswith(".js")]
+    assert all(len(script) > 100_000 for script in scripts)

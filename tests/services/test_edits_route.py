@@ -38,6 +38,15 @@ async def test_the_pictures_own_transparency_is_a_mask(client: httpx.AsyncClient
     assert (pixels_of(body["data"][0]["b64_json"])[:, 32:] == GREY).all()
 
 
+@pytest.mark.parametrize("field", ["image", "mask"])
+async def test_what_is_transparent_everywhere_may_change_everywhere(client: httpx.AsyncClient, field: str) -> None:
+    open_ = png(mode="RGBA", colour=(0, 0, 0, 0))
+    files = {"image": ("a.png", png(), "image/png"), field: ("t.png", open_, "image/png")}
+    reply = await client.post(URL, data={"prompt": "a"}, files=files)
+    assert reply.status_code == 200, reply.text
+    assert (pixels_of(reply.json()["data"][0]["b64_json"]) != GREY).any(-1).all()
+
+
 async def test_the_json_spelling_gives_the_same_picture_as_the_form(client: httpx.AsyncClient) -> None:
     form = await client.post(URL, data={"prompt": "a", "seed": "1"}, files={"image[]": ("a.png", png(), "image/png")})
     url = "data:image/png;base64," + base64_of(png())

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,13 +11,14 @@ import torch
 
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.engine_studio import EngineStudio
+from services.engine_studio import EngineStudio, open_studio
 from services.meters import readings
 from services.studio import Begun, Drawn
+from tests.models.tiny_bases import make_base
 from tests.services.conftest import client_of
 from tests.services.pictures import base64_of, pixels_of, png
 from textinv.embedding import Embedding
-from textinv.errors import StoreUnreachableError
+from textinv.errors import SettingsError, StoreUnreachableError
 from textinv.generation.admission import Limits
 from textinv.generation.cache import EmbeddingCache
 from textinv.generation.engine import Engine
@@ -24,12 +26,15 @@ from textinv.generation.request import GenerateRequest
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.registry import Registry
+from textinv.settings import StoreSettings
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import StoredObject
 
 pytestmark = pytest.mark.anyio
 URL = "/v1/images/generations"
 FEW = {"num_inference_steps": 2, "seed": 1}
+# Quickly measured; the native size goes by its area.
+SMALL = (32, 32)
 
 
 class UnsteadyStore(MemoryStore):
@@ -179,20 +184,82 @@ async def test_readings_count_what_was_drawn(real_desk: Desk, real_studio: Engin
     assert found["textinv_batch_limit"] == 4
 
 
-async def test_a_deadline_that_cannot_be_met_is_refused_at_once_and_one_that_can_is_drawn(
-    real_desk: Desk, real_studio: EngineStudio
+@pytest.mark.parametrize("drawn_before", [True, False])
+async def test_a_deadline_that_nobody_could_meet_is_a_400_at_once_and_one_that_can_be_met_is_drawn(
+    real_desk: Desk, real_studio: EngineStudio, drawn_before: bool
 ) -> None:
     picture = {"images": [{"image_url": f"data:image/png;base64,{base64_of(png())}"}], "strength": 1}
     async with client_of(real_desk) as client:
-        assert (await client.post(URL, json={"prompt": "a", **FEW})).status_code == 200  # the pace is known from now on
+        if drawn_before:  # the pace is known from now on
+            assert (await client.post(URL, json={"prompt": "a", **FEW})).status_code == 200
+        else:
+            real_studio.engine.warm_up([SMALL])
         late = {"prompt": "a", "num_inference_steps": 150, "n": 4, "deadline_s": 0.01}
         for path, body in ((URL, late), (URL, late | {"stream": True}), ("/v1/images/edits", late | picture)):
             reply = await client.post(path, json=body)
+            assert reply.status_code == 400
+            assert reply.json()["error"]["param"] == "deadline_s"
+            assert "retry-after" not in reply.headers
+        assert readings(real_studio)["textinv_image_steps_total"] <= FEW["num_inference_steps"]
+        assert (await client.post(URL, json={"prompt": "a", **FEW, "deadline_s": 600})).status_code == 200
+
+
+async def test_a_deadline_that_only_the_queue_makes_too_short_is_a_429_with_retry_after(
+    real_desk: Desk, real_studio: EngineStudio, model: BaseModel
+) -> None:
+    engine = real_studio.engine
+    engine.warm_up([SMALL])
+    step_s = engine.batch_limits.measured_s[SMALL][1] * model.native_px**2 / (SMALL[0] * SMALL[1])
+    slow = {"prompt": "a", "num_inference_steps": 150, "n": 5}
+    short = {"prompt": "a", **FEW, "deadline_s": 30 * step_s}
+    async with client_of(real_desk) as client:
+        before = asyncio.create_task(client.post(URL, json=slow))
+        while not engine.stats.active:
+            await asyncio.sleep(0.01)
+        for body in (short, short | {"stream": True}):
+            reply = await client.post(URL, json=body)
             assert reply.status_code == 429
             assert reply.json()["error"]["code"] == "deadline"
             assert int(reply.headers["retry-after"]) >= 1
-        assert readings(real_studio)["textinv_image_steps_total"] <= FEW["num_inference_steps"]
-        assert (await client.post(URL, json={"prompt": "a", **FEW, "deadline_s": 600})).status_code == 200
+        before.cancel()
+        await asyncio.gather(before, return_exceptions=True)
+
+
+async def test_more_pictures_than_may_wait_are_a_400_that_names_the_limit(real_desk: Desk) -> None:
+    async with client_of(real_desk) as client:
+        reply = await client.post(URL, json={"prompt": "a", **FEW, "n": 7})
+    assert reply.status_code == 400
+    assert reply.json()["error"]["param"] == "n"
+    assert "6 at most" in reply.json()["error"]["message"]
+
+
+async def test_a_removed_concept_is_a_400_by_its_version_too(
+    real_desk: Desk, model: BaseModel, store: UnsteadyStore
+) -> None:
+    publish_word(store, model, "my-frog", "frog")
+    async with client_of(real_desk) as client:
+        asked = {"prompt": "a <my-frog@1>", **FEW}
+        assert (await client.post(URL, json=asked)).status_code == 200
+        assert (await client.delete("/v1/concepts/my-frog")).status_code == 200
+        reply = await client.post(URL, json=asked)
+    assert reply.status_code == 400
+    assert reply.json()["error"]["code"] == "unknown_concept"
+
+
+@pytest.mark.store
+async def test_sizes_that_the_operator_names_are_measured_at_start_up(
+    s3_settings: StoreSettings, tmp_path: Path
+) -> None:
+    base = str(make_base("sd1", tmp_path))
+    config = ServiceConfig(base_model=base, store=s3_settings, keys=False, device="cpu", warm_sizes=("64x32",))
+    studio = await asyncio.to_thread(open_studio, config)
+    try:
+        native_px = studio.engine.model.native_px
+        assert set(studio.engine.batch_limits.knees) == {(native_px, native_px), (32, 64)}
+    finally:
+        studio.close()
+    with pytest.raises(SettingsError, match=r"warm_sizes: 63x64: .*multiples"):
+        await asyncio.to_thread(open_studio, config.model_copy(update={"warm_sizes": ("63x64",)}))
 
 
 @pytest.mark.parametrize("deadline_s", [0, -1, 1e9, "soon"])

@@ -95,6 +95,12 @@ async def test_an_unknown_concept_is_a_400_that_names_it_and_close_ones(
         ({"stepz": 3}, "stepz"),
         ({"concepts": ["NOT A NAME"]}, "concepts"),
         ({"concepts": ["absent"]}, "concepts"),
+        ({"concepts": ["cat@" + "9" * 5000]}, "concepts"),
+        ({"concepts": ["cat@" + "9" * 4000]}, "concepts"),
+        ({"model": "colours:cat@" + "9" * 5000}, "concepts"),
+        ({"prompt": "a <cat@" + "9" * 5000 + ">"}, "prompt"),
+        ({"prompt": "a <cat@" + "9" * 4000 + ">"}, "prompt"),
+        ({"negative_prompt": "a embedding:cat@" + "9" * 5000}, "negative_prompt"),
         ({"prompt": ""}, "prompt"),
         ({"prompt": "x" * 1_000_000}, "prompt"),
         ({"prompt": "a\x00b"}, "prompt"),
@@ -171,3 +177,24 @@ async def test_a_concept_behind_the_base_models_name_is_a_listed_one(
         reply = await client.post(URL, json={"prompt": "a cat", "model": model})
         assert reply.status_code == 400
         assert said in reply.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg", "webp"])
+async def test_the_longest_prompts_are_drawn_in_every_format(client: httpx.AsyncClient, form: str) -> None:
+    longest = {"prompt": "蛙 " * 16_000, "negative_prompt": "ö " * 16_000}
+    reply = await client.post(URL, json={**longest, "output_format": form, "num_inference_steps": 1})
+    assert reply.status_code == 200, reply.text[:300]
+    assert picture_of(reply.json()["data"][0]).size == (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("form", "num_chars", "is_said"), [("jpeg", 32_000, True), ("jpeg", 32_800, False), ("webp", 32_800, True)]
+)
+async def test_a_picture_that_has_no_room_for_its_whole_infotext_has_none(
+    client: httpx.AsyncClient, form: str, num_chars: int, is_said: bool
+) -> None:
+    prompts = {"prompt": "a" * 32_000, "negative_prompt": "b" * (num_chars - 32_000)}
+    reply = await client.post(URL, json={**prompts, "output_format": form, "num_inference_steps": 1})
+    said = picture_of(reply.json()["data"][0]).getexif().get_ifd(0x8769).get(0x9286)
+    assert (said is not None) is is_said
+    assert said is None or "a" * 32_000 in said.removeprefix(b"UNICODE\0").decode("utf-16-be")

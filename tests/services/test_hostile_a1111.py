@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import httpx
@@ -58,6 +59,12 @@ async def refused(client: httpx.AsyncClient, url: str, body: Any, status: int = 
         ({"override_settings": {"sd_model_checkpoint": "../other"}}, "other"),
         ({"prompt": "<nobody>"}, "nobody"),
         ({"prompt": "<cat@99999999>"}, "cat"),
+        ({"prompt": "<cat@" + "9" * 5000 + ">"}, "prompt"),
+        ({"prompt": "<cat@" + "9" * 4000 + ">"}, "prompt"),
+        ({"prompt": "cat@" + "9" * 5000}, "prompt"),
+        ({"negative_prompt": "embedding:cat@" + "9" * 5000}, "negative_prompt"),
+        ({"scheduler": "Exponentially"}, "Exponentially"),
+        ({"sampler_name": "Euler z", "scheduler": "Exponential"}, "Euler z"),
     ],
     ids=lambda value: str(value)[:50],
 )
@@ -150,12 +157,51 @@ async def test_options_that_cannot_hold_are_a_400(desk: Desk, client: httpx.Asyn
 
 
 async def test_options_with_names_that_no_header_can_hold_are_taken(desk: Desk, client: httpx.AsyncClient) -> None:
-    reply = await client.post("/sdapi/v1/options", json={"ä\r\nx-evil: 1": 1, "b" * 5000: 2})
+    await desk.facts()
+    names = {"ä\r\nx-evil: 1": 1, "\x00\x1b\x7f": 1, " ": 1, "b" * 5000: 2}
+    asked = (
+        ("/sdapi/v1/options", names),
+        (TXT2IMG, {"prompt": "a", "steps": 1, **names}),
+        (TXT2IMG, {"prompt": "a", "steps": 1, "override_settings": names}),
+        (IMG2IMG, {"prompt": "a", "steps": 1, "init_images": [base64_of(png())], **names}),
+    )
+    for url, sent in asked:
+        reply = await client.post(url, json=sent)
+        assert reply.status_code == 200
+        assert "x-evil" not in reply.headers
+        for name, value in reply.headers.raw:
+            assert re.fullmatch(rb"|[\x21-\x7e]([\x20-\x7e]{0,2000}[\x21-\x7e])?", value), (name, value)
+        assert b"???x-evil: 1" in dict(reply.headers.raw)[b"x-textinv-ignored"]
+
+
+@pytest.mark.parametrize("url", ["/sdapi/v1/options", TXT2IMG])
+async def test_of_very_many_ignored_names_the_first_are_listed_and_the_others_counted(
+    desk: Desk, client: httpx.AsyncClient, url: str
+) -> None:
+    await desk.facts()
+    sent = {f"key-{number:04}": 1 for number in range(5000)}
+    reply = await client.post(url, json=sent if url.endswith("options") else {"prompt": "a", "steps": 1, **sent})
     assert reply.status_code == 200
-    assert "x-evil" not in reply.headers
-    reply = await client.post(TXT2IMG, json={"prompt": "a", "steps": 1, "ä\r\nx-evil: 1": 1, "c" * 5000: 2})
+    *listed, rest = reply.headers["x-textinv-ignored"].split(", ")
+    assert listed == sorted(sent)[: len(listed)]
+    assert rest == f"and {5000 - len(listed)} more"
+    assert 1900 < len(reply.headers["x-textinv-ignored"]) <= 2000
+
+
+async def test_of_very_many_concepts_the_header_lists_the_first_and_the_picture_all(
+    client: httpx.AsyncClient, store: MemoryStore
+) -> None:
+    names = [f"a-rather-long-name-of-concept-{number:03}" for number in range(100)]
+    for name in names:
+        publish(store, name)
+    reply = await client.post(TXT2IMG, json={"prompt": " ".join(f"<{name}>" for name in names), "steps": 1})
     assert reply.status_code == 200
-    assert "x-evil" not in reply.headers
+    *listed, rest = reply.headers["x-textinv-concepts"].split(", ")
+    assert [one.partition("@")[0] for one in listed] == names[: len(listed)]
+    assert rest == f"and {100 - len(listed)} more"
+    assert len(reply.headers["x-textinv-concepts"]) <= 2000
+    info = (await client.post("/sdapi/v1/png-info", json={"image": reply.json()["images"][0]})).json()
+    assert all(f"{name}@1" in info["info"] for name in names)
 
 
 async def test_an_unknown_field_that_no_text_can_hold_is_echoed(client: httpx.AsyncClient) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import httpx
 import pytest
@@ -18,6 +18,7 @@ from textinv.embedding import Embedding
 from textinv.jobs import Failure, JobBook
 from textinv.jobs.fleet import FleetBook, status_key
 from textinv.jobs.previews import write_preview
+from textinv.plan.estimate import EVALUATION_PASSES
 from textinv.store import S3Store
 from textinv.training.checkpoint import Checkpoint
 
@@ -46,10 +47,18 @@ async def test_a_dry_run_plans_and_writes_nothing(client: httpx.AsyncClient, des
     assert (told["dry_run"], told["driver"], told["counts"]) == (True, None, {"new": 2, "changed": 0, "done": 0})
     assert told["estimate"]["max_sample_passes"] == 2 * 60 * 4
     assert told["estimate"]["preview_passes"] == 2 * 15
+    assert told["estimate"]["evaluation_passes"] == 2 * EVALUATION_PASSES
     assert book.jobs() == []
     assert desk.learning.fleet.num_asked == 0  # type: ignore[attr-defined]
     real = (await client.post("/v1/jobs", json=manifest)).json()
     assert real["id"] == told["id"]
+
+
+async def test_scoring_is_not_counted_where_there_is_no_clip(client: httpx.AsyncClient, desk: Desk) -> None:
+    desk.known_facts = replace(await desk.facts(), has_clip=False)
+    fox = manifest_of(await upload(client, 1), "fox")
+    told = (await client.post("/v1/jobs", params={"dry_run": True}, json=fox)).json()
+    assert told["estimate"]["evaluation_passes"] == 0
 
 
 async def test_a_job_is_written_down_as_the_command_line_does_and_the_fleet_is_wanted(

@@ -49,6 +49,19 @@ async def test_a_prompt_tells_which_names_resolve_and_what_is_wrong_with_the_oth
     assert told["chunks"] == 1
 
 
+@pytest.mark.parametrize("num_digits", [4000, 5000])
+async def test_a_version_that_cannot_be_is_a_400(client: httpx.AsyncClient, num_digits: int) -> None:
+    reply = await client.post("/v1/prompts", json={"prompt": "a <fox@" + "9" * num_digits + ">"})
+    assert reply.status_code == 400
+    assert reply.json()["error"]["param"] == "prompt"
+
+
+async def test_a_name_in_another_case_resolves(client: httpx.AsyncClient, store: MemoryStore) -> None:
+    publish(store, "fox")
+    (told,) = (await client.post("/v1/prompts", json={"prompt": "a <Fox>"})).json()["concepts"]
+    assert (told["name"], told["version"], told["resolved"]) == ("fox", 1, True)
+
+
 async def test_a_concept_of_another_base_model_does_not_resolve(client: httpx.AsyncClient, store: MemoryStore) -> None:
     publish(store, "fox", base_revision="other")
     (told,) = (await client.post("/v1/prompts", json={"prompt": "a <fox>"})).json()["concepts"]
@@ -75,6 +88,31 @@ async def test_a_picture_that_was_drawn_here_gives_its_settings_back(
     assert read["concepts"] == [{"placeholder": "<fox@1>", "digest": fox.digest[:12]}]
 
 
+@pytest.mark.parametrize("weighted", [True, False])
+async def test_a_picture_is_drawn_again_with_brackets_that_mean_the_same(
+    client: httpx.AsyncClient, studio: ColourStudio, weighted: bool
+) -> None:
+    asked = {"prompt": "a (red:1.3) [hill]", "steps": 1, "seed": 7}
+    if weighted:
+        (drawn,) = (await client.post("/sdapi/v1/txt2img", json=asked)).json()["images"]
+    else:
+        drawn = (await client.post("/v1/images/generations", json={"prompt": asked["prompt"], "seed": 7})).json()
+        drawn = drawn["data"][0]["b64_json"]
+    read = (await read_back(client, base64.b64decode(drawn))).json()
+    assert read["attention_weights"] is weighted
+    again = {name: value for name, value in read.items() if name not in ("object", "concepts")}
+    await client.post("/v1/images/generations", json=again)
+    first, second = studio.requests
+    assert (
+        (first.prompt, first.attention_weights)
+        == (second.prompt, second.attention_weights)
+        == (
+            asked["prompt"],
+            weighted,
+        )
+    )
+
+
 async def test_a_picture_of_a1111_gives_its_settings_back(client: httpx.AsyncClient) -> None:
     read = (await read_back(client, write_png(BLANK, FROM_A1111))).json()
     assert read == {
@@ -85,6 +123,7 @@ async def test_a_picture_of_a1111_gives_its_settings_back(client: httpx.AsyncCli
         "num_inference_steps": 30,
         "guidance_scale": 7.0,
         "noise_scheduler": "euler-a",
+        "attention_weights": True,
         "size": "512x768",
         "concepts": [],
     }

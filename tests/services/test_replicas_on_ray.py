@@ -118,6 +118,28 @@ def test_the_meters_are_exported_by_the_names_that_the_dashboard_draws(service: 
     wait_for(all_exported, patience_s=40)
 
 
+def test_what_leavers_cost_and_what_is_at_hand_are_counted(service: str, stored: StoreSettings) -> None:
+    publish_word(stored, "counted", "frog")
+    url = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"
+
+    def total(name: str) -> float:
+        lines = httpx.get(url, timeout=10).text.splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"ray_textinv_{name}{{"))
+
+    cancelled, hits = total("cancelled_steps_total"), total("cache_hits_total")
+    for _ in range(4):  # one of two replicas draws it a second time
+        assert draw(service, prompt="<counted>", num_inference_steps=1).status_code == 200
+    wait_for(lambda: total("cache_hits_total") >= hits + 2, patience_s=40)
+    assert total("cancelled_steps_total") == cancelled
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(
+            f"{service}/v1/images/generations",
+            json={"prompt": "a frog", "num_inference_steps": 150, "n": 10},
+            timeout=1.0,
+        )
+    wait_for(lambda: total("cancelled_steps_total") > cancelled, patience_s=40)
+
+
 def test_a_client_that_leaves_frees_its_replica(service: str) -> None:
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(

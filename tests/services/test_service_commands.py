@@ -84,7 +84,8 @@ def test_a_port_that_is_taken_is_named(settings: Settings) -> None:
 
 
 def test_settings_survive_the_way_through_the_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = settings.model_copy(update={"base_models": {"a": "/x", "b": "hub/y"}, "device": "cpu"})
+    changes = {"base_models": {"a": "/x", "b": "hub/y"}, "encoders": (Path("/clip"), Path("/dino")), "device": "cpu"}
+    given = settings.model_copy(update=changes)
     for name, value in environment_of(given).items():
         monkeypatch.setenv(name, value)
     assert load_settings().settings == given

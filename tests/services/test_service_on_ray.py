@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -11,6 +12,8 @@ import openai
 import pytest
 from PIL import Image
 
+from services.local.state import ServiceFolder
+from tests.services.on_serve import wait_for
 from tests.services.served import served
 from textinv.embedding import Embedding
 from textinv.models import base_revision, load_base_model
@@ -21,12 +24,27 @@ from textinv.store import EmbeddedServer, connect_store
 pytestmark = [pytest.mark.ray, pytest.mark.store]
 
 
+CONFIG = """
+cors_origins: ["https://page.example"]
+log_prompts: true
+max_num_images: 3
+safety_checker: false
+"""
+
+
 @pytest.fixture(scope="module")
-def service(s3_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a running service whose store has the concept `my-frog`."""
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def service(s3_server: EmbeddedServer, home: Path) -> Iterator[str]:
+    """URL of a running service whose store has the concept `my-frog`, with a config file."""
     store = s3_server.up().model_copy(update={"prefix": "served"})
     publish_a_frog(store)
-    with served(Settings(home=tmp_path_factory.mktemp("served"), store=store)) as url:
+    config = home / "config.yaml"
+    config.write_text(CONFIG)
+    with served(Settings(home=home, store=store), None, "--config", str(config), "--resize") as url:
         yield url
 
 
@@ -79,3 +97,31 @@ def test_health_and_concepts_are_told(service: str) -> None:
     assert httpx.get(f"{service}/healthz").status_code == 200
     assert httpx.get(f"{service}/readyz").status_code == 200
     assert "my-frog" in json.dumps(httpx.get(f"{service}/v1/concepts").json())
+
+
+def test_what_the_config_file_says_holds_and_flags_beside_it(service: str) -> None:
+    sent = {"prompt": "a frog", "num_inference_steps": 1, "size": "60x50"}
+    url, page = f"{service}/v1/images/generations", {"origin": "https://page.example"}
+    drawn = httpx.post(url, json=sent, headers=page, timeout=120)
+    assert drawn.status_code == 200, drawn.text
+    assert drawn.headers["access-control-allow-origin"] == "https://page.example"
+    assert httpx.post(url, json=sent | {"n": 4}, timeout=120).json()["error"]["param"] == "n"
+
+
+def test_each_line_of_the_log_that_is_ours_is_json(service: str, home: Path) -> None:
+    headers = {"x-request-id": "of-the-log-test"}
+    sent = {"prompt": "a <my-frog>", "num_inference_steps": 1}
+    assert httpx.post(f"{service}/v1/images/generations", json=sent, headers=headers, timeout=120).status_code == 200
+    state = ServiceFolder(home).load()
+    assert state is not None
+    logs = Path(str(state.ray_folder))
+
+    def lines() -> list[str]:
+        return [line for path in logs.glob("**/worker-*.err") for line in path.read_text().splitlines()]
+
+    wait_for(lambda: any("of-the-log-test" in line for line in lines()))
+    ours = [json.loads(line) for line in lines() if "services." in line or "textinv." in line]
+    (found,) = [line for line in ours if line.get("request_id") == "of-the-log-test"]
+    assert (found["level"], found["status"], found["prompt"]) == ("INFO", 200, "a <my-frog>")
+    assert found["concepts"] == ["my-frog@1"]
+    assert {"time", "ms", "caller", "method", "path"} <= set(found)

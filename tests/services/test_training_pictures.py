@@ -12,7 +12,7 @@ from PIL import Image
 from services.desk import Desk
 from tests.services.conftest import client_of
 from tests.services.job_tools import open_desk, photo
-from tests.services.pictures import decompression_bomb, half_transparent_png
+from tests.services.pictures import decompression_bomb, half_transparent_png, png
 from textinv.plan.sources import image_key
 from textinv.store import S3Store
 
@@ -44,6 +44,12 @@ async def test_a_picture_is_stored_once_under_its_digest_however_it_is_sent(
     assert (raw["created"], form["created"]) == (True, False)
     assert raw["id"] == f"sha256:{raw['digest']}"
     assert s3_store.get(image_key(raw["digest"])).body == body
+
+
+async def test_a_picture_that_is_transparent_everywhere_teaches_nothing(client: httpx.AsyncClient) -> None:
+    reply = await client.post("/v1/images", content=png(mode="RGBA", colour=(0, 0, 0, 0)))
+    assert reply.status_code == 400
+    assert "nothing could be learned from it" in reply.json()["detail"]
 
 
 async def test_it_is_told_which_part_is_trained_on_and_the_thumbnail_shows_it(client: httpx.AsyncClient) -> None:

@@ -2,17 +2,21 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from tests.models.tiny_bases import make_base
 from textinv.errors import OutOfMemoryError
+from textinv.models import load_base_model
 from textinv.models.base import BaseModel, Conditioning
 from textinv.training import Work, capacity
 from textinv.training.capacity import choose_num_slots, knee, past_knee
 from textinv.training.local import learn
+from textinv.training.ranking import LOSS_SAMPLES, SHORTLIST
 
 
 class SmallModel:
@@ -53,6 +57,38 @@ def test_a_single_slot_that_does_not_fit_is_a_typed_error(model: BaseModel, work
     learned = learn(SmallModel(model, 2), [works("large", samples_per_step=4)], num_slots=2)  # type: ignore[arg-type]
     assert isinstance(learned.errors["large"], OutOfMemoryError)
     assert learned.records["large"]["error"]["code"] == "out_of_memory"
+    assert [seen["step"] for seen in learned.records["large"]["trace"]] == [0]
+
+
+def test_a_cpu_without_memory_ends_the_measurement_as_a_gpu_does(
+    model: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rate(_: BaseModel, num_slots: int, resolution_px: int) -> float:
+        if num_slots > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+        return float(num_slots)
+
+    monkeypatch.setattr(capacity, "samples_per_second", rate)
+    assert choose_num_slots(SmallModel(model, 99), "auto").num_slots == 2  # type: ignore[arg-type]
+
+
+def test_words_are_ranked_by_loss_in_forwards_that_do_not_grow_with_the_shortlist(
+    tmp_path: Path, works: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blind = load_base_model(str(make_base("sd1", tmp_path / "base")), device="cpu", dtype="float32")
+    sizes: list[int] = []
+    predict = blind.predict
+
+    def noting(noisy_BCHW: Tensor, *rest: Any, **extras: Any) -> Tensor:
+        sizes.append(len(noisy_BCHW))
+        return predict(noisy_BCHW, *rest, **extras)
+
+    monkeypatch.setattr(blind, "predict", noting)
+    work = works("found", init="auto", class_word=None, resolution_px=32, max_steps=1, samples_per_step=1)
+    learned = learn(blind, [work], num_slots=1)
+    assert set(learned.concepts) == {"found"}
+    assert len(sizes) > len(SHORTLIST) // 2
+    assert max(sizes) <= LOSS_SAMPLES
 
 
 def test_the_knee_is_the_smallest_pack_near_the_best_throughput() -> None:

@@ -1,15 +1,49 @@
 """What is learned is scored at the end, and a score that fails costs nothing but itself."""
 
 import copy
+import shutil
+from pathlib import Path
 from typing import Any
 
+import pytest
 from torch import Tensor
 
-from textinv.evaluation import Drawing, own_judge
+from tests.evaluation.tiny_encoders import clip_folder, dino_folder
+from tests.models.tiny_bases import make_base
+from textinv.embedding import Embedding
+from textinv.errors import SettingsError
+from textinv.evaluation import Drawing, Judge, Judged, evaluate, own_judge
+from textinv.models import load_base_model
 from textinv.models.base import BaseModel
+from textinv.training import Work
 from textinv.training.local import learn
 
 QUICK = Drawing(num_images=1, num_inference_steps=1)
+SHORT = {"max_steps": 1, "min_steps": 1, "resolution_px": 32, "timesteps": (0, 1000)}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+    """A base model as most are: without a CLIP of its own."""
+    return load_base_model(str(make_base("sd1", tmp_path_factory.mktemp("tiny"))), device="cpu", dtype="float32")
+
+
+def undrawable(model: BaseModel) -> BaseModel:
+    """The same model, which must not be asked for a picture."""
+    refusing = copy.copy(model)
+
+    def refuse(*_: object) -> Any:
+        raise AssertionError("something is drawn")
+
+    for part in ("encode_text", "predict", "decode_latents"):
+        setattr(refusing, part, refuse)
+    return refusing
+
+
+def judged_by(judge: Judge, model: BaseModel, work: Work) -> dict[str, Any]:
+    """What a judge says of a concept whose rows are those of a word."""
+    rows = {name: model.token_rows(name, "ball").float() for name in model.encoder_names}
+    return judge(work.spec, work.pictures, Embedding(rows), "ball")
 
 
 def test_the_record_holds_both_opinions_with_both_anchors(model: BaseModel, works: Any) -> None:
@@ -53,8 +87,65 @@ def test_a_concept_whose_scoring_fails_is_learned_all_the_same(model: BaseModel,
     assert not done.errors
 
 
-def test_a_base_model_without_an_encoder_of_its_own_says_so_in_the_record(model: BaseModel, works: Any) -> None:
+def test_without_an_encoder_nothing_is_drawn_and_the_record_says_why_and_what_is_known(
+    tiny: BaseModel, works: Any
+) -> None:
+    evaluation = judged_by(own_judge(undrawable(tiny), QUICK), tiny, works("kept"))
+    assert evaluation["norm_ratio"]["text_encoder"] > 0
+    assert evaluation["anchor_word"] == "ball"
+    assert evaluation["error"]["code"] == SettingsError.code
+    assert "no CLIP of its own" in evaluation["error"]["message"]
+    assert "TEXTINV_ENCODERS" in evaluation["error"]["message"]
+    assert "encoders" not in evaluation
+    done = learn(tiny, [works("kept", **SHORT)], num_slots=1, judge=own_judge(tiny, QUICK))
+    assert done.concepts["kept"].record["evaluation"]["error"] == evaluation["error"]
+    assert not done.errors
+
+
+def test_scoring_without_an_encoder_is_an_error_before_anything_is_drawn(tiny: BaseModel, works: Any) -> None:
+    judged = Judged(Embedding({"text_encoder": tiny.token_rows("text_encoder", "ball").float()}), "object", "ball")
+    with pytest.raises(SettingsError, match="--encoder"):
+        evaluate(undrawable(tiny), judged, works("a").pictures)
+
+
+def test_folders_of_encoders_score_what_is_learned_on_any_base_and_are_loaded_once(
+    tiny: BaseModel, works: Any, tmp_path: Path
+) -> None:
+    folders = [clip_folder(tmp_path / "clip"), dino_folder(tmp_path / "dino")]
+    judge, judged = own_judge(tiny, QUICK, folders), []
+
+    def judge_and_take_away(*given: Any) -> dict[str, Any]:
+        judged.append(judge(*given))
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        return judged[-1]
+
+    done = learn(tiny, [works("one", **SHORT), works("two", **SHORT)], num_slots=1, judge=judge_and_take_away)
+    for name in ("one", "two"):
+        evaluation = done.concepts[name].record["evaluation"]
+        clip, dino = evaluation["encoders"]
+        assert {"fidelity", "real_to_real", "class_word_fidelity", "editability"} < set(clip)
+        assert {"fidelity", "real_to_real", "class_word_fidelity"} < set(dino)
+        assert [clip["encoder"], dino["encoder"]] == list(map(str, folders))
+        assert {"norm_ratio", "anchor_word", "seconds"} < set(evaluation)
+        assert "error" not in evaluation
+
+
+def test_a_folder_of_no_encoder_is_named_in_the_record_and_nothing_is_drawn(
+    tiny: BaseModel, works: Any, tmp_path: Path
+) -> None:
+    for folder, reason in ((tmp_path, "holds no CLIP or DINO"), (tmp_path / "absent", "is no folder")):
+        evaluation = judged_by(own_judge(undrawable(tiny), QUICK, [folder]), tiny, works("kept"))
+        assert f"{folder} {reason}" in evaluation["error"]["message"]
+        assert {"norm_ratio", "anchor_word"} < set(evaluation)
+        done = learn(tiny, [works("kept", **SHORT)], num_slots=1, judge=own_judge(tiny, QUICK, [folder]))
+        assert done.concepts["kept"].record["evaluation"]["error"] == evaluation["error"]
+        assert not done.errors
+
+
+def test_where_only_the_classifier_of_the_demo_base_can_judge_it_does(model: BaseModel, works: Any) -> None:
     blind = copy.copy(model)
     blind.clip = None
-    done = learn(blind, [works("kept", max_steps=1, min_steps=1)], num_slots=1, judge=own_judge(blind, QUICK))
-    assert "no CLIP of its own" in done.concepts["kept"].record["evaluation"]["error"]["message"]
+    evaluation = judged_by(own_judge(blind, QUICK), blind, works("kept"))
+    assert evaluation["encoders"] == []
+    assert {"shows", "editability"} <= set(evaluation["judge"])

@@ -85,6 +85,9 @@ def _flags(
     store_bucket: Annotated[str | None, typer.Option(help="Bucket in the store.")] = None,
     store_prefix: Annotated[str | None, typer.Option(help="Prefix of all keys in the bucket.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="Address of the Ray cluster.")] = None,
+    encoder: Annotated[
+        list[Path] | None, typer.Option(help="A CLIP or DINO folder that scores what is learned; can be given again.")
+    ] = None,
     service_url: Annotated[str | None, typer.Option(help="URL of the HTTP service.")] = None,
     device: Annotated[str | None, typer.Option(help="Device for local computation.")] = None,
     version: Annotated[bool, typer.Option("--version", help="Show the version.", callback=_show_version)] = False,
@@ -98,6 +101,7 @@ def _flags(
             "store.endpoint_url": store_endpoint_url,
             "store.bucket": store_bucket,
             "store.prefix": store_prefix,
+            "encoders": encoder or None,
             "ray_address": ray_address,
             "service_url": service_url,
             "device": device,

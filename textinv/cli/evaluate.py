@@ -32,7 +32,8 @@ def evaluate(
     ] = None,
     class_word: Annotated[str | None, typer.Option(help="What kind of thing it is; default: its record's.")] = None,
     encoder: Annotated[
-        list[Path] | None, typer.Option(help="A CLIP or DINO folder to judge with; can be given again.")
+        list[Path] | None,
+        typer.Option(help="A CLIP or DINO folder to judge with; can be given again. Default: those of the settings."),
     ] = None,
     num_images: Annotated[int, typer.Option(min=1, help="Pictures to draw of it.")] = 4,
     steps: Annotated[int, typer.Option(min=1, help="Inference steps of each; scores depend on it.")] = 25,
@@ -45,6 +46,7 @@ def evaluate(
     """
     from textinv.evaluation import Drawing, load_encoder
     from textinv.evaluation import evaluate as judge
+    from textinv.models.placement import choose_placement
     from textinv.placeholders import parse_ref
     from textinv.registry import Registry
     from textinv.store import ensure_store
@@ -54,7 +56,8 @@ def evaluate(
     registry = Registry(store)
     version = registry.resolve(parse_ref(ref))
     real = _given(pictures) if pictures else _learned_from(version, store)
-    encoders = [load_encoder(folder) for folder in encoder or ()]
+    device = choose_placement(settings.device, "auto").device
+    encoders = [load_encoder(folder, device) for folder in encoder or settings.encoders]
     model = load_for([version], None, None, settings)
     with stderr().status("drawing and judging"):
         drawing = Drawing(num_images, steps, seed=seed)
@@ -114,7 +117,7 @@ def _learned_from(version: "PublishedVersion", store: "ObjectStore") -> Sequence
 
 
 def _table(scores: dict[str, Any]) -> Any:
-    opinions = [*scores["encoders"], *([{"encoder": "judge", **scores["judge"]}] if "judge" in scores else [])]
+    opinions = [*scores.get("encoders", ()), *([{"encoder": "judge", **scores["judge"]}] if "judge" in scores else [])]
     columns = ("encoder", "fidelity", "real_to_real", "class_word_fidelity", "editability")
     shown = [{name: one[name] for name in columns if name in one} for one in opinions]
     rows = [

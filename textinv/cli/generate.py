@@ -105,7 +105,7 @@ def _pictures(init_image: Path | None, mask: Path | None) -> dict[str, Any]:
     from textinv.images import decode_picture
 
     decoded = {
-        name: decode_picture(path.read_bytes(), str(path)).pixels
+        name: decode_picture(path.read_bytes(), str(path), to_learn=False).pixels
         for name, path in (("init_image", init_image), ("mask", mask))
         if path is not None
     }

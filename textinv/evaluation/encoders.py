@@ -20,6 +20,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from textinv.errors import SettingsError
 from textinv.models.base import BaseModel
+from textinv.models.quiet import quiet
 
 PLAIN = (0.5, 0.5, 0.5)
 """Mean and deviation that map [0, 1] to [-1, 1]."""
@@ -78,20 +79,33 @@ class PictureEncoder:
         return torch.nn.functional.normalize(self.model.text_projection(output).float(), dim=-1).cpu()
 
 
-def load_encoder(folder: Path) -> PictureEncoder:
-    """Load a CLIP or DINO folder.
+def load_encoder(folder: Path, device: torch.device | str = "cpu") -> PictureEncoder:
+    """Load a CLIP or DINO folder, in float32 on a device, and try it.
 
     Raises:
-        SettingsError: the folder does not hold one.
+        SettingsError: there is no such folder, or it does not hold one.
     """
+    if not folder.is_dir():
+        raise SettingsError(f"the encoder {folder} is no folder on this machine: name a CLIP or DINO folder")
     try:
-        model = (
-            AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval().requires_grad_(False)
-        )
-        reads_text = hasattr(model, "text_model")
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True) if reads_text else None
-    except (OSError, ValueError, KeyError) as error:
-        raise SettingsError(f"{folder} holds no CLIP or DINO that transformers can load: {error}") from error
+        encoder = _loaded(folder, device)
+        encoder.pictures([np.zeros((encoder.size_px, encoder.size_px, 3), np.uint8)])
+        if encoder.reads_text:
+            encoder.prompts(["a"])
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever transformers and the files' readers let through
+        reason = f"{type(error).__name__}: {error}"
+        raise SettingsError(f"{folder} holds no CLIP or DINO that transformers can load: {reason}") from error
+    return encoder
+
+
+def _loaded(folder: Path, device: torch.device | str) -> PictureEncoder:
+    with quiet():
+        model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    model = model.to(device).eval().requires_grad_(False)
+    reads_text = hasattr(model, "text_model")
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True) if reads_text else None
     return _with_preparation(str(folder), model, _tokenize_with(tokenizer, model) if reads_text else None, folder)
 
 
@@ -102,7 +116,10 @@ def own_encoder(model: BaseModel) -> PictureEncoder:
         SettingsError: it has none.
     """
     if model.clip is None:
-        raise SettingsError(f"{model.id} has no CLIP of its own: name a CLIP folder")
+        raise SettingsError(
+            f"{model.id} has no CLIP of its own to score with: name a CLIP or DINO folder, by the setting `encoders` "
+            "(TEXTINV_ENCODERS) or, for what is learned already, `textinv evaluate NAME --encoder FOLDER`"
+        )
 
     tokenize = _tokenize_with(model.clip.tokenizer, model.clip.model)
     return _with_preparation(f"{model.id}/clip", model.clip.model, tokenize, model.clip.folder)

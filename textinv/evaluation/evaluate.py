@@ -66,23 +66,49 @@ def evaluate(
 ) -> dict[str, Any]:
     """Draw with a concept and score it against real pictures (held out, else those of the training); plain JSON.
 
+    Raises:
+        SettingsError: no encoder was given and the base model has none of its own; nothing is drawn then.
+    """
+    found = scores_of(model, judged, pictures, encoders=encoders, drawing=drawing, prompts=prompts)
+    return found | facts_of(model, judged)
+
+
+def facts_of(model: BaseModel, judged: Judged) -> dict[str, Any]:
+    """What can be said of a concept without drawing it: how long its rows are, and its anchor word; plain JSON."""
+    ratios = {
+        name: scores.norm_ratio(rows_ND, model.vocabulary(name).detach().cpu())
+        for name, rows_ND in judged.embedding.rows.items()
+    }
+    return {"norm_ratio": ratios, "anchor_word": judged.anchor_word}
+
+
+def scores_of(
+    model: BaseModel,
+    judged: Judged,
+    pictures: Sequence[Picture],
+    *,
+    encoders: Sequence[PictureEncoder] = (),
+    drawing: Drawing | None = None,
+    prompts: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Draw with a concept and score it against real pictures; plain JSON.
+
     On the demo base `judge` holds what a classifier says that no recipe sees.
 
     Raises:
-        SettingsError: no encoder was given and the base model has none of its own.
+        SettingsError: no encoder was given and the base model has none of its own; nothing is drawn then.
     """
+    has_judge = knows(model)
+    used = encoders or (() if has_judge and model.clip is None else (own_encoder(model),))
     drawing = drawing or Drawing()
     lines = tuple(prompts or EDITABILITY[judged.kind])
     drawn = _draw(model, judged, drawing, lines)
     real = [picture.pixels for picture in pictures]
-    used = encoders or (own_encoder(model),)
     edits = dict(zip(lines, drawn.edits, strict=True))
-    own = {"judge": DemoJudge(judged.kind, pictures).scores(drawn.concept, drawn.word, edits)} if knows(model) else {}
+    own = {"judge": DemoJudge(judged.kind, pictures).scores(drawn.concept, drawn.word, edits)} if has_judge else {}
     return {
         "encoders": [_scores(encoder, drawn, real, judged.class_word, lines) for encoder in used],
         **own,
-        "norm_ratio": _norm_ratios(model, judged.embedding),
-        "anchor_word": judged.anchor_word,
         "prompts": list(lines),
         "drawing": drawing.__dict__.copy(),
     }
@@ -134,10 +160,3 @@ def _scores(
         asked_TF = encoder.prompts([line.replace("{}", class_word) for line in lines])
         result["editability"] = scores.matched(encoder.pictures(drawn.edits), asked_TF)
     return result
-
-
-def _norm_ratios(model: BaseModel, embedding: Embedding) -> dict[str, float]:
-    return {
-        name: scores.norm_ratio(rows_ND, model.vocabulary(name).detach().cpu())
-        for name, rows_ND in embedding.rows.items()
-    }

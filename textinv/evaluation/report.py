@@ -6,11 +6,14 @@ Owns what a spec says about judging: its kind, its class word, the words it star
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from textinv.embedding import Embedding
 from textinv.errors import TextinvError, TrainingError
-from textinv.evaluation.evaluate import Drawing, Judged, evaluate
+from textinv.evaluation.encoders import PictureEncoder, load_encoder
+from textinv.evaluation.evaluate import Drawing, Judged, facts_of, scores_of
 from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.plan.estimate import EVALUATION_INFERENCE_STEPS
@@ -25,22 +28,32 @@ DRAWING = Drawing(num_inference_steps=EVALUATION_INFERENCE_STEPS)
 """At the end of training; `textinv evaluate` draws with more steps."""
 
 
-def own_judge(model: BaseModel, drawing: Drawing = DRAWING) -> Judge:
-    """A judge with the base model's own CLIP, and with the demo base's classifier where it knows the base model.
+def own_judge(model: BaseModel, drawing: Drawing = DRAWING, folders: Sequence[Path] = ()) -> Judge:
+    """A judge with the encoders in `folders`, else with the base model's own CLIP.
 
-    What it cannot judge becomes an entry `error`, never an exception: nothing that was learned is lost for it.
+    The encoders are loaded once, onto the model's device, when the first concept comes. The demo base's classifier is
+    asked, too, where it knows the base model. What stands in the way of scores becomes an entry `error` beside what can
+    be said without them, never an exception: nothing that was learned is lost for it. Without a usable encoder nothing
+    is drawn.
     """
+
+    @cache
+    def encoders() -> Sequence[PictureEncoder]:
+        return [load_encoder(folder, model.device) for folder in folders]
 
     def judge(spec: TrainSpec, pictures: Sequence[Picture], embedding: Embedding, started_from: str) -> dict[str, Any]:
         begun = time.monotonic()
+        found: dict[str, Any] = {}
         try:
             judged = judged_of(spec, embedding, started_from)
-            return evaluate(model, judged, pictures, drawing=drawing) | {"seconds": round(time.monotonic() - begun, 3)}
+            found |= facts_of(model, judged)
+            found |= scores_of(model, judged, pictures, encoders=encoders(), drawing=drawing)
         except TextinvError as error:
-            return {"error": {"code": error.code, "message": error.message}}
+            found["error"] = {"code": error.code, "message": error.message}
         except Exception as error:  # drawing runs foreign code, and memory may be short
             _LOG.warning("%s is learned, but cannot be evaluated", spec.name, exc_info=True)
-            return {"error": {"code": TrainingError.code, "message": f"{type(error).__name__}: {error}"}}
+            found["error"] = {"code": TrainingError.code, "message": f"{type(error).__name__}: {error}"}
+        return found | {"seconds": round(time.monotonic() - begun, 3)}
 
     return judge
 

@@ -54,6 +54,26 @@ def choose_size(model: BaseModel, request: GenerateRequest, limits: Limits) -> S
     return height_px, width_px
 
 
+def check_possible(limits: Limits, request: GenerateRequest, alone_s: float) -> None:
+    """Check that a request could be taken if nobody else had asked for anything; `alone_s` is what it takes then.
+
+    Raises:
+        RequestError: it has more pictures than may wait, or takes longer than its deadline allows.
+    """
+    if request.num_images > limits.max_waiting:
+        raise RequestError(
+            f"{request.num_images} pictures are asked for at once, and {limits.max_waiting} may wait here; ask for "
+            f"{limits.max_waiting} at most",
+            param="num_images",
+        )
+    if request.deadline_s is not None and alone_s > request.deadline_s:
+        raise RequestError(
+            f"drawing alone takes about {alone_s:.1f} s, more than the deadline of {request.deadline_s:g} s; "
+            "allow more time, or take fewer steps, fewer pictures or a smaller size",
+            param="deadline_s",
+        )
+
+
 def check_room(limits: Limits, num_waiting: int, request: GenerateRequest, wait_s: float) -> None:
     """Check that the line has room for all pictures of a request, and is not too slow.
 
@@ -73,16 +93,17 @@ def check_room(limits: Limits, num_waiting: int, request: GenerateRequest, wait_
 
 
 def check_deadline(request: GenerateRequest, needed_s: float) -> None:
-    """Check that a request can be done in time.
+    """Check that a request can be done in time behind those that came before it.
 
     Raises:
-        DeadlineError: by the pace so far it cannot.
+        DeadlineError: by the pace so far it cannot; `retry_after_s` says when it is likely to.
     """
     if request.deadline_s is not None and needed_s > request.deadline_s:
         raise DeadlineError(
-            f"the pictures would take about {needed_s:.1f} s, more than the deadline of {request.deadline_s:g} s; "
-            "allow more time, or take fewer steps",
+            f"with those that wait the pictures would take about {needed_s:.1f} s, more than the deadline of "
+            f"{request.deadline_s:g} s; come back later, or allow more time",
             needed_s=needed_s,
+            retry_after_s=max(1, math.ceil(needed_s - request.deadline_s)),
         )
 
 

@@ -43,6 +43,11 @@ def parse_attention_weights(prompt: str) -> list[WeightedText]:
     return _merge(pieces)
 
 
+def has_attention_weights(prompt: str) -> bool:
+    """Whether the syntax changes what a prompt says: without any it means the same as plain text."""
+    return parse_attention_weights(prompt) not in ([], [WeightedText(prompt, 1.0)])
+
+
 def _scale(pieces: list[WeightedText], start: int, factor: float) -> None:
     for index in range(start, len(pieces)):
         text, weight = pieces[index]

@@ -121,7 +121,7 @@ class RunningBatch:
             late = image.waiting.deadline_at is not None and now > image.waiting.deadline_at
             if late:
                 image.waiting.ticket.fail(deadline_passed(image.waiting))
-            if image.waiting.ticket.done():
+            if image.waiting.ticket.cancelled():
                 self.tally.cancelled_steps += image.position
         self.images = [image for image in self.images if not image.waiting.ticket.done()]
 

@@ -1,7 +1,7 @@
 """The cache of embeddings: every stored concept at hand, fetched when a prompt first names it.
 
-Owns the bound in bytes, single flight and the revalidation of heads. Does not know the engine; a request waits for its
-own concepts, while the batch runs on. Station 7 on the way: names in a prompt -> `PublishedVersion`s.
+Owns the bound in bytes, single flight and the revalidation of heads and versions. Does not know the engine; a request
+waits for its own concepts, while the batch runs on. Station 7 on the way: names in a prompt -> `PublishedVersion`s.
 """
 
 import logging
@@ -12,16 +12,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from textinv.errors import CorruptObjectError, StoreError
+from textinv.errors import CorruptObjectError, StoreError, UnknownConceptError
 from textinv.generation.recently_used import RecentlyUsed
 from textinv.placeholders import ConceptRef
 from textinv.registry import PublishedVersion, Registry
 
 log = logging.getLogger(__name__)
 
-# A head is asked for again after so long: a new version is used within 5 s of being published.
+# A name is asked for again after so long: within 5 s a new version is used, and a removed one no more.
 REVALIDATE_S = 3.0
-# A store that has not said so long whether a head is still the same is not waited for: the known one is used on.
+# A store that has not said so long whether a name means the same is not waited for: the known version is used on.
 MAX_REVALIDATION_S = 2.0
 DEFAULT_MAX_BYTES = 512 * 2**20
 # What a cached version costs beside its rows: its record and the objects around it.
@@ -29,7 +29,7 @@ _OVERHEAD_BYTES = 4096
 
 
 class Known(NamedTuple):
-    """A version in the cache, and when it was last known to be what its name means."""
+    """A version in the cache, and when it was last known to be there and what its name means."""
 
     published: PublishedVersion
     checked_at: float
@@ -60,7 +60,7 @@ class Flight:
 
 @dataclass
 class CacheTally:
-    """Counts since the start: look-ups answered from memory, versions fetched, heads asked for again, failures."""
+    """Counts since the start: look-ups answered from memory, versions fetched, names asked for again, failures."""
 
     hits: int = 0
     cold_loads: int = 0
@@ -115,33 +115,39 @@ class EmbeddingCache:
         self._fetchers.shutdown(wait=False, cancel_futures=True)
 
     def _fresh(self, ref: ConceptRef) -> PublishedVersion | None:
+        known = self._at_hand(ref)
+        if known is None or self._clock() - known.checked_at > self._revalidate_s:
+            return None
+        self.tally.hits += 1
+        return known.published
+
+    def _at_hand(self, ref: ConceptRef) -> Known | None:
+        """What is known of a name; a version may be known as the current one."""
         known = self._known.get(ref)
         if known is None and ref.version is not None:
             head = self._known.get(ConceptRef(ref.name))
             known = head if head is not None and head.published.version == ref.version else None
-        stale = known is None or (ref.version is None and self._clock() - known.checked_at > self._revalidate_s)
-        if known is None or stale:
-            return None
-        self.tally.hits += 1
-        return known.published
+        return known
 
     def _fly(self, ref: ConceptRef) -> Flight:
         with self._lock:
             flight = self._flights.get(ref)
             if flight is None:
-                known = self._known.get(ref)
+                known = self._at_hand(ref)
                 old, overdue_at = known and known.published, time.monotonic() + self._max_revalidation_s
                 flight = self._flights[ref] = Flight(self._fetchers.submit(self._fetch, ref), old, overdue_at)
             return flight
 
     def _fetch(self, ref: ConceptRef) -> PublishedVersion:
         try:
-            old = self._known.get(ref)
-            new = self._load(ref) if old is None else self._revalidate(old.published)
+            old = self._at_hand(ref)
+            new = self._load(ref) if old is None else self._revalidate(ref, old.published)
             self._known.put(ref, new)
             return new.published
-        except Exception:
+        except Exception as error:
             self.tally.failures += 1
+            if isinstance(error, UnknownConceptError):
+                self._forget(ref)
             raise
         finally:
             with self._lock:
@@ -152,18 +158,26 @@ class EmbeddingCache:
         asked_at = self._clock()
         return Known(self._registry.resolve(ref), asked_at)
 
-    def _revalidate(self, known: PublishedVersion) -> Known:
+    def _revalidate(self, ref: ConceptRef, known: PublishedVersion) -> Known:
+        """Ask whether the head has moved, or whether a version, which never changes, is still there."""
         self.tally.revalidations += 1
         asked_at = self._clock()
         try:
-            return Known(self._registry.refresh(known), asked_at)
+            if ref.version is None:
+                return Known(self._registry.refresh(known), asked_at)
+            self._registry.check_present(ref.name, ref.version)
+            return Known(known, asked_at)
         except CorruptObjectError:
             raise
         except StoreError as error:
             log.warning(
-                "the head of %s could not be asked for, version %d is used on: %s", known.name, known.version, error
+                "the store could not be asked for %s, version %d is used on: %s", known.name, known.version, error
             )
             return Known(known, self._clock())  # from now on: a dead store is slow to say so
+
+    def _forget(self, gone: ConceptRef) -> None:
+        """Forget a removed version by all its names, or a removed concept with all its versions."""
+        self._known.drop(lambda ref, known: ref.name == gone.name and gone.version in (None, known.published.version))
 
 
 def _size_bytes(known: Known) -> int:

@@ -15,7 +15,14 @@ import torch
 
 from textinv.errors import NotReadyError, ServiceError
 from textinv.generation.active import WaitingImage, count_steps
-from textinv.generation.admission import Limits, check_deadline, check_room, choose_size, deadline_passed
+from textinv.generation.admission import (
+    Limits,
+    check_deadline,
+    check_possible,
+    check_room,
+    choose_size,
+    deadline_passed,
+)
 from textinv.generation.batch import RunningBatch, Tally, as_service_error
 from textinv.generation.limits import BatchLimits
 from textinv.generation.mounts import Mount, check_mounts, used_concepts
@@ -30,6 +37,9 @@ from textinv.placeholders import ConceptRef
 
 # Shares of the batch are fractions; their sum may miss 1 by this.
 _ROUNDING = 1e-9
+
+Work = tuple[Size, int]
+"""What is left of a picture: its size and inference steps."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class Engine:
         self.limits = limits or Limits()
         self.batch_limits = BatchLimits(model, max_batch)
         self._encoder = PromptEncoder(model)
-        self._pace = Pace()
+        self._pace = Pace(self.batch_limits.limit)
         self._batch = RunningBatch(model, self._encoder, self._pace, safety)
         self._line: WaitingLine[WaitingImage] = WaitingLine()
         self._changed = threading.Condition()
@@ -71,12 +81,12 @@ class Engine:
         """Take a request; it joins the batch at the next step that has room.
 
         Raises:
-            RequestError: a field is out of range.
+            RequestError: a field is out of range, or it could not be taken or done in time even if nobody else asked.
             PromptError: a prompt cannot be encoded.
             UnknownConceptError: a concept is not among the mounts.
             BaseModelMismatchError: an embedding belongs to another base model.
             OverloadedError: too many wait.
-            DeadlineError: it cannot be done in time.
+            DeadlineError: it cannot be done in time behind those that came before it.
             NotReadyError: the engine is closed.
         """
         request.check()
@@ -86,9 +96,10 @@ class Engine:
         with self._changed:
             if not self._open:
                 raise NotReadyError("this engine is closed; ask another replica")
-            check_room(self.limits, len(self._line), request, self._wait_s(list(self._line), first.size_px))
-            wait_s = self._wait_s([*self._line.ahead_of(request.caller), *more], first.size_px)
-            check_deadline(request, wait_s + self._own_s(first))
+            check_room(self.limits, len(self._line), request, self._line_s(first.size_px))
+            active, ahead = self._under_way(), [_work(one) for one in self._line.ahead_of(request.caller)]
+            together = len(active) + len(self._line) + len(images)
+            check_deadline(request, self._needed_s([*active, *ahead, *map(_work, more)], _work(first), together))
             for image in images:
                 self._line.add(image)
             self._changed.notify_all()
@@ -98,21 +109,24 @@ class Engine:
         """Check that a request could be taken now, before anything is spent on it.
 
         Raises:
+            RequestError: it could not be taken or done in time even if nobody else asked.
             OverloadedError: too many wait.
         """
+        check_possible(self.limits, request, self._alone_s(request))
         size_px = (request.height_px or self.model.native_px, request.width_px or self.model.native_px)
         with self._changed:
-            check_room(self.limits, len(self._line), request, self._wait_s(list(self._line), size_px))
+            check_room(self.limits, len(self._line), request, self._line_s(size_px))
 
     @torch.inference_mode()
     def warm_up(self, sizes: Sequence[Size] = ()) -> None:
-        """Measure how many pictures of these sizes (height, width; default: the native one) share a batch.
+        """Measure how many pictures of these sizes (height, width; default: the native one) share a batch and how fast.
 
         Call it before `start`; otherwise the first step does it for the native size.
         """
         (empty,) = self._encoder.encode([self._encoder.prepare("", {}, False)])
         for size in sizes or [(self.model.native_px, self.model.native_px)]:
             self.batch_limits.measure(size, empty)
+            self._pace.start_from(size, self.batch_limits.measured_s[size])
 
     @torch.inference_mode()
     def step(self) -> bool:
@@ -187,21 +201,33 @@ class Engine:
             for index in range(request.num_images)
         ]
 
-    def _wait_s(self, ahead: Sequence[WaitingImage], size_px: Size) -> float:
-        """Estimate when a place of a size is free: when all before it are done but those that it can share with."""
-        active = list(self._batch.images)
-        work: Counter[Size] = Counter()
-        for image in active:
-            work[image.waiting.size_px] += len(image.timesteps_T) - image.position
-        for other in ahead:
-            work[other.size_px] += other.num_steps
-        num_before = len(active) + len(ahead)
-        num_in_the_way = max(num_before + 1 - self.batch_limits.limit(size_px), 0)
-        return self._pace.wait_s(work) * num_in_the_way / max(num_before, 1)
+    def _under_way(self) -> list[Work]:
+        return [(image.waiting.size_px, len(image.timesteps_T) - image.position) for image in list(self._batch.images)]
 
-    def _own_s(self, one: WaitingImage) -> float:
-        together = len(self._batch.images) + len(self._line) + 1
-        return self._pace.own_s(one.size_px, one.num_steps, min(together, self.batch_limits.limit(one.size_px)))
+    def _line_s(self, size_px: Size) -> float:
+        """Estimate when a place of a size is free behind all that wait."""
+        return self._wait_s([*self._under_way(), *map(_work, self._line)], size_px)
+
+    def _alone_s(self, request: GenerateRequest) -> float:
+        """Estimate how long a request with a deadline takes while nobody else asks."""
+        if request.deadline_s is None:
+            return 0.0
+        one = (choose_size(self.model, request, self.limits), count_steps(self.model, request))
+        return self._needed_s([one] * (request.num_images - 1), one, request.num_images)
+
+    def _needed_s(self, before: Sequence[Work], one: Work, together: int) -> float:
+        """Estimate when a picture is done that comes behind others, while so many could share its batch."""
+        size_px, num_steps = one
+        own_s = self._pace.own_s(size_px, num_steps, min(together, self.batch_limits.limit(size_px)))
+        return self._wait_s(before, size_px) + own_s
+
+    def _wait_s(self, before: Sequence[Work], size_px: Size) -> float:
+        """Estimate when a place of a size is free: when all before it are done but those that it can share with."""
+        work: Counter[Size] = Counter()
+        for size, num_steps in before:
+            work[size] += num_steps
+        num_in_the_way = max(len(before) + 1 - self.batch_limits.limit(size_px), 0)
+        return self._pace.wait_s(work) * num_in_the_way / max(len(before), 1)
 
     def _admit(self) -> list[WaitingImage]:
         now = time.monotonic()
@@ -234,3 +260,7 @@ class Engine:
                 if self._stopping:
                     return
             self.step()
+
+
+def _work(waiting: WaitingImage) -> Work:
+    return waiting.size_px, waiting.num_steps

@@ -42,6 +42,12 @@ class RecentlyUsed(Generic[Key, Value]):
             while self.num_bytes > self.max_bytes:
                 self._forget(next(iter(self._values)))
 
+    def drop(self, gone: Callable[[Key, Value], bool]) -> None:
+        """Forget every value of which `gone` is true."""
+        with self._lock:
+            for key in [key for key, value in self._values.items() if gone(key, value)]:
+                self._forget(key)
+
     def _forget(self, key: Key) -> None:
         value = self._values.pop(key, None)
         if value is not None:

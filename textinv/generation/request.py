@@ -13,7 +13,8 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from textinv.errors import RequestError
+from textinv.errors import InputError, RequestError
+from textinv.generation.attention_weights import has_attention_weights
 from textinv.generation.infotext import Infotext, write_infotext, write_png
 from textinv.generation.noise_schedulers import find_scheduler_kind
 from textinv.generation.prompt_aliases import expand_aliases
@@ -58,8 +59,17 @@ class GenerateRequest:
 
     @property
     def refs(self) -> list[ConceptRef]:
-        """The concepts that both prompts name, in order of first appearance."""
+        """The concepts that both prompts name, in order of first appearance.
+
+        Raises:
+            InputError: no version has as many digits as one of them asks for.
+        """
         return list(dict.fromkeys(refs_in(expand_aliases(self.prompt)) + refs_in(expand_aliases(self.negative_prompt))))
+
+    @property
+    def has_literal_brackets(self) -> bool:
+        """Whether brackets of the prompts are plain text that elsewhere would be attention weights."""
+        return not self.attention_weights and any(map(has_attention_weights, (self.prompt, self.negative_prompt)))
 
     def check(self) -> None:
         """Check every field that needs no model to check.
@@ -109,6 +119,8 @@ class GeneratedImage:
             "Seed": str(self.seed),
             "Size": f"{width_px}x{height_px}",
             "Model": self.base_model or None,
+            # A1111's word for brackets that are plain text.
+            "Emphasis": "None" if request.has_literal_brackets else None,
             "Denoising strength": None if request.init_image is None else f"{request.strength:g}",
             "TI hashes": ", ".join(f"{name}: {digest[:_SHORT_HASH]}" for name, digest in self.concepts.items()) or None,
             "Version": _program(),
@@ -134,6 +146,10 @@ def _check_prompt(param: str, prompt: str) -> None:
     for char in prompt:
         if unicodedata.category(char) in {"Cc", "Cs"} and char not in "\t\n\r":
             raise RequestError(f"{param} holds the control character {char!r}; remove it", param=param)
+    try:
+        refs_in(expand_aliases(prompt))
+    except InputError as error:
+        raise RequestError(f"{param}: {error.message}", param=param) from error
 
 
 def _check_range(param: str, value: float, low: float, high: float) -> None:

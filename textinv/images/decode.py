@@ -44,11 +44,12 @@ class Picture:
         return int(self.pixels.shape[0])
 
 
-def decode_picture(data: bytes, name: str) -> Picture:
+def decode_picture(data: bytes, name: str, *, to_learn: bool = True) -> Picture:
     """Decode a file's bytes; `name` is used in messages.
 
     Raises:
-        ImageError: the bytes are not a whole picture, or one with too many pixels.
+        ImageError: the bytes are not a whole picture, or one with too many pixels; or it is `to_learn` from and
+            transparent everywhere.
     """
     try:
         with warnings.catch_warnings():
@@ -69,7 +70,7 @@ def decode_picture(data: bytes, name: str) -> Picture:
         raise ImageError(
             f"{name} is damaged and cannot be decoded ({error}): save or download it again", file=name
         ) from error
-    if alpha is not None and not alpha.any():
+    if to_learn and alpha is not None and not alpha.any():
         raise ImageError(f"{name} is transparent everywhere: nothing could be learned from it", file=name)
     return Picture(pixels, alpha, hashlib.sha256(data).hexdigest(), name, turned)
 

@@ -99,7 +99,7 @@ def _drivers(client: JobClient, fleet: str) -> list[Any]:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """What a driver on a cluster is told: the store and the base models, but not this machine's folders."""
+    """What a driver on a cluster is told: the store, base models, encoders, but not this machine's home folder."""
     reached = settings.model_copy(update={"store": store_settings(settings), "ray_address": None})
     told = environment_of(reached)
     return {name: value for name, value in told.items() if name != "TEXTINV_HOME"}

@@ -5,9 +5,10 @@ Owns the checks that no single field's type can express. Each finds problems and
 
 from collections.abc import Iterator, Sequence
 
+from textinv.errors import InputError
 from textinv.manifest.fields import ConceptFields, ImageEntry, TrainingFields
 from textinv.manifest.origin import Origin, Place, Problem
-from textinv.placeholders import NAME_RULE, ConceptRef, is_name, parse_ref, refs_in, split_prompt
+from textinv.placeholders import NAME_RULE, ConceptRef, is_name, refs_in, split_prompt
 
 Concepts = Sequence[tuple[int, ConceptFields]]
 EMBEDDING_FILE = "file:"
@@ -27,8 +28,12 @@ def broken_rules(concepts: Concepts, origin: Origin, defaults: TrainingFields | 
 
 def caption_problem(caption: str, name: str) -> str | None:
     """What is wrong with a caption of a concept, if anything."""
-    own = any(ref == ConceptRef(name) for ref in refs_in(caption))
-    others = [ref.placeholder for ref in refs_in(caption) if ref != ConceptRef(name)]
+    try:
+        refs = refs_in(caption)
+    except InputError as error:
+        return f"the caption {caption!r}: {error.message}; only {{}} or <{name}> may stand in it"
+    own = ConceptRef(name) in refs
+    others = [ref.placeholder for ref in refs if ref != ConceptRef(name)]
     if others:
         return f"the caption {caption!r} names another concept, {others[0]}: only {{}} or <{name}> may stand in it"
     if "{}" not in caption and not own:
@@ -78,29 +83,41 @@ def _templates(templates: Sequence[str], place: Place, origin: Origin) -> Iterat
     if not templates:
         yield origin.problem(place, "the list is empty: write lines with {}, or object, or style")
     for index, line in enumerate(templates):
-        if "{}" not in line:
-            message = f"{line!r} has no {{}}: write it where the concept goes"
-            yield origin.problem((*place, index), message)
-        elif refs := refs_in(line):
-            message = f"{line!r} names the concept {refs[0].placeholder}: only {{}} may stand in a template"
-            yield origin.problem((*place, index), message)
+        if problem := _template_problem(line):
+            yield origin.problem((*place, index), problem)
+
+
+def _template_problem(line: str) -> str | None:
+    if "{}" not in line:
+        return f"{line!r} has no {{}}: write it where the concept goes"
+    try:
+        refs = refs_in(line)
+    except InputError as error:
+        return f"{line!r}: {error.message}"
+    return f"{line!r} names the concept {refs[0].placeholder}: only {{}} may stand in a template" if refs else None
 
 
 def _init(init: str, place: Place, origin: Origin) -> Iterator[Problem]:
     if not init.strip():
         yield origin.problem(place, "it is blank: write a word, auto, <name> or file:PATH")
-    refs = refs_in(init)
-    if refs and parse_ref_or_none(init) is None:
-        message = f"{init!r} mixes words and concepts: write either a text or one <name>"
-        yield origin.problem(place, message)
+    try:
+        if refs_in(init) and parse_ref_or_none(init) is None:
+            message = f"{init!r} mixes words and concepts: write either a text or one <name>"
+            yield origin.problem(place, message)
+    except InputError as error:
+        yield origin.problem(place, error.message)
     if init.startswith(EMBEDDING_FILE) and origin.folder is None:
         yield origin.problem(place, "files are not at hand here: import the embedding and name it as <name>")
 
 
 def parse_ref_or_none(init: str) -> ConceptRef | None:
-    """The concept that an initializer names, if it is one placeholder and nothing else."""
+    """The concept that an initializer names, if it is one placeholder and nothing else.
+
+    Raises:
+        InputError: no version has as many digits as it asks for.
+    """
     pieces = list(split_prompt(init.strip()))
-    return parse_ref(init.strip()) if len(pieces) == 1 and isinstance(pieces[0], ConceptRef) else None
+    return pieces[0] if len(pieces) == 1 and isinstance(pieces[0], ConceptRef) else None
 
 
 def _captions(concept: ConceptFields, place: Place, origin: Origin) -> Iterator[Problem]:

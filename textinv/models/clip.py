@@ -24,13 +24,18 @@ class Clip:
     folder: Path
 
 
+def has_clip(folder: Path) -> bool:
+    """Whether there is a CLIP in a folder, as far as can be seen without loading it."""
+    return (folder / "config.json").is_file()
+
+
 def load_clip(folder: Path, tokenizer: Any, device: torch.device) -> Clip | None:
     """Load the CLIP in a folder, in float32 on the device; None when there is no such folder.
 
     Raises:
         BaseModelError: the folder holds no CLIP.
     """
-    if not (folder / "config.json").is_file():
+    if not has_clip(folder):
         return None
     try:
         with quiet():

@@ -32,6 +32,8 @@ class LatentDiffusionModel(BaseModel):
     """What the pipeline is told when it loads: parts that are not needed."""
     vae_name: ClassVar[str] = "vae"
     """The component that turns pixels into latents."""
+    text_encoder_folders: ClassVar[tuple[str, ...]] = ("text_encoder",)
+    """The components that turn text into rows."""
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 
 from textinv.errors import BaseModelError
 from textinv.models.base import BaseModel
-from textinv.models.clip import load_clip
+from textinv.models.clip import has_clip, load_clip
 from textinv.models.families import known_families
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.location import Location, locate
@@ -55,7 +55,30 @@ def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[s
     Raises:
         BaseModelError: there is no such base model.
     """
+    return _native_size_px(name, locate(name, revision, aliases or {}, weights=False))
+
+
+def look_up(
+    name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None
+) -> tuple[str, int, bool, tuple[int, ...]]:
+    """Look up all that a plan needs: revision, native size, whether there is a CLIP, and the widths of its rows.
+
+    Raises:
+        BaseModelError: there is no such base model, or it has another revision than `revision`.
+    """
     location = locate(name, revision, aliases or {}, weights=False)
+    size_px, widths = _native_size_px(name, location), _row_widths(name, location)
+    return _revision_of(name, location, revision), size_px, has_clip(location.folder / "clip"), widths
+
+
+def _row_widths(name: str, location: Location) -> tuple[int, ...]:
+    parts = _family_of(name, location).text_encoder_folders
+    configs = [location.read_json(f"{part}/config.json") for part in parts]
+    widths = [int(config.get("hidden_size") or config.get("d_model") or 0) for config in configs]
+    return tuple(sorted(widths)) if all(widths) else ()
+
+
+def _native_size_px(name: str, location: Location) -> int:
     family = _family_of(name, location)
     sample_size = location.read_json("unet/config.json").get("sample_size")
     blocks = location.read_json(f"{family.vae_name}/config.json").get("block_out_channels")

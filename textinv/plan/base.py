@@ -14,6 +14,10 @@ class BaseFacts:
     revision: str
     native_px: int
     """The size that it was trained at."""
+    has_clip: bool = True
+    """Whether it has a CLIP of its own, which scores what is learned on it; True where nobody looked."""
+    row_widths: tuple[int, ...] = ()
+    """Widths of its text encoders' rows, ascending; empty where nobody looked."""
 
 
 def base_name(manifest: Manifest) -> str:
@@ -30,10 +34,6 @@ def base_facts(manifest: Manifest, settings: Settings) -> BaseFacts:
     Raises:
         BaseModelError: it cannot be found or read.
     """
-    from textinv.models import base_revision, native_size_px  # torch: only when nobody looked it up before
+    from textinv.models import look_up  # torch: only when nobody looked it up before
 
-    name = base_name(manifest)
-    return BaseFacts(
-        revision=base_revision(name, revision=manifest.revision, aliases=settings.base_models),
-        native_px=native_size_px(name, revision=manifest.revision, aliases=settings.base_models),
-    )
+    return BaseFacts(*look_up(base_name(manifest), revision=manifest.revision, aliases=settings.base_models))

@@ -47,13 +47,23 @@ class Estimate:
     """In the currency of the price of a GPU hour."""
 
 
-def estimate(specs: Sequence[PlannedSpec], registry: "Registry | None", gpu_hour_price: float | None) -> Estimate:
-    """Estimate what is still to be done."""
+def estimate(
+    specs: Sequence[PlannedSpec],
+    registry: "Registry | None",
+    gpu_hour_price: float | None,
+    *,
+    are_scored: bool = True,
+) -> Estimate:
+    """Estimate what is still to be done.
+
+    Without an encoder (not `are_scored`) nothing is drawn for scores. A folder that is no encoder shows on the worker
+    only: its passes are counted, and then not spent.
+    """
     left = [planned.spec for planned in specs if planned.state != "done"]
     passes = sum(likely_passes(spec) for spec in left)
     previews = PREVIEW_PASSES * sum(likely_previews(spec) for spec in left)
     pace = _pace(specs, left[0].base_revision, registry) if left and registry else None
-    evaluations = EVALUATION_PASSES * sum(spec.evaluate for spec in left)
+    evaluations = EVALUATION_PASSES * sum(spec.evaluate for spec in left) if are_scored else 0
     seconds = (passes + previews + evaluations) / pace if pace else None
     return Estimate(
         concepts=len(left),

@@ -80,7 +80,7 @@ def make_plan(
     shelf = shelf or shelf_for(manifest.origin, settings)
     gathered = _gather(manifest, base, shelf, facts or FactsCache(settings.home), progress)
     problems = [problem for one in gathered for problem in one.problems]
-    initializers = Initializers(manifest, registry)
+    initializers = Initializers(manifest, registry, base)
     drafts = []
     for index, (concept, pictures) in enumerate(zip(manifest.concepts, gathered, strict=True)):
         values = Values(manifest, concept)
@@ -95,8 +95,10 @@ def make_plan(
         name=manifest.name or _file_stem(manifest.origin),
         specs=specs,
         pictures={digest: source for one in gathered for digest, source in one.sources.items()},
-        warnings=[warning for one in gathered for warning in one.warnings],
-        estimate=estimate(specs, registry, settings.gpu_hour_price),
+        warnings=[warning for one in gathered for warning in one.warnings] + initializers.warnings,
+        estimate=estimate(
+            specs, registry, settings.gpu_hour_price, are_scored=base.has_clip or bool(settings.encoders)
+        ),
     )
 
 

@@ -23,6 +23,10 @@ LEARNING_RATES: Mapping[Method, float] = {"sphere": 0.08, "adamw": 5e-3}
 al. 2022, arXiv:2208.01618)."""
 
 
+STOP_THRESHOLDS: Mapping[StopRule, float] = {"gain": 0.1, "dvar": 0.15, "fixed": 0.15}
+"""Where a manifest asks for another rule than its recipe's and says no threshold."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Values of all training fields that a manifest may leave out."""
@@ -41,7 +45,7 @@ class Recipe:
     timesteps: tuple[int, int] = (300, 1000)
     stop: StopRule = "dvar"
     stop_window: int = 6
-    stop_threshold: float = 0.15
+    stop_threshold: float = STOP_THRESHOLDS["dvar"]
     stop_samples: int = 8
 
 

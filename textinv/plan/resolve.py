@@ -12,10 +12,12 @@ from textinv.manifest.fields import AdvancedFields, ConceptFields, Manifest, Tra
 from textinv.manifest.origin import Place, Problem
 from textinv.manifest.words import Kind
 from textinv.plan.base import BaseFacts, base_name
-from textinv.plan.recipes import DEFAULT_RECIPE, LEARNING_RATES, RECIPES, Recipe, steps_between_looks
+from textinv.plan.recipes import DEFAULT_RECIPE, LEARNING_RATES, RECIPES, STOP_THRESHOLDS, Recipe, steps_between_looks
 from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
 from textinv.plan.templates import TEMPLATES
 
+LEAST_SAMPLES = 8
+"""In a fixed batch by which a concept stops."""
 _ONE_METHOD_ONLY = {"kappa": "sphere", "weight_decay": "adamw"}
 
 
@@ -106,6 +108,12 @@ def broken_combinations(values: Values, index: int) -> Iterator[Problem]:
         )
     if values.stated("context_weight") and not values.stated("class_word"):
         yield problem(values.place(index, "context_weight"), "it needs a class_word to compare with: write one")
+    samples = values.stated("stop_samples")
+    if samples is not None and samples < LEAST_SAMPLES and values["stop"] != "fixed":
+        yield problem(
+            values.place(index, "stop_samples"),
+            f"{samples} samples are too few to stop by: write {LEAST_SAMPLES} or more, or stop: fixed",
+        )
     min_steps, max_steps = values.stated("min_steps"), values["max_steps"]
     if min_steps is not None and min_steps > max_steps:
         yield problem(values.place(index, "min_steps"), f"{min_steps} is more than max_steps ({max_steps}): lower it")
@@ -131,11 +139,13 @@ def _optimizer(values: Values) -> OptimizerSpec:
 
 
 def _stop(values: Values) -> StopSpec:
-    samples = values["stop_samples"]
+    samples, rule, threshold = values["stop_samples"], values["stop"], values.stated("stop_threshold")
+    if threshold is None:
+        threshold = values.recipe.stop_threshold if rule == values.recipe.stop else STOP_THRESHOLDS[rule]
     return StopSpec(
-        rule=values["stop"],
+        rule=rule,
         every_steps=values.stated("stop_every") or steps_between_looks(values["samples_per_step"], samples),
         window=values["stop_window"],
-        threshold=values["stop_threshold"],
+        threshold=threshold,
         num_samples=samples,
     )

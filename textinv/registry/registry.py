@@ -122,6 +122,15 @@ class Registry:
             return known
         return published_head(self._present(known.name, HeadAt(parse_head(key, stored.body), stored.etag)))
 
+    def check_present(self, name: str, version: int) -> None:
+        """Check that a version, which never changes, has not been removed.
+
+        Raises:
+            UnknownConceptError: it has, or never was.
+        """
+        if not self.store.exists(version_key(name, version)):
+            raise self._unknown(name, version)
+
     def entry(self, name: str, version: int) -> VersionEntry:
         """Read a version without its artifacts.
 

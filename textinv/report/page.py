@@ -120,6 +120,8 @@ def _figures(concept: ConceptStory) -> list[tuple[str, str]]:
     figures += [(f"norm over that of a word ({encoder})", _number(norm)) for encoder, norm in norms.items()]
     cosines = record.get("cosine_to_initializer") or {}
     figures += [(f"cosine to where it started ({encoder})", _number(cosine)) for encoder, cosine in cosines.items()]
+    if error := concept.evaluation.get("error"):
+        figures.append(("why there are no scores", str(error.get("message"))))
     judge = concept.evaluation.get("judge") or {}
     figures += [
         (f"judge: {name.replace('_', ' ')}", _number(value))

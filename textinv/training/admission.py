@@ -88,7 +88,8 @@ def encode_work(model: BaseModel, work: Work) -> PictureLatents:
     """Fit the pictures of a concept to its size and encode them.
 
     Raises:
-        ImageError: there are none, or not as many as the spec says.
+        ImageError: there are none, or not as many as the spec says, or one whose mask or alpha keeps nothing of what is
+            left after cropping.
     """
     if not work.pictures:
         raise ImageError(f"{work.spec.name} has no pictures: give it one to five")
@@ -105,6 +106,12 @@ def encode_work(model: BaseModel, work: Work) -> PictureLatents:
 def _fit(picture: Picture, spec: TrainSpec) -> tuple[NDArray[np.float32], Tensor]:
     side = spec.resolution_px
     pixels, weight = fit_picture(picture, side, side, spec.crop, seed=spec.seed)
+    if weight is not None and not weight.any():
+        raise ImageError(
+            f"{picture.name} of {spec.name}: its mask or transparency leaves nothing of the square that is kept: crop "
+            "the picture around what is to be learned",
+            file=picture.name,
+        )
     return pixels, torch.ones(side, side) if weight is None else torch.from_numpy(weight)
 
 

@@ -7,8 +7,8 @@ per process for each base model and size. Does not know concepts.
 
 import time
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -17,11 +17,13 @@ from textinv.errors import OutOfMemoryError
 from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
+from textinv.training.memory import is_out_of_memory
 from textinv.training.pack import ConceptPack
 from textinv.training.work import Work
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SAMPLES_PER_SLOT = 4
+TIMED_STEPS = 3
 NEAR_BEST = 0.9
 """A smaller pack is preferred as long as it reaches this share of the best throughput."""
 
@@ -42,16 +44,25 @@ def choose_num_slots(model: BaseModel, num_slots: int | Literal["auto"], resolut
     """
     if num_slots != "auto":
         return Capacity(num_slots)
-    return _measured(model, resolution_px or model.native_px)
+    side = resolution_px or model.native_px
+    known = _KNOWN.setdefault(model, {})
+    if side not in known:
+        known[side] = _measured(model, side)
+    return known[side]
 
 
-@lru_cache(maxsize=16)
+_KNOWN: WeakKeyDictionary[BaseModel, dict[int, Capacity]] = WeakKeyDictionary()
+"""What was measured, by the side in pixels."""
+
+
 def _measured(model: BaseModel, resolution_px: int) -> Capacity:
     measured: list[tuple[int, float]] = []
     for size in SIZES:
         try:
             measured.append((size, samples_per_second(model, size, resolution_px)))
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             break
         if past_knee(measured):
             break
@@ -74,16 +85,20 @@ def knee(measured: list[tuple[int, float]]) -> int:
 
 
 def samples_per_second(model: BaseModel, num_slots: int, resolution_px: int) -> float:
-    """Sample passes per second of a pack of `num_slots`; the first step is not counted."""
+    """Sample passes per second of a pack of `num_slots`, by the fastest of a few steps after the first."""
     pack = ConceptPack(model, num_slots)
     for _ in range(num_slots):
         pack.add(_work(model, resolution_px))
     pack.step()
-    _wait_for(model.device)
+    return num_slots * SAMPLES_PER_SLOT / min(_seconds_of_step(pack, model.device) for _ in range(TIMED_STEPS))
+
+
+def _seconds_of_step(pack: ConceptPack, device: torch.device) -> float:
+    _wait_for(device)
     begun = time.perf_counter()
     pack.step()
-    _wait_for(model.device)
-    return num_slots * SAMPLES_PER_SLOT / (time.perf_counter() - begun)
+    _wait_for(device)
+    return time.perf_counter() - begun
 
 
 def _wait_for(device: torch.device) -> None:

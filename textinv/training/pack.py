@@ -6,7 +6,7 @@ reaches that slot's rows only. Does not know where work comes from or where resu
 Shapes: S slots, V vectors per slot, D width of a text encoder, N vectors of one concept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from textinv.embedding import Embedding
-from textinv.errors import DivergedError, TextinvError
+from textinv.errors import CancelledError, DivergedError, TextinvError
 from textinv.evaluation.scores import cosine_to
 from textinv.models.base import BaseModel
 from textinv.training.admission import open_slot
@@ -28,6 +28,10 @@ from textinv.training.schedules import rate_at
 from textinv.training.slot import Evaluation, Slot
 from textinv.training.stopping import StopReason
 from textinv.training.work import TrainedConcept, Work
+
+HALF_LOSS_SCALE = 2.0**10
+"""Of the loss in float16, whose smallest normal number is 6e-5: at 512 px the gradient of a prediction is about 3e-5
+(Micikevicius et al. 2018, arXiv:1710.03740)."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class ConceptPack:
 
     def checkpoint(self, slot: Slot) -> bytes:
         """The slot's state, from which `add` goes on."""
-        tensors = self._tables.dump(slot.index, slot.spec.num_vectors)
+        tensors = self._tables.dump(slot.index, slot.spec.num_vectors, moments=slot.spec.optimizer.kind == "adamw")
         tensors[TRAIN_LOSS] = self._train_loss_S[slot.index].cpu().clone()
         tensors |= {f"best.{encoder}": rows_ND for encoder, rows_ND in slot.best_rows.items()}
         return Checkpoint(slot.spec.fingerprint, slot.counters(), tensors).to_bytes()
@@ -101,8 +105,8 @@ class ConceptPack:
         batch = assemble(members, self.model.device)
         rows = self._tables.leaves()
         losses_S = slot_losses(self.model, pool, batch, rows)
-        gradients = torch.autograd.grad(losses_S.sum(), list(rows.values()))
-        self._tables.advance(dict(zip(rows, gradients, strict=True)), self._settings())
+        gradients = gradients_of(losses_S.sum(), rows, half=self.model.dtype == torch.float16)
+        self._tables.advance(gradients, self._settings())
         self._train_loss_S += losses_S.detach()
         for slot in self.slots:
             slot.step += 1
@@ -142,6 +146,8 @@ class ConceptPack:
                 step=slot.step,
             )
             return Ended(slot.work, error, record)
+        if reason == "cancelled":
+            return Ended(slot.work, CancelledError(f"{slot.spec.name} was cancelled at step {slot.step}"), record)
         record["cosine_to_initializer"] = {
             encoder: cosine_to(rows_ND, directions[encoder]) for encoder, rows_ND in slot.best_rows.items()
         }
@@ -160,6 +166,13 @@ class ConceptPack:
         if self.model.device.type == "cuda":
             table_FS = table_FS.pin_memory()
         return StepSettings(*table_FS.to(self.model.device, non_blocking=True)[:, :, None, None])
+
+
+def gradients_of(loss: Tensor, rows: Mapping[str, Tensor], *, half: bool) -> dict[str, Tensor]:
+    """Gradients of a loss by the rows; through a model in float16 they travel scaled."""
+    scaled = loss * HALF_LOSS_SCALE if half else loss
+    gradients = dict(zip(rows, torch.autograd.grad(scaled, list(rows.values())), strict=True))
+    return {name: gradient / HALF_LOSS_SCALE for name, gradient in gradients.items()} if half else gradients
 
 
 def evaluation_parts(slots: Sequence[Slot], due: Sequence[Slot]) -> list[list[Slot]]:

@@ -28,7 +28,8 @@ from textinv.training.slot import Slot
 
 PROMPT = "a photo of a {}"
 ENCODE_BATCH = 512
-LOSS_BATCH = 8
+LOSS_SAMPLES = 16
+"""Samples of the shortlist's fixed batches in one forward; a batch that is larger goes alone."""
 SHORTLIST = (
     "animal", "baby", "bag", "ball", "bear", "bird", "boat", "book", "bottle", "bowl", "box", "building", "cake", "car",
     "cat", "chair", "clock", "creature", "cup", "dog", "doll", "dress", "drawing", "face", "figure", "fish", "flower",
@@ -83,8 +84,9 @@ def _nearest_by_loss(model: BaseModel, slot: Slot) -> Ranked:
     num_vectors = slot.spec.num_vectors
     rows = [rows_of_text(model, word, num_vectors) for word in words]
     losses = []
-    for start in range(0, len(rows), LOSS_BATCH):
-        part = rows[start : start + LOSS_BATCH]
+    count = max(1, LOSS_SAMPLES // slot.spec.stop.num_samples)
+    for start in range(0, len(rows), count):
+        part = rows[start : start + count]
         slots = [replace(slot, index=index) for index in range(len(part))]
         pool = Pool.of(slots, num_vectors)
         batch = assemble([pool.evaluation_member(one) for one in slots], model.device)

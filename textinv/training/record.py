@@ -25,12 +25,7 @@ def record_of(slot: Slot, reason: StopReason, model: BaseModel, num_slots: int) 
     return {
         **_spec_fields(slot.work),
         "stopped": reason,
-        "started_from": slot.started_from,
-        "steps": slot.step,
-        "sample_passes": slot.sample_passes,
-        "seconds": round(slot.seconds, 3),
-        "kept_step": slot.best_step,
-        "trace": [_finite(asdict(seen)) for seen in slot.history],
+        **_course(slot),
         "num_slots": num_slots,
         "base_model": {"id": model.id, "revision": model.revision, "family": model.family, "dtype": str(model.dtype)},
         "device": str(model.device),
@@ -38,9 +33,22 @@ def record_of(slot: Slot, reason: StopReason, model: BaseModel, num_slots: int) 
     }
 
 
-def record_of_failure(work: Work, error: TextinvError) -> dict[str, Any]:
-    """Describe a concept that never came into a slot, or fell out of it."""
-    return {**_spec_fields(work), "stopped": "failed", "error": {"code": error.code, "message": error.message}}
+def record_of_failure(work: Work, error: TextinvError, slot: Slot | None = None) -> dict[str, Any]:
+    """Describe a concept that never came into a slot, or fell out of the one that is given."""
+    course = {} if slot is None else _course(slot)
+    problem = {"code": error.code, "message": error.message}
+    return {**_spec_fields(work), "stopped": "failed", **course, "error": problem}
+
+
+def _course(slot: Slot) -> dict[str, Any]:
+    return {
+        "started_from": slot.started_from,
+        "steps": slot.step,
+        "sample_passes": slot.sample_passes,
+        "seconds": round(slot.seconds, 3),
+        "kept_step": slot.best_step,
+        "trace": [_finite(asdict(seen)) for seen in slot.history],
+    }
 
 
 def _spec_fields(work: Work) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from textinv.training.optimizers import RowState, StepSettings
 
-FIELDS = ("rows", "anchor", "first", "second")
+MOMENTS = ("first", "second")
+"""AdamW's; the sphere method has no use for them."""
+FIELDS = ("rows", "anchor", *MOMENTS)
 TRAIN_LOSS = "train_loss"
 """Name of the sum of a slot's training losses since its last evaluation, a scalar."""
 
@@ -39,21 +41,23 @@ class RowTables:
         self.num_vectors = num_vectors
 
     def load(self, slot: int, tensors: Mapping[str, Tensor]) -> None:
-        """Put a slot's state back as `dump` gave it."""
+        """Put a slot's state back as `dump` gave it; moments that are not there are zero."""
         for encoder, state in self._states.items():
+            num_vectors = len(tensors[f"rows.{encoder}"])
+            self.grow(num_vectors)
             for field in FIELDS:
-                value_ND = tensors[f"{field}.{encoder}"]
-                self.grow(len(value_ND))
                 target_VD = getattr(state, f"{field}_SVD")[slot]
                 target_VD.zero_()
-                target_VD[: len(value_ND)] = value_ND.to(target_VD)
+                if (value_ND := tensors.get(f"{field}.{encoder}")) is not None:
+                    target_VD[:num_vectors] = value_ND.to(target_VD)
 
-    def dump(self, slot: int, num_vectors: int) -> dict[str, Tensor]:
-        """A slot's state as CPU tensors (N, D), named `field.encoder`."""
+    def dump(self, slot: int, num_vectors: int, *, moments: bool) -> dict[str, Tensor]:
+        """A slot's state as CPU tensors (N, D), named `field.encoder`; AdamW needs its moments."""
         return {
             f"{field}.{encoder}": getattr(state, f"{field}_SVD")[slot, :num_vectors].cpu().clone()
             for encoder, state in self._states.items()
             for field in FIELDS
+            if moments or field not in MOMENTS
         }
 
     def anchors(self, slot: int, num_vectors: int) -> dict[str, Tensor]:
@@ -78,8 +82,6 @@ def fresh_state(rows: Mapping[str, Tensor], anchors: Mapping[str, Tensor]) -> di
     """The state of a slot that starts from `rows` (N, D) and is pulled towards the directions of `anchors` (N, D)."""
     state: dict[str, Tensor] = {TRAIN_LOSS: torch.zeros(())}
     for encoder, rows_ND in rows.items():
-        zeros_ND = torch.zeros_like(rows_ND)
-        unit_ND = torch.nn.functional.normalize(anchors[encoder], dim=-1)
-        for field, value in zip(FIELDS, (rows_ND, unit_ND, zeros_ND, zeros_ND), strict=True):
-            state[f"{field}.{encoder}"] = value
+        state[f"rows.{encoder}"] = rows_ND
+        state[f"anchor.{encoder}"] = torch.nn.functional.normalize(anchors[encoder], dim=-1)
     return state

@@ -2,7 +2,8 @@
 
 Owns what happens between steps, and that one concept's misfortune stays its own: whatever goes wrong with one ends that
 one with a typed error. A pack of another latent shape begins when the last one is empty, with as many slots as fit that
-shape. Out of memory halves the slots; the displaced concepts wait with a checkpoint. Does not know how a step is taken.
+shape; until then a few concepts may overtake those that wait for it. Out of memory halves the slots; the displaced
+concepts wait with a checkpoint. Does not know how a step is taken.
 """
 
 import time
@@ -16,6 +17,7 @@ from textinv.errors import CancelledError, OutOfMemoryError, TextinvError, Train
 from textinv.evaluation.report import Judge
 from textinv.models.base import BaseModel
 from textinv.training.capacity import Capacity
+from textinv.training.memory import is_out_of_memory
 from textinv.training.pack import ConceptPack, Ended
 from textinv.training.record import record_of_failure
 from textinv.training.slot import Slot
@@ -47,6 +49,9 @@ class Traffic:
         self._source = source
         self._sink = sink
         self._waiting: deque[Work] = deque()
+        """Displaced concepts, and those of another size than the pack's."""
+        self._num_overtakers = 0
+        """Concepts that came into the pack while others waited for one of their own size."""
         self._saved = time.monotonic()
 
     @property
@@ -58,8 +63,8 @@ class Traffic:
         """Put work into free slots, as long as there is any that fits."""
         while self.pack.has_room and (work := self._next()) is not None:
             if not self.pack.fits(work):
-                self._waiting.appendleft(work)
-                return
+                self._waiting.append(work)
+                continue
             try:
                 self._begin(work.spec.resolution_px)
                 slot = self.pack.add(work)
@@ -72,6 +77,7 @@ class Traffic:
                 failure.__cause__ = error
                 self._sink.failed(work, failure, record_of_failure(work, failure))
             else:
+                self._num_overtakers += bool(self._waiting)
                 self._sink.started(work, slot.index)
 
     def _begin(self, resolution_px: int) -> None:
@@ -89,7 +95,8 @@ class Traffic:
 
     def _turn_away(self, work: Work, error: RuntimeError) -> None:
         """Without memory for another concept the pack is as large as it gets; the concept waits."""
-        _must_be_out_of_memory(error)
+        if not is_out_of_memory(error):
+            raise error
         if self.pack.slots:
             self._lower(len(self.pack.slots))
             self._waiting.appendleft(work)
@@ -97,7 +104,16 @@ class Traffic:
             self._fail_for_memory(work, error)
 
     def _next(self) -> Work | None:
-        return self._waiting.popleft() if self._waiting else self._source.take()
+        """What waits and fits, longest first; else new work, as much as the pack has slots while others wait."""
+        for place, work in enumerate(self._waiting):
+            if self.pack.fits(work):
+                del self._waiting[place]
+                return work
+        if not self._waiting:
+            self._num_overtakers = 0
+        elif max(self._num_overtakers, len(self._waiting)) >= self.pack.num_slots:
+            return None
+        return self._source.take()
 
     def settle(self) -> bool:
         """Evaluate what is due and deliver what has ended; whether a slot became free."""
@@ -143,7 +159,8 @@ class Traffic:
             self._halve(error)
 
     def _halve(self, error: RuntimeError) -> None:
-        _must_be_out_of_memory(error)
+        if not is_out_of_memory(error):
+            raise error
         slots = self.pack.slots
         keep = len(slots) // 2
         for slot in slots[keep:]:
@@ -152,17 +169,17 @@ class Traffic:
             if keep:
                 self._waiting.append(work)
             else:
-                self._fail_for_memory(work, error)
+                self._fail_for_memory(work, error, slot)
         self._lower(max(1, keep))
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _fail_for_memory(self, work: Work, error: RuntimeError) -> None:
+    def _fail_for_memory(self, work: Work, error: RuntimeError, slot: Slot | None = None) -> None:
         failure = OutOfMemoryError(
             f"{work.spec.name}: a single slot does not fit into memory ({error}); use a smaller resolution or fewer "
             f"samples per step (now {work.spec.samples_per_step})"
         )
-        self._sink.failed(work, failure, record_of_failure(work, failure))
+        self._sink.failed(work, failure, record_of_failure(work, failure, slot))
 
     def save(self, every_s: float = 0.0) -> None:
         """Hand out a checkpoint of all that was begun, unless the last ones are younger than `every_s`."""
@@ -174,9 +191,3 @@ class Traffic:
             if work.checkpoint is not None:
                 self._sink.checkpoint(work, work.checkpoint)
         self._saved = time.monotonic()
-
-
-def _must_be_out_of_memory(error: RuntimeError) -> None:
-    """Raise `error` again when it is about something else."""
-    if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-        raise error

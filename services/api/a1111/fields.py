@@ -1,7 +1,8 @@
 """Bodies of A1111's `txt2img` and `img2img`.
 
-Owns which of A1111's fields mean something here. All others are taken and, unless they hold A1111's default, listed in
-the header `x-textinv-ignored`. Source: A1111 `modules/processing.py` and `modules/api/models.py`.
+Owns which of A1111's fields mean something here. All others are taken and, unless they hold A1111's default or nothing,
+listed in the header `x-textinv-ignored`; of `override_settings` those that differ from what holds here, as
+`override_settings.NAME`. Source: A1111 `modules/processing.py` and `modules/api/models.py`.
 """
 
 import json
@@ -65,6 +66,7 @@ IGNORED_DEFAULTS: Mapping[str, Any] = {
     "mask_blur_y": 4,
     "mask_round": True,
     "inpainting_fill": 0,
+    "inpainting_mask_invert": 0,
     "inpaint_full_res": True,
     "inpaint_full_res_padding": 0,
     "initial_noise_multiplier": None,
@@ -84,7 +86,8 @@ class Txt2ImgBody(Body):
     model_config = ConfigDict(extra="allow")
 
     prompt: _Text = ""
-    """What to draw; stored names work with and without brackets, and so does `(word:1.2)`."""
+    """What to draw; stored names work with and without brackets (new ones without after some seconds), and so does
+    `(word:1.2)`."""
     negative_prompt: _Text = ""
     """What not to draw."""
     seed: Int = Field(default=-1, ge=-1, le=MAX_SEED - 64)
@@ -94,7 +97,7 @@ class Txt2ImgBody(Body):
     sampler_index: str | None = Field(default=None, max_length=64)
     """Older spelling of `sampler_name`."""
     scheduler: str | None = Field(default=None, max_length=64)
-    """Schedule type, as `Karras`."""
+    """Schedule type, as `Karras`; one that the sampler does not have here is ignored."""
     steps: Int = Field(default=GenerateRequest.num_inference_steps, ge=1, le=MAX_STEPS)
     """Inference steps."""
     cfg_scale: float = Field(default=GenerateRequest.guidance_scale, ge=0, le=100, allow_inf_nan=False)
@@ -121,10 +124,19 @@ class Txt2ImgBody(Body):
         return self
 
     @property
+    def sampler(self) -> str | None:
+        """The sampler, in whichever field it was sent."""
+        return self.sampler_name or self.sampler_index
+
+    @property
     def ignored(self) -> list[str]:
-        """Fields that were sent to some effect which there is not here."""
+        """Fields that were sent to some effect which there is not here; `override_settings` has its own rules."""
         sent = self.model_extra or {}
-        return sorted(name for name, value in sent.items() if value not in (IGNORED_DEFAULTS.get(name), "", [], {}))
+        return sorted(
+            name
+            for name, value in sent.items()
+            if name != "override_settings" and value not in (IGNORED_DEFAULTS.get(name), None, "", [], {})
+        )
 
 
 class Img2ImgBody(Txt2ImgBody):

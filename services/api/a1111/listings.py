@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from services.api.a1111.answers import SHORT_HASH
 from services.api.access import Caller, may_draw
+from services.api.headers import header_list
 from services.desk import Desk, in_thread
 from services.studio import StudioFacts
 from textinv.errors import RequestError
@@ -46,11 +47,10 @@ async def options(request: Request, _: Caller = may_draw) -> dict[str, Any]:
 async def set_options(sent: dict[str, Any], request: Request, response: Response, _: Caller = may_draw) -> None:
     """Take options back; one that differs from what holds here is an error when it is the checkpoint, else ignored."""
     desk: Desk = request.app.state.desk
-    current = _options(await desk.facts())
+    facts = await desk.facts()
     check_checkpoint(desk, sent)
-    ignored = sorted(key for key, value in sent.items() if key != _CHECKPOINT and current.get(key) != value)
-    if ignored:
-        response.headers["x-textinv-ignored"] = ", ".join(ignored).encode("ascii", "replace").decode()[:2000]
+    if ignored := ignored_options(facts, sent):
+        response.headers["x-textinv-ignored"] = header_list(ignored)
 
 
 @router.get("/sd-models")
@@ -119,6 +119,12 @@ def check_checkpoint(desk: Desk, settings: Any) -> None:
     raise RequestError(
         f"there is no checkpoint {str(asked)[:80]!r} here; the one that draws is {_title(facts)!r}", param=_CHECKPOINT
     )
+
+
+def ignored_options(facts: StudioFacts, settings: Mapping[str, Any]) -> list[str]:
+    """The settings that differ from what holds here, in order; of the checkpoint see `check_checkpoint`."""
+    current = _options(facts)
+    return sorted(key for key, value in settings.items() if key != _CHECKPOINT and current.get(key) != value)
 
 
 def _options(facts: StudioFacts) -> dict[str, Any]:

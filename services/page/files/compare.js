@@ -5,10 +5,10 @@ import { get } from "/page/api.js";
 import { newRun } from "/page/drawing.js";
 import { Field } from "/page/parts.js";
 
-const PLACEHOLDER = /<([a-z0-9._-]+)(?:@(\d+))?>/g;
+const PLACEHOLDER = /<([a-z0-9._-]+)(?:@(\d+))?>/gi;
 const lines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
 const concept = (text) => (text.startsWith("<") ? text : `<${text}>`);
-const placed = (text) => (/^[a-z0-9._-]+@\d+$/.test(text) ? concept(text) : text); // a bare word is a word
+const placed = (text) => (/^[a-z0-9._-]+@\d+$/i.test(text) ? concept(text) : text); // a bare word is a word
 
 export function Compare({ form, settings, begin }) {
   return html`<details class="settings">
@@ -24,7 +24,7 @@ function SideBySide({ form, settings, begin }) {
   const placeholder = found.includes(which) ? which : found[0];
   const [instead, setInstead] = useState("");
   const [offers, setOffers] = useState([]);
-  const name = placeholder?.slice(1, -1).split("@")[0];
+  const name = placeholder?.slice(1, -1).split("@")[0].toLowerCase();
   useEffect(() => {
     setOffers([]);
     setInstead("");

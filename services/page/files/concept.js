@@ -39,6 +39,7 @@ export function Concept({ name, version }) {
 function Evidence({ data, record }) {
   const scores = data.evaluation?.encoders?.[0] ?? {};
   const norms = Object.values(data.evaluation?.norm_ratio ?? {});
+  const problem = data.evaluation?.error?.message;
   const facts = [
     ["Fidelity", scores.fidelity, "How alike drawn and real pictures are; 1 is the same."],
     ["Real to real", scores.real_to_real, "What real pictures reach among themselves."],
@@ -47,9 +48,8 @@ function Evidence({ data, record }) {
     ["Norm", norms.length ? norms.reduce((sum, one) => sum + one, 0) / norms.length : null, "Length of its rows over that of an average word; near 1 mixes well."],
   ].filter(([, value]) => value != null);
   return html`<section class="panel"><h2>Evidence</h2>
-    ${facts.length > 0
-      ? html`<ul class="scores">${facts.map(([label, value, text]) => html`<li><strong>${fixed(value)}</strong><span>${label}</span><span class="hint">${text}</span></li>`)}</ul>`
-      : html`<p class="hint">It was not evaluated. <code>textinv evaluate ${data.name}@${data.version}${record.spec ? "" : " --pictures FOLDER"}</code> does it, and its scores are shown here.</p>`}
+    ${facts.length > 0 && html`<ul class="scores">${facts.map(([label, value, text]) => html`<li><strong>${fixed(value)}</strong><span>${label}</span><span class="hint">${text}</span></li>`)}</ul>`}
+    ${Object.keys(scores).length === 0 && html`<p class="hint">${problem ? `It has no scores: ${problem}.` : "It was not evaluated."} <code>textinv evaluate ${data.name}@${data.version}${record.spec ? "" : " --pictures FOLDER"}</code> scores it, and what it finds is shown here.</p>`}
     ${data.evaluation?.pictures && html`<p class="hint">Judged after it was published, on ${count(data.evaluation.num_pictures ?? 0, "picture")} that it was ${data.evaluation.pictures === "training" ? "" : "not "}learned from.</p>`}
     <div class="beside">
       <section><h3>Why it stopped</h3><p>${data.why_stopped ? `Stopped because ${data.why_stopped}.` : "Its record does not say."}</p>

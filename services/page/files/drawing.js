@@ -12,6 +12,7 @@ export const NORMAL = {
   num_inference_steps: 25,
   guidance_scale: 4,
   noise_scheduler: "",
+  attention_weights: false,
   seed: 0,
   n: 1,
 };

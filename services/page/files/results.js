@@ -52,6 +52,7 @@ function Drawn({ picture, cell, use }) {
           <dt>Steps</dt><dd>${settings.num_inference_steps}</dd>
           <dt>Guidance</dt><dd>${settings.guidance_scale}</dd>
           <dt>Noise scheduler</dt><dd>${settings.noise_scheduler || "the service's"}</dd>
+          ${settings.attention_weights && html`<dt>Brackets</dt><dd>weigh words</dd>`}
           ${Object.entries(cell.concepts ?? {}).map(([concept, digest]) => html`<dt>Concept</dt><dd>${`<${concept}>`}, ${String(digest).slice(0, 12)}</dd>`)}
         </dl>
         <div class="row">

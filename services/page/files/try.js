@@ -71,7 +71,7 @@ function Settings({ form, set, random, setRandom }) {
     get("/sdapi/v1/samplers").then((found) => setSchedulers(found.map((one) => [one.aliases[0], one.name]))).catch(() => {});
   }, []);
   const number = (name) => ({ value: form[name], change: (value) => set({ [name]: value }) });
-  return html`<details class="settings" open=${Boolean(form.negative_prompt)}>
+  return html`<details class="settings" open=${Boolean(form.negative_prompt || form.attention_weights)}>
     <summary>Settings</summary>
     <${PromptBox} id="negative" label="Negative prompt" rows=${2} value=${form.negative_prompt} change=${(text) => set({ negative_prompt: text })}
       hint="What should not be in the picture." />
@@ -84,6 +84,7 @@ function Settings({ form, set, random, setRandom }) {
       </select><//>
       <${Field} id="seed" label="Seed"><${NumberInput} id="seed" min="0" max="4294967295" disabled=${random} ...${number("seed")} /><//>
       <label class="check"><input type="checkbox" checked=${random} onChange=${(event) => setRandom(event.target.checked)} /> new seed each time</label>
+      <label class="check"><input type="checkbox" checked=${form.attention_weights} onChange=${(event) => set({ attention_weights: event.target.checked })} /> brackets weigh words, as in (red:1.3)</label>
     </div>
   </details>`;
 }

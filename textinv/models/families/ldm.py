@@ -21,6 +21,7 @@ class LatentDiffusion(LatentDiffusionModel):
     family = "ldm"
     pipeline_class = LDMTextToImagePipeline
     vae_name = "vqvae"
+    text_encoder_folders = ("bert",)
 
     @classmethod
     def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:

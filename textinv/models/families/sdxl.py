@@ -23,6 +23,7 @@ class StableDiffusionXL(LatentDiffusionModel):
     family = "sdxl"
     pipeline_class = StableDiffusionXLPipeline
     load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
+    text_encoder_folders = ("text_encoder", "text_encoder_2")
 
     @classmethod
     def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:

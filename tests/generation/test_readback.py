@@ -1,0 +1,46 @@
+"""From an infotext back to the request that drew it."""
+
+import numpy as np
+import pytest
+
+from textinv.errors import RequestError
+from textinv.generation.infotext import read_infotext
+from textinv.generation.readback import read_request
+from textinv.generation.request import GeneratedImage, GenerateRequest
+
+BLANK = np.zeros((8, 8, 3), dtype=np.uint8)
+
+
+def written_and_read(request: GenerateRequest) -> GenerateRequest:
+    return read_request(read_infotext(GeneratedImage(BLANK, 0, request).infotext))
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("prompts", [("a (wet:1.3) frog", ""), ("a frog", "[dry]")])
+def test_brackets_mean_what_they_meant_when_the_picture_was_drawn(prompts: tuple[str, str], weighted: bool) -> None:
+    request = GenerateRequest(*prompts, attention_weights=weighted)
+    read = written_and_read(request)
+    assert (read.prompt, read.negative_prompt) == prompts
+    assert read.attention_weights is weighted
+
+
+def test_brackets_of_another_web_ui_are_weights_unless_it_says_otherwise() -> None:
+    text = "a (wet) cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1"
+    assert read_request(read_infotext(text)).attention_weights
+    assert read_request(read_infotext(f"{text}, Emphasis: Original")).attention_weights
+    assert not read_request(read_infotext(f"{text}, Emphasis: None")).attention_weights
+
+
+def test_a_prompt_without_brackets_says_nothing_of_them() -> None:
+    image = GeneratedImage(BLANK, 0, GenerateRequest("a frog"))
+    assert "Emphasis" not in read_infotext(image.infotext).settings
+    assert not written_and_read(image.request).attention_weights
+
+
+@pytest.mark.parametrize("param", ["prompt", "negative_prompt"])
+@pytest.mark.parametrize("spelling", ["<cat@{}>", "embedding:cat@{}", "<CAT@{}>"])
+def test_a_version_that_cannot_be_is_refused_by_the_prompts_name(param: str, spelling: str) -> None:
+    request = GenerateRequest(**{"prompt": "a", param: spelling.format("9" * 5000)})
+    with pytest.raises(RequestError, match="a version of 5000 digits") as caught:
+        request.check()
+    assert caught.value.details["param"] == param
