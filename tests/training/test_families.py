@@ -15,13 +15,16 @@ from textinv.plan.spec import OptimizerSpec
 from textinv.training import Work
 from textinv.training.local import learn
 
+FAMILIES = [(family, "epsilon") for family in ("sd1", "sd2", "sdxl", "ldm", "pooling")] + [("sd2", "v_prediction")]
 
-@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl", "ldm", "pooling"])
+
+@pytest.mark.parametrize(("family", "prediction_type"), FAMILIES)
 def test_a_family_learns_exports_loads_and_draws(
-    family: str, tmp_path: Path, works: Callable[..., Work], adamw: OptimizerSpec
+    family: str, prediction_type: str, tmp_path: Path, works: Callable[..., Work], adamw: OptimizerSpec
 ) -> None:
-    folder = make_base(family, tmp_path / "base", "v_prediction" if family == "sd2" else "epsilon")
+    folder = make_base(family, tmp_path / "base", prediction_type)
     model = load_base_model(str(folder), device="cpu", dtype="float32")
+    assert model.prediction_type == prediction_type
     fast = adamw.model_copy(update={"learning_rate": 0.05})
     work = works("fox", init="fox", resolution_px=32, optimizer=fast, num_vectors=2, timesteps=(0, 1000))
     concept = learn(model, [work], num_slots=1).concepts["fox"]

@@ -87,8 +87,8 @@ def test_a_concept_stops_by_its_evidence_and_keeps_its_best_rows(model: BaseMode
     assert 8 <= record["steps"] < 60
     assert list(losses) == list(range(0, record["steps"] + 1, 2))
     assert losses[record["kept_step"]] == min(losses.values())
-    assert has_converged(list(losses.values()), stop)
-    before = [has_converged(list(losses.values())[:count], stop) for count in range(5, len(losses))]
+    assert has_converged(list(losses.values()), stop.window, stop.threshold)
+    before = [has_converged(list(losses.values())[:count], 3, 0.6) for count in range(5, len(losses))]
     assert not any(before)
 
 

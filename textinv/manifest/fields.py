@@ -52,11 +52,12 @@ class AdvancedFields(Strict):
     """Steps between looks at the fixed batch. 1 to 10000; each look costs `stop_samples` forward passes. Default: as
     often as costs a fifth of the training."""
     stop_window: Annotated[int, Field(ge=2, le=10_000)] | None = None
-    """Looks in the window of `stop: dvar`. 2 to 10000; more waits longer before it stops, which costs those steps."""
+    """Looks in the window of the stopping rule. 2 to 10000; more waits longer before it stops, which costs those
+    steps."""
     stop_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Stop when the second half of the training brought less than this share of the gain (`gain`, usual 0.1), or when
-    the loss varies less in the window than this share of its variance over the whole training (`dvar`, usual 0.15;
-    Voronov et al. 2023, arXiv:2302.04841). Between 0 and 1; less trains longer, which costs those steps."""
+    """Stop when the loss varies less in the window than this share of its variance over the whole training
+    (Voronov et al. 2023, DVAR, arXiv:2302.04841). Between 0 and 1; less trains longer, which costs
+    those steps."""
     stop_samples: Annotated[int, Field(ge=1, le=256)] | None = None
     """Samples in the fixed batch. 8 to 256, from 1 with `stop: fixed`; more gives a steadier loss and costs a forward
     pass each per look."""
@@ -113,10 +114,10 @@ class TrainingFields(Strict):
     """Steps before which the stopping rule may not fire. 0 to 100000, and at most `max_steps`; cost grows with it
     where the rule would fire sooner."""
     stop: StopRule | None = None
-    """When to end: `gain` once the second half of the training brought hardly any of what was gained on a fixed batch;
-    `dvar` once the loss on that batch hardly varies (Voronov et al. 2023, arXiv:2302.04841); `fixed` always at
-    `max_steps`. With `fixed` the rows of the last step are kept, otherwise those with the least loss on the fixed
-    batch. With each, the looks at that batch cost up to a fifth of the training, unless `stop_every` says otherwise."""
+    """When to end: `dvar` once the loss on a fixed batch no longer falls (Voronov et al. 2023, arXiv:2302.04841);
+    `fixed` always at `max_steps`. With `fixed` the rows of the last step are kept, otherwise those with the least loss
+    on the fixed batch. With both, the looks at that batch cost up to a fifth of the training, unless `stop_every` says
+    otherwise."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """Of every random draw: the same seed gives the same rows, wherever and in whatever company a concept is learned.
     0 (default) or more. Costs nothing."""

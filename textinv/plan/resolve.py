@@ -12,7 +12,7 @@ from textinv.manifest.fields import AdvancedFields, ConceptFields, Manifest, Tra
 from textinv.manifest.origin import Place, Problem
 from textinv.manifest.words import Kind
 from textinv.plan.base import BaseFacts, base_name
-from textinv.plan.recipes import DEFAULT_RECIPE, LEARNING_RATES, RECIPES, STOP_THRESHOLDS, Recipe, steps_between_looks
+from textinv.plan.recipes import DEFAULT_RECIPE, LEARNING_RATES, RECIPES, Recipe, steps_between_looks
 from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
 from textinv.plan.templates import TEMPLATES
 
@@ -109,7 +109,7 @@ def broken_combinations(values: Values, index: int) -> Iterator[Problem]:
     if values.stated("context_weight") and not values.stated("class_word"):
         yield problem(values.place(index, "context_weight"), "it needs a class_word to compare with: write one")
     samples = values.stated("stop_samples")
-    if samples is not None and samples < LEAST_SAMPLES and values["stop"] != "fixed":
+    if samples is not None and samples < LEAST_SAMPLES and values["stop"] == "dvar":
         yield problem(
             values.place(index, "stop_samples"),
             f"{samples} samples are too few to stop by: write {LEAST_SAMPLES} or more, or stop: fixed",
@@ -139,13 +139,11 @@ def _optimizer(values: Values) -> OptimizerSpec:
 
 
 def _stop(values: Values) -> StopSpec:
-    samples, rule, threshold = values["stop_samples"], values["stop"], values.stated("stop_threshold")
-    if threshold is None:
-        threshold = values.recipe.stop_threshold if rule == values.recipe.stop else STOP_THRESHOLDS[rule]
+    samples = values["stop_samples"]
     return StopSpec(
-        rule=rule,
+        rule=values["stop"],
         every_steps=values.stated("stop_every") or steps_between_looks(values["samples_per_step"], samples),
         window=values["stop_window"],
-        threshold=threshold,
+        threshold=values["stop_threshold"],
         num_samples=samples,
     )

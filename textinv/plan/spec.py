@@ -51,13 +51,13 @@ class StopSpec(_Frozen):
     """When a concept has learned enough."""
 
     rule: StopRule
-    """`gain` and `dvar` stop by evidence between `min_steps` and `max_steps`; `fixed` always takes `max_steps`."""
+    """`dvar` stops by evidence between `min_steps` and `max_steps`; `fixed` always takes `max_steps`."""
     every_steps: int
     """Steps between evaluations of the fixed batch."""
     window: int
-    """Evaluations in the window whose variance is compared with the whole history's (`dvar`)."""
+    """Evaluations in the window whose variance is compared with the whole history's."""
     threshold: float
-    """Share below which the concept has converged: of the gain (`gain`) or of the variance (`dvar`)."""
+    """Ratio of the variances below which the concept has converged."""
     num_samples: int
     """Samples in the fixed batch."""
 

@@ -103,7 +103,8 @@ class Slot:
         if self.step >= self.spec.max_steps:
             return "cap"
         losses = [seen.loss for seen in self.history]
-        return "converged" if self.step >= self.spec.min_steps and has_converged(losses, stop) else None
+        enough = stop.rule == "dvar" and self.step >= self.spec.min_steps
+        return "converged" if enough and has_converged(losses, stop.window, stop.threshold) else None
 
     def _loss_at(self, step: int) -> float:
         return next(seen.loss for seen in self.history if seen.step == step)
