@@ -51,3 +51,11 @@ def test_what_was_measured_is_one_line_in_the_log(caplog: pytest.LogCaptureFixtu
     said = json.loads(record.getMessage())
     assert (said["height_px"], said["width_px"], said["batch_limit"]) == (*SIZE, 8)
     assert said["step_s"]["8"] == pytest.approx(0.0016 + 0.016)
+
+
+def test_more_pictures_than_a_fixed_limit_are_not_measured() -> None:
+    unet = DisturbedUnet(range(0))
+    limits = BatchLimits(cast(BaseModel, cast(Any, unet)), 5, lambda: unet.now)
+    limits.measure(SIZE, CONDITIONING)
+    assert set(limits.measured_s[SIZE]) == {1, 2, 4}
+    assert limits.limit(SIZE) == 5

@@ -247,7 +247,7 @@ def test_a_deadline_shorter_than_the_drawing_alone_is_an_input_error_at_once(mod
 
 @pytest.mark.parametrize("size", [{}, {"width_px": 96, "height_px": 32}, {"width_px": 128, "height_px": 128}], ids=str)
 def test_a_deadline_is_judged_before_the_first_picture_and_for_any_size(model: BaseModel, size: dict[str, int]) -> None:
-    engine = Engine(model)
+    engine = Engine(model, max_batch=4)
     engine.warm_up()
     for refuse in (engine.check_room, engine.submit):
         with pytest.raises(RequestError, match=r"deadline of 0\.001 s"):

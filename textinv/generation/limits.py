@@ -82,9 +82,9 @@ class BatchLimits:
         log.info("%s", json.dumps(fields))
 
     def _take_turn(self, size: Size, conditioning: Conditioning, seconds_of: dict[int, float]) -> None:
-        """Time one step of each number of pictures until more of them cannot pay off any more."""
-        num_images = 1
-        while num_images <= MAX_MEASURED and num_images <= find_knee(seconds_of) * 2**_PATIENCE:
+        """Time one step of each number of pictures until more of them cannot pay off or will not come any more."""
+        num_images, most = 1, MAX_MEASURED if self._fixed is None else min(self._fixed, MAX_MEASURED)
+        while num_images <= most and num_images <= find_knee(seconds_of) * 2**_PATIENCE:
             try:
                 seconds = self._time_step(size, conditioning, num_images)
             except torch.OutOfMemoryError:
