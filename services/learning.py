@@ -100,4 +100,4 @@ class Learning:
     def _read_base(self, name: str) -> BaseFacts:
         from textinv.models import look_up
 
-        return BaseFacts(*look_up(name, aliases=self.settings.base_models))
+        return BaseFacts(**look_up(name, aliases=self.settings.base_models)._asdict())

@@ -66,33 +66,6 @@ def evaluate(
 ) -> dict[str, Any]:
     """Draw with a concept and score it against real pictures (held out, else those of the training); plain JSON.
 
-    Raises:
-        SettingsError: no encoder was given and the base model has none of its own; nothing is drawn then.
-    """
-    found = scores_of(model, judged, pictures, encoders=encoders, drawing=drawing, prompts=prompts)
-    return found | facts_of(model, judged)
-
-
-def facts_of(model: BaseModel, judged: Judged) -> dict[str, Any]:
-    """What can be said of a concept without drawing it: how long its rows are, and its anchor word; plain JSON."""
-    ratios = {
-        name: scores.norm_ratio(rows_ND, model.vocabulary(name).detach().cpu())
-        for name, rows_ND in judged.embedding.rows.items()
-    }
-    return {"norm_ratio": ratios, "anchor_word": judged.anchor_word}
-
-
-def scores_of(
-    model: BaseModel,
-    judged: Judged,
-    pictures: Sequence[Picture],
-    *,
-    encoders: Sequence[PictureEncoder] = (),
-    drawing: Drawing | None = None,
-    prompts: Sequence[str] | None = None,
-) -> dict[str, Any]:
-    """Draw with a concept and score it against real pictures; plain JSON.
-
     On the demo base `judge` holds what a classifier says that no recipe sees.
 
     Raises:
@@ -109,9 +82,19 @@ def scores_of(
     return {
         "encoders": [_scores(encoder, drawn, real, judged.class_word, lines) for encoder in used],
         **own,
+        **facts_of(model, judged),
         "prompts": list(lines),
         "drawing": drawing.__dict__.copy(),
     }
+
+
+def facts_of(model: BaseModel, judged: Judged) -> dict[str, Any]:
+    """What can be said of a concept without drawing it: how long its rows are, and its anchor word; plain JSON."""
+    ratios = {
+        name: scores.norm_ratio(rows_ND, model.vocabulary(name).detach().cpu())
+        for name, rows_ND in judged.embedding.rows.items()
+    }
+    return {"norm_ratio": ratios, "anchor_word": judged.anchor_word}
 
 
 @dataclass(frozen=True)

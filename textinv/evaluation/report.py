@@ -13,7 +13,7 @@ from typing import Any
 from textinv.embedding import Embedding
 from textinv.errors import TextinvError, TrainingError
 from textinv.evaluation.encoders import PictureEncoder, load_encoder
-from textinv.evaluation.evaluate import Drawing, Judged, facts_of, scores_of
+from textinv.evaluation.evaluate import Drawing, Judged, evaluate, facts_of
 from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.plan.estimate import EVALUATION_INFERENCE_STEPS
@@ -43,16 +43,15 @@ def own_judge(model: BaseModel, drawing: Drawing = DRAWING, folders: Sequence[Pa
 
     def judge(spec: TrainSpec, pictures: Sequence[Picture], embedding: Embedding, started_from: str) -> dict[str, Any]:
         begun = time.monotonic()
-        found: dict[str, Any] = {}
+        judged = judged_of(spec, embedding, started_from)
         try:
-            judged = judged_of(spec, embedding, started_from)
-            found |= facts_of(model, judged)
-            found |= scores_of(model, judged, pictures, encoders=encoders(), drawing=drawing)
+            found = evaluate(model, judged, pictures, encoders=encoders(), drawing=drawing)
         except TextinvError as error:
-            found["error"] = {"code": error.code, "message": error.message}
+            found = facts_of(model, judged) | {"error": {"code": error.code, "message": error.message}}
         except Exception as error:  # drawing runs foreign code, and memory may be short
             _LOG.warning("%s is learned, but cannot be evaluated", spec.name, exc_info=True)
-            found["error"] = {"code": TrainingError.code, "message": f"{type(error).__name__}: {error}"}
+            problem = {"code": TrainingError.code, "message": f"{type(error).__name__}: {error}"}
+            found = facts_of(model, judged) | {"error": problem}
         return found | {"seconds": round(time.monotonic() - begun, 3)}
 
     return judge

@@ -4,7 +4,7 @@ Owns choosing the family and translating the libraries' errors. Does not know wh
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from textinv.errors import BaseModelError
 from textinv.models.base import BaseModel
@@ -55,31 +55,43 @@ def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[s
     Raises:
         BaseModelError: there is no such base model.
     """
-    return _native_size_px(name, locate(name, revision, aliases or {}, weights=False))
+    location = locate(name, revision, aliases or {}, weights=False)
+    return _native_size_px(name, _family_of(name, location), location)
 
 
-def look_up(
-    name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None
-) -> tuple[str, int, bool, tuple[int, ...]]:
-    """Look up all that a plan needs: revision, native size, whether there is a CLIP, and the widths of its rows.
+class Found(NamedTuple):
+    """What can be seen of a base model without loading it."""
+
+    revision: str
+    native_px: int
+    has_clip: bool
+    row_widths: tuple[int, ...]
+    """Of its text encoders, ascending; empty where their files do not say."""
+
+
+def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> Found:
+    """Look up a base model.
 
     Raises:
         BaseModelError: there is no such base model, or it has another revision than `revision`.
     """
     location = locate(name, revision, aliases or {}, weights=False)
-    size_px, widths = _native_size_px(name, location), _row_widths(name, location)
-    return _revision_of(name, location, revision), size_px, has_clip(location.folder / "clip"), widths
+    family = _family_of(name, location)
+    return Found(
+        revision=_revision_of(name, location, revision),
+        native_px=_native_size_px(name, family, location),
+        has_clip=has_clip(location.folder / "clip"),
+        row_widths=_row_widths(family, location),
+    )
 
 
-def _row_widths(name: str, location: Location) -> tuple[int, ...]:
-    parts = _family_of(name, location).text_encoder_folders
-    configs = [location.read_json(f"{part}/config.json") for part in parts]
+def _row_widths(family: type[LatentDiffusionModel], location: Location) -> tuple[int, ...]:
+    configs = [location.read_json(f"{part}/config.json") for part in family.text_encoder_folders]
     widths = [int(config.get("hidden_size") or config.get("d_model") or 0) for config in configs]
     return tuple(sorted(widths)) if all(widths) else ()
 
 
-def _native_size_px(name: str, location: Location) -> int:
-    family = _family_of(name, location)
+def _native_size_px(name: str, family: type[LatentDiffusionModel], location: Location) -> int:
     sample_size = location.read_json("unet/config.json").get("sample_size")
     blocks = location.read_json(f"{family.vae_name}/config.json").get("block_out_channels")
     if sample_size is None or blocks is None:

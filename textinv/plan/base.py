@@ -36,4 +36,5 @@ def base_facts(manifest: Manifest, settings: Settings) -> BaseFacts:
     """
     from textinv.models import look_up  # torch: only when nobody looked it up before
 
-    return BaseFacts(*look_up(base_name(manifest), revision=manifest.revision, aliases=settings.base_models))
+    found = look_up(base_name(manifest), revision=manifest.revision, aliases=settings.base_models)
+    return BaseFacts(**found._asdict())

@@ -29,7 +29,8 @@ class Initializers:
         self._manifest = manifest
         self._registry = registry
         self._base = base
-        self._known: dict[str, tuple[str, Embedding]] = {}
+        self._known: dict[str, tuple[str, Embedding, str]] = {}
+        """By what was written: label, embedding, and its bytes in base64."""
         self.warnings: list[Problem] = []
         """What will be learned, but perhaps not as it was meant."""
 
@@ -42,14 +43,15 @@ class Initializers:
             if ref is None and not init.startswith(EMBEDDING_FILE):
                 return init, None
             if init not in self._known:
-                self._known[init] = self._published(ref) if ref else self._file(init)
-            label, embedding = self._known[init]
+                label, embedding = self._published(ref) if ref else self._file(init)
+                self._known[init] = label, embedding, base64.b64encode(embedding.to_bytes()).decode()
+            label, embedding, encoded = self._known[init]
             self._check_width(embedding)
         except TextinvError as error:
             problems.append(self._manifest.origin.problem(values.place(index, "init"), error.message))
             return init, None
         self._warn_of_loss(embedding, values, index)
-        return label, base64.b64encode(embedding.to_bytes()).decode()
+        return label, encoded
 
     def _check_width(self, embedding: "Embedding") -> None:
         widths, wanted = sorted(embedding.widths.values()), list(self._base.row_widths)
