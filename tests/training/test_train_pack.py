@@ -131,6 +131,7 @@ def test_draining_saves_every_slot_and_a_later_run_goes_on(model: BaseModel, wor
     train_pack(model, WorkList([works("one"), works("two")]), sink, num_slots=2, should_drain=lambda: next(looks, True))
     assert sink.concepts == {}
     assert set(sink.checkpoints) == {"one", "two"}
+    assert all(len(data) < 16_000 for data in sink.checkpoints.values())
     rest = learn(model, [works(name, checkpoint=data) for name, data in sink.checkpoints.items()], num_slots=2)
     assert all(concept.record["steps"] == 20 for concept in rest.concepts.values())
 
