@@ -2,10 +2,11 @@
 
 import math
 
+import pytest
 import torch
 from torch import Tensor
 
-from textinv.training.optimizers import RowState, StepSettings, sphere_step
+from textinv.training.optimizers import RowState, StepSettings
 
 NORM = 0.37
 
@@ -40,15 +41,29 @@ def test_the_sphere_step_keeps_the_norm_exactly() -> None:
     assert torch.allclose(norms, torch.full_like(norms, NORM), rtol=1e-6, atol=0)
 
 
-def test_a_sphere_step_is_as_long_as_its_angle_whatever_the_gradient() -> None:
-    state = fresh(3)
+def angles(before: Tensor, after: Tensor) -> Tensor:
+    return torch.acos((before * after).sum(-1) / NORM**2)
+
+
+def test_a_first_sphere_step_is_as_long_as_its_angle_whatever_the_gradient() -> None:
     for scale in (1e-6, 1.0, 1e6):
+        state = fresh(3)
         before = state.rows_SVD.clone()
-        after = sphere_step(
-            before, gradients(state, 1) * scale, angle=0.2, norm=NORM, kappa=0.0, anchor_SVD=state.anchor_SVD
-        )
-        angle = torch.acos((before * after).sum(-1) / NORM**2)
-        assert torch.allclose(angle, torch.full_like(angle, 0.2), atol=1e-4)
+        state.advance(gradients(state, 1) * scale, settings(3, rate=0.2))
+        assert torch.allclose(angles(before, state.rows_SVD), torch.full((3, 2), 0.2), atol=1e-4)
+
+
+def test_sphere_steps_shrink_where_the_gradient_turns_about_and_are_never_longer_than_the_angle() -> None:
+    state, ways = fresh(1, num_vectors=1), torch.randn(2, 1, 1, 16, generator=torch.Generator().manual_seed(3))
+    lengths = []
+    for number in range(60):
+        before = state.rows_SVD.clone()
+        state.advance(ways[0] * (-1) ** number if number < 20 else ways[1], settings(1, rate=0.01, number=number + 1))
+        lengths.append(angles(before, state.rows_SVD).item())
+    assert lengths[0] == pytest.approx(0.01, abs=3e-4)
+    assert max(lengths) < 0.0103
+    assert max(lengths[10:20]) < 0.002
+    assert lengths[-1] > 0.008
 
 
 def test_a_sphere_step_goes_downhill_and_the_prior_pulls_to_its_anchor() -> None:

@@ -28,9 +28,10 @@ class AdvancedFields(Strict):
     """The methods behind the recipes. Most people never need them."""
 
     optimizer: Method | None = None
-    """How rows are moved. `sphere`: rows keep the length of ordinary words and turn by a fixed angle per step, so that
-    prompts keep their say (Kim et al. 2026, arXiv:2512.13672). `adamw`: rows may take any length (Loshchilov and Hutter
-    2019, arXiv:1711.05101). Same cost. Default: the recipe's."""
+    """How rows are moved. `sphere`: rows keep the length of ordinary words and turn, by at most a given angle per step,
+    against the mean of their latest gradients' directions, so that prompts keep their say (after Kim et al. 2026,
+    arXiv:2512.13672). `adamw`: rows may take any length (Loshchilov and Hutter 2019, arXiv:1711.05101). Same cost.
+    Default: the recipe's."""
     warm_up_steps: Annotated[int, Field(ge=0, le=10_000)] | None = None
     """Steps over which the learning rate rises to its peak. 0 to 10000; more is gentler with the start and leaves fewer
     steps at full rate. Costs nothing."""
@@ -103,8 +104,8 @@ class TrainingFields(Strict):
     samples_per_step: Annotated[int, Field(ge=1, le=256)] | None = None
     """Samples in one step. 1 to 256; cost grows with it, noise in the gradient falls."""
     learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
-    """Size of a step: radians for `sphere`, the usual learning rate for `adamw`. Above 0, to 10; more learns faster and
-    forgets the prompt sooner. Costs nothing by itself."""
+    """Size of a step: most radians for `sphere`, the usual learning rate for `adamw`. Above 0, to 10; more learns
+    faster and forgets the prompt sooner. Costs nothing by itself."""
     schedule: Schedule | None = None
     """How the learning rate develops towards `max_steps`: `constant`, `linear` or `cosine` decay. Costs nothing by
     itself; a rate that decays lets the rows settle."""

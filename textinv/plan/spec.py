@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from textinv.manifest.words import Crop, Kind, Method, Schedule, StopRule
 
-OBJECTIVE_VERSION = 1
+OBJECTIVE_VERSION = 2
 """Part of every fingerprint: raised when the same spec would learn other rows."""
 
 
@@ -38,7 +38,7 @@ class OptimizerSpec(_Frozen):
 
     kind: Method
     learning_rate: float
-    """Radians per step (sphere) or AdamW's learning rate; the peak of the schedule."""
+    """Most radians per step (sphere) or AdamW's learning rate; the peak of the schedule."""
     schedule: Schedule
     warm_up_steps: int = 0
     kappa: float = 0.0

@@ -23,7 +23,7 @@ from textinv.training.checkpoint import Checkpoint
 from textinv.training.optimizers import StepSettings
 from textinv.training.pool import Pool, slot_losses
 from textinv.training.record import record_of
-from textinv.training.rows import TRAIN_LOSS, RowTables
+from textinv.training.rows import FIELDS, SPHERE_FIELDS, TRAIN_LOSS, RowTables
 from textinv.training.schedules import rate_at
 from textinv.training.slot import Evaluation, Slot
 from textinv.training.stopping import StopReason
@@ -93,7 +93,8 @@ class ConceptPack:
 
     def checkpoint(self, slot: Slot) -> bytes:
         """The slot's state, from which `add` goes on."""
-        tensors = self._tables.dump(slot.index, slot.spec.num_vectors, moments=slot.spec.optimizer.kind == "adamw")
+        fields = SPHERE_FIELDS if slot.spec.optimizer.kind == "sphere" else FIELDS
+        tensors = self._tables.dump(slot.index, slot.spec.num_vectors, fields)
         tensors[TRAIN_LOSS] = self._train_loss_S[slot.index].cpu().clone()
         tensors |= {f"best.{encoder}": rows_ND for encoder, rows_ND in slot.best_rows.items()}
         return Checkpoint(slot.spec.fingerprint, slot.counters(), tensors).to_bytes()

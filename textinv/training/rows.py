@@ -6,16 +6,16 @@ slot's state in and out as named CPU tensors (a checkpoint's contents). Does not
 Shapes: S slots, V vectors per slot, D width of a text encoder, N vectors of one concept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from textinv.training.optimizers import RowState, StepSettings
 
-MOMENTS = ("first", "second")
-"""AdamW's; the sphere method has no use for them."""
-FIELDS = ("rows", "anchor", *MOMENTS)
+FIELDS = ("rows", "anchor", "first", "second")
+SPHERE_FIELDS = FIELDS[:3]
+"""The sphere method has no use for the second moment."""
 TRAIN_LOSS = "train_loss"
 """Name of the sum of a slot's training losses since its last evaluation, a scalar."""
 
@@ -41,7 +41,7 @@ class RowTables:
         self.num_vectors = num_vectors
 
     def load(self, slot: int, tensors: Mapping[str, Tensor]) -> None:
-        """Put a slot's state back as `dump` gave it; moments that are not there are zero."""
+        """Put a slot's state back as `dump` gave it; a second moment that is not there is zero."""
         for encoder, state in self._states.items():
             num_vectors = len(tensors[f"rows.{encoder}"])
             self.grow(num_vectors)
@@ -51,13 +51,12 @@ class RowTables:
                 if (value_ND := tensors.get(f"{field}.{encoder}")) is not None:
                     target_VD[:num_vectors] = value_ND.to(target_VD)
 
-    def dump(self, slot: int, num_vectors: int, *, moments: bool) -> dict[str, Tensor]:
-        """A slot's state as CPU tensors (N, D), named `field.encoder`; AdamW needs its moments."""
+    def dump(self, slot: int, num_vectors: int, fields: Sequence[str] = FIELDS) -> dict[str, Tensor]:
+        """Fields of a slot's state as CPU tensors (N, D), named `field.encoder`."""
         return {
             f"{field}.{encoder}": getattr(state, f"{field}_SVD")[slot, :num_vectors].cpu().clone()
             for encoder, state in self._states.items()
-            for field in FIELDS
-            if moments or field not in MOMENTS
+            for field in fields
         }
 
     def anchors(self, slot: int, num_vectors: int) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """Learning-rate schedules: how large a step is at a given step number.
 
-Pure functions. The rate is in radians per step for the sphere method and a plain learning rate for AdamW.
+Pure functions. The rate is the most radians per step for the sphere method and a plain learning rate for AdamW.
 """
 
 import math
