@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.models.tiny_bases import make_base
 from textinv.demo import WEIGHTS
 from textinv.images import Picture
 from textinv.models import load_base_model
@@ -66,6 +67,13 @@ def make_work(name: str, colour: str = "red", checkpoint: bytes | None = None, *
 def model() -> BaseModel:
     """The demo base, on the CPU in float32."""
     return load_base_model(str(Path(WEIGHTS)), device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+    """A small SD1 with random weights, for what does not depend on what a base model has learned: a fraction of the
+    demo base's time."""
+    return load_base_model(str(make_base("sd1", tmp_path_factory.mktemp("tiny"))), device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ DVAR = StopSpec(rule="dvar", every_steps=3, window=3, threshold=1e-9, num_sample
 
 @pytest.mark.parametrize("way", ["sphere", "adamw", "context", "dvar"])
 def test_a_pack_that_was_interrupted_at_a_random_step_goes_on_bit_for_bit(
-    model: BaseModel, works: MakeWork, adamw: OptimizerSpec, way: str
+    tiny: BaseModel, works: MakeWork, adamw: OptimizerSpec, way: str
 ) -> None:
     changes: dict[str, Any] = {
         "sphere": {},
@@ -104,7 +104,7 @@ def test_a_pack_that_was_interrupted_at_a_random_step_goes_on_bit_for_bit(
     }[way]
     batch = [works("one", **changes), works("two", "teal", num_vectors=2, **{"samples_per_step": 2, **changes})]
     interrupted_at = random.Random().randrange(1, 20)
-    whole, first, second = ConceptPack(model, 2), ConceptPack(model, 2), ConceptPack(model, 2)
+    whole, first, second = ConceptPack(tiny, 2), ConceptPack(tiny, 2), ConceptPack(tiny, 2)
     for work in batch:
         whole.add(work)
         first.add(work)
@@ -122,35 +122,35 @@ def test_a_pack_that_was_interrupted_at_a_random_step_goes_on_bit_for_bit(
 
 
 def test_an_interrupted_concept_goes_on_among_strangers_to_float_tolerance(
-    model: BaseModel, works: MakeWork, adamw: OptimizerSpec
+    tiny: BaseModel, works: MakeWork, adamw: OptimizerSpec
 ) -> None:
     changes: dict[str, Any] = {"optimizer": adamw, "num_vectors": 2, "max_steps": 30, "samples_per_step": 1}
     mine = works("mine", **changes)
-    whole = learn(model, [mine], num_slots=1).concepts["mine"]
-    first = ConceptPack(model, 1)
+    whole = learn(tiny, [mine], num_slots=1).concepts["mine"]
+    first = ConceptPack(tiny, 1)
     slot = first.add(mine)
     run_pack(first, 17)
     rest = works("mine", checkpoint=first.checkpoint(slot), **changes)
-    resumed = learn(model, [*strangers(works, 2), rest], num_slots=3).concepts["mine"]
+    resumed = learn(tiny, [*strangers(works, 2), rest], num_slots=3).concepts["mine"]
     assert difference(whole, resumed) < 1e-3
     assert losses(resumed) == pytest.approx(losses(whole), rel=1e-3)
 
 
-def test_a_neighbour_whose_pictures_cannot_be_used_is_not_noticed(model: BaseModel, works: MakeWork) -> None:
+def test_a_neighbour_whose_pictures_cannot_be_used_is_not_noticed(tiny: BaseModel, works: MakeWork) -> None:
     broken, mine = works("broken"), works("mine", samples_per_step=2)
-    calm = learn(model, [works("other", "teal", samples_per_step=2), mine], num_slots=2).concepts["mine"]
-    run = learn(model, [Work(broken.spec, broken.pictures[:1]), mine], num_slots=2)
+    calm = learn(tiny, [works("other", "teal", samples_per_step=2), mine], num_slots=2).concepts["mine"]
+    run = learn(tiny, [Work(broken.spec, broken.pictures[:1]), mine], num_slots=2)
     assert isinstance(run.errors["broken"], ImageError)
     assert difference(run.concepts["mine"], calm) < 1e-4
     assert losses(run.concepts["mine"]) == pytest.approx(losses(calm), rel=1e-4)
 
 
 def test_a_neighbour_that_diverges_ends_with_its_trace_and_is_not_noticed(
-    model: BaseModel, works: MakeWork, adamw: OptimizerSpec
+    tiny: BaseModel, works: MakeWork, adamw: OptimizerSpec
 ) -> None:
     wild = adamw.model_copy(update={"learning_rate": 1e30})
-    calm = learn(model, [works("other", "teal", optimizer=adamw), works("mine")], num_slots=2).concepts["mine"]
-    run = learn(model, [works("other", "teal", optimizer=wild), works("mine")], num_slots=2)
+    calm = learn(tiny, [works("other", "teal", optimizer=adamw), works("mine")], num_slots=2).concepts["mine"]
+    run = learn(tiny, [works("other", "teal", optimizer=wild), works("mine")], num_slots=2)
     assert isinstance(run.errors["other"], DivergedError)
     assert run.records["other"]["stopped"] == "diverged"
     assert run.records["other"]["trace"][0]["loss"] > 0

@@ -40,11 +40,11 @@ class SmallModel:
 
 @pytest.mark.parametrize("slots_that_fit", [1, 2])
 def test_out_of_memory_halves_the_slots_and_every_concept_is_learned(
-    model: BaseModel, works: Callable[..., Work], slots_that_fit: int
+    tiny: BaseModel, works: Callable[..., Work], slots_that_fit: int
 ) -> None:
     batch = [works(f"c{index}", seed=index, max_steps=4, samples_per_step=2) for index in range(4)]
-    roomy = learn(model, batch, num_slots=4)
-    cramped = learn(SmallModel(model, 2 * slots_that_fit), batch, num_slots=4)  # type: ignore[arg-type]
+    roomy = learn(tiny, batch, num_slots=4)
+    cramped = learn(SmallModel(tiny, 2 * slots_that_fit), batch, num_slots=4)  # type: ignore[arg-type]
     assert sorted(cramped.concepts) == ["c0", "c1", "c2", "c3"]
     for name, concept in cramped.concepts.items():
         rows, expected = (run.concepts[name].embedding.rows["text_encoder"] for run in (cramped, roomy))
@@ -53,15 +53,15 @@ def test_out_of_memory_halves_the_slots_and_every_concept_is_learned(
     assert cramped.records["c3"]["num_slots"] == slots_that_fit
 
 
-def test_a_single_slot_that_does_not_fit_is_a_typed_error(model: BaseModel, works: Callable[..., Work]) -> None:
-    learned = learn(SmallModel(model, 2), [works("large", samples_per_step=4)], num_slots=2)  # type: ignore[arg-type]
+def test_a_single_slot_that_does_not_fit_is_a_typed_error(tiny: BaseModel, works: Callable[..., Work]) -> None:
+    learned = learn(SmallModel(tiny, 2), [works("large", samples_per_step=4)], num_slots=2)  # type: ignore[arg-type]
     assert isinstance(learned.errors["large"], OutOfMemoryError)
     assert learned.records["large"]["error"]["code"] == "out_of_memory"
     assert [seen["step"] for seen in learned.records["large"]["trace"]] == [0]
 
 
 def test_a_cpu_without_memory_ends_the_measurement_as_a_gpu_does(
-    model: BaseModel, monkeypatch: pytest.MonkeyPatch
+    tiny: BaseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def rate(_: BaseModel, num_slots: int, resolution_px: int) -> float:
         if num_slots > 2:
@@ -69,7 +69,7 @@ def test_a_cpu_without_memory_ends_the_measurement_as_a_gpu_does(
         return float(num_slots)
 
     monkeypatch.setattr(capacity, "samples_per_second", rate)
-    assert choose_num_slots(SmallModel(model, 99), "auto").num_slots == 2  # type: ignore[arg-type]
+    assert choose_num_slots(SmallModel(tiny, 99), "auto").num_slots == 2  # type: ignore[arg-type]
 
 
 def test_words_are_ranked_by_loss_in_forwards_that_do_not_grow_with_the_shortlist(
@@ -105,7 +105,7 @@ def test_slots_are_measured_until_memory_or_throughput_end(model: BaseModel) -> 
 
 
 def test_slots_are_measured_at_the_size_of_the_work_and_once_for_each_size(
-    model: BaseModel, works: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
+    tiny: BaseModel, works: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slots_that_pay = {64: 1, 32: 2, 48: 4}
     measured: list[tuple[int, int]] = []
@@ -119,7 +119,7 @@ def test_slots_are_measured_at_the_size_of_the_work_and_once_for_each_size(
     batch = [
         works(f"c{index}", max_steps=1, samples_per_step=1, resolution_px=size) for index, size in enumerate(sizes)
     ]
-    learned = learn(SmallModel(model, 99), batch)  # type: ignore[arg-type]
+    learned = learn(SmallModel(tiny, 99), batch)  # type: ignore[arg-type]
     records = [learned.records[f"c{index}"] for index in range(len(sizes))]
     assert [record["num_slots"] for record in records] == [2, 2, 4, 1, 2]
     assert len(measured) == len(set(measured))
@@ -128,20 +128,20 @@ def test_slots_are_measured_at_the_size_of_the_work_and_once_for_each_size(
 
 
 def test_slots_that_memory_took_away_stay_away_when_their_size_comes_back(
-    model: BaseModel, works: Callable[..., Work]
+    tiny: BaseModel, works: Callable[..., Work]
 ) -> None:
     sizes = [64, 64, 32, 32, 64, 64]
     batch = [
         works(f"c{index}", max_steps=1, samples_per_step=1, resolution_px=size) for index, size in enumerate(sizes)
     ]
-    cramped = SmallModel(model, 1)
+    cramped = SmallModel(tiny, 1)
     learned = learn(cramped, batch, num_slots=2)  # type: ignore[arg-type]
     assert len(learned.concepts) == len(sizes)
     assert cramped.num_refusals == 2, "once for each size"
 
 
 def test_a_size_of_which_no_slot_fits_ends_its_own_concepts_alone(
-    model: BaseModel, works: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
+    tiny: BaseModel, works: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def rate(_: BaseModel, num_slots: int, resolution_px: int) -> float:
         if resolution_px == 64:
@@ -150,6 +150,6 @@ def test_a_size_of_which_no_slot_fits_ends_its_own_concepts_alone(
 
     monkeypatch.setattr(capacity, "samples_per_second", rate)
     batch = [works("large"), works("small", max_steps=1, resolution_px=32)]
-    learned = learn(SmallModel(model, 99), batch)  # type: ignore[arg-type]
+    learned = learn(SmallModel(tiny, 99), batch)  # type: ignore[arg-type]
     assert isinstance(learned.errors["large"], OutOfMemoryError)
     assert list(learned.concepts) == ["small"]

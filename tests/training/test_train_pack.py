@@ -66,21 +66,21 @@ def test_two_concepts_are_learned_and_their_fixed_batch_losses_fall(model: BaseM
         assert torch.equal(vocabulary, before[encoder])
 
 
-def test_adamw_and_sphere_share_a_pack(model: BaseModel, works: MakeWork, adamw: OptimizerSpec) -> None:
-    learned = learn(model, [works("sphere"), works("adamw", optimizer=adamw)], num_slots=2)
+def test_adamw_and_sphere_share_a_pack(tiny: BaseModel, works: MakeWork, adamw: OptimizerSpec) -> None:
+    learned = learn(tiny, [works("sphere"), works("adamw", optimizer=adamw)], num_slots=2)
     norms = {
         name: concept.embedding.rows["text_encoder"].norm(dim=-1).item() for name, concept in learned.concepts.items()
     }
-    vocabulary_norm = model.vocabulary("text_encoder").float().norm(dim=-1).mean().item()
+    vocabulary_norm = tiny.vocabulary("text_encoder").float().norm(dim=-1).mean().item()
     assert norms["sphere"] == pytest.approx(vocabulary_norm, rel=1e-5)
     assert norms["adamw"] != pytest.approx(vocabulary_norm, rel=1e-3)
     for concept in learned.concepts.values():
         assert concept.record["trace"][-1]["loss"] < concept.record["trace"][0]["loss"]
 
 
-def test_a_concept_stops_by_its_evidence_and_keeps_its_best_rows(model: BaseModel, works: MakeWork) -> None:
+def test_a_concept_stops_by_its_evidence_and_keeps_its_best_rows(tiny: BaseModel, works: MakeWork) -> None:
     stop = StopSpec(rule="dvar", every_steps=2, window=3, threshold=0.6, num_samples=8)
-    learned = learn(model, [works("one", max_steps=60, min_steps=8, samples_per_step=2, stop=stop)], num_slots=1)
+    learned = learn(tiny, [works("one", max_steps=60, min_steps=8, samples_per_step=2, stop=stop)], num_slots=1)
     record = learned.records["one"]
     losses = {seen["step"]: seen["loss"] for seen in record["trace"]}
     assert record["stopped"] == "converged"
@@ -92,30 +92,30 @@ def test_a_concept_stops_by_its_evidence_and_keeps_its_best_rows(model: BaseMode
     assert not any(before)
 
 
-def test_slots_are_refilled_until_the_source_is_empty(model: BaseModel, works: MakeWork) -> None:
+def test_slots_are_refilled_until_the_source_is_empty(tiny: BaseModel, works: MakeWork) -> None:
     batch = [works(f"c{index}", max_steps=2 + index, samples_per_step=2) for index in range(5)]
-    learned = learn(model, batch, num_slots=2)
+    learned = learn(tiny, batch, num_slots=2)
     assert sorted(learned.concepts) == [f"c{index}" for index in range(5)]
     assert {concept.record["steps"] for concept in learned.concepts.values()} == {2, 3, 4, 5, 6}
     assert set(learned.slots.values()) == {0, 1}
 
 
-def test_a_concept_without_pictures_fails_alone(model: BaseModel, works: MakeWork) -> None:
+def test_a_concept_without_pictures_fails_alone(tiny: BaseModel, works: MakeWork) -> None:
     empty = works("empty")
     empty = Work(empty.spec, [], None, "empty")
-    learned = learn(model, [empty, works("fine", max_steps=2)], num_slots=2)
+    learned = learn(tiny, [empty, works("fine", max_steps=2)], num_slots=2)
     assert isinstance(learned.errors["empty"], ImageError)
     assert learned.records["empty"]["error"]["code"] == "invalid_image"
     assert set(learned.concepts) == {"fine"}
 
 
-def test_pictures_that_cannot_be_used_end_one_concept_with_a_typed_error(model: BaseModel, works: MakeWork) -> None:
+def test_pictures_that_cannot_be_used_end_one_concept_with_a_typed_error(tiny: BaseModel, works: MakeWork) -> None:
     gray = works("gray")
     flat = [dataclasses.replace(picture, pixels=picture.pixels[:, :, 0]) for picture in gray.pictures]
     few = works("few")
     wild = works("wild", timesteps=(500, 2000))
     batch = [Work(gray.spec, flat), Work(few.spec, few.pictures[:1]), wild, works("fine", max_steps=2)]
-    learned = learn(model, batch, num_slots=4)
+    learned = learn(tiny, batch, num_slots=4)
     assert set(learned.concepts) == {"fine"}
     assert {name: error.code for name, error in learned.errors.items()} == {
         "gray": "training_failed",
@@ -125,14 +125,14 @@ def test_pictures_that_cannot_be_used_end_one_concept_with_a_typed_error(model: 
     assert all(learned.records[name]["stopped"] == "failed" for name in ("gray", "few", "wild"))
 
 
-def test_draining_saves_every_slot_and_a_later_run_goes_on(model: BaseModel, works: MakeWork) -> None:
+def test_draining_saves_every_slot_and_a_later_run_goes_on(tiny: BaseModel, works: MakeWork) -> None:
     sink = Collected()
     looks = iter([False] * 4)
-    train_pack(model, WorkList([works("one"), works("two")]), sink, num_slots=2, should_drain=lambda: next(looks, True))
+    train_pack(tiny, WorkList([works("one"), works("two")]), sink, num_slots=2, should_drain=lambda: next(looks, True))
     assert sink.concepts == {}
     assert set(sink.checkpoints) == {"one", "two"}
     assert all(len(data) < 16_000 for data in sink.checkpoints.values())
-    rest = learn(model, [works(name, checkpoint=data) for name, data in sink.checkpoints.items()], num_slots=2)
+    rest = learn(tiny, [works(name, checkpoint=data) for name, data in sink.checkpoints.items()], num_slots=2)
     assert all(concept.record["steps"] == 20 for concept in rest.concepts.values())
 
 
@@ -149,25 +149,25 @@ def test_a_checkpoint_of_four_vectors_after_many_looks_stays_small(
 
 
 def test_a_concept_that_is_cancelled_at_a_first_look_that_is_not_finite_leaves_alone(
-    model: BaseModel, works: MakeWork
+    tiny: BaseModel, works: MakeWork
 ) -> None:
     def cancel_one(progress: Progress) -> None:
         if progress.name == "one":
             raise CancelledError("one was cancelled")
 
-    faulty: Any = FaultyOnce(model)
+    faulty: Any = FaultyOnce(tiny)
     learned = learn(faulty, [works("one"), works("two")], num_slots=2, on_progress=cancel_one)
     assert isinstance(learned.errors["one"], CancelledError)
     assert learned.records["one"]["trace"][0]["loss"] is None
     assert set(learned.concepts) == {"two"}
 
 
-def test_a_cancelled_concept_leaves_and_the_others_go_on(model: BaseModel, works: MakeWork) -> None:
+def test_a_cancelled_concept_leaves_and_the_others_go_on(tiny: BaseModel, works: MakeWork) -> None:
     def cancel_one(progress: Progress) -> None:
         if progress.name == "one" and progress.step == 10:
             raise CancelledError("one was cancelled")
 
-    learned = learn(model, [works("one"), works("two")], num_slots=2, on_progress=cancel_one)
+    learned = learn(tiny, [works("one"), works("two")], num_slots=2, on_progress=cancel_one)
     assert isinstance(learned.errors["one"], CancelledError)
     assert learned.records["one"]["stopped"] == "cancelled"
     assert learned.records["one"]["steps"] == 10
@@ -185,19 +185,19 @@ def test_a_judges_opinion_goes_into_the_record(model: BaseModel, works: MakeWork
 
 @pytest.mark.parametrize("crop", ["center", "random"])
 def test_a_picture_of_which_the_crop_leaves_only_what_is_transparent_is_refused(
-    model: BaseModel, works: MakeWork, crop: str
+    tiny: BaseModel, works: MakeWork, crop: str
 ) -> None:
     alpha = np.zeros((64, 640), np.uint8)
     alpha[:, -8:] = alpha[:, :8] = 255
     pixels = np.full((64, 640, 3), 128, np.uint8)
     wide = [Picture(pixels, alpha, f"wide-{index}", f"wide-{index}.png") for index in range(3)]
-    learned = learn(model, [works("hidden", picture_list=wide, crop=crop), works("fine", max_steps=2)], num_slots=2)
+    learned = learn(tiny, [works("hidden", picture_list=wide, crop=crop), works("fine", max_steps=2)], num_slots=2)
     assert isinstance(learned.errors["hidden"], ImageError)
     assert "wide-0.png" in learned.errors["hidden"].message
     assert set(learned.concepts) == {"fine"}
 
 
-def test_sizes_that_alternate_fill_the_packs_nevertheless(model: BaseModel, works: MakeWork) -> None:
+def test_sizes_that_alternate_fill_the_packs_nevertheless(tiny: BaseModel, works: MakeWork) -> None:
     in_training: list[int] = []
 
     class Watched(Collected):
@@ -207,7 +207,7 @@ def test_sizes_that_alternate_fill_the_packs_nevertheless(model: BaseModel, work
 
     batch = [works(f"c{k}", max_steps=1, samples_per_step=1, resolution_px=(64, 32)[k % 2]) for k in range(12)]
     sink = Watched()
-    train_pack(model, WorkList(batch), sink, num_slots=3)
+    train_pack(tiny, WorkList(batch), sink, num_slots=3)
     assert len(sink.concepts) == 12
     # Three begin, three of the same size may overtake those that wait, then it is the others' turn.
     changes = sum(one != two for one, two in itertools.pairwise(in_training))
@@ -215,6 +215,6 @@ def test_sizes_that_alternate_fill_the_packs_nevertheless(model: BaseModel, work
     assert in_training[:3] == [64] * 3
 
 
-def test_concepts_of_another_size_wait_for_their_turn(model: BaseModel, works: MakeWork) -> None:
-    learned = learn(model, [works("big", max_steps=2), works("small", max_steps=2, resolution_px=32)], num_slots=2)
+def test_concepts_of_another_size_wait_for_their_turn(tiny: BaseModel, works: MakeWork) -> None:
+    learned = learn(tiny, [works("big", max_steps=2), works("small", max_steps=2, resolution_px=32)], num_slots=2)
     assert set(learned.concepts) == {"big", "small"}
