@@ -62,7 +62,7 @@ def test_sphere_steps_shrink_where_the_gradient_turns_about_and_are_never_longer
         lengths.append(angles(before, state.rows_SVD).item())
     assert lengths[0] == pytest.approx(0.01, abs=3e-4)
     assert max(lengths) < 0.0103
-    assert max(lengths[10:20]) < 0.002
+    assert max(lengths[10:20]) < 0.004  # little more than the share of the latest direction
     assert lengths[-1] > 0.008
 
 
