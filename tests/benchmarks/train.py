@@ -7,7 +7,8 @@ has; (c) each of our recipes. All start from the concept's own word; where a tit
 Prints a table and writes `build/bench/train.json`.
 
 A long run can be split: `make bench-train ARGS="--resume --seconds 200"` goes on where the last call stopped and starts
-nothing after that. What was measured with other weights or recipes is measured anew.
+nothing after that. What was measured with other weights, recipes or objective
+is measured anew.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from textinv.models import load_base_model
 from textinv.models.revision import hash_weights
 from textinv.plan.base import BaseFacts
 from textinv.plan.recipes import EVALUATION_SHARE, RECIPES
+from textinv.plan.spec import OBJECTIVE_VERSION
 
 SCRIPT, PLAIN, PLAIN_WIDE = "(a) diffusers script", "(b) honest loop", "(b) honest loop, wide"
 PLAIN_AUTO = "(b) wide loop, auto"
@@ -122,7 +124,12 @@ def _methods(args: argparse.Namespace) -> dict[str, tuple[Method, Mapping[str, A
 def _setting(defaults: Mapping[str, Any], sizes: Sizes, args: argparse.Namespace) -> str:
     """What a piece's result depends on besides its concepts and seed."""
     recipe = RECIPES.get(str(defaults.get("recipe")))
-    parts = {"fields": defaults, "recipe": recipe and vars(recipe), "script_steps": args.diffusers_steps}
+    parts = {
+        "fields": defaults,
+        "recipe": recipe and vars(recipe),
+        "objective": OBJECTIVE_VERSION,
+        "script_steps": args.diffusers_steps,
+    }
     stated = json.dumps(
         [hash_weights(WEIGHTS), parts, sizes.num_inference_steps, sizes.plain_learning_rate, sizes.num_slots]
     )
