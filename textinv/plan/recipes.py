@@ -11,7 +11,8 @@ samples doubled at 100 steps a little less so, and a rate that has fallen to not
 stop each concept sooner or later than that were tried on 27, from 80 steps on: DVAR with lower thresholds, and stopping
 when the second half of the training brought less than a tenth of the gain. Neither reached more than as many steps for
 all do, and on 36 concepts, at 80 to 400 steps, the latter lost 0.02 to 0.08 of the judge's mean in each tier: on this
-base the loss on the fixed batch does not tell what another hundred steps bring.
+base the loss on the fixed batch does not tell what another hundred steps bring. (Steps went along the latest direction
+alone then, not along the mean of `textinv.training.optimizers`.)
 """
 
 import math
