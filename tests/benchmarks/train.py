@@ -7,8 +7,8 @@ has; (c) each of our recipes. All start from the concept's own word; where a tit
 Prints a table and writes `build/bench/train.json`.
 
 A long run can be split: `make bench-train ARGS="--resume --seconds 200"` goes on where the last call stopped and starts
-nothing after that. What was measured with other weights, recipes or objective
-is measured anew.
+nothing after that. What was measured with other weights, recipes or objective is
+measured anew.
 """
 
 import argparse

@@ -37,7 +37,7 @@ class StepSettings(NamedTuple):
     sphere: Tensor
     """1 for the sphere method, 0 for AdamW."""
     rate: Tensor
-    """Radians (sphere) or learning rate (AdamW)."""
+    """Most radians (sphere) or learning rate (AdamW)."""
     number: Tensor
     """How many steps the slot has taken, this one included."""
     kappa: Tensor
@@ -66,12 +66,12 @@ class RowState:
     def advance(self, grad_SVD: Tensor, settings: StepSettings) -> None:
         """Take one step, in place."""
         rows, on_sphere = self.rows_SVD, settings.sphere > 0
-        way_SVD = sphere_direction(rows, grad_SVD, norm=self.norm, kappa=settings.kappa, anchor_SVD=self.anchor_SVD)
+        latest_SVD = sphere_direction(rows, grad_SVD, norm=self.norm, kappa=settings.kappa, anchor_SVD=self.anchor_SVD)
         beta_S11 = torch.where(on_sphere, SPHERE_BETA, BETA1)
-        first_SVD = torch.lerp(self.first_SVD, torch.where(on_sphere, way_SVD, grad_SVD), 1 - beta_S11)
+        first_SVD = torch.lerp(self.first_SVD, torch.where(on_sphere, latest_SVD, grad_SVD), 1 - beta_S11)
         second_SVD = torch.lerp(self.second_SVD, grad_SVD * grad_SVD, 1 - BETA2)
         mean_SVD = first_SVD / (1 - torch.pow(beta_S11, settings.number))
-        way_SVD = torch.lerp(mean_SVD, way_SVD, SPHERE_LATEST)
+        way_SVD = torch.lerp(mean_SVD, latest_SVD, SPHERE_LATEST)
         sphere_SVD = sphere_step(rows, way_SVD, angle=settings.rate, norm=self.norm)
         adamw_SVD = adamw_step(rows, mean_SVD, second_SVD, settings)
         live = settings.live > 0

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from textinv.training.optimizers import RowState, StepSettings
 
-FIELDS = ("rows", "anchor", "first", "second")
-SPHERE_FIELDS = FIELDS[:3]
-"""The sphere method has no use for the second moment."""
+SPHERE_FIELDS = ("rows", "anchor", "first")
+"""What the sphere method needs of a slot's state."""
+FIELDS = (*SPHERE_FIELDS, "second")
 TRAIN_LOSS = "train_loss"
 """Name of the sum of a slot's training losses since its last evaluation, a scalar."""
 
@@ -51,7 +51,7 @@ class RowTables:
                 if (value_ND := tensors.get(f"{field}.{encoder}")) is not None:
                     target_VD[:num_vectors] = value_ND.to(target_VD)
 
-    def dump(self, slot: int, num_vectors: int, fields: Sequence[str] = FIELDS) -> dict[str, Tensor]:
+    def dump(self, slot: int, num_vectors: int, fields: Sequence[str]) -> dict[str, Tensor]:
         """Fields of a slot's state as CPU tensors (N, D), named `field.encoder`."""
         return {
             f"{field}.{encoder}": getattr(state, f"{field}_SVD")[slot, :num_vectors].cpu().clone()
