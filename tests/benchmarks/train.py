@@ -116,7 +116,9 @@ def _methods(args: argparse.Namespace) -> dict[str, tuple[Method, Mapping[str, A
         methods[f"(c) {recipe}"] = (by_recipe, {"recipe": recipe})
         methods[f"(c) {recipe}, auto"] = (by_recipe, {"recipe": recipe} | AUTO)
     if "balanced" in args.recipes:  # as soon as the stopping rule fires
-        methods["(c) balanced, sooner"] = (by_recipe, {"recipe": "balanced", "min_steps": 80})
+        sooner = {"recipe": "balanced", "min_steps": 80}
+        methods["(c) balanced, sooner"] = (by_recipe, sooner)
+        methods["(c) balanced, sooner, auto"] = (by_recipe, sooner | AUTO)
     methods |= {f"(c) {name}": (by_recipe, json.loads(fields)) for name, _, fields in map(_split, args.variant)}
     return methods | {"initializer's word": (by_word, {})}
 

@@ -57,7 +57,7 @@ def test_a_tiny_base_is_built_from_packages_and_draws_in_diffusers(
     assert "has not been measured" in card
     assert "Textual Inversion" not in card
     ways = {way: {"clip_i": 0.5, "judge": 0.5} for way in ("learned", "initializer", "description")}
-    taught = {"tiers": {"held-out-style": {"concepts": 12, **ways}}, "recipe": "balanced"}
+    taught = {"tiers": {"held-out-style": {"concepts": 12, **ways}}, "recipe": "balanced", "drawn": 12}
     measured = {"clip top-1 of 128": 0.5, "vae psnr dB": 20.0}
     assert "| held-out-style | 12 | learned | 0.500 |" in model_card(shop.weights, measured, taught)
     assert "an earlier UNet" in model_card(shop.weights, measured, taught | {"base_revision": "other"})

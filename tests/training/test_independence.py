@@ -57,7 +57,7 @@ def strangers(works: MakeWork, count: int, **changes: Any) -> list[Work]:
 
 
 def learned_until(model: BaseModel, step: int, mine: Work, *others: Work) -> bytes:
-    """The checkpoint of a concept after so many steps in company; none of it is over then."""
+    """The checkpoint of a concept after so many steps, in company for as long as that has steps."""
     collected = Collected()
     train_pack(
         model,
@@ -76,9 +76,9 @@ def test_a_concept_learns_the_same_alone_and_interrupted_among_strangers(model: 
     hard = [concept for concept in CONCEPTS if concept.name == "tulip"]
     (mine,) = works_of(hard, {"recipe": DEFAULT_RECIPE}, 1, BaseFacts(model.revision, model.native_px))
     alone = Checkpoint.from_bytes(learned_until(model, STEPS, mine))
-    interrupted = learned_until(model, STEPS // 2, mine, *strangers(works, 7))
+    interrupted = learned_until(model, STEPS // 2, mine, *strangers(works, 7, max_steps=STEPS))
     rest = Work(mine.spec, mine.pictures, interrupted, mine.work_id)
-    among = Checkpoint.from_bytes(learned_until(model, STEPS, rest, *strangers(works, 2)))
+    among = Checkpoint.from_bytes(learned_until(model, STEPS, rest, *strangers(works, 2, max_steps=STEPS)))
     assert alone.counters["step"] == among.counters["step"] >= STEPS
     rows, expected = (one.tensors["rows.text_encoder"] for one in (among, alone))
     assert (rows - expected).norm() / expected.norm() < 1e-3

@@ -164,8 +164,9 @@ def _learning(weights: Path, tiers: Mapping[str, Any]) -> str:
 {table}
 
 {measured}Recipe `{tiers["recipe"]}` with `init: auto`, four pictures per concept. CLIP-I: mean cosine, in the base's
-own CLIP, with pictures of the concept that were not trained on. Judge: mean probability of everything that is true of
-the concept. Red background: share of pictures whose background turns red when a prompt asks for it."""
+own CLIP, of {tiers["drawn"]} drawings with as many pictures of the concept that were not trained on. Judge: mean
+probability of everything that is true of the concept. Red background: share of as many other drawings whose background
+turns red when a prompt asks for it."""
 
 
 def _judge_line(accuracy: Path) -> str:

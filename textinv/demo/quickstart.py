@@ -27,7 +27,7 @@ from textinv.demo.sheet import PictureGroup, SheetRow, contact_sheet
 
 LEARNED = {
     "object": ("a photo of a {}", "a {} on a white background"),
-    "style": ("a frog in {} style", "an owl in {} style"),
+    "style": ("a frog in {} style", "a penguin in {} style"),
 }
 EDITS = {
     "object": (
@@ -36,7 +36,7 @@ EDITS = {
         "a silhouette of a {}",
         "a {} and a rocket",
     ),
-    "style": ("a helicopter in {} style", "a tractor in {} style", "a snowman in {} style", "a rocket in {} style"),
+    "style": ("a key in {} style", "a hammer in {} style", "a candle in {} style", "a pineapple in {} style"),
 }
 """Prompts by kind of concept; `{}` is where the placeholder goes."""
 

@@ -47,7 +47,10 @@ WAYS = ("learned", "initializer", "description")
 """The ways to ask for a concept, each in its own words."""
 REAL = "real"
 """Scored beside them: the evaluation pictures themselves, which show how far each measure can be trusted."""
-NUM_PICTURES = 4
+NUM_TRAINING = 4
+"""Pictures that a concept is taught by."""
+NUM_DRAWN = 12
+"""Of a concept in each way and on each background, and so many other pictures to compare with."""
 SEED = 1000
 
 
@@ -65,7 +68,7 @@ def teach(
     """Learn concepts from a manifest written into `folder`; returns their embeddings by name."""
     entries = []
     for concept in concepts:
-        write_pictures(concept_pictures(concept, "training", NUM_PICTURES), folder / "pictures" / concept.name)
+        write_pictures(concept_pictures(concept, "training", NUM_TRAINING), folder / "pictures" / concept.name)
         entry = {"name": concept.name, "kind": concept.kind, "images": f"pictures/{concept.name}"}
         entries.append({**entry, "class_word": concept.class_word})
     manifest = folder / "tiers.yaml"
@@ -96,7 +99,7 @@ def draw_concepts(
     images = iter(generate_all(model, requests))
 
     def take() -> Pixels:
-        return np.stack([next(images)[0].pixels for _ in range(NUM_PICTURES)])
+        return np.stack([next(images)[0].pixels for _ in range(NUM_DRAWN)])
 
     return {concept.name: {way: Drawn(take(), take()) for way in WAYS} for concept in concepts}
 
@@ -104,7 +107,7 @@ def draw_concepts(
 def prompts_for(concept: DemoConcept, way: str, background: str) -> list[str]:
     """Prompts that ask for a concept; a style is asked for on the things of its evaluation pictures."""
     word = {"learned": f"<{concept.name}>", "initializer": concept.initializer, "description": concept.description}[way]
-    shown = [picture.scene.things[0].object for picture in concept_pictures(concept, "evaluation", NUM_PICTURES)]
+    shown = [picture.scene.things[0].object for picture in concept_pictures(concept, "evaluation", NUM_DRAWN)]
     said = None if concept.effect else background
     return [prompt_for(concept, word, subject=name.replace("-", " "), background=said) for name in shown]
 
@@ -112,7 +115,7 @@ def prompts_for(concept: DemoConcept, way: str, background: str) -> list[str]:
 def compare(model: BaseModel, judge: Judge, concept: DemoConcept, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
     """Score every way of asking for one concept, and the real pictures."""
     encoder = own_encoder(model)
-    real = np.stack([np.asarray(picture.image) for picture in concept_pictures(concept, "evaluation", NUM_PICTURES)])
+    real = np.stack([np.asarray(picture.image) for picture in concept_pictures(concept, "evaluation", NUM_DRAWN)])
     real_RF = encoder.pictures(list(real))
     scores = {REAL: {"clip_i": within(real_RF) or 0.0, "judge": judge.score(concept, real)}}
     scores[REAL]["judge_shows"] = judge.shows(concept, real)
@@ -178,7 +181,7 @@ def prove(
     taught_s = time.monotonic() - started
     drawn = draw_concepts(model, concepts, embeddings)
     rows = [compare(model, judge, concept, drawn[concept.name]) for concept in concepts]
-    facts = {"recipe": recipe, "base_revision": model.revision, "teaching_s": round(taught_s)}
+    facts = {"recipe": recipe, "drawn": NUM_DRAWN, "base_revision": model.revision, "teaching_s": round(taught_s)}
     result = {"tiers": summary(rows), "concepts": rows, **facts}
     (out / "tiers.json").write_text(json.dumps(result, indent=2) + "\n")
     tiers_sheet(concepts, drawn).save(out / "tiers.png")
