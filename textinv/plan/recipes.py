@@ -12,10 +12,10 @@ stop each concept sooner or later than that were tried on 27, from 80 steps on: 
 when the second half of the training brought less than a tenth of the gain. Neither reached more than as many steps for
 all do, and on 36 concepts, at 80 to 400 steps, the latter lost 0.02 to 0.08 of the judge's mean in each tier: on this
 base the loss on the fixed batch does not tell what another hundred steps bring. Steps went along the latest direction
-alone then. Along the mean of `textinv.training.optimizers`, on 24 objects and styles with 16 drawings each, 200 steps
-of `balanced` reach as much (loss on pictures that were not trained on .429 and .612, with the latest direction .431 and
-.609; likeness .49 and .37, .47 and .36; the judge .14 and .14, .13 and .17); there a rate that has fallen to nothing by
-then (.430 and .616), 100 steps (.433 and .624) and, for styles, two vectors (.627) are worse again.
+alone then. Along the mean of `textinv.training.optimizers`, 200 steps of `balanced` reach as much: on 12 objects / 12
+styles, one seed, 16 drawings each, a loss on pictures that were not trained on of .429 / .612 (the latest direction
+alone: .431 / .609), likeness .49 / .37 (.47 / .36), the judge .14 / .14 (.13 / .17). A rate that has fallen to nothing
+by then (loss .430 / .616), 100 steps (.433 / .624) and, for styles, two vectors (.627) are worse.
 """
 
 import math
