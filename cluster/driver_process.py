@@ -53,6 +53,7 @@ class Starter:
             num_slots=options.num_slots,
             threads=options.threads,
             device=self.settings.device,
+            compiled=options.compiled,
             lease_s=options.lease_s,
             checkpoint_every_s=options.checkpoint_every_s,
         )

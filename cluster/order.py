@@ -33,6 +33,8 @@ class PackSettings:
     threads: int = 1
     """CPU threads of a worker."""
     device: str = "auto"
+    compiled: bool = False
+    """Whether packs use a compiled UNet."""
     lease_s: float = 30.0
     checkpoint_every_s: float = 20.0
 

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from textinv.plan import Plan
 
 Slots = Annotated[str | None, typer.Option("--slots", help="Concepts that a worker trains at once: a number or auto.")]
+Compiled = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile the UNet for training (torch.compile, CUDA graphs): minutes once, then shorter steps.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +46,7 @@ def submit(
     threads_per_worker: Annotated[int | None, typer.Option(min=1, help="CPU threads of a worker.")] = None,
     gpu: Annotated[bool | None, typer.Option(help="Give each worker a GPU; default: if there are any.")] = None,
     slots: Slots = None,
+    compiled: Compiled = False,
     json: AsJson = False,
 ) -> None:
     """Learn the concepts of a manifest; what is done already is not learned again.
@@ -54,7 +62,7 @@ def submit(
 
     settings = settings_at(address)
     fleet = fleet_of(settings)
-    options = _options(workers, crew_size, threads_per_worker, gpu, slots)
+    options = _options(workers, crew_size, threads_per_worker, gpu, slots, compiled)
     loaded = load_manifest(manifest)
     registry = Registry(ensure_store(settings))
     with Progress(console=stderr(), transient=True) as progress:
@@ -100,7 +108,7 @@ def _warn(plan: "Plan", options: DriverOptions, has_driver: bool) -> None:
 
 
 def _options(
-    workers: int, crew_size: int | None, threads: int | None, gpu: bool | None, slots: str | None
+    workers: int, crew_size: int | None, threads: int | None, gpu: bool | None, slots: str | None, compiled: bool
 ) -> DriverOptions:
     if slots is not None and slots != "auto" and not (slots.isdecimal() and int(slots) > 0):
         raise InputError(f"--slots {slots!r} is neither a positive number nor auto")
@@ -110,5 +118,6 @@ def _options(
         "threads_per_worker": threads,
         "use_gpu": gpu,
         "num_slots": int(slots) if slots is not None and slots != "auto" else slots,
+        "compiled": compiled,
     }
     return DriverOptions.model_validate({name: value for name, value in given.items() if value is not None})

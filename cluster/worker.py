@@ -30,6 +30,7 @@ from textinv.evaluation import own_judge
 from textinv.jobs import JobBook
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
+from textinv.models.compiled import compiled
 from textinv.registry import Registry
 from textinv.store import connect_store
 from textinv.training import train_pack
@@ -98,11 +99,12 @@ def learn_leased(
             if leases.is_dismissed:
                 return
             model = load()
+            packed = compiled(model) if pack.compiled else model
             train_pack(
-                model,
+                packed,
                 leases,
                 Results(queue, registry, leases, outbox, card.id, partial(draw_preview, model), meters),
-                num_slots=slots_for(model, pack.num_slots),
+                num_slots=slots_for(packed, pack.num_slots),
                 should_drain=lambda: leases.is_dismissed or has_notice(),
                 checkpoint_every_s=pack.checkpoint_every_s,
                 judge=own_judge(model, folders=encoders),

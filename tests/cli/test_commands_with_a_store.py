@@ -145,10 +145,10 @@ def test_a_concept_is_judged_by_the_pictures_it_was_learned_from(
     (scores,) = told["encoders"]
     assert (told["name"], told["version"]) == ("tulip", 1)
     assert 0 < scores["fidelity"] < scores["real_to_real"] <= 1.001
-    assert scores["fidelity"] == pytest.approx(scores["class_word_fidelity"], abs=0.02)  # the rows are the word's
+    assert scores["fidelity"] == pytest.approx(scores["initializer_fidelity"], abs=0.02)  # the rows are the word's
     assert 0 < scores["editability"] < 1
     assert told["cosine_to_initializer"]["text_encoder"] == 1.0
-    assert {"fidelity", "real_to_real", "class_word_fidelity"} < set(told["judge"])
+    assert {"fidelity", "real_to_real", "initializer_fidelity"} < set(told["judge"])
     assert run(home, "concept", "show", "tulip", "--json") == 0
     kept = json.loads(capsys.readouterr().out)["evaluations"]
     assert kept[-1]["encoders"] == told["encoders"]

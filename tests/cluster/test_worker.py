@@ -1,5 +1,6 @@
 """A worker with the real queue, the real training and a store in memory."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +12,17 @@ from cluster.order import PackSettings
 from cluster.queue import WorkQueue
 from cluster.worker import learn_leased
 from tests.evaluation.tiny_encoders import clip_folder
-from textinv.errors import BaseModelError
+from textinv.errors import BaseModelError, CorruptObjectError, ImageError, ObjectNotFoundError
 from textinv.jobs import JobBook, JobRecord
-from textinv.jobs.layout import checkpoint_key
+from textinv.jobs.layout import checkpoint_key, sheet_key
+from textinv.jobs.record import sheets_of
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.plan.sources import image_key
+from textinv.plan.spec import PictureRef
 from textinv.registry import Registry
+from textinv.store.memory import MemoryStore
+from textinv.store.protocol import ObjectStore
 
 PACK = PackSettings(num_slots=2, lease_s=30.0, checkpoint_every_s=0.0)
 MakeJob = Callable[..., JobRecord]
@@ -72,7 +77,7 @@ def test_what_a_worker_learned_is_scored_in_its_record(registry: Registry, model
         lambda: model, told(registry, make_job(registry.store, 1, evaluate=True, kind="style")), registry, card(), PACK
     )
     evaluation = registry.resolve(ConceptRef("concept-0")).record["evaluation"]
-    assert {"fidelity", "real_to_real", "class_word_fidelity", "editability"} < set(evaluation["encoders"][0])
+    assert {"fidelity", "real_to_real", "initializer_fidelity", "editability"} < set(evaluation["encoders"][0])
     assert 0 <= evaluation["judge"]["editability"] <= 1
     assert evaluation["anchor_word"] == "ball"
 
@@ -103,12 +108,39 @@ def test_a_worker_that_is_told_to_go_hands_back_and_the_next_one_resumes_from_it
     assert queue.view().jobs[0].counts["done"] == 2
 
 
-def test_a_picture_that_is_gone_fails_its_own_concept_only(
-    registry: Registry, model: BaseModel, make_job: MakeJob
+@pytest.fixture(scope="module")
+def calm(model: BaseModel, make_job: MakeJob) -> Registry:
+    """What is learned where nothing is harmed."""
+    registry = Registry(MemoryStore())
+    learn_leased(lambda: model, told(registry, make_job(registry.store)), registry, card(), PACK)
+    return registry
+
+
+def harm(store: ObjectStore, record: JobRecord, way: str) -> None:
+    """Make the first picture of the second concept unreadable."""
+    specs = JobBook(store).sheet(record.id, 0)
+    first, *others = specs[1].pictures
+    rubbish = b"no picture at all"
+    if way == "gone":
+        store.delete([image_key(first.digest)])
+    elif way == "changed":
+        store.put(image_key(first.digest), rubbish)
+    else:
+        digest = hashlib.sha256(rubbish).hexdigest()
+        store.put(image_key(digest), rubbish)
+        specs[1] = specs[1].model_copy(update={"pictures": (PictureRef(digest=digest, name="rubbish.png"), *others)})
+        store.put(sheet_key(record.id, 0), sheets_of(specs)[0])
+
+
+@pytest.mark.parametrize(
+    ("way", "code"),
+    [("gone", ObjectNotFoundError.code), ("changed", CorruptObjectError.code), ("undecodable", ImageError.code)],
+)
+def test_a_picture_that_cannot_be_read_fails_its_own_concept_and_the_others_do_not_notice(
+    way: str, code: str, registry: Registry, calm: Registry, model: BaseModel, make_job: MakeJob
 ) -> None:
     record = make_job(registry.store)
-    spec = JobBook(registry.store).sheet(record.id, 0)[1]
-    registry.store.delete([image_key(spec.pictures[0].digest)])
+    harm(registry.store, record, way)
     queue = told(registry, record)
     learn_leased(lambda: model, queue, registry, card(), PACK)
     assert dict(queue.view().jobs[0].counts) | {"waiting": 0, "leased": 0} == {
@@ -119,7 +151,10 @@ def test_a_picture_that_is_gone_fails_its_own_concept_only(
     }
     failed = [event for event in queue.view().events if event.kind == "failed"]
     assert failed[0].name == "concept-1"
-    assert "object_not_found" in failed[0].text
+    assert code in failed[0].text
+    for name in ("concept-0", "concept-2"):
+        found, expected = (one.resolve(ConceptRef(name)).embedding.rows["text_encoder"] for one in (registry, calm))
+        assert (found - expected).norm() / expected.norm() < 1e-4
 
 
 def test_a_broken_checkpoint_costs_another_try_and_then_the_concept(

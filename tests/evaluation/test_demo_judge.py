@@ -33,7 +33,7 @@ def test_other_pictures_of_the_concept_score_above_those_of_another() -> None:
     fox = DemoJudge("object", pictures_of("dotty-fox", "training"))
     same, other = (fox.scores(pixels_of(name), [], {}) for name in ("dotty-fox", "wide-owl"))
     assert same["fidelity"] > other["fidelity"] + 0.3
-    assert "class_word_fidelity" not in same
+    assert "initializer_fidelity" not in same
     assert "editability" not in same
 
 

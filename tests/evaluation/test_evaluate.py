@@ -45,7 +45,7 @@ def test_a_concept_is_scored_beside_both_anchors_in_plain_json(model: BaseModel)
     )
     assert json.loads(json.dumps(report)) == report
     (scored,) = report["encoders"]
-    assert scored["fidelity"] == pytest.approx(scored["class_word_fidelity"], abs=1e-3)
+    assert scored["fidelity"] == pytest.approx(scored["initializer_fidelity"], abs=1e-3)
     assert -1 <= scored["editability"] <= 1
     assert 0 < scored["real_to_real"] <= 1
     assert 0.3 < report["norm_ratio"]["text_encoder"] < 3
@@ -114,7 +114,7 @@ def test_a_dino_folder_judges_pictures_and_leaves_editability_out(model: BaseMod
         prompts=("two {}",),
     )
     (scored,) = report["encoders"]
-    assert scored.keys() == {"encoder", "fidelity", "real_to_real", "class_word_fidelity"}
+    assert scored.keys() == {"encoder", "fidelity", "real_to_real", "initializer_fidelity"}
     assert scored["encoder"] == str(tmp_path)
     assert json.loads(json.dumps(report)) == report
 

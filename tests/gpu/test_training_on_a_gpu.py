@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from train_step import step_costs
 
-from textinv.models.base import BaseModel, Conditioning
+from textinv.models.base import BaseModel
+from textinv.models.compiled import compiled
 from textinv.training import ConceptPack, Work
 from textinv.training.capacity import choose_num_slots
 from textinv.training.local import learn
@@ -20,25 +21,6 @@ MIN_COSINE = {"float32": 0.999, "compiled": 0.999, "bfloat16": 0.97}
 """Stated tolerance: cosine between the rows of the CPU and those of the GPU after 20 steps of the sphere method."""
 
 
-class Compiled:
-    """A base model whose UNet pass is compiled with CUDA graphs; shapes stay, so it is compiled once per size."""
-
-    def __init__(self, model: BaseModel) -> None:
-        self._model = model
-        self._predict = torch.compile(model.predict, mode="reduce-overhead")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-    def predict(
-        self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning, time_ids_B6: Tensor | None = None
-    ) -> Tensor:
-        """Run the compiled pass; the answer is copied out of the graph's own memory."""
-        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        predicted_BCHW: Tensor = self._predict(noisy_BCHW, timesteps_B, conditioning, time_ids_B6)
-        return predicted_BCHW.clone()
-
-
 def rows_after(model: BaseModel, works: Sequence[Work]) -> list[Tensor]:
     """Rows of every concept after `STEPS` steps."""
     short = [
@@ -46,12 +28,6 @@ def rows_after(model: BaseModel, works: Sequence[Work]) -> list[Tensor]:
     ]
     learned = learn(model, short, num_slots=len(short))
     return [learned.concepts[work.spec.name].embedding.rows["text_encoder"] for work in short]
-
-
-def compiled(model: BaseModel) -> BaseModel:
-    proxy: Any = Compiled(model)
-    base: BaseModel = proxy
-    return base
 
 
 @pytest.mark.parametrize("precision", ["float32", "compiled", "bfloat16"])

@@ -18,8 +18,8 @@ from textinv.training import Work
 
 torch.set_num_threads(1)  # test runs share their machine
 
-SPHERE = OptimizerSpec(kind="sphere", learning_rate=0.08, schedule="linear", warm_up_steps=5, kappa=1e-4)
-ADAMW = OptimizerSpec(kind="adamw", learning_rate=2e-3, schedule="constant", weight_decay=1e-2)
+SPHERE = OptimizerSpec(kind="sphere", learning_rate=0.08, schedule="linear", kappa=1e-4)
+ADAMW = OptimizerSpec(kind="adamw", learning_rate=2e-3, schedule="constant")
 FIXED = StopSpec(rule="fixed", every_steps=10, window=5, threshold=0.15, num_samples=8)
 COLOURS = {"red": (220, 40, 40), "teal": (30, 160, 160), "yellow": (250, 220, 60), "purple": (140, 60, 180)}
 

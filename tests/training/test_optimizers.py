@@ -14,7 +14,7 @@ NORM = 0.37
 def settings(num_slots: int, **given: float | list[float]) -> StepSettings:
     """Settings of a step; what is not given is off."""
     defaults: dict[str, float | list[float]] = {
-        "live": 1, "sphere": 1, "rate": 0.08, "number": 1, "kappa": 0, "weight_decay": 0,
+        "live": 1, "sphere": 1, "rate": 0.08, "number": 1, "kappa": 0,
     }  # fmt: skip
     values = {**defaults, **given}
     return StepSettings(
@@ -80,12 +80,12 @@ def test_a_sphere_step_goes_downhill_and_the_prior_pulls_to_its_anchor() -> None
 def test_adamw_is_what_torch_calls_adamw() -> None:
     state = fresh(3)
     parameter = torch.nn.Parameter(state.rows_SVD.clone())
-    reference = torch.optim.AdamW([parameter], lr=5e-3, weight_decay=0.1)
+    reference = torch.optim.AdamW([parameter], lr=5e-3, weight_decay=0)
     for step in range(30):
         gradient = gradients(state, step)
         parameter.grad = gradient.clone()
         reference.step()
-        state.advance(gradient, settings(3, sphere=0, rate=5e-3, number=step + 1, weight_decay=0.1))
+        state.advance(gradient, settings(3, sphere=0, rate=5e-3, number=step + 1))
     assert torch.allclose(state.rows_SVD, parameter, atol=1e-6)
 
 

@@ -50,19 +50,20 @@ def test_the_record_holds_both_opinions_with_both_anchors(model: BaseModel, work
     work = works("disk", max_steps=1, min_steps=1)
     record = learn(model, [work], num_slots=1, judge=own_judge(model, QUICK)).concepts["disk"].record
     (own,) = record["evaluation"]["encoders"]
-    assert {"fidelity", "real_to_real", "class_word_fidelity", "editability"} < set(own)
+    assert {"fidelity", "real_to_real", "initializer_fidelity", "editability"} < set(own)
     assert {"shows", "editability"} <= set(record["evaluation"]["judge"])
     assert record["evaluation"]["anchor_word"] == "ball"
     assert record["evaluation"]["seconds"] > 0
 
 
-def test_words_that_were_found_are_the_anchor_where_there_is_no_class_word(model: BaseModel, works: Any) -> None:
-    work = works("found", max_steps=1, min_steps=1, init="auto", class_word=None)
+@pytest.mark.parametrize("class_word", [None, "key"])
+def test_words_that_were_found_are_the_anchor(class_word: str | None, model: BaseModel, works: Any) -> None:
+    work = works("found", max_steps=1, min_steps=1, init="auto", class_word=class_word)
     record = learn(model, [work], num_slots=1, judge=own_judge(model, QUICK)).concepts["found"].record
     (own,) = record["evaluation"]["encoders"]
-    assert record["evaluation"]["anchor_word"] == record["started_from"]
-    assert "class_word_fidelity" in own
-    assert "editability" not in own
+    assert record["evaluation"]["anchor_word"] == record["started_from"] != class_word
+    assert "initializer_fidelity" in own
+    assert ("editability" in own) == (class_word is not None)
 
 
 def test_a_manifest_may_say_that_nothing_is_scored(model: BaseModel, works: Any) -> None:
@@ -124,8 +125,8 @@ def test_folders_of_encoders_score_what_is_learned_on_any_base_and_are_loaded_on
     for name in ("one", "two"):
         evaluation = done.concepts[name].record["evaluation"]
         clip, dino = evaluation["encoders"]
-        assert {"fidelity", "real_to_real", "class_word_fidelity", "editability"} < set(clip)
-        assert {"fidelity", "real_to_real", "class_word_fidelity"} < set(dino)
+        assert {"fidelity", "real_to_real", "initializer_fidelity", "editability"} < set(clip)
+        assert {"fidelity", "real_to_real", "initializer_fidelity"} < set(dino)
         assert [clip["encoder"], dino["encoder"]] == list(map(str, folders))
         assert {"norm_ratio", "anchor_word", "seconds"} < set(evaluation)
         assert "error" not in evaluation

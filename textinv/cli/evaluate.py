@@ -118,7 +118,7 @@ def _learned_from(version: "PublishedVersion", store: "ObjectStore") -> Sequence
 
 def _table(scores: dict[str, Any]) -> Any:
     opinions = [*scores.get("encoders", ()), *([{"encoder": "judge", **scores["judge"]}] if "judge" in scores else [])]
-    columns = ("encoder", "fidelity", "real_to_real", "class_word_fidelity", "editability")
+    columns = ("encoder", "fidelity", "real_to_real", "initializer_fidelity", "editability")
     shown = [{name: one[name] for name in columns if name in one} for one in opinions]
     rows = [
         {name: f"{value:.3f}" if isinstance(value, float) else value for name, value in one.items()} for one in shown

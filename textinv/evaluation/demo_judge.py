@@ -61,7 +61,11 @@ class DemoJudge:
         """
         found: dict[str, Any] = {"shows": self.common}
         if self.common:
-            shown = {"fidelity": self._look(drawn), "real_to_real": self._real, "class_word_fidelity": self._look(word)}
+            shown = {
+                "fidelity": self._look(drawn),
+                "real_to_real": self._real,
+                "initializer_fidelity": self._look(word),
+            }
             found |= {name: _share(verdicts, self.common) for name, verdicts in shown.items() if verdicts}
         asked = [line for line in edits if line in ASKED]
         if asked:

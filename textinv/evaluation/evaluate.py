@@ -1,8 +1,8 @@
 """Judge a learned concept: is it the thing, and do prompts still work?
 
 Owns which pictures are drawn and which scores are taken, with both anchors: what real pictures reach among themselves,
-and what a plain word reaches without any learning (the class word, or the initializer's where there is none). Does not
-know training, registries or files.
+and what the initializer's words reach without any learning (the class word where it has none). Does not know training,
+registries or files.
 """
 
 from collections.abc import Sequence
@@ -36,12 +36,12 @@ class Judged:
     class_word: str | None
     """What kind of thing it is: takes the placeholder's place where a prompt is read. None: editability is left out."""
     started_from: str | None = None
-    """The initializer's words: drawn as an anchor where there is no class word."""
+    """The initializer's words, as written or as `auto` found them; None where it was no text, or is not known."""
 
     @property
     def anchor_word(self) -> str | None:
         """The plain words whose own fidelity is the lower anchor; None where no words are known."""
-        return self.class_word or self.started_from
+        return self.started_from or self.class_word
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _scores(
         "real_to_real": scores.within(real_RF),
     }
     if drawn.word:
-        result["class_word_fidelity"] = scores.all_pairs(encoder.pictures(drawn.word), real_RF)
+        result["initializer_fidelity"] = scores.all_pairs(encoder.pictures(drawn.word), real_RF)
     if class_word is not None and encoder.reads_text:
         asked_TF = encoder.prompts([line.replace("{}", class_word) for line in lines])
         result["editability"] = scores.matched(encoder.pictures(drawn.edits), asked_TF)

@@ -32,16 +32,10 @@ class AdvancedFields(Strict):
     against the mean of their latest gradients' directions, so that prompts keep their say (after Kim et al. 2026,
     arXiv:2512.13672). `adamw`: rows may take any length (Loshchilov and Hutter 2019, arXiv:1711.05101). Same cost.
     Default: the recipe's."""
-    warm_up_steps: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    """Steps over which the learning rate rises to its peak. 0 to 10000; more is gentler with the start and leaves fewer
-    steps at full rate. Costs nothing."""
     kappa: Annotated[float, Field(ge=0, le=1)] | None = None
     """`sphere` only: pull towards the initializer (von Mises-Fisher prior). 0 to 1; more keeps prompts editable and
     loses likeness: 0 is most faithful, 0.0005 already very editable (Kim et al. 2026, arXiv:2512.13672). Costs
     nothing."""
-    weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
-    """`adamw` only: shrinks rows at every step (Loshchilov and Hutter 2019, arXiv:1711.05101). 0 to 1; more keeps rows
-    shorter. Costs nothing."""
     context_weight: Annotated[float, Field(ge=0, le=10)] | None = None
     """Weight of a term that keeps the other words of a prompt meaning what they mean next to the class word (CoRe,
     arXiv:2408.15914, the text-only term). Needs `class_word`. 0 (off) to 10; costs one pass of the text encoder per

@@ -42,9 +42,7 @@ class Recipe:
     optimizer: Method = "sphere"
     learning_rate: float = LEARNING_RATES["sphere"]
     schedule: Schedule = "linear"
-    warm_up_steps: int = 0
     kappa: float = 1e-4
-    weight_decay: float = 0.0
     context_weight: float = 0.0
     timesteps: tuple[int, int] = (300, 1000)
     stop: StopRule = "dvar"

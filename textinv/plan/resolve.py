@@ -18,7 +18,6 @@ from textinv.plan.templates import TEMPLATES
 
 LEAST_SAMPLES = 8
 """In a fixed batch by which a concept stops."""
-_ONE_METHOD_ONLY = {"kappa": "sphere", "weight_decay": "adamw"}
 
 
 class Values:
@@ -97,9 +96,8 @@ def resolve_spec(
 def broken_combinations(values: Values, index: int) -> Iterator[Problem]:
     """What the fields that hold for a concept may not say together."""
     problem, optimizer = values.manifest.origin.problem, values["optimizer"]
-    for field, method in _ONE_METHOD_ONLY.items():
-        if values.stated(field) and optimizer != method:
-            yield problem(values.place(index, field), f"it is for {method}, but the optimizer is {optimizer}: drop one")
+    if values.stated("kappa") and optimizer != "sphere":
+        yield problem(values.place(index, "kappa"), f"it is for sphere, but the optimizer is {optimizer}: drop one")
     rate = values.stated("learning_rate")
     if rate is not None and optimizer == "sphere" and rate > math.pi / 2:
         yield problem(
@@ -128,13 +126,11 @@ def _optimizer(values: Values) -> OptimizerSpec:
     kind, rate = values["optimizer"], values.stated("learning_rate")
     if rate is None:
         rate = values.recipe.learning_rate if kind == values.recipe.optimizer else LEARNING_RATES[kind]
-    own = {field: values[field] if method == kind else 0.0 for field, method in _ONE_METHOD_ONLY.items()}
     return OptimizerSpec(
         kind=kind,
         learning_rate=rate,
         schedule=values["schedule"],
-        warm_up_steps=values["warm_up_steps"],
-        **own,
+        kappa=values["kappa"] if kind == "sphere" else 0.0,
     )
 
 

@@ -40,11 +40,8 @@ class OptimizerSpec(_Frozen):
     learning_rate: float
     """Most radians per step (sphere) or AdamW's learning rate; the peak of the schedule."""
     schedule: Schedule
-    warm_up_steps: int = 0
     kappa: float = 0.0
     """Strength of the von Mises-Fisher prior towards the initializer (sphere only)."""
-    weight_decay: float = 0.0
-    """AdamW only."""
 
 
 class StopSpec(_Frozen):

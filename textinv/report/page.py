@@ -112,7 +112,7 @@ def _figures(concept: ConceptStory) -> list[tuple[str, str]]:
     labels = {
         "fidelity": "fidelity (drawn to real)",
         "real_to_real": "real to real",
-        "class_word_fidelity": "class word to real",
+        "initializer_fidelity": "initializer's words to real",
         "editability": "editability",
     }
     figures += [(label, _number(scores[name])) for name, label in labels.items() if scores.get(name) is not None]

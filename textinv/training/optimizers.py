@@ -9,7 +9,7 @@ Here the angle may decay, and a step goes along the running mean of the steps' d
 (quasi-hyperbolic momentum, Ma and Yarats 2018, arXiv:1810.06801): of directions that disagree little is left, so that
 rows do not jump to and fro across a narrow valley, where every jump lets a difference as small as a rounding grow,
 until a concept learns something else in another pack.
-AdamW: Loshchilov and Hutter 2019, arXiv:1711.05101.
+AdamW: Loshchilov and Hutter 2019, arXiv:1711.05101, with a weight decay of 0, which makes it Adam.
 
 Shapes: S slots, V vectors per slot, D width of the text encoder; settings are one value per slot, (S, 1, 1).
 """
@@ -41,7 +41,6 @@ class StepSettings(NamedTuple):
     number: Tensor
     """How many steps the slot has taken, this one included."""
     kappa: Tensor
-    weight_decay: Tensor
 
 
 @dataclass
@@ -110,6 +109,5 @@ def adamw_step(rows_SVD: Tensor, mean_SVD: Tensor, second_SVD: Tensor, settings:
     """One AdamW step from the mean gradient, corrected for its start at zero, and the second moment, which is not; both
     include this step's gradient."""
     second_SVD = second_SVD / (1 - torch.pow(BETA2, settings.number))
-    kept_SVD = rows_SVD * (1 - settings.rate * settings.weight_decay)
     step_SVD: Tensor = settings.rate * mean_SVD / (second_SVD.sqrt() + EPSILON)
-    return kept_SVD - step_SVD
+    return rows_SVD - step_SVD

@@ -193,18 +193,12 @@ def evaluation_parts(slots: Sequence[Slot], due: Sequence[Slot]) -> list[list[Sl
 def settings_of(slot: Slot) -> tuple[float, ...]:
     """What a slot asks of its next step, in the order of `StepSettings`."""
     spec, optimizer = slot.spec, slot.spec.optimizer
-    rate = rate_at(
-        slot.step,
-        peak=optimizer.learning_rate,
-        schedule=optimizer.schedule,
-        warm_up_steps=optimizer.warm_up_steps,
-        max_steps=spec.max_steps,
-    )
+    peak, schedule = optimizer.learning_rate, optimizer.schedule
+    rate = rate_at(slot.step, peak=peak, schedule=schedule, max_steps=spec.max_steps)
     return (
         1.0,
         float(optimizer.kind == "sphere"),
         rate,
         slot.step + 1.0,
         optimizer.kappa,
-        optimizer.weight_decay,
     )

@@ -12,11 +12,9 @@ FLOOR = 0.05
 """Decaying schedules end at this share of the peak, so that the last steps still move."""
 
 
-def rate_at(step: int, *, peak: float, schedule: Schedule, warm_up_steps: int, max_steps: int) -> float:
-    """The rate of the step from `step` to `step + 1`: a linear warm-up, then the schedule down to its floor."""
-    if step < warm_up_steps:
-        return peak * (step + 1) / warm_up_steps
-    return peak * _share(schedule, min(1.0, (step - warm_up_steps) / max(1, max_steps - warm_up_steps)))
+def rate_at(step: int, *, peak: float, schedule: Schedule, max_steps: int) -> float:
+    """The rate of the step from `step` to `step + 1`: from the peak down to the schedule's floor."""
+    return peak * _share(schedule, min(1.0, step / max_steps))
 
 
 def _share(schedule: Schedule, done: float) -> float:

@@ -43,7 +43,7 @@ function Evidence({ data, record }) {
   const facts = [
     ["Fidelity", scores.fidelity, "How alike drawn and real pictures are; 1 is the same."],
     ["Real to real", scores.real_to_real, "What real pictures reach among themselves."],
-    ["Class word", scores.class_word_fidelity, "What its plain class word reaches without any learning."],
+    ["Initializer", scores.initializer_fidelity, "What the plain words that it started from reach without any learning."],
     ["Editability", scores.editability, "How well other prompts still work with it."],
     ["Norm", norms.length ? norms.reduce((sum, one) => sum + one, 0) / norms.length : null, "Length of its rows over that of an average word; near 1 mixes well."],
   ].filter(([, value]) => value != null);
