@@ -6,13 +6,26 @@ Stations 7 to 9 on the way.
 
 import asyncio
 import math
+import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 from services.config import MIB, ServiceConfig
 from services.memory import read_memory
-from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, PromptRoom, Sketch, StudioFacts, StudioMemory
+from services.studio import (
+    Begun,
+    DrawEvent,
+    Drawing,
+    Drawn,
+    Line,
+    Progress,
+    PromptRoom,
+    Sketch,
+    StudioFacts,
+    StudioMemory,
+)
 from textinv.errors import (
     DeadlineError,
     NotReadyError,
@@ -24,13 +37,13 @@ from textinv.errors import (
 from textinv.generation.admission import MAX_NATIVE_AREAS, MIN_NATIVE_SIDE, Limits, choose_size
 from textinv.generation.cache import EmbeddingCache, Flight
 from textinv.generation.engine import Engine
-from textinv.generation.mounts import used_concepts
+from textinv.generation.mounts import Mount, used_concepts
 from textinv.generation.pace import Size
 from textinv.generation.request import GenerateRequest
 from textinv.generation.safety import load_safety_checker
 from textinv.generation.ticket import Preview, Ticket
 from textinv.models import load_base_model
-from textinv.placeholders import parse_ref
+from textinv.placeholders import ConceptRef, parse_ref
 from textinv.registry import PublishedVersion, Registry
 from textinv.store import ensure_store
 
@@ -47,6 +60,7 @@ class EngineStudio:
     def __init__(self, engine: Engine, cache: EmbeddingCache) -> None:
         self.engine = engine
         self.cache = cache
+        self._id = uuid.uuid4().hex
         self._submitters = ThreadPoolExecutor(_NUM_SUBMITTERS, thread_name_prefix="textinv-submit")
         self._closed = False
         self._num_failures = 0
@@ -55,6 +69,11 @@ class EngineStudio:
     def healthy(self) -> bool:
         """Whether it is worth sending requests here: open, and the last few did not all fail."""
         return not self._closed and self._num_failures < _MAX_FAILURES
+
+    @property
+    def line(self) -> Line:
+        """The line before this studio."""
+        return Line(self._id, self.engine.limits, *self.engine.outlook())
 
     def start(self) -> None:
         """Let the engine run."""
@@ -100,16 +119,15 @@ class EngineStudio:
         """Draw a request."""
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[Preview | None] = asyncio.Queue()
-        request.check()
         # Before any thread or fetch is waited for: who is sent away is sent away at once.
         self.engine.check_room(request)
         found = self.cache.look_up(request.refs)
         mounts = {ref: await _landed(one) if isinstance(one, Flight) else one for ref, one in found.items()}
-        ticket = await loop.run_in_executor(self._submitters, self.engine.submit, request, mounts)
+        ticket = await self._enter(request, mounts)
         ticket.on_preview(lambda preview: _call_in(loop, lambda: events.put_nowait(preview)))
         ticket.add_done_callback(lambda _: _call_in(loop, lambda: events.put_nowait(None)))
         try:
-            yield Begun(used_concepts(request.refs, mounts))
+            yield Begun(used_concepts(request.refs, mounts), self.line)
             while True:
                 try:
                     preview = await asyncio.wait_for(events.get(), PROGRESS_EVERY_S if progress else None)
@@ -123,6 +141,17 @@ class EngineStudio:
         finally:
             ticket.cancel()
 
+    async def _enter(self, request: GenerateRequest, mounts: Mapping[ConceptRef, Mount]) -> Ticket:
+        """Enter in a thread, as prompts are cut into tokens there; what is left meanwhile is not drawn."""
+        enter = partial(self.engine.enter, request, mounts)
+        with self.engine.reserve(request):
+            entering = asyncio.get_running_loop().run_in_executor(self._submitters, enter)
+            try:
+                return await asyncio.shield(entering)
+            except asyncio.CancelledError:
+                entering.add_done_callback(_give_up)
+                raise
+
     def _drawn(self, ticket: Ticket) -> Drawn:
         try:
             images = ticket.result(timeout=0)
@@ -132,7 +161,8 @@ class EngineStudio:
         except CancelledError as error:
             raise ServiceError("the request was cancelled in the engine") from error
         self._num_failures = 0
-        return Drawn(tuple(Drawing(image.pixels, image.seed, image.infotext, image.flagged) for image in images))
+        drawings = (Drawing(image.pixels, image.seed, image.infotext, image.flagged) for image in images)
+        return Drawn(tuple(drawings), self.line)
 
 
 def open_studio(config: ServiceConfig) -> EngineStudio:
@@ -179,6 +209,11 @@ async def _landed(flight: Flight) -> PublishedVersion:
         if flight.old is None:
             raise
         return flight.old
+
+
+def _give_up(entering: asyncio.Future[Ticket]) -> None:
+    if not entering.cancelled() and entering.exception() is None:
+        entering.result().cancel()
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

@@ -4,7 +4,8 @@ Owns the one retry when a replica dies, and the translation of Ray's errors. A r
 that the first try used, so it gives the same picture.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -12,7 +13,8 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from services.studio import Begun, DrawEvent, PromptRoom, Refused, Sketch, StudioFacts, StudioMemory
+from services.known_lines import KnownLines
+from services.studio import Begun, DrawEvent, Drawn, PromptRoom, Refused, Sketch, StudioFacts, StudioMemory
 from textinv.errors import NotReadyError, OverloadedError, ServiceError, TextinvError
 from textinv.generation.prompt_aliases import expand_aliases
 from textinv.generation.request import GenerateRequest
@@ -26,6 +28,7 @@ class RemoteStudio:
     def __init__(self, handle: DeploymentHandle) -> None:
         self._handle = handle
         self._streams = handle.options(stream=True)
+        self._lines = KnownLines()
 
     async def facts(self) -> StudioFacts:
         """Say what is drawn with."""
@@ -53,14 +56,27 @@ class RemoteStudio:
 
     async def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
         """Draw a request, once more on another replica when the first one dies."""
+        with self._lines.sending(request) as answered:
+            async with aclosing(self._draw(request, progress, answered)) as events:
+                async for event in events:
+                    yield event
+
+    async def _draw(
+        self, request: GenerateRequest, progress: bool, answered: Callable[[], None]
+    ) -> AsyncGenerator[DrawEvent, None]:
         begun: Begun | None = None
         seen: set[tuple[int, int]] = set()
         for num_left in reversed(range(_NUM_TRIES)):
             asked = request if begun is None else pinned(request, begun.concepts)
             stream = self._streams.draw.remote(asked, progress)
+            has_ended = False
             try:
                 async for event in stream:
+                    answered()
+                    if isinstance(event, Begun | Drawn | Refused):
+                        self._lines.hear(event.line)
                     if isinstance(event, Refused):
+                        has_ended = True
                         raise event.error
                     if isinstance(event, Begun):
                         if begun is None:
@@ -70,6 +86,7 @@ class RemoteStudio:
                         if isinstance(event, Sketch):
                             seen.add((event.image, event.step))
                         yield event
+                has_ended = True
                 return
             except RayActorError as error:
                 if not num_left:
@@ -77,7 +94,8 @@ class RemoteStudio:
             except Exception as error:
                 _raise_own(error)
             finally:
-                stream.cancel()
+                if not has_ended:
+                    stream.cancel()
 
 
 def pinned(request: GenerateRequest, concepts: Mapping[str, str]) -> GenerateRequest:

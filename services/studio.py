@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textinv.errors import TextinvError
+from textinv.generation.admission import Limits
 from textinv.generation.request import GenerateRequest
 
 
@@ -57,10 +58,21 @@ class LearnedOnBase(Protocol):
 
 
 @dataclass(frozen=True)
+class Line:
+    """The line before one studio (an id of its own): pictures that wait, and seconds that one more would."""
+
+    studio: str
+    limits: Limits
+    num_waiting: int
+    wait_s: float
+
+
+@dataclass(frozen=True)
 class Begun:
     """The request was accepted; `concepts` says which versions it uses: name@version -> digest."""
 
     concepts: Mapping[str, str]
+    line: Line | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,7 @@ class Drawn:
     """All pictures of a request, in order of their seeds."""
 
     drawings: tuple[Drawing, ...]
+    line: Line | None = None
 
 
 DrawEvent = Begun | Progress | Sketch | Drawn
@@ -104,6 +117,7 @@ class Refused:
     """What a replica sends in place of an error: Ray makes several milliseconds of work of an exception's way."""
 
     error: TextinvError
+    line: Line | None = None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
 """The studio that draws with the real engine on the demo base, behind the real routes."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,11 +20,12 @@ from tests.models.tiny_bases import make_base
 from tests.services.conftest import client_of
 from tests.services.pictures import base64_of, pixels_of, png
 from textinv.embedding import Embedding
-from textinv.errors import SettingsError, StoreUnreachableError
+from textinv.errors import OverloadedError, SettingsError, StoreUnreachableError
 from textinv.generation.admission import Limits
 from textinv.generation.cache import EmbeddingCache
 from textinv.generation.engine import Engine
 from textinv.generation.request import GenerateRequest
+from textinv.generation.ticket import Ticket
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.registry import Registry
@@ -158,6 +161,46 @@ async def test_a_request_that_is_left_costs_no_more_steps(real_studio: EngineStu
     assert readings(real_studio)["textinv_active_images"] == 0
     last = [event async for event in real_studio.draw(GenerateRequest("a frog", num_inference_steps=1))][-1]
     assert isinstance(last, Drawn)
+
+
+async def test_a_request_that_is_left_before_it_is_in_the_line_is_not_drawn(
+    real_studio: EngineStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go_on = threading.Event(), threading.Event()
+    enter = Engine.enter
+
+    def slowly(engine: Engine, request: GenerateRequest, mounts: Any) -> Ticket:
+        began.set()
+        go_on.wait(10)
+        return enter(engine, request, mounts)
+
+    monkeypatch.setattr(Engine, "enter", slowly)
+    asking = asyncio.ensure_future(anext(real_studio.draw(GenerateRequest("a frog", num_inference_steps=100))))
+    await asyncio.to_thread(began.wait, 10)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    go_on.set()
+    await asyncio.sleep(0.5)
+    assert readings(real_studio)["textinv_steps_total"] < 10
+    assert readings(real_studio)["textinv_active_images"] == readings(real_studio)["textinv_waiting_images"] == 0
+
+
+async def test_who_has_room_is_not_sent_away_after_all(
+    real_studio: EngineStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, enter = threading.Barrier(2), Engine.enter
+
+    def together(engine: Engine, request: GenerateRequest, mounts: Any) -> Ticket:
+        entered.wait(10)
+        return enter(engine, request, mounts)
+
+    monkeypatch.setattr(Engine, "enter", together)
+    full = GenerateRequest("a frog", num_inference_steps=1, num_images=3)
+    draws = [real_studio.draw(full) for _ in range(3)]
+    begun = await asyncio.gather(*(anext(draw) for draw in draws), return_exceptions=True)
+    assert [type(one) for one in begun] == [Begun, Begun, OverloadedError]
+    for draw in draws:
+        await draw.aclose()
 
 
 async def test_a1111_weights_words_and_edits_a_picture(real_desk: Desk, model: BaseModel, store: UnsteadyStore) -> None:

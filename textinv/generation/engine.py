@@ -7,7 +7,8 @@ come in as mounts, pictures go out through tickets. Station 8 on the way: `Gener
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -73,6 +74,7 @@ class Engine:
         self._line: WaitingLine[WaitingImage] = WaitingLine()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._num_reserved = 0  # pictures that have room in the line and are not in it yet
         self._num_joining = 0  # taken out of the line, not in the batch yet
         self._open = True
         self._stopping = False
@@ -81,41 +83,72 @@ class Engine:
         """Take a request; it joins the batch at the next step that has room.
 
         Raises:
-            RequestError: a field is out of range, or it could not be taken or done in time even if nobody else asked.
-            PromptError: a prompt cannot be encoded.
-            UnknownConceptError: a concept is not among the mounts.
-            BaseModelMismatchError: an embedding belongs to another base model.
-            OverloadedError: too many wait.
-            DeadlineError: it cannot be done in time behind those that came before it.
-            NotReadyError: the engine is closed.
+            RequestError, OverloadedError, DeadlineError: as `reserve`.
+            PromptError, UnknownConceptError, BaseModelMismatchError, NotReadyError: as `enter`.
         """
-        request.check()
-        self.check_room(request)
-        images = self._prepare(request, mounts or {})
-        first, *more = images
-        with self._changed:
-            if not self._open:
-                raise NotReadyError("this engine is closed; ask another replica")
-            check_room(self.limits, len(self._line), request, self._line_s(first.size_px))
-            active, ahead = self._under_way(), [_work(one) for one in self._line.ahead_of(request.caller)]
-            together = len(active) + len(self._line) + len(images)
-            check_deadline(request, self._needed_s([*active, *ahead, *map(_work, more)], _work(first), together))
-            for image in images:
-                self._line.add(image)
-            self._changed.notify_all()
-        return first.ticket
+        with self.reserve(request):
+            return self.enter(request, mounts or {})
 
     def check_room(self, request: GenerateRequest) -> None:
         """Check that a request could be taken now, before anything is spent on it.
 
         Raises:
-            RequestError: it could not be taken or done in time even if nobody else asked.
+            RequestError: a field is out of range, or it could not be taken or done in time even if nobody else asked.
             OverloadedError: too many wait.
+            DeadlineError: it cannot be done in time behind those that came before it.
         """
-        check_possible(self.limits, request, self._alone_s(request))
-        size_px = (request.height_px or self.model.native_px, request.width_px or self.model.native_px)
+        request.check()
+        one = self._work_of(request)
+        more = [one] * (request.num_images - 1)
+        check_possible(self.limits, request, self._needed_s(more, one, request.num_images))
         with self._changed:
-            check_room(self.limits, len(self._line), request, self._line_s(size_px))
+            num_waiting = len(self._line) + self._num_reserved
+            active, waiting = self._under_way(), list(self._line)
+            ahead = self._line.ahead_of(request.caller)
+        check_room(self.limits, num_waiting, request, self._wait_s([*active, *map(_work, waiting)], one[0]))
+        before = [*active, *map(_work, ahead), *more]
+        check_deadline(request, self._needed_s(before, one, len(active) + num_waiting + request.num_images))
+
+    def outlook(self) -> tuple[int, float]:
+        """Pictures that wait, and the seconds after which one more of the native size would have a place."""
+        native_px = (self.model.native_px, self.model.native_px)
+        with self._changed:
+            num_waiting, work = len(self._line) + self._num_reserved, [*self._under_way(), *map(_work, self._line)]
+        return num_waiting, self._wait_s(work, native_px)
+
+    @contextmanager
+    def reserve(self, request: GenerateRequest) -> Iterator[None]:
+        """Keep room in the line for a request that is about to `enter`, so that it is not sent away after all.
+
+        Raises:
+            RequestError, OverloadedError, DeadlineError: as `check_room`.
+        """
+        with self._changed:
+            self.check_room(request)
+            self._num_reserved += request.num_images
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._num_reserved -= request.num_images
+
+    def enter(self, request: GenerateRequest, mounts: Mapping[ConceptRef, Mount]) -> Ticket:
+        """Put a request that has room into the line: within `reserve`.
+
+        Raises:
+            PromptError: a prompt cannot be encoded.
+            UnknownConceptError: a concept is not among the mounts.
+            BaseModelMismatchError: an embedding belongs to another base model.
+            NotReadyError: the engine is closed.
+        """
+        images = self._prepare(request, mounts)
+        with self._changed:
+            if not self._open:
+                raise NotReadyError("this engine is closed; ask another replica")
+            for image in images:
+                self._line.add(image)
+            self._changed.notify_all()
+        return images[0].ticket
 
     @torch.inference_mode()
     def warm_up(self, sizes: Sequence[Size] = ()) -> None:
@@ -204,16 +237,10 @@ class Engine:
     def _under_way(self) -> list[Work]:
         return [(image.waiting.size_px, len(image.timesteps_T) - image.position) for image in list(self._batch.images)]
 
-    def _line_s(self, size_px: Size) -> float:
-        """Estimate when a place of a size is free behind all that wait."""
-        return self._wait_s([*self._under_way(), *map(_work, self._line)], size_px)
-
-    def _alone_s(self, request: GenerateRequest) -> float:
-        """Estimate how long a request with a deadline takes while nobody else asks."""
-        if request.deadline_s is None:
-            return 0.0
-        one = (choose_size(self.model, request, self.limits), count_steps(self.model, request))
-        return self._needed_s([one] * (request.num_images - 1), one, request.num_images)
+    def _work_of(self, request: GenerateRequest) -> Work:
+        """A picture's size, and its steps where a deadline asks for them: counting them takes a noise scheduler."""
+        size_px = choose_size(self.model, request, self.limits)
+        return size_px, 0 if request.deadline_s is None else count_steps(self.model, request)
 
     def _needed_s(self, before: Sequence[Work], one: Work, together: int) -> float:
         """Estimate when a picture is done that comes behind others, while so many could share its batch."""
