@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.fixtures.faulty_store import FaultyStore
-from textinv.errors import StoreError, StoreUnreachableError
+from textinv.errors import StoreError, StoreUnreachableError, UnknownConceptError
 from textinv.placeholders import ConceptRef
 from textinv.registry import PublishedVersion, Registry
 from textinv.settings import StoreSettings
@@ -106,15 +106,18 @@ def test_gc_removes_no_runs_while_a_version_cannot_be_read(publish: Publish) -> 
     assert len(list(store.list("runs/"))) == before
 
 
-def test_a_removal_that_was_cut_short_is_finished_by_gc(publish: Publish) -> None:
+def test_a_removal_that_was_cut_short_holds_and_is_finished_by_gc(publish: Publish) -> None:
     store = MortalStore()
     registry = Registry(store)
     publish(registry, "robot", 1)
-    kept = {info.key: store.get(info.key).body for info in store.list("") if info.key.startswith(("versions", "done"))}
+    kept = {info.key: store.get(info.key).body for info in store.list("") if not info.key.startswith("heads")}
     registry.remove("robot")
     for key, body in kept.items():
         store.put(key, body)
     assert registry.finished("spec-robot-1") is None
+    for look in (registry.resolve, lambda ref: registry.check_present(ref.name, ref.version)):
+        with pytest.raises(UnknownConceptError, match="there is no concept 'robot'"):
+            look(ConceptRef("robot", 1))
     registry.gc(grace_s=0)
     assert not [info.key for info in store.list("") if info.key.startswith(("versions", "done", "runs"))]
 

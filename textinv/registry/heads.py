@@ -47,6 +47,12 @@ def read_head(store: ObjectStore, name: str) -> HeadAt | None:
     return HeadAt(parse_head(key, stored.body), stored.etag)
 
 
+def is_removed(store: ObjectStore, name: str, version: int) -> bool:
+    """Whether a version belongs to a concept that was removed, though it may be there: a removal may be cut short."""
+    at = read_head(store, name)
+    return at is not None and at.head.removed and version <= at.head.latest
+
+
 def change_head(store: ObjectStore, name: str, change: Callable[[Head | None], Head | None]) -> None:
     """Replace a head by `change` of it, tried again when somebody else was faster; `change` returns None to leave it.
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from textinv.embedding import Embedding
 from textinv.errors import ObjectNotFoundError, StoreConflictError
 from textinv.registry.entries import Artifact, VersionEntry, parse_entry
-from textinv.registry.heads import Contents, read_head, roll_forward
+from textinv.registry.heads import Contents, is_removed, read_head, roll_forward
 from textinv.registry.layout import (
     EMBEDDING_FILE,
     RECORD_FILE,
@@ -133,17 +133,11 @@ def _claim(store: ObjectStore, draft: VersionEntry) -> Claim:
             claim = read_claim(store, draft.fingerprint)
         if claim is None:
             continue
-        if not _is_left_over(store, claim.entry):
+        if not is_removed(store, claim.entry.name, claim.entry.version):
             return claim
         with suppress(StoreConflictError):
             return Claim(draft, store.swap(key, draft.body(), claim.etag, JSON))
     raise StoreConflictError(f"the claim of {draft.name} comes and goes; is it being removed over and over?")
-
-
-def _is_left_over(store: ObjectStore, entry: VersionEntry) -> bool:
-    """Whether a claim is of a concept that was removed after it."""
-    at = read_head(store, entry.name)
-    return at is not None and at.head.removed and entry.version <= at.head.latest
 
 
 def _commit(store: ObjectStore, claim: Claim) -> VersionEntry:

@@ -23,7 +23,7 @@ from textinv.registry.entries import (
     parse_head,
     version_summary,
 )
-from textinv.registry.heads import HeadAt, load_contents, published, published_head, read_head
+from textinv.registry.heads import HeadAt, is_removed, load_contents, published, published_head, read_head
 from textinv.registry.layout import DONE, FORMAT, FORMAT_KEY, HEADS, head_key, name_of, version_key
 from textinv.registry.side_by_side import side_by_side
 from textinv.store.protocol import JSON, ObjectStore
@@ -130,6 +130,8 @@ class Registry:
         """
         if not self.store.exists(version_key(name, version)):
             raise self._unknown(name, version)
+        if is_removed(self.store, name, version):
+            raise self._unknown(name)
 
     def entry(self, name: str, version: int) -> VersionEntry:
         """Read a version without its artifacts.
@@ -139,9 +141,12 @@ class Registry:
         """
         key = version_key(name, version)
         try:
-            return parse_entry(key, self.store.get(key).body)
+            entry = parse_entry(key, self.store.get(key).body)
         except ObjectNotFoundError:
             raise self._unknown(name, version) from None
+        if is_removed(self.store, name, version):
+            raise self._unknown(name)
+        return entry
 
     def current_entry(self, name: str) -> VersionEntry:
         """Read the current version without its artifacts.
