@@ -26,7 +26,7 @@ Compiled = Annotated[
     bool,
     typer.Option(
         "--compile",
-        help="Compile the UNet for training (torch.compile, CUDA graphs): minutes once, then shorter steps.",
+        help="Compile the UNet for training (torch.compile, CUDA graphs), minutes for each size; takes --slots N.",
     ),
 ]
 
@@ -112,6 +112,8 @@ def _options(
 ) -> DriverOptions:
     if slots is not None and slots != "auto" and not (slots.isdecimal() and int(slots) > 0):
         raise InputError(f"--slots {slots!r} is neither a positive number nor auto")
+    if compiled and slots in (None, "auto"):
+        raise InputError("--compile would compile each size that is tried for the best: say --slots N with it")
     given = {
         "workers": workers,
         "crew_size": crew_size,

@@ -4,6 +4,7 @@ Owns the life of a worker from its first heartbeat to handing back what it did n
 `run_worker` is what Ray Train calls.
 """
 
+import logging
 import os
 import secrets
 import time
@@ -30,7 +31,7 @@ from textinv.evaluation import own_judge
 from textinv.jobs import JobBook
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
-from textinv.models.compiled import compiled
+from textinv.models.compiled import compiled, has_compiler
 from textinv.registry import Registry
 from textinv.store import connect_store
 from textinv.training import train_pack
@@ -38,6 +39,7 @@ from textinv.training.preview import draw_preview
 
 SLOTS_ON_CPU = 4
 """Packing more than a few concepts brings nothing on a CPU."""
+_LOG = logging.getLogger("textinv.worker")
 DRAIN_S = 4.0
 """After a notice of preemption there may be five seconds."""
 LOOK_S = 1.0
@@ -99,7 +101,7 @@ def learn_leased(
             if leases.is_dismissed:
                 return
             model = load()
-            packed = compiled(model) if pack.compiled else model
+            packed = _for_packs(model, pack)
             train_pack(
                 packed,
                 leases,
@@ -115,6 +117,16 @@ def learn_leased(
             raise
         outbox.close(DRAIN_S if has_notice() else None)
     queue.leave(card.id)
+
+
+def _for_packs(model: BaseModel, pack: PackSettings) -> BaseModel:
+    """The model as packs use it."""
+    if not pack.compiled:
+        return model
+    if has_compiler():
+        return compiled(model)
+    _LOG.warning("there is no C++ compiler here (g++), so nothing is compiled: steps take longer")
+    return model
 
 
 def slots_for(model: BaseModel, num_slots: int | Literal["auto"] | None) -> int | Literal["auto"]:

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 
 from services.config import MIB, ServiceConfig
 from services.memory import read_memory
@@ -73,7 +72,8 @@ class EngineStudio:
     @property
     def line(self) -> Line:
         """The line before this studio."""
-        return Line(self._id, self.engine.limits, *self.engine.outlook())
+        num_waiting, wait_s = self.engine.outlook()
+        return Line(self._id, self.engine.limits, self.engine.model.native_px, num_waiting, wait_s)
 
     def start(self) -> None:
         """Let the engine run."""
@@ -143,14 +143,13 @@ class EngineStudio:
 
     async def _enter(self, request: GenerateRequest, mounts: Mapping[ConceptRef, Mount]) -> Ticket:
         """Enter in a thread, as prompts are cut into tokens there; what is left meanwhile is not drawn."""
-        enter = partial(self.engine.enter, request, mounts)
-        with self.engine.reserve(request):
-            entering = asyncio.get_running_loop().run_in_executor(self._submitters, enter)
-            try:
-                return await asyncio.shield(entering)
-            except asyncio.CancelledError:
-                entering.add_done_callback(_give_up)
-                raise
+        self.engine.reserve(request)
+        entering = asyncio.get_running_loop().run_in_executor(self._submitters, self.engine.enter, request, mounts)
+        try:
+            return await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            entering.add_done_callback(_give_up)
+            raise
 
     def _drawn(self, ticket: Ticket) -> Drawn:
         try:

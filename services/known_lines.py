@@ -33,7 +33,7 @@ class KnownLines:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._said: dict[str, _Said] = {}
-        self._num_sent = 0
+        self._sent: dict[object, tuple[float, int]] = {}
 
     def hear(self, line: Line | None) -> None:
         """Take in what a studio says."""
@@ -48,11 +48,11 @@ class KnownLines:
             OverloadedError: no studio has room for it.
         """
         self._check(request)
-        self._num_sent += request.num_images
-        left = [request.num_images]
+        key = object()
+        self._sent[key] = self._clock(), request.num_images
 
         def answered() -> None:
-            self._num_sent -= left.pop() if left else 0
+            self._sent.pop(key, None)
 
         try:
             yield answered
@@ -74,9 +74,19 @@ class KnownLines:
         """What a studio would say, by its line and the share of those sent that may have come to it since."""
         if request.num_images > line.limits.max_waiting:
             return None  # never has room, which only the studio says
-        num_waiting = line.num_waiting + self._num_sent // len(self._said)
+        # Who was sent earlier is in the line that was heard of, or waits for something else.
+        since_s = self._clock() - BELIEVED_S
+        num_sent = sum(num_images for at_s, num_images in self._sent.values() if at_s > since_s)
+        num_waiting = line.num_waiting + num_sent // len(self._said)
+        wait_s = line.wait_s * (num_waiting + 1) / (line.num_waiting + 1) if _is_native(request, line) else 0.0
         try:
-            check_room(line.limits, num_waiting, request, line.wait_s * num_waiting / max(line.num_waiting, 1))
+            check_room(line.limits, num_waiting, request, wait_s)
         except OverloadedError as error:
             return error
         return None
+
+
+def _is_native(request: GenerateRequest, line: Line) -> bool:
+    """Whether the estimate is for pictures like these."""
+    sides = {request.width_px or line.native_px, request.height_px or line.native_px}
+    return request.init_image is None and sides == {line.native_px}

@@ -1,7 +1,7 @@
 """A studio behind a Serve handle: the replicas that draw, seen from the front.
 
 Owns the one retry when a replica dies, and the translation of Ray's errors. A retry has the same seed and the versions
-that the first try used, so it gives the same picture.
+that the first try used, so it gives the same picture. For whom there is no room, by `KnownLines`, no replica is asked.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping

@@ -59,10 +59,11 @@ class LearnedOnBase(Protocol):
 
 @dataclass(frozen=True)
 class Line:
-    """The line before one studio (an id of its own): pictures that wait, and seconds that one more would."""
+    """The line before one studio (an id of its own): pictures that wait, seconds that one more of native size would."""
 
     studio: str
     limits: Limits
+    native_px: int
     num_waiting: int
     wait_s: float
 

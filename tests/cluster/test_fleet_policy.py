@@ -1,13 +1,23 @@
 """When crews come and go."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pytest
+import ray
+from typer.testing import CliRunner
+
+from cluster import driver_process
 from cluster.fleet import idle_crews, new_crews
 from cluster.lease import WorkerCard
 from cluster.options import DriverOptions
+from cluster.order import BaseOrder, PackSettings, WorkerOrder
 from cluster.views import QueueView, WorkerView
+from textinv.cli.app import build_app
+from textinv.errors import InputError
 from textinv.jobs.fleet import FleetSettings
+from textinv.settings import Settings, StoreSettings
 
 
 @dataclass
@@ -75,3 +85,21 @@ def test_without_gpus_a_crew_has_room_on_one_node() -> None:
 def test_before_any_node_with_a_gpu_is_there_a_crew_is_one_worker() -> None:
     assert DriverOptions(workers=16, threads_per_worker=1, use_gpu=True).fleet([node(64)]).crew_size == 1
     assert DriverOptions(workers=16, threads_per_worker=1).fleet([]).crew_size == 1
+
+
+def test_what_submit_says_of_workers_reaches_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    orders: list[WorkerOrder] = []
+    monkeypatch.setattr(driver_process, "TrainCrew", lambda order, *_: orders.append(order))
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0})
+    options = DriverOptions(num_slots=3, threads_per_worker=2, compiled=True, checkpoint_every_s=7.0)
+    start = driver_process.Starter(StoreSettings(), Settings(device="cpu"), options, "somewhere")
+    start("crew", BaseOrder("emoji", None, "r"), "queue", 1)
+    expected = PackSettings(num_slots=3, threads=2, device="cpu", compiled=True, checkpoint_every_s=7.0)
+    assert [order.pack for order in orders] == [expected]
+
+
+@pytest.mark.parametrize("slots", [(), ("--slots", "auto")])
+def test_compiling_takes_a_number_of_slots(slots: tuple[str, ...], tmp_path: Path) -> None:
+    told = CliRunner().invoke(build_app(), ["submit", str(tmp_path / "none.yaml"), "--compile", *slots])
+    assert isinstance(told.exception, InputError)
+    assert "say --slots N" in told.exception.message

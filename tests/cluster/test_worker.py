@@ -1,11 +1,14 @@
 """A worker with the real queue, the real training and a store in memory."""
 
+import copy
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cluster import worker
 from cluster.feed import Feed
 from cluster.lease import WorkerCard
 from cluster.order import PackSettings
@@ -106,6 +109,26 @@ def test_a_worker_that_is_told_to_go_hands_back_and_the_next_one_resumes_from_it
     assert record["steps"] == 10
     assert record["sample_passes"] == 20
     assert queue.view().jobs[0].counts["done"] == 2
+
+
+def test_a_worker_that_is_told_to_learns_with_a_compiled_unet_where_there_is_a_compiler(
+    registry: Registry, model: BaseModel, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What compiling does is in `tests/training/test_compiled.py`."""
+    ways = [(PACK, True), (replace(PACK, compiled=True), True), (replace(PACK, compiled=True), False)]
+    told_to: list[BaseModel] = []
+
+    def noted(given: BaseModel) -> BaseModel:
+        told_to.append(given)
+        return copy.copy(given)
+
+    monkeypatch.setattr(worker, "compiled", noted)
+    for seed, (pack, has_compiler) in enumerate(ways):
+        monkeypatch.setattr(worker, "has_compiler", lambda there=has_compiler: there)
+        queue = told(registry, make_job(registry.store, 1, seed=seed))
+        learn_leased(lambda: model, queue, registry, card(), pack)
+        assert queue.view().jobs[0].counts["done"] == 1
+    assert told_to == [model]
 
 
 @pytest.fixture(scope="module")

@@ -331,3 +331,23 @@ def test_the_knee_is_measured_by_size_and_other_sizes_are_judged_by_their_area(m
     assert engine.batch_limits.limit(native) == knee
     assert engine.batch_limits.limit((2 * native[0], 2 * native[1])) == max(knee // 4, 1)
     assert engine.batch_limits.limit((native[0] // 2, native[1])) == knee * 2
+
+
+def test_room_that_was_reserved_is_counted_once_and_given_back_when_entering_fails(model: BaseModel) -> None:
+    engine = Engine(model, max_batch=1, limits=Limits(max_waiting=4))
+    three, unknown = _request(num_images=3), _request("a <nowhere>")
+    engine.reserve(three)
+    with pytest.raises(OverloadedError, match="3 pictures wait and 4 may"):
+        engine.check_room(_request(num_images=2))
+    engine.enter(three, {})
+    assert engine.outlook()[0] == 3
+    engine.reserve(unknown)
+    assert engine.outlook()[0] == 4
+    with pytest.raises(UnknownConceptError):
+        engine.enter(unknown, {})
+    assert engine.outlook()[0] == 3
+    engine.reserve(unknown)
+    engine.close()
+    with pytest.raises(NotReadyError):
+        engine.submit(_request())
+    assert engine.outlook()[0] == 1

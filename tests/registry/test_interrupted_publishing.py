@@ -133,6 +133,29 @@ def test_a_concept_can_be_learned_again_though_its_removal_was_cut_short(publish
     assert registry.resolve(ConceptRef("robot")).version == 2
 
 
+def test_versions_of_a_removal_that_was_cut_short_do_not_come_back_with_the_name(publish: Publish) -> None:
+    store = MortalStore()
+    registry = Registry(store)
+    publish(registry, "robot", 1)
+    kept = {info.key: store.get(info.key).body for info in store.list("") if not info.key.startswith("heads")}
+    registry.remove("robot")
+    for key, body in kept.items():
+        store.put(key, body)
+    assert publish(registry, "robot", 2).version == 2
+    assert [one.version for one in registry.versions("robot")] == [2]
+    assert registry.finished("spec-robot-1") is None
+    with pytest.raises(UnknownConceptError):
+        registry.resolve(ConceptRef("robot", 1))
+
+
+def test_a_version_is_there_though_the_head_is_damaged(publish: Publish) -> None:
+    registry = Registry(MemoryStore())
+    publish(registry, "robot", 1)
+    registry.store.put("heads/robot.json", b"[]")
+    assert registry.resolve(ConceptRef("robot", 1)).version == 1
+    registry.check_present("robot", 1)
+
+
 def test_verify_names_what_is_missing_or_changed(publish: Publish) -> None:
     store = MemoryStore()
     registry = Registry(store)

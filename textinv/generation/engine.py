@@ -7,8 +7,7 @@ come in as mounts, pictures go out through tickets. Station 8 on the way: `Gener
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -86,8 +85,8 @@ class Engine:
             RequestError, OverloadedError, DeadlineError: as `reserve`.
             PromptError, UnknownConceptError, BaseModelMismatchError, NotReadyError: as `enter`.
         """
-        with self.reserve(request):
-            return self.enter(request, mounts or {})
+        self.reserve(request)
+        return self.enter(request, mounts or {})
 
     def check_room(self, request: GenerateRequest) -> None:
         """Check that a request could be taken now, before anything is spent on it.
@@ -97,43 +96,18 @@ class Engine:
             OverloadedError: too many wait.
             DeadlineError: it cannot be done in time behind those that came before it.
         """
-        request.check()
-        one = self._work_of(request)
-        more = [one] * (request.num_images - 1)
-        check_possible(self.limits, request, self._needed_s(more, one, request.num_images))
-        with self._changed:
-            num_waiting = len(self._line) + self._num_reserved
-            active, waiting = self._under_way(), list(self._line)
-            ahead = self._line.ahead_of(request.caller)
-        check_room(self.limits, num_waiting, request, self._wait_s([*active, *map(_work, waiting)], one[0]))
-        before = [*active, *map(_work, ahead), *more]
-        check_deadline(request, self._needed_s(before, one, len(active) + num_waiting + request.num_images))
+        self._take_room(request, 0)
 
-    def outlook(self) -> tuple[int, float]:
-        """Pictures that wait, and the seconds after which one more of the native size would have a place."""
-        native_px = (self.model.native_px, self.model.native_px)
-        with self._changed:
-            num_waiting, work = len(self._line) + self._num_reserved, [*self._under_way(), *map(_work, self._line)]
-        return num_waiting, self._wait_s(work, native_px)
-
-    @contextmanager
-    def reserve(self, request: GenerateRequest) -> Iterator[None]:
-        """Keep room in the line for a request that is about to `enter`, so that it is not sent away after all.
+    def reserve(self, request: GenerateRequest) -> None:
+        """Keep room in the line for a request, which must `enter` then, so that it is not sent away after all.
 
         Raises:
             RequestError, OverloadedError, DeadlineError: as `check_room`.
         """
-        with self._changed:
-            self.check_room(request)
-            self._num_reserved += request.num_images
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._num_reserved -= request.num_images
+        self._take_room(request, request.num_images)
 
     def enter(self, request: GenerateRequest, mounts: Mapping[ConceptRef, Mount]) -> Ticket:
-        """Put a request that has room into the line: within `reserve`.
+        """Put a request into the line, in the room that was reserved for it, which is given up if that fails.
 
         Raises:
             PromptError: a prompt cannot be encoded.
@@ -141,14 +115,27 @@ class Engine:
             BaseModelMismatchError: an embedding belongs to another base model.
             NotReadyError: the engine is closed.
         """
-        images = self._prepare(request, mounts)
+        try:
+            images = self._prepare(request, mounts)
+        except BaseException:
+            with self._changed:
+                self._num_reserved -= request.num_images
+            raise
         with self._changed:
+            self._num_reserved -= request.num_images
             if not self._open:
                 raise NotReadyError("this engine is closed; ask another replica")
             for image in images:
                 self._line.add(image)
             self._changed.notify_all()
         return images[0].ticket
+
+    def outlook(self) -> tuple[int, float]:
+        """Pictures that wait, and the seconds after which one more of the native size would have a place."""
+        native_px = (self.model.native_px, self.model.native_px)
+        with self._changed:
+            num_waiting, work = len(self._line) + self._num_reserved, [*self._under_way(), *map(_work, self._line)]
+        return num_waiting, self._wait_s(work, native_px)
 
     @torch.inference_mode()
     def warm_up(self, sizes: Sequence[Size] = ()) -> None:
@@ -236,6 +223,18 @@ class Engine:
 
     def _under_way(self) -> list[Work]:
         return [(image.waiting.size_px, len(image.timesteps_T) - image.position) for image in list(self._batch.images)]
+
+    def _take_room(self, request: GenerateRequest, num_reserved: int) -> None:
+        request.check()
+        one = self._work_of(request)
+        more = [one] * (request.num_images - 1)
+        check_possible(self.limits, request, self._needed_s(more, one, request.num_images))
+        with self._changed:
+            num_waiting, active = len(self._line) + self._num_reserved, self._under_way()
+            check_room(self.limits, num_waiting, request, self._wait_s([*active, *map(_work, self._line)], one[0]))
+            before = [*active, *map(_work, self._line.ahead_of(request.caller)), *more]
+            check_deadline(request, self._needed_s(before, one, len(active) + num_waiting + request.num_images))
+            self._num_reserved += num_reserved
 
     def _work_of(self, request: GenerateRequest) -> Work:
         """A picture's size, and its steps where a deadline asks for them: counting them takes a noise scheduler."""

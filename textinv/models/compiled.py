@@ -4,6 +4,8 @@ Owns how that is done on each kind of device. Does not know packs.
 """
 
 import copy
+import os
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +16,11 @@ from textinv.models.base import BaseModel, Conditioning
 
 MOST_SIZES = 64
 """Batch sizes that are kept compiled, with and without gradients: above the dozen that `padded_size` gives a pack."""
+
+
+def has_compiler() -> bool:
+    """Whether there is a C++ compiler, which `inductor` calls on every kind of device."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), "c++", "g++", "clang++") if name)
 
 
 def compiled(model: BaseModel, backend: str | Callable[..., Any] = "inductor") -> BaseModel:

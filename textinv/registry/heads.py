@@ -49,7 +49,10 @@ def read_head(store: ObjectStore, name: str) -> HeadAt | None:
 
 def is_removed(store: ObjectStore, name: str, version: int) -> bool:
     """Whether a version belongs to a concept that was removed, though it may be there: a removal may be cut short."""
-    at = read_head(store, name)
+    try:
+        at = read_head(store, name)
+    except CorruptObjectError:
+        return False  # a version needs no head
     return at is not None and at.head.removed and version <= at.head.latest
 
 

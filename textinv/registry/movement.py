@@ -61,7 +61,8 @@ def reconcile(store: ObjectStore, name: str) -> bool:
 def remove_concept(store: ObjectStore, name: str) -> bool:
     """Remove a concept; whether there was one.
 
-    Serving stops first; what an interrupted removal leaves behind is removed by the next one, or by `gc`.
+    Serving stops first; what an interrupted removal leaves behind is removed by the next one, when the name is used
+    again, or by `gc`.
     """
     entries = stored_versions(store, name)
     at = read_head(store, name)
@@ -78,6 +79,13 @@ def remove_concept(store: ObjectStore, name: str) -> bool:
     change_head(store, name, buried)
     remove_versions(store, entries)
     return bool(entries) or (at is not None and not at.head.removed)
+
+
+def finish_removal(store: ObjectStore, name: str) -> None:
+    """Remove what a removal that was cut short has left, before the name is used again."""
+    at = read_head(store, name)
+    if at is not None and at.head.removed:
+        remove_versions(store, [entry for entry in stored_versions(store, name) if entry.version <= at.head.latest])
 
 
 def remove_versions(store: ObjectStore, entries: Iterable[VersionEntry]) -> None:

@@ -65,6 +65,7 @@ class Registry:
         if not is_name(name):
             raise InputError(f"{name!r} cannot name a concept: a name is {NAME_RULE}")
         self._check_format(write=True)
+        movement.finish_removal(self.store, name)
         finished = publication.new_finished(
             name, embedding, record, fingerprint, (base_model, base_revision), run_id, files or {}
         )
