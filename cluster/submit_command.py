@@ -61,7 +61,6 @@ def submit(
     from textinv.store import ensure_store
 
     settings = settings_at(address)
-    fleet = fleet_of(settings)
     options = _options(workers, crew_size, threads_per_worker, gpu, slots, compiled)
     loaded = load_manifest(manifest)
     registry = Registry(ensure_store(settings))
@@ -76,7 +75,7 @@ def submit(
             registry,
             base_model=base_name(loaded),
             revision=loaded.revision,
-            fleet=fleet,
+            fleet=fleet_of(settings),
             priority=priority,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
@@ -85,7 +84,7 @@ def submit(
     _warn(plan, options, has_driver=bool(left) and not started)
     facts = {
         "job": record.id,
-        "fleet": fleet,
+        "fleet": record.fleet,
         "counts": dict(plan.counts),
         "uploaded": made.uploaded,
         "moved_heads": made.moved_heads,

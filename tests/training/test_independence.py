@@ -2,7 +2,7 @@
 
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from textinv.demo.concepts import CONCEPTS
 from textinv.errors import DivergedError, ImageError
 from textinv.models.base import BaseModel
 from textinv.plan.base import BaseFacts
-from textinv.plan.recipes import RECIPES
+from textinv.plan.recipes import DEFAULT_RECIPE, RECIPES
 from textinv.plan.spec import OptimizerSpec, StopSpec
 from textinv.training import ConceptPack, TrainedConcept, Work
 from textinv.training.checkpoint import Checkpoint
@@ -56,41 +56,47 @@ def strangers(works: MakeWork, count: int, **changes: Any) -> list[Work]:
     ]
 
 
-def learned_until(model: BaseModel, step: int, mine: Sequence[Work], others: Sequence[Work]) -> dict[str, Checkpoint]:
-    """The checkpoints of concepts after so many steps, in company for as long as that has steps."""
-    collected, names = Collected(), {work.spec.name for work in mine}
+def learned_until(model: BaseModel, step: int, mine: Work, *others: Work) -> bytes:
+    """The checkpoint of a concept after so many steps, in company for as long as that has steps."""
+    collected = Collected()
     train_pack(
         model,
-        WorkList([*others[:3], *mine, *others[3:]]),
+        WorkList([*others[:3], mine, *others[3:]]),
         collected,
-        num_slots=len(mine) + len(others),
-        should_drain=lambda: names <= {seen.name for seen in collected.progresses if seen.step >= step},
+        num_slots=1 + len(others),
+        should_drain=lambda: any(seen.name == mine.spec.name and seen.step >= step for seen in collected.progresses),
     )
-    return {name: Checkpoint.from_bytes(collected.checkpoints[name]) for name in names}
+    return collected.checkpoints[mine.spec.name]
 
 
-def test_concepts_learn_the_same_alone_and_interrupted_among_strangers(model: BaseModel, works: MakeWork) -> None:
-    """By each recipe, on a concept where steps of a fixed length once grew a rounding to a tenth of the rows."""
+PATIENT = pytest.mark.timeout(900)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(recipe, marks=[PATIENT] if recipe == DEFAULT_RECIPE else [PATIENT, pytest.mark.long])
+        for recipe in RECIPES
+    ],
+)
+def test_a_concept_learns_the_same_alone_and_interrupted_among_strangers(
+    recipe: str, model: BaseModel, works: MakeWork
+) -> None:
+    """On a concept where steps of a fixed length once grew a rounding to a tenth of the rows."""
     from train_concepts import works_of
 
     hard = [concept for concept in CONCEPTS if concept.name == "tulip"]
-    base = BaseFacts(model.revision, model.native_px)
-    mine = []
-    for recipe in RECIPES:
-        longer = dict.fromkeys(("min_steps", "max_steps"), 2 * STEPS) if RECIPES[recipe].max_steps <= STEPS else {}
-        (work,) = works_of(hard, {"recipe": recipe, **longer}, 1, base)
-        mine.append(Work(work.spec.model_copy(update={"name": recipe}), work.pictures, None, recipe))
-    alone = {work.spec.name: learned_until(model, STEPS, [work], [])[work.spec.name] for work in mine}
-    halfway = learned_until(model, STEPS // 2, mine, strangers(works, 5, max_steps=STEPS))
-    rest = [Work(work.spec, work.pictures, halfway[work.spec.name].to_bytes(), work.work_id) for work in mine]
-    among = learned_until(model, STEPS, rest, strangers(works, 2, max_steps=STEPS))
-    for name, expected in alone.items():
-        found = among[name]
-        assert found.counters["step"] == expected.counters["step"] >= STEPS
-        found_rows, rows = (one.tensors["rows.text_encoder"] for one in (found, expected))
-        assert (found_rows - rows).norm() / rows.norm() < 1e-3, name
-        losses_found, wanted = ([seen["loss"] for seen in one.counters["history"]] for one in (found, expected))
-        assert losses_found == pytest.approx(wanted, rel=1e-3), name
+    longer = dict.fromkeys(("min_steps", "max_steps"), 2 * STEPS) if RECIPES[recipe].max_steps <= STEPS else {}
+    (mine,) = works_of(hard, {"recipe": recipe, **longer}, 1, BaseFacts(model.revision, model.native_px))
+    alone = Checkpoint.from_bytes(learned_until(model, STEPS, mine))
+    interrupted = learned_until(model, STEPS // 2, mine, *strangers(works, 7, max_steps=STEPS))
+    rest = Work(mine.spec, mine.pictures, interrupted, mine.work_id)
+    among = Checkpoint.from_bytes(learned_until(model, STEPS, rest, *strangers(works, 2, max_steps=STEPS)))
+    assert alone.counters["step"] == among.counters["step"] >= STEPS
+    rows, expected = (one.tensors["rows.text_encoder"] for one in (among, alone))
+    assert (rows - expected).norm() / expected.norm() < 1e-3
+    found, wanted = ([seen["loss"] for seen in one.counters["history"]] for one in (among, alone))
+    assert found == pytest.approx(wanted, rel=1e-3)
 
 
 def run_pack(pack: ConceptPack, steps: int) -> None:
