@@ -18,7 +18,7 @@ demo: setup
 
 # What `pytest` alone runs one after the other; side by side it takes little more than half as long on two cores, if
 # the threads of one half do not wait for those of the other.
-DEFAULT := not chaos and not long and not browser and not gpu and not load
+DEFAULT := not chaos and not browser and not gpu and not load
 
 test: export OMP_NUM_THREADS := 1
 test: setup
@@ -44,7 +44,7 @@ load: setup
 	$(PY) -m pytest -m load
 
 chaos: setup
-	$(PY) -m pytest -m 'chaos or long' $(ARGS)
+	$(PY) -m pytest -m chaos $(ARGS)
 
 browser: setup
 	$(PY) -m pytest -m 'browser and not load' tests/browser $(ARGS)

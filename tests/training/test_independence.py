@@ -75,7 +75,7 @@ PATIENT = pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "recipe",
     [
-        pytest.param(recipe, marks=[PATIENT] if recipe == DEFAULT_RECIPE else [PATIENT, pytest.mark.long])
+        pytest.param(recipe, marks=[PATIENT] if recipe == DEFAULT_RECIPE else [PATIENT, pytest.mark.load])
         for recipe in RECIPES
     ],
 )
