@@ -29,7 +29,7 @@ class DriverOptions(BaseModel):
     num_slots: int | Literal["auto"] | None = None
     """Concepts that a worker trains at once; None: measured on a GPU, few on a CPU."""
     compiled: bool = False
-    """Whether workers compile the UNet for their packs: less time per step on a GPU, minutes before the first."""
+    """Whether workers compile the UNet for their packs, which takes minutes before the first step."""
     lease_s: float = Field(default=30.0, gt=0)
     """A worker that is silent for so long is dead."""
     checkpoint_every_s: float = Field(default=15.0, gt=0)

@@ -69,15 +69,12 @@ def learned_until(model: BaseModel, step: int, mine: Work, *others: Work) -> byt
     return collected.checkpoints[mine.spec.name]
 
 
-PATIENT = pytest.mark.timeout(900)
+LONG = (pytest.mark.load, pytest.mark.timeout(900))
 
 
 @pytest.mark.parametrize(
     "recipe",
-    [
-        pytest.param(recipe, marks=[PATIENT] if recipe == DEFAULT_RECIPE else [PATIENT, pytest.mark.load])
-        for recipe in RECIPES
-    ],
+    [pytest.param(recipe, marks=() if recipe == DEFAULT_RECIPE else LONG) for recipe in RECIPES],
 )
 def test_a_concept_learns_the_same_alone_and_interrupted_among_strangers(
     recipe: str, model: BaseModel, works: MakeWork

@@ -131,8 +131,6 @@ class Registry:
         """
         if not self.store.exists(version_key(name, version)):
             raise self._unknown(name, version)
-        if is_removed(self.store, name, version):
-            raise self._unknown(name)
 
     def entry(self, name: str, version: int) -> VersionEntry:
         """Read a version without its artifacts.
