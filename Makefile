@@ -67,7 +67,7 @@ bench-scale: setup
 	$(PY) tests/benchmarks/scale.py $(ARGS)
 
 demo-model: setup
-	$(PY) -m textinv.demo.build --out build/demo-model
+	$(PY) -m textinv.demo.making.build --out build/demo-model
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .textinv

@@ -9,7 +9,7 @@ from ray import serve
 from ray.serve import Application
 
 from services.config import ServiceConfig
-from services.replica import BookReplica, Front, StudioReplica
+from services.drawing.replica import BookReplica, Front, StudioReplica
 
 # A front only waits for replicas; what bounds it is memory for bodies.
 _FRONT_ONGOING = 1000

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import typer
 
-from services import key_commands, up_commands
-from services.up_commands import ConfigFile, Resize
+from services.access import commands as key_commands
+from services.local import up_commands
+from services.local.up_commands import ConfigFile, Resize
 from textinv.cli.current import current_settings
 from textinv.cli.output import AsJson, emit
 

@@ -10,16 +10,16 @@ from contextlib import aclosing
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from services.access.keys import ApiKey, KeyRing
+from services.access.ledger import Book, Ledger, OwnLedger, SharedLedger
+from services.answers.replies import Replies
 from services.concept_list import ConceptList
 from services.config import ServiceConfig
-from services.in_flight import InFlight
-from services.keys import ApiKey, KeyRing
-from services.learning import Learning
-from services.ledger import Book, Ledger, OwnLedger, SharedLedger
+from services.drawing.in_flight import InFlight
+from services.drawing.studio import Begun, DrawEvent, Studio, StudioFacts
 from services.log_lines import note
-from services.replies import Replies
-from services.studio import Begun, DrawEvent, Studio, StudioFacts
-from services.training_fleet import Fleet
+from services.teaching.learning import Learning
+from services.teaching.training_fleet import Fleet
 from textinv.errors import NotReadyError
 from textinv.generation.request import GenerateRequest
 from textinv.registry import Registry

@@ -1,7 +1,7 @@
 """Who calls, and what they may do.
 
 Owns where a key stands in a request (Bearer, or the password of Basic, as A1111's clients send it) and the
-dependencies that routes declare. Keys themselves are in `services.keys`.
+dependencies that routes declare. Keys themselves are in `services.access.keys`.
 """
 
 import base64
@@ -12,8 +12,8 @@ from typing import Any
 
 from fastapi import Depends, Request
 
+from services.access.keys import ApiKey, Role
 from services.desk import Desk, in_thread
-from services.keys import ApiKey, Role
 from services.log_lines import note
 from textinv.errors import AccessError
 from textinv.placeholders import ConceptRef

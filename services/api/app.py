@@ -10,25 +10,17 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
 
-from services.api import (
-    concept_files,
-    concepts,
-    edits,
-    health,
-    images,
-    jobs,
-    jobs_events,
-    jobs_fleet,
-    jobs_submission,
-    models,
-    operation,
-    prompts,
-    training_pictures,
-)
+from services.api import health, models
 from services.api.a1111 import draw, listings, machine, progress, tasks
+from services.api.concepts import concept_files, concepts, operation
 from services.api.description import describe
-from services.api.drawing import ClientGoneError
 from services.api.errors import add_error_handlers
+from services.api.images import edits, images, prompts
+from services.api.images.drawing import ClientGoneError
+from services.api.jobs import events as jobs_events
+from services.api.jobs import fleet as jobs_fleet
+from services.api.jobs import jobs, training_pictures
+from services.api.jobs import submission as jobs_submission
 from services.api.passage import Passage
 from services.desk import Desk
 from services.page import router as page_router

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from services.config import ServiceConfig
 from services.local.lifecycle import is_ready, start_service, stop_service
 from services.local.state import ServiceFolder, ServiceState
-from services.training_fleet import driver_options, fleet_for
+from services.teaching.training_fleet import driver_options, fleet_for
 from textinv.errors import ClusterError, TextinvError
 from textinv.jobs import JobBook
 from textinv.jobs.driver_seat import DriverSeat

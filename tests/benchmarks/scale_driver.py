@@ -7,9 +7,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from cluster.feed import Feed
-from cluster.lease import Entry
-from cluster.queue import WorkQueue
+from cluster.driver.feed import Feed
+from cluster.queue.lease import Entry
+from cluster.queue.queue import WorkQueue
 from textinv.registry import Registry
 from textinv.settings import load_settings
 from textinv.store import connect_store

@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from cluster.lease import Answer, Entry, Lease, Orders, StepReport, WorkerCard
-from cluster.queue import LEASE_S, WorkQueue
+from cluster.queue.lease import Answer, Entry, Lease, Orders, StepReport, WorkerCard
+from cluster.queue.queue import LEASE_S, WorkQueue
 from textinv.embedding import Embedding
 from textinv.jobs import JobBook
 from textinv.jobs.layout import SPECS_PER_SHEET

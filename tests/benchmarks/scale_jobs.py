@@ -24,9 +24,9 @@ from textinv.jobs.record import job_id, sheets_of
 from textinv.manifest import load_manifest
 from textinv.plan import Plan, make_plan
 from textinv.plan.base import BaseFacts
-from textinv.plan.spec import TrainSpec
 from textinv.registry import Registry
 from textinv.settings import Settings, environment_of
+from textinv.spec import TrainSpec
 from textinv.store import connect_store
 from textinv.store.protocol import ObjectStore
 

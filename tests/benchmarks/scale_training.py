@@ -10,17 +10,17 @@ import ray
 import torch
 from scale_jobs import put_job
 
-from cluster.driver_process import new_driver
-from cluster.options import DriverOptions
+from cluster.driver.options import DriverOptions
+from cluster.driver.process import new_driver
 from tests.cluster.conftest import make_spec
 from textinv.demo import WEIGHTS
 from textinv.jobs import JobBook
 from textinv.models import base_revision, load_base_model
 from textinv.plan.fetch import fetch_pictures
 from textinv.plan.sources import image_key
-from textinv.plan.spec import TrainSpec
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings
+from textinv.spec import TrainSpec
 from textinv.store import connect_store
 from textinv.store.protocol import ObjectStore
 from textinv.training import Work

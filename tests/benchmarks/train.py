@@ -32,7 +32,7 @@ from textinv.models import load_base_model
 from textinv.models.revision import hash_weights
 from textinv.plan.base import BaseFacts
 from textinv.plan.recipes import EVALUATION_SHARE, RECIPES
-from textinv.plan.spec import OBJECTIVE_VERSION
+from textinv.spec import OBJECTIVE_VERSION
 
 SCRIPT, PLAIN, PLAIN_WIDE = "(a) diffusers script", "(b) honest loop", "(b) honest loop, wide"
 PLAIN_AUTO = "(b) wide loop, auto"

@@ -11,7 +11,7 @@ from textinv.images import Picture
 from textinv.manifest.fields import ConceptFields, Manifest, TrainingFields
 from textinv.plan.base import BaseFacts
 from textinv.plan.resolve import Values, resolve_spec
-from textinv.plan.spec import PictureRef
+from textinv.spec import PictureRef
 from textinv.training import Work
 
 NUM_PICTURES = 4

@@ -11,8 +11,8 @@ import uvicorn
 from services.api.app import make_app
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.engine_studio import EngineStudio
-from services.training_fleet import Fleet
+from services.drawing.engine_studio import EngineStudio
+from services.teaching.training_fleet import Fleet
 from tests.services.job_tools import IdleFleet, photo
 from tests.services.served import free_port
 from textinv.embedding import Embedding

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from services.keys import KeyRing
+from services.access.keys import KeyRing
 from services.page.routes import FILES
-from services.training_fleet import DriverFacts
+from services.teaching.training_fleet import DriverFacts
 from tests.browser.conftest import OpenPage, shot
 from tests.browser.in_process import publish, running, submit
 from tests.services.job_tools import IdleFleet

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from cluster.lease import WorkerCard
-from cluster.nodes import NodeFacts
-from services.training_fleet import DriverFacts
+from cluster.driver.nodes import NodeFacts
+from cluster.queue.lease import WorkerCard
+from services.teaching.training_fleet import DriverFacts
 from tests.browser.accessibility import violations
 from tests.browser.conftest import OpenPage, shot
 from tests.browser.in_process import running, submit

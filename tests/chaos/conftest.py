@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from cluster.options import DriverOptions
+from cluster.driver.options import DriverOptions
 from tests.chaos.outcome import (
     CHECKPOINT_S,
     MAX_STEPS,
@@ -76,7 +76,7 @@ class Fleet:
         with open(f"{self.folder}/driver.log", "ab") as log:
             self.drivers.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "cluster.driver_process", *arguments],
+                    [sys.executable, "-m", "cluster.driver.process", *arguments],
                     cwd=ROOT,
                     env=os.environ | environment_of(settings) | changes,
                     stdout=log,

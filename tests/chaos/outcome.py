@@ -13,8 +13,8 @@ from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.plan.fetch import fetch_pictures
 from textinv.plan.sources import image_key
-from textinv.plan.spec import StopSpec
 from textinv.registry import Registry
+from textinv.spec import StopSpec
 from textinv.training import Work
 from textinv.training.local import learn
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import ray
 
-from cluster.order import BaseOrder
-from cluster.queue_actor import NAMESPACE
-from cluster.queue_host import queue_name
+from cluster.queue.actor import NAMESPACE
+from cluster.queue.host import queue_name
+from cluster.worker.order import BaseOrder
 from tests.chaos.conftest import Fleet, kill
 from textinv.store import EmbeddedServer
 from textinv.training.checkpoint import Checkpoint

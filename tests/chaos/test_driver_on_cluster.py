@@ -83,7 +83,7 @@ def test_a_killed_driver_of_a_cluster_is_replaced_by_the_next_submission(
     assert line.run("submit", str(manifest), *options)["driver_started"]
     wait_until(lambda: len(registry.finished_fingerprints()) >= 2 and len(book.checkpoints()) >= 2)
     assert not line.run("submit", str(manifest), *options)["driver_started"]
-    for pid in head.processes("cluster.driver_process"):
+    for pid in head.processes("cluster.driver.process"):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not line.run("fleet", "status", "--address", head.address)["driver"]["running"])
 

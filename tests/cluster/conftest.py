@@ -18,8 +18,8 @@ from textinv.jobs.record import job_id, sheets_of
 from textinv.models import base_revision, load_base_model
 from textinv.models.base import BaseModel
 from textinv.plan.sources import image_key
-from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
 from textinv.registry import Registry
+from textinv.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import ObjectStore
 

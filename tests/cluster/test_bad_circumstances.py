@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from cluster.feed import Feed
-from cluster.order import PackSettings
-from cluster.worker import learn_leased
+from cluster.driver.feed import Feed
+from cluster.worker.order import PackSettings
+from cluster.worker.worker import learn_leased
 from tests.cluster.whole_worker import CARD, LetsGo
 from tests.fixtures.faulty_store import FaultyStore
 from textinv.jobs import JobBook, JobRecord

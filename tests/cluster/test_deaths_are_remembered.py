@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from cluster.driver import Driver
-from cluster.lease import WorkerCard
-from cluster.queue import WorkQueue
+from cluster.driver.driver import Driver
+from cluster.queue.lease import WorkerCard
+from cluster.queue.queue import WorkQueue
 from tests.cluster.test_fleet_policy import NamedCrew
 from textinv.jobs import JobBook, JobRecord
 from textinv.jobs.fleet import FleetSettings

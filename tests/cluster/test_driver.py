@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from cluster.driver import Driver
-from cluster.lease import WorkerCard
-from cluster.order import BaseOrder, PackSettings
-from cluster.queue import WorkQueue
-from cluster.worker import learn_leased
+from cluster.driver.driver import Driver
+from cluster.queue.lease import WorkerCard
+from cluster.queue.queue import WorkQueue
+from cluster.worker.order import BaseOrder, PackSettings
+from cluster.worker.worker import learn_leased
 from textinv.errors import BaseModelError, StoreError
 from textinv.jobs import JobBook, JobRecord, JobStatus
 from textinv.jobs.fleet import FleetSettings, settings_key

@@ -8,12 +8,12 @@ import pytest
 import ray
 from typer.testing import CliRunner
 
-from cluster import driver_process
-from cluster.fleet import idle_crews, new_crews
-from cluster.lease import WorkerCard
-from cluster.options import DriverOptions
-from cluster.order import BaseOrder, PackSettings, WorkerOrder
-from cluster.views import QueueView, WorkerView
+from cluster.driver import process as driver_process
+from cluster.driver.fleet import idle_crews, new_crews
+from cluster.driver.options import DriverOptions
+from cluster.queue.lease import WorkerCard
+from cluster.queue.views import QueueView, WorkerView
+from cluster.worker.order import BaseOrder, PackSettings, WorkerOrder
 from textinv.cli.app import build_app
 from textinv.errors import InputError
 from textinv.jobs.fleet import FleetSettings

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from cluster.follow import follow
+from cluster.commands.follow import follow
 from textinv.jobs import ConceptStatus, JobBook, JobRecord, JobStatus
 from textinv.registry import Registry
 

@@ -12,11 +12,11 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from cluster.commands import register
-from cluster.driver import Driver
-from cluster.feed import Feed
-from cluster.lease import StepReport, WorkerCard
-from cluster.queue import MAX_DEATHS, WorkQueue
-from cluster.reports import Reports
+from cluster.driver.driver import Driver
+from cluster.driver.feed import Feed
+from cluster.driver.reports import Reports
+from cluster.queue.lease import StepReport, WorkerCard
+from cluster.queue.queue import MAX_DEATHS, WorkQueue
 from textinv.errors import InputError, UnknownConceptError
 from textinv.jobs import Failure, JobBook, JobRecord
 from textinv.jobs.fleet import FleetSettings

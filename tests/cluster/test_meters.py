@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from cluster.lease import Entry, StepReport, WorkerCard
-from cluster.meters import COUNTERS, GAUGES, HISTOGRAMS, PackMeters, QueueMeters, RayBoard, TimedStore
-from cluster.order import PackSettings
-from cluster.queue import WorkQueue
-from cluster.worker import learn_leased
+from cluster.queue.lease import Entry, StepReport, WorkerCard
+from cluster.queue.queue import WorkQueue
+from cluster.worker.meters import COUNTERS, GAUGES, HISTOGRAMS, PackMeters, QueueMeters, RayBoard, TimedStore
+from cluster.worker.order import PackSettings
+from cluster.worker.worker import learn_leased
 from tests.cluster.shown import RememberedBoard
 from tests.cluster.test_worker import card, told
 from textinv.errors import ObjectNotFoundError, StoreUnreachableError

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cluster.driver import Driver
-from cluster.nodes import NodeFacts, NodeWatch
+from cluster.driver.driver import Driver
+from cluster.driver.nodes import NodeFacts, NodeWatch
 from textinv.jobs.fleet import FleetSettings
 from textinv.registry import Registry
 
@@ -111,7 +111,7 @@ def test_the_nodes_of_a_ray_without_gpus_are_told_by_their_ids(local_ray: str) -
 
 PROGRAM = """
 import json, ray
-from cluster.nodes import NodeWatch
+from cluster.driver.nodes import NodeWatch
 ray.init(address="local", include_dashboard=False, num_cpus=1, num_gpus=2, resources={"accelerator_type:L4": 1.0},
          object_store_memory=80 * 2**20, log_to_driver=False, logging_level="ERROR")
 watch = NodeWatch()

@@ -2,7 +2,7 @@
 
 import threading
 
-from cluster.outbox import Outbox
+from cluster.worker.outbox import Outbox
 from textinv.errors import ImageError, StoreUnreachableError, TextinvError
 
 

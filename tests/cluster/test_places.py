@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.places import LocalPlace
+from cluster.driver.places import LocalPlace
 from textinv.errors import ClusterError
 
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from cluster.feed import Feed, OpenJob
-from cluster.lease import StepReport, WorkerCard
-from cluster.order import BaseOrder, PackSettings
-from cluster.outbox import Outbox
-from cluster.previews import Previews
-from cluster.queue import WorkQueue
-from cluster.reports import MAX_POINTS, Reports, Trace
-from cluster.worker import learn_leased
+from cluster.driver.feed import Feed, OpenJob
+from cluster.driver.reports import MAX_POINTS, Reports, Trace
+from cluster.queue.lease import StepReport, WorkerCard
+from cluster.queue.queue import WorkQueue
+from cluster.worker.order import BaseOrder, PackSettings
+from cluster.worker.outbox import Outbox
+from cluster.worker.previews import Previews
+from cluster.worker.worker import learn_leased
 from textinv.errors import ServiceError
 from textinv.jobs import JobBook, JobRecord
 from textinv.jobs.previews import PREVIEW_FILE, preview_steps, read_preview

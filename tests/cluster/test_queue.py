@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from cluster.lease import Entry, StepReport, WorkerCard
-from cluster.queue import ASKS_PER_S, REPORTS_PER_S, WorkQueue
-from cluster.views import JobView
+from cluster.queue.lease import Entry, StepReport, WorkerCard
+from cluster.queue.queue import ASKS_PER_S, REPORTS_PER_S, WorkQueue
+from cluster.queue.views import JobView
 
 
 class Clock:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import ray
 
-from cluster.lease import Orders, StepReport, WorkerCard
-from cluster.queue_client import QueueClient
+from cluster.queue.client import QueueClient
+from cluster.queue.lease import Orders, StepReport, WorkerCard
 
 pytestmark = pytest.mark.ray
 

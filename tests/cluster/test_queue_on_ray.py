@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cluster.lease import Entry, WorkerCard
+from cluster.queue.lease import Entry, WorkerCard
 
 pytestmark = pytest.mark.ray
 
@@ -14,9 +14,9 @@ pytestmark = pytest.mark.ray
 def test_a_killed_queue_is_restarted_under_its_name_and_told_again(local_ray: str) -> None:
     import ray
 
-    from cluster.queue_actor import NAMESPACE
-    from cluster.queue_client import QueueClient
-    from cluster.queue_host import QueueHandle
+    from cluster.queue.actor import NAMESPACE
+    from cluster.queue.client import QueueClient
+    from cluster.queue.host import QueueHandle
 
     host = QueueHandle("queue-of-tests", 2.0)
     actor = ray.get_actor("queue-of-tests", namespace=NAMESPACE)

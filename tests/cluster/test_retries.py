@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from cluster.retries import RETRIES, pause_s, retry_of
+from cluster.queue.retries import RETRIES, pause_s, retry_of
 from textinv.errors import TextinvError
 
 

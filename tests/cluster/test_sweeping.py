@@ -11,8 +11,8 @@ from textinv.jobs import JobBook, JobRecord
 from textinv.jobs.previews import PREVIEW_FILE, preview_steps, write_preview
 from textinv.jobs.sweep import sweep_jobs
 from textinv.placeholders import ConceptRef
-from textinv.plan.spec import TrainSpec
 from textinv.registry import Registry, copy_concept
+from textinv.spec import TrainSpec
 from textinv.store import MemoryStore, S3Store
 
 pytestmark = pytest.mark.store

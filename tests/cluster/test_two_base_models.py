@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from cluster.driver import Driver
-from cluster.fleet import Others, idle_crews, new_crews
-from cluster.lease import WorkerCard
-from cluster.order import BaseOrder
-from cluster.queue import WorkQueue
-from cluster.station import LINGER_S
-from cluster.views import QueueView
+from cluster.driver.driver import Driver
+from cluster.driver.fleet import Others, idle_crews, new_crews
+from cluster.driver.station import LINGER_S
+from cluster.queue.lease import WorkerCard
+from cluster.queue.queue import WorkQueue
+from cluster.queue.views import QueueView
+from cluster.worker.order import BaseOrder
 from textinv.jobs import JobBook, JobRecord
 from textinv.jobs.fleet import FleetSettings
 from textinv.jobs.layout import job_key

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster import worker
-from cluster.feed import Feed
-from cluster.lease import WorkerCard
-from cluster.order import PackSettings
-from cluster.queue import WorkQueue
-from cluster.worker import learn_leased
+from cluster.driver.feed import Feed
+from cluster.queue.lease import WorkerCard
+from cluster.queue.queue import WorkQueue
+from cluster.worker import worker
+from cluster.worker.order import PackSettings
+from cluster.worker.worker import learn_leased
 from tests.evaluation.tiny_encoders import clip_folder
 from textinv.errors import BaseModelError, CorruptObjectError, ImageError, ObjectNotFoundError
 from textinv.jobs import JobBook, JobRecord
@@ -22,8 +22,8 @@ from textinv.jobs.record import sheets_of
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.plan.sources import image_key
-from textinv.plan.spec import PictureRef
 from textinv.registry import Registry
+from textinv.spec import PictureRef
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import ObjectStore
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from cluster.places import LocalPlace
+from cluster.driver.places import LocalPlace
 from textinv.settings import Settings, environment_of
 
 ROOT = Path(__file__).resolve().parents[2]

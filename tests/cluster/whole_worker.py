@@ -9,11 +9,11 @@ import time
 from datetime import UTC, datetime
 from itertools import count
 
-from cluster.feed import Feed
-from cluster.lease import Answer, WorkerCard
-from cluster.order import PackSettings
-from cluster.queue import WorkQueue
-from cluster.worker import learn_leased
+from cluster.driver.feed import Feed
+from cluster.queue.lease import Answer, WorkerCard
+from cluster.queue.queue import WorkQueue
+from cluster.worker.order import PackSettings
+from cluster.worker.worker import learn_leased
 from textinv.demo import WEIGHTS
 from textinv.jobs import JobBook
 from textinv.models import load_base_model

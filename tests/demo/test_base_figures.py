@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from textinv.demo.drawing import DemoBase, load_demo_base
-from textinv.demo.drawing_figures import (
+from textinv.demo.icons import OBJECTS
+from textinv.demo.making.drawing_figures import (
     FIGURES,
     background_is_right,
     background_questions,
@@ -20,8 +21,7 @@ from textinv.demo.drawing_figures import (
     sheet_prompts,
     two_questions,
 )
-from textinv.demo.icons import OBJECTS
-from textinv.demo.measure import measure
+from textinv.demo.making.measure import measure
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 
-from textinv.demo.build import TINY, Workshop, build
-from textinv.demo.card import model_card
 from textinv.demo.drawing import load_demo_base
 from textinv.demo.icons import HELD_OUT_OBJECTS, OBJECTS, PACKAGES
 from textinv.demo.judge import load_judge
+from textinv.demo.making.build import TINY, Workshop, build
+from textinv.demo.making.card import model_card
 from textinv.models.revision import hash_weights
 
 pytest.importorskip("resvg_py")

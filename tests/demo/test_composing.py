@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 
 from textinv.demo.artwork import default_world
-from textinv.demo.composing import Composer
+from textinv.demo.making.composing import Composer
 
 
 def test_other_processes_compose_the_same_batches_in_the_same_order() -> None:

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from textinv.demo.optimizers import MuonWithAdamW, orthogonal
+from textinv.demo.making.optimizers import MuonWithAdamW, orthogonal
 
 
 def test_an_update_has_the_gradients_directions_and_singular_values_near_one() -> None:

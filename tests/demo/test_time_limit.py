@@ -12,10 +12,10 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from textinv.demo import WEIGHTS
 from textinv.demo.artwork import default_world
-from textinv.demo.composing import Composer
-from textinv.demo.pool import SHARD, LatentPool
-from textinv.demo.train_unet import Settings, UNetTraining
-from textinv.demo.train_vae import DECODER, VaeTraining
+from textinv.demo.making.composing import Composer
+from textinv.demo.making.pool import SHARD, LatentPool
+from textinv.demo.making.train_unet import Settings, UNetTraining
+from textinv.demo.making.train_vae import DECODER, VaeTraining
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from ray.scripts.scripts import drain_node
 
-from cluster.worker import DRAIN_S, LOOK_S
+from cluster.worker.worker import DRAIN_S, LOOK_S
 from services.deploy.check import check_serve_file
 
 ROOT = Path(__file__).parents[2]

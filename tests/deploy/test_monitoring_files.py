@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.meters import COUNTERS, GAUGES, HISTOGRAMS
-from services import meters
+from cluster.worker.meters import COUNTERS, GAUGES, HISTOGRAMS
+from services.drawing import meters
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "cluster" / "deploy" / "monitoring"

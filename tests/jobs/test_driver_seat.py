@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.training_fleet import LocalFleet
+from services.teaching.training_fleet import LocalFleet
 from textinv.errors import ClusterError, InputError, SettingsError
 from textinv.jobs.driver_job import ensure_on_cluster, fleet_of, running_driver
 from textinv.jobs.driver_seat import DriverSeat
@@ -66,7 +66,7 @@ def test_a_cluster_gets_one_driver_per_fleet_and_another_one_when_that_has_ended
     assert ensure_on_cluster(cluster, settings, '{"workers": 2}')
     assert not ensure_on_cluster(cluster, settings, "{}")
     (job,) = cluster.jobs
-    assert job.entrypoint.startswith("python -m cluster.driver_process --on-cluster cluster-")
+    assert job.entrypoint.startswith("python -m cluster.driver.process --on-cluster cluster-")
     told = job.runtime_env["env_vars"]
     assert told["TEXTINV_STORE_ENDPOINT_URL"] == "http://store:8333"
     assert told["TEXTINV_BASE_MODELS"] == "a=b/c"

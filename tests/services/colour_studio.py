@@ -11,7 +11,17 @@ from collections.abc import AsyncGenerator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from services.studio import Begun, DrawEvent, Drawing, Drawn, Progress, PromptRoom, Sketch, StudioFacts, StudioMemory
+from services.drawing.studio import (
+    Begun,
+    DrawEvent,
+    Drawing,
+    Drawn,
+    Progress,
+    PromptRoom,
+    Sketch,
+    StudioFacts,
+    StudioMemory,
+)
 from textinv.errors import NotReadyError, OverloadedError, ServiceError
 from textinv.generation.cache import EmbeddingCache
 from textinv.generation.request import GeneratedImage, GenerateRequest

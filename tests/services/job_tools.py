@@ -9,7 +9,7 @@ from PIL import Image
 
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.training_fleet import DriverFacts
+from services.teaching.training_fleet import DriverFacts
 from tests.services.colour_studio import ColourStudio
 from textinv.jobs import ConceptStatus, JobBook, JobRecord, JobStatus
 from textinv.settings import StoreSettings

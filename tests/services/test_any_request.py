@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from services.api.app import make_app
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.engine_studio import EngineStudio, open_studio
+from services.drawing.engine_studio import EngineStudio, open_studio
 from tests.models.tiny_bases import make_base
 from tests.services.colour_studio import FACTS, ColourStudio
 from tests.services.job_tools import IdleFleet

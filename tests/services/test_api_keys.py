@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from services.access.keys import KeyRing, Role
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.keys import KeyRing, Role
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of, publish
 from tests.services.job_tools import photo

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from services.desk import Desk
-from services.remote_studio import pinned
+from services.drawing.remote_studio import pinned
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import publish
 from textinv.generation.request import GenerateRequest

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import yaml
 
-from services.keys import KeyRing
+from services.access.keys import KeyRing
 from tests.services.pictures import pixels_of
 from textinv.settings import StoreSettings
 from textinv.store import connect_store

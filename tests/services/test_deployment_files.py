@@ -10,7 +10,7 @@ import yaml
 from services.application import build
 from services.config import ServiceConfig
 from services.deploy.check import check_serve_file
-from services.meters import COUNTERS, GAUGES
+from services.drawing.meters import COUNTERS, GAUGES
 from textinv.errors import SettingsError
 
 DEPLOY = Path(__file__).parents[2] / "services" / "deploy"

@@ -13,9 +13,9 @@ import torch
 
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.engine_studio import EngineStudio, open_studio
-from services.meters import readings
-from services.studio import Begun, Drawn
+from services.drawing.engine_studio import EngineStudio, open_studio
+from services.drawing.meters import readings
+from services.drawing.studio import Begun, Drawn
 from tests.models.tiny_bases import make_base
 from tests.services.conftest import client_of
 from tests.services.pictures import base64_of, pixels_of, png

@@ -11,7 +11,7 @@ import pytest
 from services.api.app import make_app
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.engine_studio import EngineStudio, open_studio
+from services.drawing.engine_studio import EngineStudio, open_studio
 from tests.generation.screened_bases import FLAGS_ALL, make_screened_base
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.engine_studio import EngineStudio
-from services.studio import Drawn
+from services.drawing.engine_studio import EngineStudio
+from services.drawing.studio import Drawn
 from tests.services.test_engine_studio import publish_word
 from textinv.generation.cache import EmbeddingCache
 from textinv.generation.engine import Engine

@@ -9,8 +9,8 @@ import pytest
 import torch
 import yaml
 
-from cluster.nodes import NodeFacts
-from services.api import jobs_examples
+from cluster.driver.nodes import NodeFacts
+from services.api.jobs import examples as jobs_examples
 from services.desk import Desk
 from tests.services.conftest import client_of
 from tests.services.job_tools import FLEET, manifest_of, open_desk, photo, report, submit, upload

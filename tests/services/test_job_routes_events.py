@@ -9,9 +9,9 @@ import httpx
 import pytest
 from starlette.types import Message
 
-from services import job_watch
 from services.api.app import make_app
 from services.desk import Desk
+from services.teaching import job_watch
 from tests.services.conftest import client_of
 from tests.services.job_tools import open_desk, report, submit
 from textinv.jobs import JobBook, JobRecord
@@ -194,7 +194,7 @@ async def test_many_readers_look_as_often_as_one_and_none_looks_when_all_have_le
 async def test_a_silent_job_is_kept_alive_by_comments(
     desk: Desk, record: JobRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.api.jobs_events.HEARTBEAT_S", 0.2)
+    monkeypatch.setattr("services.api.jobs.events.HEARTBEAT_S", 0.2)
     reader = Reader(desk, url_of(record))
     async with asyncio.timeout(10):
         while reader.text.count(": alive\n\n") < 2:

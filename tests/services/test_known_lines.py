@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.known_lines import BELIEVED_S, FORGOTTEN_S, KnownLines
-from services.remote_studio import RemoteStudio
-from services.studio import Begun, DrawEvent, Drawn, Line, Refused
+from services.drawing.known_lines import BELIEVED_S, FORGOTTEN_S, KnownLines
+from services.drawing.remote_studio import RemoteStudio
+from services.drawing.studio import Begun, DrawEvent, Drawn, Line, Refused
 from textinv.errors import OverloadedError
 from textinv.generation.admission import Limits
 from textinv.generation.request import GenerateRequest

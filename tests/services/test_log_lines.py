@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from services.access.keys import KeyRing
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.keys import KeyRing
 from services.log_lines import JsonLines
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of, publish

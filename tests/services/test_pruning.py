@@ -5,8 +5,8 @@ import time
 import httpx
 import pytest
 
+from services.answers.pruning import PICTURES, REPLIES, Pruner, day_of, prune
 from services.desk import Desk
-from services.pruning import PICTURES, REPLIES, Pruner, day_of, prune
 from tests.services.colour_studio import ColourStudio
 from textinv.store import S3Store
 from textinv.store.memory import MemoryStore

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from ray import serve
 
+from services.access.keys import KeyRing
 from services.application import build
 from services.config import ServiceConfig
-from services.keys import KeyRing
 from tests.services.on_serve import APPLICATION, draw, publish_word, serving, studio_replicas, wait_for
 from textinv.settings import StoreSettings
 from textinv.store import EmbeddedServer, connect_store

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
+from services.access.ledger import TELL_EVERY_S, FrontBook
+from services.answers.replies import Replies
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.ledger import TELL_EVERY_S, FrontBook
-from services.replies import Replies
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of
 from textinv.errors import StoreUnreachableError

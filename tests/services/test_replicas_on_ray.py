@@ -13,7 +13,7 @@ from ray import serve
 
 from services.application import build
 from services.config import ServiceConfig
-from services.meters import GAUGES
+from services.drawing.meters import GAUGES
 from tests.services.on_serve import APPLICATION, draw, publish_word, serving, studio_replicas, wait_for
 from tests.services.pictures import pixels_of
 from textinv.settings import StoreSettings

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from services.access.keys import KeyRing
 from services.config import ServiceConfig
-from services.keys import KeyRing
 from services.local.lifecycle import keeper_environment, start_service, stop_service
 from services.local.state import ServiceFolder, ServiceState
 from textinv.cli import build_app

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from PIL import Image
 
+from services.access.keys import KeyRing
+from services.access.ledger import TELL_EVERY_S, FrontBook, SharedLedger
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.in_flight import InFlight
-from services.keys import KeyRing
-from services.ledger import TELL_EVERY_S, FrontBook, SharedLedger
+from services.drawing.in_flight import InFlight
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of
 from textinv.errors import NotReadyError

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.engine_studio import EngineStudio
+from services.drawing.engine_studio import EngineStudio
 from tests.generation.frail_model import FrailDevice, no_trouble
 from tests.services.conftest import client_of
 from textinv.embedding import Embedding

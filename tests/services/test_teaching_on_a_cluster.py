@@ -9,8 +9,8 @@ import pytest
 
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.studio import StudioFacts
-from services.training_fleet import ClusterFleet
+from services.drawing.studio import StudioFacts
+from services.teaching.training_fleet import ClusterFleet
 from tests.chaos.test_driver_on_cluster import HeadNode
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of

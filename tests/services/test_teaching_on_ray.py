@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cluster.places import LocalPlace
+from cluster.driver.places import LocalPlace
 from tests.services.served import served
 from textinv.settings import Settings
 from textinv.store import EmbeddedServer

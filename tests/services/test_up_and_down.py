@@ -16,9 +16,9 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from cluster.places import LocalPlace
+from cluster.driver.places import LocalPlace
 from services.local.state import ServiceFolder
-from services.training_fleet import LocalFleet
+from services.teaching.training_fleet import LocalFleet
 from tests.services.listening import is_loopback, listening
 from tests.services.served import free_port
 from textinv.cli import build_app

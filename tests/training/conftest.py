@@ -13,7 +13,7 @@ from textinv.demo import WEIGHTS
 from textinv.images import Picture
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
-from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
+from textinv.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
 from textinv.training import Work
 
 torch.set_num_threads(1)  # test runs share their machine

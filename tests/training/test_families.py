@@ -11,7 +11,7 @@ from textinv.generation.draw import generate
 from textinv.generation.request import GenerateRequest
 from textinv.models import load_base_model
 from textinv.placeholders import ConceptRef
-from textinv.plan.spec import OptimizerSpec
+from textinv.spec import OptimizerSpec
 from textinv.training import Work
 from textinv.training.local import learn
 

@@ -15,7 +15,7 @@ from textinv.errors import DivergedError, ImageError
 from textinv.models.base import BaseModel
 from textinv.plan.base import BaseFacts
 from textinv.plan.recipes import DEFAULT_RECIPE, RECIPES
-from textinv.plan.spec import OptimizerSpec, StopSpec
+from textinv.spec import OptimizerSpec, StopSpec
 from textinv.training import ConceptPack, TrainedConcept, Work
 from textinv.training.checkpoint import Checkpoint
 from textinv.training.local import Collected, WorkList, learn

@@ -14,7 +14,7 @@ from textinv.errors import CancelledError, ImageError
 from textinv.evaluation import Drawing, own_judge
 from textinv.images import Picture
 from textinv.models.base import BaseModel
-from textinv.plan.spec import OptimizerSpec, StopSpec
+from textinv.spec import OptimizerSpec, StopSpec
 from textinv.training import ConceptPack, Progress, Work, train_pack
 from textinv.training.local import Collected, WorkList, learn
 from textinv.training.stopping import has_converged

@@ -15,8 +15,8 @@ from textinv.errors import InputError, ObjectNotFoundError
 if TYPE_CHECKING:
     from textinv.evaluation import Judged
     from textinv.images import Picture
-    from textinv.plan.spec import TrainSpec
     from textinv.registry import PublishedVersion
+    from textinv.spec import TrainSpec
     from textinv.store import ObjectStore
 
 
@@ -83,7 +83,7 @@ def _judged(version: "PublishedVersion", class_word: str | None) -> "Judged":
 def _spec_of(version: "PublishedVersion") -> "TrainSpec | None":
     from pydantic import ValidationError
 
-    from textinv.plan.spec import TrainSpec
+    from textinv.spec import TrainSpec
 
     stated = version.record.get("spec")
     try:

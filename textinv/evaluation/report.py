@@ -17,7 +17,7 @@ from textinv.evaluation.evaluate import Drawing, Judged, evaluate, facts_of
 from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.plan.estimate import EVALUATION_INFERENCE_STEPS
-from textinv.plan.spec import TrainSpec
+from textinv.spec import TrainSpec
 
 _LOG = logging.getLogger("textinv.worker")
 

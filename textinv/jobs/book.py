@@ -35,7 +35,7 @@ from textinv.jobs.previews import drop_previews
 from textinv.jobs.record import Cancellation, JobRecord, read_sheet
 from textinv.jobs.status import ENDED, JobStatus, waiting_status
 from textinv.plan.sources import image_key
-from textinv.plan.spec import TrainSpec
+from textinv.spec import TrainSpec
 from textinv.store.protocol import JSON, ObjectStore
 
 if TYPE_CHECKING:

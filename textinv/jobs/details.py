@@ -15,7 +15,7 @@ from textinv.jobs.previews import preview_steps
 from textinv.jobs.status import ConceptStatus, JobStatus
 from textinv.placeholders import ConceptRef
 from textinv.plan.published import finished_versions
-from textinv.plan.spec import TrainSpec
+from textinv.spec import TrainSpec
 
 if TYPE_CHECKING:
     from textinv.registry import Registry

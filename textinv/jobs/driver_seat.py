@@ -24,7 +24,7 @@ from textinv.locks import is_held
 from textinv.processes import processes_with, runs_module
 from textinv.settings import Settings, StoreSettings, environment_of, variable_of
 
-DRIVER_MODULE = "cluster.driver_process"
+DRIVER_MODULE = "cluster.driver.process"
 """The program of a driver, as it is run: it lies in another room, and not in every installation."""
 _TAIL_LINES = 12
 _TRIES, _TRY_S = 20, 0.05

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from textinv.errors import CorruptObjectError
 from textinv.jobs.layout import SPECS_PER_SHEET
-from textinv.plan.spec import TrainSpec
+from textinv.spec import TrainSpec
 
 MAX_PRIORITY = 1000
 Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]

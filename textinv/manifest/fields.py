@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from textinv.manifest.origin import Origin
-from textinv.manifest.words import Crop, Kind, Method, Schedule, StopRule
+from textinv.spec import Crop, Kind, Method, Schedule, StopRule
 
 RecipeName = Literal["fast", "balanced", "faithful"]
 TemplateList = Literal["object", "style"]

@@ -2,6 +2,6 @@
 
 from textinv.plan.plan import Plan, make_plan
 from textinv.plan.progress import PlannedSpec
-from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
+from textinv.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
 
 __all__ = ["OptimizerSpec", "PictureRef", "Plan", "PlannedSpec", "StopSpec", "TrainSpec", "make_plan"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from textinv.plan.progress import PlannedSpec
 from textinv.plan.published import example_records
-from textinv.plan.spec import TrainSpec
+from textinv.spec import TrainSpec
 
 if TYPE_CHECKING:
     from textinv.registry import Registry

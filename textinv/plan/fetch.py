@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from textinv.errors import CorruptObjectError
 from textinv.images import Picture, decode_picture, with_mask
-from textinv.plan.spec import TrainSpec
+from textinv.spec import TrainSpec
 
 
 def fetch_pictures(spec: TrainSpec, read: Callable[[str], bytes]) -> list[Picture]:

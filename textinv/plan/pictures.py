@@ -19,7 +19,7 @@ from textinv.plan.facts import FactsCache, PictureFacts
 from textinv.plan.picture_check import REFUSED, size_problem
 from textinv.plan.shelf import Shelf
 from textinv.plan.sources import Source
-from textinv.plan.spec import PictureRef
+from textinv.spec import PictureRef
 
 ADVISED = 3
 WIDE = 1.5

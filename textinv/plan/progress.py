@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from textinv.plan.published import current_versions, finished_versions
-from textinv.plan.spec import TrainSpec
+from textinv.spec import TrainSpec
 
 if TYPE_CHECKING:
     from textinv.registry import ConceptSummary, Registry

@@ -22,7 +22,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from textinv.manifest.words import Method, Schedule, StopRule
+from textinv.spec import Method, Schedule, StopRule
 
 EVALUATION_SHARE = 0.2
 """Looks at the fixed batch may cost this share of the training."""

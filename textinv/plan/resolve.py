@@ -10,11 +10,10 @@ from typing import Any
 
 from textinv.manifest.fields import AdvancedFields, ConceptFields, Manifest, TrainingFields
 from textinv.manifest.origin import Place, Problem
-from textinv.manifest.words import Kind
 from textinv.plan.base import BaseFacts, base_name
 from textinv.plan.recipes import DEFAULT_RECIPE, LEARNING_RATES, RECIPES, Recipe, steps_between_looks
-from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
 from textinv.plan.templates import TEMPLATES
+from textinv.spec import Kind, OptimizerSpec, PictureRef, StopSpec, TrainSpec
 
 LEAST_SAMPLES = 8
 """In a fixed batch by which a concept stops."""

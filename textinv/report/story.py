@@ -17,8 +17,8 @@ from textinv.jobs.previews import read_preview
 from textinv.jobs.status import current_status
 from textinv.plan.fetch import fetch_pictures
 from textinv.plan.sources import image_key
-from textinv.plan.spec import TrainSpec
 from textinv.registry import Registry
+from textinv.spec import TrainSpec
 from textinv.store.protocol import ObjectStore
 
 MAX_CONCEPTS = 200

@@ -14,7 +14,7 @@ from torch import Tensor
 from textinv.errors import CorruptObjectError, ImageError, InputError
 from textinv.images import Picture, fit_picture
 from textinv.models.base import BaseModel
-from textinv.plan.spec import TrainSpec
+from textinv.spec import TrainSpec
 from textinv.training.captions import tokenize_captions
 from textinv.training.checkpoint import Checkpoint
 from textinv.training.context import encode_references

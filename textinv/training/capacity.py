@@ -16,7 +16,7 @@ import torch
 from textinv.errors import OutOfMemoryError
 from textinv.images import Picture
 from textinv.models.base import BaseModel
-from textinv.plan.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
+from textinv.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
 from textinv.training.memory import is_out_of_memory
 from textinv.training.pack import ConceptPack
 from textinv.training.work import Work

@@ -15,7 +15,7 @@ from torch import Tensor
 from textinv.embedding import Embedding
 from textinv.errors import BaseModelMismatchError, PromptError
 from textinv.models.base import BaseModel
-from textinv.plan.spec import TrainSpec
+from textinv.spec import TrainSpec
 
 
 def spread(tokens_nD: Tensor, num_vectors: int) -> Tensor:

@@ -16,7 +16,7 @@ from textinv.generation.request import GenerateRequest
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.plan.estimate import PREVIEW_INFERENCE_STEPS
-from textinv.plan.spec import TrainSpec
+from textinv.spec import TrainSpec
 
 MAX_SIDE_PX = 256
 QUALITY = 90

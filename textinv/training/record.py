@@ -14,7 +14,7 @@ import transformers
 
 from textinv.errors import TextinvError
 from textinv.models.base import BaseModel
-from textinv.plan.spec import OBJECTIVE_VERSION
+from textinv.spec import OBJECTIVE_VERSION
 from textinv.training.slot import Slot
 from textinv.training.stopping import StopReason
 from textinv.training.work import Work

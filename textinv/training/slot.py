@@ -13,7 +13,7 @@ from torch import Tensor
 
 from textinv.embedding import Embedding
 from textinv.models.base import Tokens
-from textinv.plan.spec import TrainSpec
+from textinv.spec import TrainSpec
 from textinv.training.context import References
 from textinv.training.latents import PictureLatents
 from textinv.training.stopping import StopReason, has_converged

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from textinv.embedding import Embedding
 from textinv.errors import TextinvError
 from textinv.images import Picture
-from textinv.plan.spec import TrainSpec
+from textinv.spec import TrainSpec
 
 IN_TRAINING = "training"
 """The state of a concept that goes on; any other is the reason for which it stopped."""

@@ -8,10 +8,10 @@ import time
 from typing import Any
 
 from services.api.a1111.fields import Txt2ImgBody
-from services.api.drawing import Finished
-from services.api.pictures import as_base64, encode_picture
-from services.api.sizes import ChosenSize
-from services.studio import StudioFacts
+from services.api.images.drawing import Finished
+from services.api.images.pictures import as_base64, encode_picture
+from services.api.images.sizes import ChosenSize
+from services.drawing.studio import StudioFacts
 from textinv.generation.noise_schedulers import find_scheduler_kind
 from textinv.generation.request import GenerateRequest
 

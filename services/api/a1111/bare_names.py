@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from services.api.access import Caller
 from services.concept_list import find_listed
 from services.desk import Desk
-from services.studio import StudioFacts
+from services.drawing.studio import StudioFacts
 from textinv.errors import UnknownConceptError
 from textinv.generation.prompt_aliases import expand_bare_names
 from textinv.registry import ConceptSummary

@@ -13,21 +13,21 @@ from dataclasses import replace
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from services.answers.replies import Reply, make_reply, seed_of
 from services.api.a1111.answers import answer_of
 from services.api.a1111.bare_names import BareNames
 from services.api.a1111.fields import Img2ImgBody, Txt2ImgBody
 from services.api.a1111.listings import check_checkpoint, ignored_options
 from services.api.a1111.samplers import choose_sampler
 from services.api.access import Caller, may_draw
-from services.api.drawing import Finished, concepts_header, finish, unless_gone
 from services.api.headers import header_list
-from services.api.image_requests import RANDOM_SEED_BELOW
-from services.api.sizes import ChosenSize, Size, choose_size, fit_to_base
-from services.api.uploads import decode_text, decode_upload, resized, white_mask
+from services.api.images.drawing import Finished, concepts_header, finish, unless_gone
+from services.api.images.image_requests import RANDOM_SEED_BELOW
+from services.api.images.sizes import ChosenSize, Size, choose_size, fit_to_base
+from services.api.images.uploads import decode_text, decode_upload, resized, white_mask
 from services.desk import Desk, in_thread
-from services.in_flight import InterruptedByCallerError, Running
-from services.replies import Reply, make_reply, seed_of
-from services.studio import StudioFacts
+from services.drawing.in_flight import InterruptedByCallerError, Running
+from services.drawing.studio import StudioFacts
 from textinv.errors import RequestError, UnknownConceptError
 from textinv.generation.request import GenerateRequest
 from textinv.images import Picture

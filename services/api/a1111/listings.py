@@ -9,7 +9,7 @@ from services.api.a1111.answers import SHORT_HASH
 from services.api.access import Caller, may_draw
 from services.api.headers import header_list
 from services.desk import Desk, in_thread
-from services.studio import StudioFacts
+from services.drawing.studio import StudioFacts
 from textinv.errors import RequestError
 from textinv.generation.noise_schedulers import SCHEDULER_KINDS
 from textinv.registry import ConceptSummary

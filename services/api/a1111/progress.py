@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query, Request
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from services.access.ledger import Glance
 from services.api.access import Caller, may_draw
-from services.api.pictures import as_base64, encode_pixels
-from services.api.uploads import decode_text
+from services.api.images.pictures import as_base64, encode_pixels
+from services.api.images.uploads import decode_text
 from services.desk import Desk, in_thread
-from services.ledger import Glance
 from textinv.generation.infotext import read_infotext, read_png_infotext
 
 router = APIRouter(prefix="/sdapi/v1", tags=["a1111"])

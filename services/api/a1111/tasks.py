@@ -11,12 +11,12 @@ from fastapi import APIRouter, Request
 from numpy.typing import NDArray
 from pydantic import Field
 
+from services.access.ledger import Glance
 from services.api.a1111.fields import MAX_TASK_ID
 from services.api.access import Caller, may_draw
 from services.api.bodies import Body, Int
-from services.api.pictures import as_base64, encode_pixels
+from services.api.images.pictures import as_base64, encode_pixels
 from services.desk import Desk, in_thread
-from services.ledger import Glance
 
 router = APIRouter(prefix="/internal", tags=["a1111"])
 

@@ -1,0 +1,188 @@
+"""`textinv job`: what was submitted, how far it is, and changing one's mind.
+
+Owns the commands; all they do is written in the book of jobs, from where a driver reads it.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluster.commands.following import end_with, settings_at, watch
+from cluster.driver.launch import ensure_driver
+from cluster.driver.options import DriverOptions
+from cluster.driver.places import LocalPlace
+from textinv.cli.current import current_settings
+from textinv.cli.output import AsJson, emit, rows_table
+from textinv.jobs.driver_job import fleet_of
+from textinv.jobs.status import current_status
+
+if TYPE_CHECKING:
+    from textinv.jobs import JobBook, JobRecord, JobStatus
+
+Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job, as `textinv job ls` shows it.")]
+Address = Annotated[str | None, typer.Option(help="Jobs address of a Ray cluster; default: a local Ray.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Submitted manifests.")
+    group.command("ls")(list_jobs)
+    for command in (show, logs, report, cancel, resume, wait, purge):
+        group.command()(command)
+    app.add_typer(group, name="job")
+
+
+def list_jobs(json: AsJson = False) -> None:
+    """List jobs, the last submitted first."""
+    book = _book()
+    statuses = [(record, current_status(book, record)) for record in book.jobs()]
+    rows = [_row(record, status) for record, status in statuses]
+    emit(rows, json, rows_table(rows))
+
+
+def show(job: Job, json: AsJson = False) -> None:
+    """Show a job and its concepts."""
+    book = _book()
+    record = book.load(job)
+    status = current_status(book, record)
+    concepts = _concepts(book, record, status)
+    columns = ("name", "state", "step", "loss", "version", "problem")
+    if json:
+        emit({"record": record, "status": status.model_copy(update={"concepts": ()}), "concepts": concepts}, json)
+        return
+    emit(None, json, rows_table([_row(record, status)]))
+    emit(None, json, rows_table({column: concept[column] for column in columns} for concept in concepts))
+    deaths = [{"died with": concept["name"], **death} for concept in concepts for death in concept["evidence"]]
+    if deaths:
+        emit(None, json, rows_table(deaths))
+
+
+def logs(
+    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Id of a job.")] = None,
+    driver: Annotated[bool, typer.Option("--driver", help="Show the end of the local driver's own log.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Show what happened in a job."""
+    if driver or job is None:
+        text = LocalPlace(current_settings().home).last_words()
+    else:
+        book = _book()
+        text = book.log(book.load(job).id)
+    emit({"lines": text.splitlines()}, json, text or "(nothing yet)")
+
+
+def report(
+    job: Job,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: JOB.html here.")] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Also write curves and pictures here, as TensorBoard event files.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Write a job's story as one HTML file: pictures, curves, figures, and why each concept ended."""
+    from textinv.report import tell, write_page
+    from textinv.report.events import write_events
+
+    story = tell(_book().store, job)
+    path = output or Path(f"{story.job.id}.html")
+    write_page(story, path)
+    told: dict[str, Any] = {"report": str(path), "concepts": len(story.concepts), "left_out": story.left_out}
+    if tensorboard is not None:
+        told |= {"tensorboard": str(tensorboard), "curves": write_events(story, tensorboard)}
+    emit(told, json)
+
+
+def cancel(
+    job: Job,
+    concepts: Annotated[list[str] | None, typer.Option("--concept", help="Only this one; may be repeated.")] = None,
+    keep_rows: Annotated[bool, typer.Option("--keep-rows", help="Publish the best rows that were learned.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Cancel a job, or some of its concepts; what is published stays."""
+    book = _book()
+    book.cancel(job, concepts or None, keep_rows)
+    what = ", ".join(concepts) if concepts else "all that is not done"
+    emit({"job": job, "cancelled": concepts or "all", "keep_rows": keep_rows}, json, f"job {job}: cancelled {what}")
+
+
+def resume(job: Job, address: Address = None, json: AsJson = False) -> None:
+    """Take a job up again: what was cancelled or has failed is tried again, what is half done goes on."""
+    settings = settings_at(address)
+    record = _book().resume(job, fleet_of(settings))
+    started = ensure_driver(settings, DriverOptions())
+    emit({"job": record.id, "driver_started": started}, json, f"job {record.id} goes on")
+
+
+def wait(
+    job: Job,
+    timeout_s: Annotated[float | None, typer.Option("--timeout", min=0, help="Seconds; default: none.")] = None,
+    address: Address = None,
+    json: AsJson = False,
+) -> None:
+    """Wait for a job's end, showing progress; fails when it does not end well, or not in time."""
+    book = _book()
+    record = book.load(job)
+    end_with(watch(book, record, settings_at(address), DriverOptions(), timeout_s), json)
+
+
+def purge(
+    job: Job,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Delete a job's training pictures and previews; digests stay in the records. This cannot be undone."""
+    from textinv.registry import Registry
+
+    if not yes:
+        typer.confirm(f"Delete the training pictures of {job} for good?", abort=True, err=True)
+    book = _book()
+    deleted = book.purge(job, Registry(book.store))
+    emit({"job": job, "deleted": deleted}, json, f"{deleted} pictures were deleted")
+
+
+def _book() -> "JobBook":
+    from textinv.jobs import JobBook
+    from textinv.store import ensure_store
+
+    return JobBook(ensure_store(current_settings()))
+
+
+def _row(record: "JobRecord", status: "JobStatus") -> dict[str, Any]:
+    counts = {name: getattr(status, name) for name in ("done", "running", "waiting", "failed", "cancelled")}
+    return {
+        "job": record.id,
+        "state": status.state,
+        "concepts": record.num_concepts,
+        **counts,
+        "priority": record.priority,
+        "base_model": record.base_model,
+        "submitted": record.submitted,
+    }
+
+
+def _concepts(book: "JobBook", record: "JobRecord", status: "JobStatus") -> list[dict[str, Any]]:
+    """Each concept with what status, book and registry say of it; the registry is right about what is done."""
+    from textinv.registry import Registry
+
+    known = {concept.fingerprint: concept for concept in status.concepts}
+    done, failed = Registry(book.store).finished_fingerprints(), book.failed_fingerprints()
+    rows = []
+    for spec in (spec for sheet in book.sheets(record) for spec in sheet):
+        fingerprint = spec.fingerprint
+        row = known[fingerprint].model_dump() if fingerprint in known else _bare(spec.name, fingerprint)
+        row["evidence"] = ()
+        if fingerprint in done:
+            row["state"] = "done"
+        elif fingerprint in failed:
+            failure = book.failure(fingerprint)
+            row |= {"state": "failed", "problem": f"{failure.code}: {failure.message}" if failure else None}
+            row["evidence"] = failure.evidence if failure else ()
+        rows.append(row)
+    return rows
+
+
+def _bare(name: str, fingerprint: str) -> dict[str, Any]:
+    from textinv.jobs import ConceptStatus
+
+    return ConceptStatus(name=name, fingerprint=fingerprint, state="waiting").model_dump()

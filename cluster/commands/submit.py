@@ -1,0 +1,124 @@
+"""`textinv submit`: plan a manifest, put its job into the store, and make sure that somebody works on it.
+
+Owns the order of these; everything that can be wrong with a manifest shows before anything is started.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import Progress
+
+from cluster.commands.following import end_with, settings_at, watch
+from cluster.driver.launch import ensure_driver
+from cluster.driver.options import DriverOptions
+from textinv.cli.current import loaded_settings
+from textinv.cli.output import AsJson, emit, stderr, warn
+from textinv.errors import InputError
+from textinv.jobs.driver_job import fleet_of
+from textinv.jobs.record import MAX_PRIORITY
+
+if TYPE_CHECKING:
+    from textinv.plan import Plan
+
+Slots = Annotated[str | None, typer.Option("--slots", help="Concepts that a worker trains at once: a number or auto.")]
+Compiled = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile the UNet for training (torch.compile, CUDA graphs), minutes for each size; takes --slots N.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(submit)
+
+
+def submit(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest (YAML).")],
+    address: Annotated[str | None, typer.Option(help="Jobs address of a Ray cluster; default: a local Ray.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show progress until the job ends.")] = False,
+    priority: Annotated[int, typer.Option(min=-MAX_PRIORITY, max=MAX_PRIORITY, help="Higher is served first.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Most workers at a time.")] = 1,
+    crew_size: Annotated[int | None, typer.Option(min=1, help="Workers that come and go together.")] = None,
+    threads_per_worker: Annotated[int | None, typer.Option(min=1, help="CPU threads of a worker.")] = None,
+    gpu: Annotated[bool | None, typer.Option(help="Give each worker a GPU; default: if there are any.")] = None,
+    slots: Slots = None,
+    compiled: Compiled = False,
+    json: AsJson = False,
+) -> None:
+    """Learn the concepts of a manifest; what is done already is not learned again.
+
+    Each is scored by the encoders of the settings (`textinv --encoder FOLDER submit`), else by the base's own CLIP.
+    """
+    from textinv.jobs import JobBook, submit_plan
+    from textinv.manifest import load_manifest
+    from textinv.plan import make_plan
+    from textinv.plan.base import base_name
+    from textinv.registry import Registry
+    from textinv.store import ensure_store
+
+    settings = settings_at(address)
+    options = _options(workers, crew_size, threads_per_worker, gpu, slots, compiled)
+    loaded = load_manifest(manifest)
+    registry = Registry(ensure_store(settings))
+    with Progress(console=stderr(), transient=True) as progress:
+        look = progress.add_task("looking at pictures", total=len(loaded.concepts))
+        plan = make_plan(
+            loaded, registry, settings=settings, progress=lambda done, _: progress.update(look, completed=done)
+        )
+        task = progress.add_task("uploading pictures", total=None)
+        made = submit_plan(
+            plan,
+            registry,
+            base_model=base_name(loaded),
+            revision=loaded.revision,
+            fleet=fleet_of(settings),
+            priority=priority,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    record, left = made.record, plan.counts["new"] + plan.counts["changed"]
+    started = bool(left) and ensure_driver(settings, options)
+    _warn(plan, options, has_driver=bool(left) and not started)
+    facts = {
+        "job": record.id,
+        "fleet": record.fleet,
+        "counts": dict(plan.counts),
+        "uploaded": made.uploaded,
+        "moved_heads": made.moved_heads,
+        "driver_started": started,
+    }
+    text = f"job {record.id}: {left} of {record.num_concepts} concepts to learn, {made.uploaded} pictures uploaded"
+    if not follow:
+        emit(facts, json, text)
+        return
+    stderr().print(text, markup=False)
+    end_with(watch(JobBook(registry.store), record, settings, options), json, facts)
+
+
+def _warn(plan: "Plan", options: DriverOptions, has_driver: bool) -> None:
+    """Tell what is doubtful about a plan, and that a driver that runs does not hear what was said for a new one."""
+    for warning in plan.warnings:
+        warn(str(warning))
+    if has_driver and (options != DriverOptions() or loaded_settings().origin["encoders"] == "flag"):
+        warn("a driver runs already and keeps its options; `textinv fleet stop` ends it")
+
+
+def _options(
+    workers: int, crew_size: int | None, threads: int | None, gpu: bool | None, slots: str | None, compiled: bool
+) -> DriverOptions:
+    if slots is not None and slots != "auto" and not (slots.isdecimal() and int(slots) > 0):
+        raise InputError(f"--slots {slots!r} is neither a positive number nor auto")
+    if compiled and slots in (None, "auto"):
+        raise InputError("--compile would compile each size that is tried for the best: say --slots N with it")
+    given = {
+        "workers": workers,
+        "crew_size": crew_size,
+        "threads_per_worker": threads,
+        "use_gpu": gpu,
+        "num_slots": int(slots) if slots is not None and slots != "auto" else slots,
+        "compiled": compiled,
+    }
+    return DriverOptions.model_validate({name: value for name, value in given.items() if value is not None})

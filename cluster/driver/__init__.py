@@ -1,0 +1,1 @@
+"""Jobs from the store, crews, policy."""

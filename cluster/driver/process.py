@@ -1,0 +1,190 @@
+"""The process of a driver: `python -m cluster.driver.process`.
+
+Owns its start, its Ray and its end. On this machine it starts a Ray of its own, and ends when there is nothing to do;
+with `--on-cluster` it runs as a Ray job inside a cluster and stays. SIGTERM lets workers save what they have.
+"""
+
+import argparse
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+
+import ray
+
+from cluster.driver.crew import CrewSize, TrainCrew
+from cluster.driver.crew_protocol import Crew
+from cluster.driver.driver import Driver
+from cluster.driver.nodes import NodeWatch
+from cluster.driver.options import DriverOptions
+from cluster.driver.places import LocalPlace
+from cluster.queue.host import QueueHandle, queue_name
+from cluster.worker.meters import RayBoard, TimedStore
+from cluster.worker.order import BaseOrder, PackSettings, WorkerOrder
+from textinv.errors import ClusterError, TextinvError
+from textinv.jobs.driver_job import store_settings
+from textinv.registry import Registry
+from textinv.settings import Settings, StoreSettings, load_settings
+from textinv.store import connect_store
+
+IDLE_S = 3.0
+# Ray's least is about 75 MiB; nothing but messages passes through the object store.
+_OBJECT_STORE_BYTES = 80 * 2**20
+_LOG = logging.getLogger("textinv.driver")
+
+
+@dataclass(frozen=True)
+class Starter:
+    """Starts crews on the Ray that this process is connected to."""
+
+    store: StoreSettings
+    settings: Settings
+    options: DriverOptions
+    storage_path: str
+
+    def __call__(self, name: str, base: BaseOrder, queue: str, num_workers: int) -> Crew:
+        """Start a crew."""
+        options = self.options
+        pack = PackSettings(
+            num_slots=options.num_slots,
+            threads=options.threads,
+            device=self.settings.device,
+            compiled=options.compiled,
+            lease_s=options.lease_s,
+            checkpoint_every_s=options.checkpoint_every_s,
+        )
+        use_gpu = ray.cluster_resources().get("GPU", 0) >= 1 if options.use_gpu is None else options.use_gpu
+        resources = {"CPU": float(options.threads)} | ({"GPU": 1.0} if use_gpu else {})
+        encoders = tuple(str(folder.absolute()) for folder in self.settings.encoders)
+        order = WorkerOrder(name, queue, base, self.store, pack, dict(self.settings.base_models), encoders)
+        return TrainCrew(order, CrewSize(num_workers, resources), self.storage_path)
+
+
+def main() -> None:
+    """Serve until there is nothing to do, or for good."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--options", type=DriverOptions.model_validate_json, default=DriverOptions())
+    parser.add_argument("--on-cluster", metavar="FLEET", help="serve this fleet on the cluster that this job runs in")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    stop = threading.Event()
+    _heed_signals(stop)
+    settings = load_settings().settings
+    if not arguments.on_cluster:
+        _take_environment(LocalPlace(settings.home))
+    try:
+        if arguments.on_cluster:
+            serve_on_cluster(settings, arguments.options, arguments.on_cluster, stop)
+        else:
+            serve_here(settings, arguments.options, stop)
+    except TextinvError as error:
+        _LOG.error("%s", error)
+        sys.exit(1)
+
+
+def _heed_signals(stop: threading.Event) -> None:
+    """Stop when told to. `ray.init` puts a handler of its own in the place of this one, which exits at once."""
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: stop.set())
+
+
+def _take_environment(place: LocalPlace) -> None:
+    """Begin anew with the environment of this place's Ray, which Ray reads when it is imported."""
+    if os.environ.get("RAY_TMPDIR") != str(place.ray_folder):
+        environment = os.environ | place.ray_environment()
+        os.execve(sys.executable, [sys.executable, "-m", "cluster.driver.process", *sys.argv[1:]], environment)
+
+
+def serve_here(settings: Settings, options: DriverOptions, stop: threading.Event) -> None:
+    """Serve the local fleet, unless another driver does; jobs that come in while this one ends are served too."""
+    place = LocalPlace(settings.home)
+    while not stop.is_set():
+        lock = place.lock()
+        if lock is None:
+            _LOG.info("another driver serves %s", place.home)
+            return
+        try:
+            place.write_state(pid=os.getpid())
+            _serve_here_once(settings, options, place, stop)
+        finally:
+            os.close(lock)
+        if stop.is_set() or not _has_work(settings, place):
+            return  # whoever stops a driver may stop the store next, and must not see it started anew
+
+
+def _serve_here_once(settings: Settings, options: DriverOptions, place: LocalPlace, stop: threading.Event) -> None:
+    place.prepare_ray_folder()
+    store = _reach_store(settings)
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            num_cpus=options.workers * options.threads,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level="WARNING",
+        )
+    except (RuntimeError, ConnectionError, ray.exceptions.RayError) as error:
+        raise ClusterError(f"Ray does not start on this machine: {error}") from error
+    _heed_signals(stop)
+    try:
+        _LOG.info("serving fleet %s", place.fleet)
+        driver = new_driver(settings, store, options, place.fleet, str(place.ray_folder / "train"))
+        driver.serve(stop, IDLE_S, revive_store=lambda: _reach_store(settings))
+    finally:
+        ray.shutdown()
+        place.end_orphans()  # some of Ray's processes take their time, or the next Ray would find them
+        shutil.rmtree(place.ray_folder, ignore_errors=True)
+
+
+def serve_on_cluster(settings: Settings, options: DriverOptions, fleet: str, stop: threading.Event) -> None:
+    """Serve a fleet of the cluster that this process runs in, for good."""
+    try:
+        ray.init(address="auto", log_to_driver=True, logging_level="WARNING")
+    except ConnectionError as error:
+        raise ClusterError(f"this process runs in no Ray cluster: {error}") from error
+    _heed_signals(stop)
+    storage_path = tempfile.mkdtemp(prefix="textinv-train-")
+    new_driver(settings, settings.store, options, fleet, storage_path).serve(stop, None)
+
+
+def new_driver(
+    settings: Settings, store: StoreSettings, options: DriverOptions, fleet: str, storage_path: str
+) -> Driver:
+    """A driver on the Ray that this process is connected to."""
+    board = RayBoard()
+    return Driver(
+        Registry(TimedStore(connect_store(store), board)),
+        fleet,
+        lambda base: QueueHandle(queue_name(base), options.lease_s),
+        Starter(store, settings, options, storage_path),
+        settings=options.fleet(ray.nodes()),
+        board=board,
+        nodes=NodeWatch(),
+    )
+
+
+def _reach_store(settings: Settings) -> StoreSettings:
+    """How to reach the store; an embedded one that is started here is not marked as one of Ray's processes."""
+    mark = os.environ.pop("RAY_TMPDIR", None)
+    try:
+        return store_settings(settings)
+    finally:
+        if mark is not None:
+            os.environ["RAY_TMPDIR"] = mark
+
+
+def _has_work(settings: Settings, place: LocalPlace) -> bool:
+    """Whether a job came in just before the lock was released, and its submitter still saw a driver."""
+    from textinv.jobs import JobBook
+
+    book = JobBook(connect_store(_reach_store(settings)))
+    return any(book.load(job_id).fleet == place.fleet for job_id in book.open_jobs())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""A worker: one process, one frozen base model, one pack, fed by leases from the queue.
+
+Owns the life of a worker from its first heartbeat to handing back what it did not finish. `learn_leased` knows no Ray;
+`run_worker` is what Ray Train calls.
+"""
+
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import ray
+import ray.train
+import torch
+
+from cluster.queue.actor import NAMESPACE
+from cluster.queue.client import QueueClient, QueueForWorkers
+from cluster.queue.lease import WorkerCard
+from cluster.worker.leased_work import LeasedWork
+from cluster.worker.meters import PackMeters, RayBoard, TimedStore
+from cluster.worker.order import PackSettings, WorkerOrder
+from cluster.worker.outbox import Outbox
+from cluster.worker.results import Results
+from textinv.errors import BaseModelMismatchError, ClusterError
+from textinv.evaluation import own_judge
+from textinv.jobs import JobBook
+from textinv.models import load_base_model
+from textinv.models.base import BaseModel
+from textinv.models.compiled import compiled, has_compiler
+from textinv.registry import Registry
+from textinv.store import connect_store
+from textinv.training import train_pack
+from textinv.training.preview import draw_preview
+
+SLOTS_ON_CPU = 4
+"""Packing more than a few concepts brings nothing on a CPU."""
+_LOG = logging.getLogger("textinv.worker")
+DRAIN_S = 4.0
+"""After a notice of preemption there may be five seconds."""
+LOOK_S = 1.0
+"""A worker looks for such a notice so often."""
+
+
+def run_worker(order: WorkerOrder) -> None:
+    """Work off the queue as a Ray Train worker."""
+    torch.set_num_threads(order.pack.threads)
+    queue = QueueClient(ray.get_actor(order.queue, namespace=NAMESPACE))
+    board = RayBoard()
+    registry = Registry(TimedStore(connect_store(order.store), board))
+    seat = ray.train.get_context().get_world_rank()
+    card = WorkerCard(
+        id=f"{order.crew}/{seat}-{secrets.token_hex(3)}",
+        crew=order.crew,
+        seat=seat,
+        node=ray.get_runtime_context().get_node_id(),
+        pid=os.getpid(),
+    )
+    meters = PackMeters(board, order.base.name)
+    encoders = [Path(folder) for folder in order.encoders]
+    learn_leased(lambda: load_model(order), queue, registry, card, order.pack, Notice(card.node), meters, encoders)
+
+
+def load_model(order: WorkerOrder) -> BaseModel:
+    """Load the base model of an order.
+
+    Raises:
+        BaseModelMismatchError: it is not what the specs were made for.
+    """
+    base = order.base
+    model = load_base_model(base.name, revision=base.revision, device=order.pack.device, aliases=order.base_models)
+    if base.base_revision and model.revision != base.base_revision:
+        raise BaseModelMismatchError(
+            f"{base.name} is {model.revision[:12]} here, but the job was planned with {base.base_revision[:12]}: give "
+            "all machines the same base model and submit again"
+        )
+    return model
+
+
+def learn_leased(
+    load: Callable[[], BaseModel],
+    queue: QueueForWorkers,
+    registry: Registry,
+    card: WorkerCard,
+    pack: PackSettings,
+    has_notice: Callable[[], bool] = lambda: False,
+    meters: PackMeters | None = None,
+    encoders: Sequence[Path] = (),
+) -> None:
+    """Learn what the queue hands out until it lets the worker go, or `has_notice` says that its time is up.
+
+    The encoders in the folders `encoders` score what was learned; without any, the base model's own CLIP.
+    """
+    outbox = Outbox()
+    with LeasedWork(queue, JobBook(registry.store), card, beat_s=pack.beat_s) as leases:
+        try:
+            if leases.is_dismissed:
+                return
+            model = load()
+            packed = _for_packs(model, pack)
+            train_pack(
+                packed,
+                leases,
+                Results(queue, registry, leases, outbox, card.id, partial(draw_preview, model), meters),
+                num_slots=slots_for(packed, pack.num_slots),
+                should_drain=lambda: leases.is_dismissed or has_notice(),
+                checkpoint_every_s=pack.checkpoint_every_s,
+                judge=own_judge(model, folders=encoders),
+            )
+        except BaseException as error:
+            with suppress(ClusterError):
+                queue.leave(card.id, f"{type(error).__name__}: {error}")
+            raise
+        outbox.close(DRAIN_S if has_notice() else None)
+    queue.leave(card.id)
+
+
+def _for_packs(model: BaseModel, pack: PackSettings) -> BaseModel:
+    """The model as packs use it."""
+    if not pack.compiled:
+        return model
+    if has_compiler():
+        return compiled(model)
+    _LOG.warning("there is no C++ compiler here (g++), so nothing is compiled: steps take longer")
+    return model
+
+
+def slots_for(model: BaseModel, num_slots: int | Literal["auto"] | None) -> int | Literal["auto"]:
+    """How many concepts a worker trains at once."""
+    if num_slots is not None:
+        return num_slots
+    return SLOTS_ON_CPU if model.device.type == "cpu" else "auto"
+
+
+class Notice:
+    """Whether this node is to be taken away soon (a spot instance, a drained node)."""
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+        self._looked = -LOOK_S
+        self._given = False
+
+    def __call__(self) -> bool:
+        """Look, at most once a second."""
+        if not self._given and time.monotonic() - self._looked > LOOK_S:
+            self._looked = time.monotonic()
+            self._given = self._node in draining_nodes()
+        return self._given
+
+
+def draining_nodes() -> dict[str, Any]:
+    """Nodes that are being drained; Ray Train's own watch is off for independent workers."""
+    from ray._private.state import state
+
+    nodes: dict[str, Any] = state.get_draining_nodes()
+    return nodes

@@ -1,0 +1,47 @@
+"""`textinv keys create | ls | revoke`: API keys of the HTTP service.
+
+Owns flags and what is printed; keys themselves are in `services.access.keys`.
+"""
+
+from typing import Annotated
+
+import typer
+
+from services.access.keys import ApiKey, KeyRing, Role
+from textinv.cli.current import current_settings
+from textinv.cli.output import AsJson, emit, rows_table
+from textinv.store import ensure_store
+
+
+def create(
+    label: Annotated[str, typer.Argument(help="Whose key it is, in your words.")],
+    role: Annotated[Role, typer.Option(help="generate; submit: also jobs; operate: also roll back and delete.")] = (
+        "generate"
+    ),
+    prefix: Annotated[str, typer.Option(help="Only concepts whose names start so.")] = "",
+    per_minute: Annotated[int | None, typer.Option(help="Requests per minute at most.", min=1)] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Requests at the same time at most.", min=1)] = None,
+    json: AsJson = False,
+) -> None:
+    """Make a key; it is shown this once and stored hashed."""
+    text, key = _ring().create(label, role, name_prefix=prefix, per_minute=per_minute, concurrency=concurrency)
+    emit({"key": text, **_shown(key)}, json, text)
+
+
+def list_keys(json: AsJson = False) -> None:
+    """List keys, the revoked ones too."""
+    keys = [_shown(key) for key in _ring().list()]
+    emit(keys, json, rows_table(keys))
+
+
+def revoke(key_id: Annotated[str, typer.Argument(help="The id that `ls` shows.")], json: AsJson = False) -> None:
+    """Revoke a key; running services refuse it within seconds."""
+    emit(_shown(_ring().revoke(key_id)), json, f"revoked {key_id}")
+
+
+def _ring() -> KeyRing:
+    return KeyRing(ensure_store(current_settings()))
+
+
+def _shown(key: ApiKey) -> dict[str, object]:
+    return key.model_dump(exclude={"secret_sha256"})

@@ -1,0 +1,1 @@
+"""Drawing over HTTP, in OpenAI's shape and ours."""

@@ -1,0 +1,110 @@
+"""From a checked request to pictures: starting a draw, waiting for it, leaving it when the client leaves.
+
+Owns what all image routes share. Does not know any route's format.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from services.api.headers import header_list
+from services.drawing.in_flight import Running
+from services.drawing.studio import Begun, DrawEvent, Drawing, Drawn, Progress, Sketch
+from textinv.errors import FlaggedError, ServiceError
+
+T = TypeVar("T")
+
+# `name@version=digest`, the digest as short as A1111's hashes.
+_DIGEST_CHARS = 12
+
+
+class ClientGoneError(Exception):
+    """The client closed its connection before the answer was there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """All pictures of a request and the concepts they use (name@version -> digest)."""
+
+    drawings: tuple[Drawing, ...]
+    concepts: Mapping[str, str]
+
+
+async def begin(events: AsyncGenerator[DrawEvent, None]) -> Begun:
+    """Start a draw and wait until it is accepted; whoever has the generator closes it.
+
+    Raises:
+        TextinvError: it was refused.
+    """
+    first = await anext(events)
+    if not isinstance(first, Begun):
+        await events.aclose()
+        raise ServiceError(f"the studio began with {type(first).__name__}; is it of another release?")
+    return first
+
+
+async def finish(events: AsyncGenerator[DrawEvent, None], running: Running | None = None) -> Finished:
+    """Draw to the end; `running` is told how far it is.
+
+    Raises:
+        TextinvError: it was refused or failed.
+    """
+    async with aclosing(events):
+        begun = await begin(events)
+        async for event in events:
+            if isinstance(event, Progress) and running is not None:
+                running.share = event.share
+            if isinstance(event, Sketch) and running is not None and event.image == 0:
+                running.sketch = event.pixels
+            if isinstance(event, Drawn):
+                return Finished(event.drawings, begun.concepts)
+    raise ServiceError("the studio ended without the pictures; ask again")
+
+
+def check_flagged(drawings: Sequence[Drawing]) -> None:
+    """Check that there is a picture to show; of several, those that were flagged stay black.
+
+    Raises:
+        FlaggedError: the safety checker flagged all of them.
+    """
+    if drawings and all(drawing.flagged for drawing in drawings):
+        raise FlaggedError(
+            "the base model's safety checker flagged every picture of this request; change the prompt or the seed"
+        )
+
+
+def flag_of(drawing: Drawing) -> dict[str, bool]:
+    """What an answer says of a picture that was flagged."""
+    return {"flagged": True} if drawing.flagged else {}
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Do work for a client and cancel it when the client closes its connection.
+
+    Raises:
+        ClientGoneError: the client has gone.
+    """
+    task, watch = asyncio.ensure_future(work), asyncio.ensure_future(_wait_for_disconnect(request))
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGoneError
+        return task.result()
+    finally:
+        for one in (task, watch):
+            one.cancel()
+        await asyncio.gather(task, watch, return_exceptions=True)
+
+
+def concepts_header(concepts: Mapping[str, str]) -> dict[str, str]:
+    """The header that says which concept versions a picture uses; of very many the first, as its infotext has all."""
+    return {"x-textinv-concepts": header_list([f"{ref}={digest[:_DIGEST_CHARS]}" for ref, digest in concepts.items()])}
+
+
+async def _wait_for_disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,1 @@
+"""Who draws: studios and replicas."""

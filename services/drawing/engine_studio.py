@@ -1,0 +1,221 @@
+"""The studio that draws: an engine, a cache of embeddings and their registry, in one process.
+
+Owns the way from a request to a ticket, and from the engine's thread to the event loop. Knows neither HTTP nor Ray.
+Stations 7 to 9 on the way.
+"""
+
+import asyncio
+import math
+import uuid
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
+
+from services.config import MIB, ServiceConfig
+from services.drawing.memory import read_memory
+from services.drawing.studio import (
+    Begun,
+    DrawEvent,
+    Drawing,
+    Drawn,
+    Line,
+    Progress,
+    PromptRoom,
+    Sketch,
+    StudioFacts,
+    StudioMemory,
+)
+from textinv.errors import (
+    DeadlineError,
+    NotReadyError,
+    OverloadedError,
+    RequestError,
+    ServiceError,
+    SettingsError,
+)
+from textinv.generation.admission import MAX_NATIVE_AREAS, MIN_NATIVE_SIDE, Limits, choose_size
+from textinv.generation.cache import EmbeddingCache, Flight
+from textinv.generation.engine import Engine
+from textinv.generation.mounts import Mount, used_concepts
+from textinv.generation.pace import Size
+from textinv.generation.request import GenerateRequest
+from textinv.generation.safety import load_safety_checker
+from textinv.generation.ticket import Preview, Ticket
+from textinv.models import load_base_model
+from textinv.placeholders import ConceptRef, parse_ref
+from textinv.registry import PublishedVersion, Registry
+from textinv.store import ensure_store
+
+PROGRESS_EVERY_S = 0.3
+# Threads that cut prompts into tokens; none of them waits for the store.
+_NUM_SUBMITTERS = 8
+# A device that has failed for good fails every request; a single failure may have been the request's.
+_MAX_FAILURES = 3
+
+
+class EngineStudio:
+    """Draws with an engine of its own; the engine's thread runs from `start` to `close`."""
+
+    def __init__(self, engine: Engine, cache: EmbeddingCache) -> None:
+        self.engine = engine
+        self.cache = cache
+        self._id = uuid.uuid4().hex
+        self._submitters = ThreadPoolExecutor(_NUM_SUBMITTERS, thread_name_prefix="textinv-submit")
+        self._closed = False
+        self._num_failures = 0
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it is worth sending requests here: open, and the last few did not all fail."""
+        return not self._closed and self._num_failures < _MAX_FAILURES
+
+    @property
+    def line(self) -> Line:
+        """The line before this studio."""
+        num_waiting, wait_s = self.engine.outlook()
+        return Line(self._id, self.engine.limits, self.engine.model.native_px, num_waiting, wait_s)
+
+    def start(self) -> None:
+        """Let the engine run."""
+        self.engine.start()
+
+    def close(self) -> None:
+        """Stop drawing; what is under way fails."""
+        self._closed = True
+        self.engine.close()
+        self.cache.close()
+        self._submitters.shutdown(wait=False, cancel_futures=True)
+
+    async def facts(self) -> StudioFacts:
+        """Say what is drawn with."""
+        if self._closed:
+            raise NotReadyError("this studio is closed; ask another replica")
+        model = self.engine.model
+        return StudioFacts(
+            base_model=model.id,
+            base_revision=model.revision,
+            family=model.family,
+            native_px=model.native_px,
+            grain_px=max(model.latent_scale, 8),
+            min_side_px=math.ceil(MIN_NATIVE_SIDE * model.native_px),
+            max_image_px=self.engine.limits.max_image_px or MAX_NATIVE_AREAS * model.native_px**2,
+            encoder_widths=dict(model.encoder_widths),
+            screened=self.engine.screens,
+            has_clip=model.clip is not None,
+        )
+
+    async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:
+        """Say how much room a prompt takes."""
+        model = self.engine.model
+        counts = {parse_ref(name): count for name, count in num_vectors.items()}
+        tokenized = model.tokenize_prompt(prompt, counts)
+        return PromptRoom(model.count_tokens(prompt, counts), model.window - 2, tokenized.num_chunks)
+
+    async def memory(self) -> StudioMemory:
+        """Say how much memory is used."""
+        return read_memory(self.engine.model.device)
+
+    async def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
+        """Draw a request."""
+        loop = asyncio.get_running_loop()
+        events: asyncio.Queue[Preview | None] = asyncio.Queue()
+        # Before any thread or fetch is waited for: who is sent away is sent away at once.
+        self.engine.check_room(request)
+        found = self.cache.look_up(request.refs)
+        mounts = {ref: await _landed(one) if isinstance(one, Flight) else one for ref, one in found.items()}
+        ticket = await self._enter(request, mounts)
+        ticket.on_preview(lambda preview: _call_in(loop, lambda: events.put_nowait(preview)))
+        ticket.add_done_callback(lambda _: _call_in(loop, lambda: events.put_nowait(None)))
+        try:
+            yield Begun(used_concepts(request.refs, mounts), self.line)
+            while True:
+                try:
+                    preview = await asyncio.wait_for(events.get(), PROGRESS_EVERY_S if progress else None)
+                except TimeoutError:
+                    yield Progress(ticket.progress)
+                    continue
+                if preview is None:
+                    break
+                yield Sketch(preview.image, preview.step, preview.pixels)
+            yield self._drawn(ticket)
+        finally:
+            ticket.cancel()
+
+    async def _enter(self, request: GenerateRequest, mounts: Mapping[ConceptRef, Mount]) -> Ticket:
+        """Enter in a thread, as prompts are cut into tokens there; what is left meanwhile is not drawn."""
+        self.engine.reserve(request)
+        entering = asyncio.get_running_loop().run_in_executor(self._submitters, self.engine.enter, request, mounts)
+        try:
+            return await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            entering.add_done_callback(_give_up)
+            raise
+
+    def _drawn(self, ticket: Ticket) -> Drawn:
+        try:
+            images = ticket.result(timeout=0)
+        except ServiceError as error:
+            self._num_failures += not isinstance(error, OverloadedError | DeadlineError)
+            raise
+        except CancelledError as error:
+            raise ServiceError("the request was cancelled in the engine") from error
+        self._num_failures = 0
+        drawings = (Drawing(image.pixels, image.seed, image.infotext, image.flagged) for image in images)
+        return Drawn(tuple(drawings), self.line)
+
+
+def open_studio(config: ServiceConfig) -> EngineStudio:
+    """Load the base model, connect to the store and start an engine.
+
+    Raises:
+        BaseModelError: the base model cannot be loaded.
+        SettingsError: the base model cannot draw one of `warm_sizes`.
+        StoreError: the store cannot be reached.
+    """
+    settings = config.settings()
+    model = load_base_model(config.base_model, device=config.device, dtype=config.dtype, aliases=settings.base_models)
+    safety = None
+    if config.safety_checker:
+        safety = load_safety_checker(
+            config.base_model, device=model.device, revision=model.revision, aliases=settings.base_models
+        )
+    limits = Limits(max_waiting=config.max_waiting, max_wait_s=config.max_wait_s)
+    engine = Engine(model, max_batch=config.max_batch, limits=limits, safety=safety)
+    cache = EmbeddingCache(Registry(ensure_store(settings)), config.cache_mib * MIB)
+    engine.warm_up(_sizes_to_measure(engine, config.warm_sizes))
+    studio = EngineStudio(engine, cache)
+    studio.start()
+    return studio
+
+
+def _sizes_to_measure(engine: Engine, warm_sizes: Sequence[str]) -> list[Size]:
+    sizes = [choose_size(engine.model, GenerateRequest(""), engine.limits)]
+    for text in warm_sizes:
+        width_px, height_px = map(int, text.split("x"))
+        wanted = GenerateRequest("", width_px=width_px, height_px=height_px)
+        try:
+            sizes.append(choose_size(engine.model, wanted, engine.limits))
+        except RequestError as error:
+            raise SettingsError(f"warm_sizes: {text}: {error.message}") from error
+    return list(dict.fromkeys(sizes))
+
+
+async def _landed(flight: Flight) -> PublishedVersion:
+    """Wait as `Flight.wait` does, without a thread; one who leaves lets the flight go on for the others."""
+    try:
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(flight.future)), flight.patience_s)
+    except TimeoutError:
+        if flight.old is None:
+            raise
+        return flight.old
+
+
+def _give_up(entering: asyncio.Future[Ticket]) -> None:
+    if not entering.cancelled() and entering.exception() is None:
+        entering.result().cancel()
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Call from the engine's thread; a loop that has ended has nobody left to tell."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(call)

@@ -1,0 +1,1 @@
+"""Jobs seen from HTTP."""

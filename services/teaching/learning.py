@@ -1,0 +1,103 @@
+"""Everything that routes about jobs and training pictures work with, in one object: `Learning`.
+
+Owns the bundle: the book of jobs, the fleet, facts of pictures, and the readers of running jobs. Knows no HTTP.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+
+from services.config import ServiceConfig
+from services.drawing.studio import StudioFacts
+from services.teaching.job_list import JobList
+from services.teaching.job_watch import JobWatch, JobWatches
+from services.teaching.training_fleet import Fleet, driver_options, fleet_for
+from textinv.errors import RequestError
+from textinv.jobs import JobBook, JobRecord
+from textinv.jobs.fleet import FleetBook
+from textinv.plan.base import BaseFacts
+from textinv.plan.buckets import bucket_opener
+from textinv.plan.facts import FactsCache
+from textinv.plan.shelf import Shelf
+from textinv.settings import Settings
+from textinv.spec import TrainSpec
+from textinv.store.protocol import ObjectStore
+
+_MAX_KNOWN_PICTURES = 100_000
+_KNOWN_SHEETS = 64
+
+
+class Learning:
+    """What one front knows of learning."""
+
+    def __init__(self, config: ServiceConfig, store: ObjectStore, fleet: Fleet | None = None) -> None:
+        self.config = config
+        self.store = store
+        self.book = JobBook(store)
+        self.jobs = JobList(self.book)
+        self.watches = JobWatches(self.book)
+        self._fleet = fleet
+        self._facts = FactsCache(None)
+        self._sheet = lru_cache(_KNOWN_SHEETS)(lambda job_id, number, generation: self.book.sheet(job_id, number))
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings of this process."""
+        return self.config.settings()
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """Whoever learns."""
+        return self._fleet or fleet_for(self.settings, driver_options(self.config.driver_options))
+
+    @property
+    def fleet_book(self) -> FleetBook:
+        """The fleet's settings and status."""
+        return FleetBook(self.store, self.fleet.name)
+
+    @property
+    def facts(self) -> FactsCache:
+        """What is known of pictures; begun anew before it grows without end."""
+        if len(self._facts) > _MAX_KNOWN_PICTURES:
+            self._facts = FactsCache(None)
+        return self._facts
+
+    def watch(self, record: JobRecord) -> JobWatch:
+        """What readers of a job share; while it is followed, its driver is kept alive if it is this fleet's."""
+        is_ours = record.fleet == self.fleet.name
+        return self.watches.of(record, self.fleet.ensure if is_ours else lambda: False)
+
+    def shelf(self) -> Shelf:
+        """Where manifests find their pictures: uploads, and what the operator allows; no files."""
+        return Shelf(
+            None,
+            uploads=lambda: self.store,
+            bucket=bucket_opener(self.settings),
+            allowed_prefixes=self.config.picture_prefixes,
+        )
+
+    def sheet(self, record: JobRecord, number: int) -> Sequence[TrainSpec]:
+        """One sheet of a job's specs, remembered."""
+        return self._sheet(record.id, number, record.submitted)
+
+    def base(self, name: str, studio: StudioFacts | None) -> BaseFacts:
+        """What planning needs to know of a base model that may be learned on here.
+
+        Raises:
+            RequestError: it may not.
+            BaseModelError: it cannot be read.
+        """
+        if studio is not None and name in (self.config.base_model, studio.base_model):
+            widths = tuple(sorted(studio.encoder_widths.values()))
+            return BaseFacts(studio.base_revision, studio.native_px, studio.has_clip, widths)
+        allowed = {self.config.base_model, *self.settings.base_models}
+        if name not in allowed:
+            raise RequestError(
+                f"base_model: {name[:80]!r} is not learned on here; use one of {', '.join(sorted(allowed))}",
+                param="base_model",
+            )
+        return self._read_base(name)
+
+    def _read_base(self, name: str) -> BaseFacts:
+        from textinv.models import look_up
+
+        return BaseFacts(**look_up(name, aliases=self.settings.base_models)._asdict())
