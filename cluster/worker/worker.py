@@ -27,7 +27,7 @@ from cluster.worker.order import PackSettings, WorkerOrder
 from cluster.worker.outbox import Outbox
 from cluster.worker.results import Results
 from textinv.errors import BaseModelMismatchError, ClusterError
-from textinv.evaluation import own_judge
+from textinv.evaluation import own_scorer
 from textinv.jobs import JobBook
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
@@ -109,7 +109,7 @@ def learn_leased(
                 num_slots=slots_for(packed, pack.num_slots),
                 should_drain=lambda: leases.is_dismissed or has_notice(),
                 checkpoint_every_s=pack.checkpoint_every_s,
-                judge=own_judge(model, folders=encoders),
+                scorer=own_scorer(model, folders=encoders),
             )
         except BaseException as error:
             with suppress(ClusterError):
