@@ -320,8 +320,8 @@ class Registry:
 def copy_concept(source: Registry, target: Registry, ref: ConceptRef, new_name: str | None = None) -> PublishedVersion:
     """Publish a version of `source` in `target`, under another name if one is given; again changes nothing.
 
-    The embedding, the record, the other artifacts (but for pictures that were deleted on purpose) and the fingerprint are
-    carried over, so that the target knows the spec as done. The version number is the target's own.
+    The embedding, the record, the other artifacts (but for pictures that were deleted on purpose) and the fingerprint
+    are carried over, so that the target knows the spec as done. The version number is the target's own.
 
     Raises:
         UnknownConceptError: the source has no such concept or version.
