@@ -144,10 +144,6 @@ class BaseModel(ABC):
         """
 
     @abstractmethod
-    def weights(self) -> dict[str, Tensor]:
-        """All frozen tensors by part and name, to be read only."""
-
-    @abstractmethod
     def vocabulary(self, encoder: str) -> Tensor:
         """The token embeddings (V, D) of a text encoder: the weights themselves, to be read only."""
 

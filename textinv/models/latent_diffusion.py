@@ -101,11 +101,6 @@ class LatentDiffusionModel(BaseModel):
     def count_tokens(self, prompt: str, vectors_of: Mapping[ConceptRef, int]) -> int:
         return max(encoder.num_tokens(prompt, vectors_of) for encoder in self._encoders.values())
 
-    def weights(self) -> dict[str, Tensor]:
-        parts = {"unet": self._unet, self.vae_name: self._vae}
-        parts |= {name: encoder.network for name, encoder in self._encoders.items()}
-        return {f"{part}.{name}": one for part, network in parts.items() for name, one in network.state_dict().items()}
-
     def vocabulary(self, encoder: str) -> Tensor:
         return self._encoders[encoder].embedding.weight
 

@@ -1,10 +1,8 @@
 """Tokenised prompts: chunks of one window, placeholders still by name.
 
-Owns splitting at placeholders, chunking, and joining many prompts into one batch with one table of rows. Does not know
-models. Around a placeholder plain text is tokenised as separate words, exactly as when the placeholder were a token of
-the vocabulary (diffusers' `load_textual_inversion`).
-
-Shapes: B chunks, L window, R rows, N vectors, D width.
+Owns splitting at placeholders and chunking. Around a placeholder plain text is tokenised as separate words, exactly as
+when the placeholder were a token of the vocabulary (diffusers' `load_textual_inversion`). Does not know models, nor how
+prompts are joined to a batch (`token_batch`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
