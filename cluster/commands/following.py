@@ -12,7 +12,7 @@ import typer
 from cluster.commands.follow import follow
 from cluster.driver.launch import ensure_driver
 from cluster.driver.options import DriverOptions
-from textinv.cli.current import current_settings
+from textinv.cli.config import current_settings
 from textinv.cli.output import emit, stderr, warn
 from textinv.errors import ClusterError
 from textinv.jobs import JobRecord, JobStatus, JobStore

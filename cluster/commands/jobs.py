@@ -12,7 +12,7 @@ from cluster.commands.following import end_with, settings_at, watch
 from cluster.driver.launch import ensure_driver
 from cluster.driver.options import DriverOptions
 from cluster.driver.places import LocalPlace
-from textinv.cli.current import current_settings
+from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit, rows_table
 from textinv.jobs.cluster_driver import fleet_of
 

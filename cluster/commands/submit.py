@@ -12,7 +12,7 @@ from rich.progress import Progress
 from cluster.commands.following import end_with, settings_at, watch
 from cluster.driver.launch import ensure_driver
 from cluster.driver.options import DriverOptions
-from textinv.cli.current import loaded_settings
+from textinv.cli.config import loaded_settings
 from textinv.cli.output import AsJson, emit, stderr, warn
 from textinv.errors import InputError
 from textinv.jobs.cluster_driver import fleet_of
@@ -56,7 +56,7 @@ def submit(
     from textinv.jobs import JobStore, submit_plan
     from textinv.manifest import load_manifest
     from textinv.plan import make_plan
-    from textinv.plan.base import base_name
+    from textinv.plan.resolve import base_name
     from textinv.registry import Registry
     from textinv.store import ensure_store
 

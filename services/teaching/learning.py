@@ -14,10 +14,9 @@ from services.teaching.training_fleet import Fleet, driver_options, fleet_for
 from textinv.errors import RequestError
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.fleet import StoredFleet
-from textinv.plan.base import BaseFacts
-from textinv.plan.buckets import bucket_opener
 from textinv.plan.facts import FactsCache
-from textinv.plan.shelf import Shelf
+from textinv.plan.resolve import BaseFacts
+from textinv.plan.shelf import Shelf, bucket_opener
 from textinv.settings import Settings
 from textinv.spec import TrainSpec
 from textinv.store.protocol import ObjectStore

@@ -22,7 +22,7 @@ from textinv.jobs.layout import spec_sheet_key
 from textinv.jobs.record import job_id, now, spec_sheets_of
 from textinv.manifest import load_manifest
 from textinv.plan import Plan, make_plan
-from textinv.plan.base import BaseFacts
+from textinv.plan.resolve import BaseFacts
 from textinv.registry import Registry
 from textinv.settings import Settings, environment_of
 from textinv.spec import TrainSpec

@@ -16,8 +16,7 @@ from tests.cluster.conftest import make_spec
 from textinv.demo import WEIGHTS
 from textinv.jobs import JobStore
 from textinv.models import base_revision, load_base_model
-from textinv.plan.fetch import fetch_pictures
-from textinv.plan.sources import image_key
+from textinv.plan.sources import fetch_pictures, image_key
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings
 from textinv.spec import TrainSpec

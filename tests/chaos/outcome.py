@@ -11,8 +11,7 @@ from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.sweep import sweep_jobs
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
-from textinv.plan.fetch import fetch_pictures
-from textinv.plan.sources import image_key
+from textinv.plan.sources import fetch_pictures, image_key
 from textinv.registry import Registry
 from textinv.spec import StopSpec
 from textinv.training import Work

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from textinv.models import BaseModel, batch_prompts
+from textinv.models.text_encoder import TextEncoder
 from textinv.placeholders import ConceptRef
 
 FOX, CUP = ConceptRef("my-fox"), ConceptRef("my-cup", 2)
@@ -20,18 +21,25 @@ def _rows(model: BaseModel, count: int, seed: int) -> dict[str, Tensor]:
     return {name: torch.randn(count, width, generator=generator) for name, width in model.encoder_widths.items()}
 
 
-def _weights(model: BaseModel) -> dict[str, Tensor]:
-    """All frozen tensors of a model's networks."""
-    parts = {name: part for name, part in vars(model).items() if isinstance(part, nn.Module)}
-    parts |= {name: encoder.network for name, encoder in vars(model)["_encoders"].items()}
-    assert len(parts) > len(model.encoder_names) + 1
-    return {f"{part}.{name}": one for part, network in parts.items() for name, one in network.state_dict().items()}
-
-
 def _encode(model: BaseModel, prompt: str, rows: Mapping[ConceptRef, Mapping[str, Tensor]]) -> Tensor:
     counts = {ref: len(next(iter(one.values()))) for ref, one in rows.items()}
     batch = batch_prompts([model.tokenize_prompt(prompt, counts)], rows)
     return model.encode_text(batch.tokens, batch.rows).hidden_BLD
+
+
+def _weights(model: BaseModel) -> dict[str, Tensor]:
+    """All tensors of the networks that a model holds, wherever it keeps them."""
+    networks, waiting = dict[str, nn.Module](), [("model", value) for value in vars(model).items()]
+    while waiting:
+        path, (name, value) = waiting.pop()
+        if isinstance(value, nn.Module):
+            networks[f"{path}.{name}"] = value
+        elif isinstance(value, Mapping):
+            waiting += [(f"{path}.{name}", (str(key), one)) for key, one in value.items()]
+        elif isinstance(value, TextEncoder):
+            waiting += [(f"{path}.{name}", one) for one in vars(value).items()]
+    assert len(networks) >= 3  # a UNet, a VAE, a text encoder
+    return {f"{path}.{name}": one for path, network in networks.items() for name, one in network.state_dict().items()}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

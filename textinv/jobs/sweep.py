@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from textinv.jobs.job_store import JobStore
 from textinv.jobs.layout import CHECKPOINTS, DEATHS
 from textinv.jobs.previews import list_previews
-from textinv.store.protocol import ObjectInfo, ObjectStore
-from textinv.store.server_time import server_time
+from textinv.store.protocol import ObjectInfo, ObjectStore, server_time
 
 if TYPE_CHECKING:
     from textinv.registry import Registry

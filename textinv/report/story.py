@@ -14,8 +14,7 @@ from textinv.images import as_trained
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.details import ConceptDetail, concept_detail
 from textinv.jobs.previews import read_preview
-from textinv.plan.fetch import fetch_pictures
-from textinv.plan.sources import image_key
+from textinv.plan.sources import fetch_pictures, image_key
 from textinv.registry import Registry
 from textinv.spec import TrainSpec
 from textinv.store.protocol import ObjectStore
