@@ -13,6 +13,7 @@ from dataclasses import replace
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from services.access.in_flight import InterruptedByCallerError, Running
 from services.answers.replies import Reply, make_reply, seed_of
 from services.api.a1111.answers import answer_of
 from services.api.a1111.bare_names import BareNames
@@ -26,7 +27,6 @@ from services.api.images.image_requests import RANDOM_SEED_BELOW
 from services.api.images.sizes import ChosenSize, Size, choose_size, fit_to_base
 from services.api.images.uploads import decode_text, decode_upload, resized, white_mask
 from services.desk import Desk, in_thread
-from services.drawing.in_flight import InterruptedByCallerError, Running
 from services.drawing.studio import StudioFacts
 from textinv.errors import RequestError, UnknownConceptError
 from textinv.generation.request import GenerateRequest
@@ -129,7 +129,7 @@ async def _answer(
     order: GenerateRequest,
     bare: BareNames,
 ) -> Response:
-    if await desk.ledger.is_watched(caller.id):
+    if await desk.usage.is_watched(caller.id):
         order = replace(order, preview_every=math.ceil(order.num_inference_steps / (_NUM_SKETCHES + 1)))
     facts = await desk.facts()
     asked = f"{request.url.path} {json.dumps(body.model_dump())}".encode()
@@ -149,7 +149,7 @@ async def _answer(
         reply = await in_thread(_reply_of, body, size, order, Finished((), {}), facts, asked)
     finally:
         if body.force_task_id:
-            await desk.ledger.note_end(caller.id, body.force_task_id)
+            await desk.usage.note_end(caller.id, body.force_task_id)
     headers = dict(reply.headers)
     if ignored := _ignored(body, facts):
         headers["x-textinv-ignored"] = header_list(ignored)

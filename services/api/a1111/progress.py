@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from services.access.ledger import Glance
+from services.access.usage import RequestProgress
 from services.api.access import Caller, may_draw
 from services.api.images.pictures import as_base64, encode_pixels
 from services.api.images.uploads import decode_text
@@ -35,7 +35,7 @@ async def progress(
     Previews are made for callers who looked here lately, so the first request of a new caller has none.
     """
     desk: Desk = request.app.state.desk
-    running = await desk.ledger.look(caller.id, sketches=not skip_current_image)
+    running = await desk.usage.look(caller.id, sketches=not skip_current_image)
     first = running[0] if running else None
     sketch = None if first is None or skip_current_image else first.sketch
     return {
@@ -52,7 +52,7 @@ async def progress(
 async def interrupt(request: Request, caller: Caller = may_draw) -> dict[str, Any]:
     """Stop the caller's own requests; they are answered without pictures."""
     desk: Desk = request.app.state.desk
-    await desk.ledger.interrupt(caller.id)
+    await desk.usage.interrupt(caller.id)
     return {}
 
 
@@ -76,7 +76,7 @@ def _encoded(pixels: NDArray[np.uint8]) -> str:
     return as_base64(encode_pixels(pixels, "png", 100))
 
 
-def _state(running: Glance | None, num_jobs: int) -> dict[str, Any]:
+def _state(running: RequestProgress | None, num_jobs: int) -> dict[str, Any]:
     num_steps = running.num_steps if running else 0
     return {
         "skipped": False,

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from numpy.typing import NDArray
 from pydantic import Field
 
-from services.access.ledger import Glance
+from services.access.usage import RequestProgress
 from services.api.a1111.fields import MAX_TASK_ID
 from services.api.access import Caller, may_draw
 from services.api.bodies import Body, Int
@@ -40,11 +40,11 @@ async def task_progress(body: TaskBody, request: Request, caller: Caller = may_d
     """
     desk: Desk = request.app.state.desk
     task = body.id_task or ""
-    running = await desk.ledger.look(caller.id, sketches=body.live_preview)
+    running = await desk.usage.look(caller.id, sketches=body.live_preview)
     one = next((one for one in running if task and one.task_id == task), None)
     if one is None or one.share == 0:
         queued = one is not None
-        completed = not queued and await desk.ledger.has_ended(caller.id, task)
+        completed = not queued and await desk.usage.has_ended(caller.id, task)
         answer = _answer(queued=queued, completed=completed)
         return answer | {"textinfo": "In queue..." if queued else "Waiting..."}
     answer = _answer(active=True) | {"progress": one.share, "eta": one.left_s}
@@ -56,7 +56,7 @@ def _answer(*, active: bool = False, queued: bool = False, completed: bool = Fal
     return states | {"progress": None, "eta": None, "live_preview": None, "id_live_preview": -1, "textinfo": None}
 
 
-def _preview_of(one: Glance, known: int) -> dict[str, Any]:
+def _preview_of(one: RequestProgress, known: int) -> dict[str, Any]:
     if one.sketch is None:
         return {}
     number = _number_of(one.sketch)

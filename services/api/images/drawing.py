@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
+from services.access.in_flight import Running
 from services.api.headers import header_list
-from services.drawing.in_flight import Running
 from services.drawing.studio import Begun, DrawEvent, Drawing, Drawn, Progress, Sketch
 from textinv.errors import FlaggedError, ServiceError
 
