@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 from services.access.front_usage import AskUsage, FrontUsage
 from services.access.in_flight import InFlight
 from services.access.keys import ApiKey, KeyRing
-from services.answers.replies import Replies
+from services.answers.idempotency import Replies
 from services.concept_list import ConceptList
 from services.config import ServiceConfig
 from services.drawing.studio import Begun, DrawEvent, Studio, StudioFacts

@@ -41,7 +41,7 @@ class StudioReplica:
             async for event in events:
                 yield event
         except TextinvError as error:
-            yield Refused(error, self._studio.line)
+            yield Refused(error, self._studio.waiting)
         finally:
             await events.aclose()
 

@@ -11,7 +11,7 @@ import pytest
 
 from services.access.front_usage import TELL_EVERY_S
 from services.access.usage import Usage
-from services.answers.replies import Replies
+from services.answers.idempotency import Replies
 from services.config import ServiceConfig
 from services.desk import Desk
 from tests.services.colour_studio import ColourStudio
