@@ -25,9 +25,6 @@ CLUSTER = ("queue", "worker", "driver", "commands")
 """Rooms of cluster from the bottom up."""
 
 KNOWN_CLIMBS = {
-    ("textinv.training", "textinv.evaluation"),
-    ("textinv.training", "textinv.generation"),
-    ("textinv.training", "textinv.plan"),
     ("textinv.evaluation", "textinv.demo"),
     ("cluster.queue", "cluster.worker"),
 }
