@@ -53,7 +53,8 @@ def submit(
 
     Each is scored by the encoders of the settings (`textinv --encoder FOLDER submit`), else by the base's own CLIP.
     """
-    from textinv.jobs import JobStore, submit_plan
+    from textinv.jobs import JobStore
+    from textinv.jobs.submission import submit_plan
     from textinv.manifest import load_manifest
     from textinv.plan import make_plan
     from textinv.plan.resolve import base_name
