@@ -49,6 +49,11 @@ def put_pictures(store: ObjectStore, number: int) -> tuple[PictureRef, ...]:
     return tuple(refs)
 
 
+GENTLE = OptimizerSpec(kind="sphere", learning_rate=0.02, schedule="constant")
+"""Steps so small that a rounding stays one: at .08 rad a step, `concept-10` grows a difference of 1e-7, as another
+number of neighbours or threads brings it, to that of several steps."""
+
+
 def make_spec(store: ObjectStore, number: int, max_steps: int, revision: str) -> TrainSpec:
     """A concept that takes exactly `max_steps` small steps."""
     return TrainSpec(
@@ -67,7 +72,7 @@ def make_spec(store: ObjectStore, number: int, max_steps: int, revision: str) ->
         samples_per_step=2,
         max_steps=max_steps,
         min_steps=max_steps,
-        optimizer=OptimizerSpec(kind="sphere", learning_rate=0.08, schedule="constant"),
+        optimizer=GENTLE,
         timesteps=(300, 1000),
         stop=StopSpec(rule="fixed", every_steps=5, window=2, threshold=0.1, num_samples=4),
         seed=number,

@@ -1,4 +1,4 @@
-"""`textinv submit` with a real local Ray, a real store and the real training, also when its driver is killed."""
+"""The driver of `textinv submit` on this machine is killed in mid-job; submitting again goes on where it was."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings
 from textinv.store import S3Store
 
-pytestmark = [pytest.mark.ray, pytest.mark.store, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.chaos, pytest.mark.ray, pytest.mark.store, pytest.mark.timeout(500)]
 
 
 @pytest.fixture
@@ -50,7 +50,3 @@ def test_a_driver_killed_in_mid_job_costs_no_finished_concept_and_unfinished_one
         assert found.record["sample_passes"] == found.record["steps"] in (10, 20, 300)
     assert len(list(registry.list())) == 4
     wait_until(lambda: not command_line.place.has_driver() and not list(command_line.place.orphans()), 30.0)
-
-    third = command_line.run("submit", str(manifest), "--follow", *options)
-    assert (third["counts"]["done"], third["driver_started"]) == (4, False)
-    assert command_line.run("job", "ls")[0]["state"] == "done"
