@@ -60,7 +60,7 @@ class Starter:
         use_gpu = ray.cluster_resources().get("GPU", 0) >= 1 if options.use_gpu is None else options.use_gpu
         resources = {"CPU": float(options.threads)} | ({"GPU": 1.0} if use_gpu else {})
         encoders = tuple(str(folder.absolute()) for folder in self.settings.encoders)
-        order = WorkerOrder(name, queue, base, self.store, pack, dict(self.settings.base_models), encoders)
+        order = WorkerOrder(name, queue, base, self.store, pack, self.settings.stated_base_models, encoders)
         return TrainCrew(order, CrewSize(num_workers, resources), self.storage_path)
 
 

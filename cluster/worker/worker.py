@@ -33,6 +33,7 @@ from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.models.compiled import compiled, has_compiler
 from textinv.registry import Registry
+from textinv.settings import Settings
 from textinv.store import connect_store
 from textinv.training import train_pack
 from textinv.training.preview import draw_preview
@@ -72,7 +73,8 @@ def load_model(order: WorkerOrder) -> BaseModel:
         BaseModelMismatchError: it is not what the specs were made for.
     """
     base = order.base
-    model = load_base_model(base.name, revision=base.revision, device=order.pack.device, aliases=order.base_models)
+    aliases = Settings(base_models=order.base_models).base_models
+    model = load_base_model(base.name, revision=base.revision, device=order.pack.device, aliases=aliases)
     if base.base_revision and model.revision != base.base_revision:
         raise BaseModelMismatchError(
             f"{base.name} is {model.revision[:12]} here, but the job was planned with {base.base_revision[:12]}: give "

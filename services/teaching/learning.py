@@ -89,7 +89,7 @@ class Learning:
         if studio is not None and name in (self.config.base_model, studio.base_model):
             widths = tuple(sorted(studio.encoder_widths.values()))
             return BaseFacts(studio.base_revision, studio.native_px, studio.has_clip, widths)
-        allowed = {self.config.base_model, *self.settings.base_models}
+        allowed = {self.config.base_model, *self.settings.stated_base_models}
         if name not in allowed:
             raise RequestError(
                 f"base_model: {name[:80]!r} is not learned on here; use one of {', '.join(sorted(allowed))}",

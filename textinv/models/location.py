@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textinv.demo import WEIGHTS
 from textinv.errors import BaseModelError
 from textinv.models.hub import fetch_snapshot
 from textinv.models.single_file import CHECKPOINT_SUFFIXES, find_config
+from textinv.settings import OWN_BASE_MODELS
 
-SHIPPED = {"emoji": str(WEIGHTS)}
-"""Base models that come with the project."""
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
@@ -45,13 +43,15 @@ class Location:
         return found
 
 
-def locate(name: str, revision: str | None, aliases: Mapping[str, str], *, weights: bool) -> Location:
+def locate(name: str, revision: str | None, aliases: Mapping[str, str] | None, *, weights: bool) -> Location:
     """Find a base model; of a hub repository only the small files are fetched unless `weights` are asked for.
+
+    `aliases` are those of the settings; None: what these are where nothing was said.
 
     Raises:
         BaseModelError: there is nothing of that name.
     """
-    target = aliases.get(name) or SHIPPED.get(name) or name
+    target = (OWN_BASE_MODELS if aliases is None else aliases).get(name, name)
     path = Path(target).expanduser()
     if path.is_dir():
         return Location(_checked_folder(path))
