@@ -30,7 +30,7 @@ from tests.chaos.outcome import (
     train_unharmed,
     works_of,
 )
-from tests.cluster.conftest import make_job, model, revision
+from tests.cluster.conftest import emoji, make_job, revision
 from textinv.jobs import JobBook, JobRecord
 from textinv.jobs.fleet import FleetBook
 from textinv.models.base import BaseModel
@@ -38,7 +38,7 @@ from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings, environment_of
 from textinv.store import MemoryStore, S3Store
 
-__all__ = ["make_job", "model", "revision"]
+__all__ = ["emoji", "make_job", "revision"]
 FLEET = "fleet-of-tests"
 ROOT = Path(__file__).resolve().parents[2]
 MakeJob = Callable[..., JobRecord]
@@ -134,10 +134,10 @@ class Fleet:
 
 
 @pytest.fixture(scope="session")
-def unharmed(model: BaseModel, make_job: MakeJob) -> Unharmed:
+def unharmed(emoji: BaseModel, make_job: MakeJob) -> Unharmed:
     """What the job's concepts learn when nobody dies."""
     book = JobBook(MemoryStore())
-    return train_unharmed(model, works_of(book, make_job(book.store, NUM_CONCEPTS, MAX_STEPS, **SMALL)))
+    return train_unharmed(emoji, works_of(book, make_job(book.store, NUM_CONCEPTS, MAX_STEPS, **SMALL)))
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ NUM_COMPARED = 12
 
 @pytest.mark.parametrize("change", ["a step is lost", "other noise"])
 def test_rows_that_lost_a_step_or_saw_other_noise_are_told_from_rounding(
-    model: BaseModel, make_job: Callable[..., JobRecord], unharmed: Unharmed, change: str
+    emoji: BaseModel, make_job: Callable[..., JobRecord], unharmed: Unharmed, change: str
 ) -> None:
     book = JobBook(MemoryStore())
     works = works_of(book, make_job(book.store, NUM_COMPARED, MAX_STEPS, **SMALL))
-    harmed = learn_all(model, [harm(work, change) for work in works], num_slots=8)
+    harmed = learn_all(emoji, [harm(work, change) for work in works], num_slots=8)
     print(f"rounding: {unharmed.rounding:.1e}")
     for name, embedding in harmed.items():
         assert difference(embedding, unharmed.learned[name]) > 5 * unharmed.tolerance, name

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.models.tiny_bases import make_base
 from textinv.demo import WEIGHTS
 from textinv.jobs import JobBook, JobRecord
 from textinv.jobs.book import now
@@ -88,10 +89,17 @@ def revision() -> str:
 
 
 @pytest.fixture(scope="session")
-def model() -> BaseModel:
+def emoji() -> BaseModel:
     """The demo base, on the CPU in float32."""
     torch.set_num_threads(1)
     return load_base_model(str(Path(WEIGHTS)), device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+    """A small SD1 with random weights, of the demo base's words: who learns does not matter to most of these tests."""
+    torch.set_num_threads(1)
+    return load_base_model(str(make_base("sd1", tmp_path_factory.mktemp("tiny"))), device="cpu", dtype="float32")
 
 
 @pytest.fixture
