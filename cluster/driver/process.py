@@ -26,7 +26,7 @@ from cluster.queue.host import QueueHandle, queue_name
 from cluster.worker.meters import RayBoard, TimedStore
 from cluster.worker.order import BaseOrder, PackSettings, WorkerOrder
 from textinv.errors import ClusterError, TextinvError
-from textinv.jobs.driver_job import store_settings
+from textinv.jobs.cluster_driver import store_settings
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings, load_settings
 from textinv.store import connect_store
@@ -180,10 +180,10 @@ def _reach_store(settings: Settings) -> StoreSettings:
 
 def _has_work(settings: Settings, place: LocalPlace) -> bool:
     """Whether a job came in just before the lock was released, and its submitter still saw a driver."""
-    from textinv.jobs import JobBook
+    from textinv.jobs import JobStore
 
-    book = JobBook(connect_store(_reach_store(settings)))
-    return any(book.load(job_id).fleet == place.fleet for job_id in book.open_jobs())
+    job_store = JobStore(connect_store(_reach_store(settings)))
+    return any(job_store.load(job_id).fleet == place.fleet for job_id in job_store.open_jobs())
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from cluster.worker.outbox import Outbox
 from cluster.worker.results import Results
 from textinv.errors import BaseModelMismatchError, ClusterError
 from textinv.evaluation import own_scorer
-from textinv.jobs import JobBook
+from textinv.jobs import JobStore
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.models.compiled import compiled, has_compiler
@@ -98,7 +98,7 @@ def learn_leased(
     The encoders in the folders `encoders` score what was learned; without any, the base model's own CLIP.
     """
     outbox = Outbox()
-    with LeasedWork(queue, JobBook(registry.store), card, beat_s=pack.beat_s) as leases:
+    with LeasedWork(queue, JobStore(registry.store), card, beat_s=pack.beat_s) as leases:
         try:
             if leases.is_dismissed:
                 return

@@ -9,12 +9,11 @@ import torch
 
 from tests.cluster.conftest import GENTLE
 from textinv.embedding import Embedding
-from textinv.jobs import JobBook, JobRecord
+from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.sweep import sweep_jobs
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
-from textinv.plan.fetch import fetch_pictures
-from textinv.plan.sources import image_key
+from textinv.plan.sources import fetch_pictures, image_key
 from textinv.registry import Registry
 from textinv.spec import StopSpec
 from textinv.training import Work
@@ -55,7 +54,7 @@ def train_unharmed(model: BaseModel, works: Sequence[Work]) -> Unharmed:
     """Train concepts in this process, twice: many at once, and few at once on another number of threads."""
     learned = learn_all(model, works, 8)
     num_threads = torch.get_num_threads()
-    torch.set_num_threads(3 - num_threads)
+    torch.set_num_threads(2 if num_threads == 1 else 1)
     again = learn_all(model, works, NUM_SLOTS)
     torch.set_num_threads(num_threads)
     rounding = max(difference(learned[name], again[name]) for name in learned)
@@ -63,11 +62,16 @@ def train_unharmed(model: BaseModel, works: Sequence[Work]) -> Unharmed:
     return Unharmed(learned, rounding)
 
 
-def works_of(book: JobBook, record: JobRecord) -> list[Work]:
+def works_of(job_store: JobStore, record: JobRecord) -> list[Work]:
     """What a job has to learn."""
     return [
-        Work(spec, fetch_pictures(spec, lambda digest: book.store.get(image_key(digest)).body), None, spec.fingerprint)
-        for sheet in book.sheets(record)
+        Work(
+            spec,
+            fetch_pictures(spec, lambda digest: job_store.store.get(image_key(digest)).body),
+            None,
+            spec.fingerprint,
+        )
+        for sheet in job_store.spec_sheets(record)
         for spec in sheet
     ]
 

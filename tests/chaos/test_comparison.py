@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from tests.chaos.outcome import MAX_STEPS, SMALL, Unharmed, difference, learn_all, works_of
-from textinv.jobs import JobBook, JobRecord
+from textinv.jobs import JobRecord, JobStore
 from textinv.models.base import BaseModel
 from textinv.store import MemoryStore
 from textinv.training import Work
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(500)]
 NUM_COMPARED = 12
 
 
@@ -19,8 +19,8 @@ NUM_COMPARED = 12
 def test_rows_that_lost_a_step_or_saw_other_noise_are_told_from_rounding(
     emoji: BaseModel, make_job: Callable[..., JobRecord], unharmed: Unharmed, change: str
 ) -> None:
-    book = JobBook(MemoryStore())
-    works = works_of(book, make_job(book.store, NUM_COMPARED, MAX_STEPS, **SMALL))
+    job_store = JobStore(MemoryStore())
+    works = works_of(job_store, make_job(job_store.store, NUM_COMPARED, MAX_STEPS, **SMALL))
     harmed = learn_all(emoji, [harm(work, change) for work in works], num_slots=8)
     print(f"rounding: {unharmed.rounding:.1e}")
     for name, embedding in harmed.items():

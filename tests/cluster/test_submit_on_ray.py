@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.user import CommandLine, write_manifest
-from textinv.jobs import JobBook
+from textinv.jobs import JobStore
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings
 from textinv.store import S3Store
@@ -29,7 +29,7 @@ def test_a_submitted_job_is_learned_and_what_is_done_is_not_learned_again(
     first = command_line.run("submit", str(manifest), *options)
     assert first["counts"] == {"new": 2, "changed": 0, "done": 0}
     assert (first["driver_started"], first["status"]["state"]) == (True, "done")
-    log = JobBook(s3_store).log(first["job"])
+    log = JobStore(s3_store).log(first["job"])
     assert len([line for line in log.splitlines() if ": done (version 1)" in line]) == 2
     assert {summary.version for summary in registry.list()} == {1}
     assert list(registry.verify()) == []

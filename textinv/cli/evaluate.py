@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Group
 
-from textinv.cli.current import current_settings
+from textinv.cli.config import current_settings
 from textinv.cli.generate import load_for
 from textinv.cli.output import AsJson, emit, rows_table, stderr
 from textinv.errors import InputError, ObjectNotFoundError
@@ -102,8 +102,7 @@ def _given(text: str) -> list["Picture"]:
 
 def _learned_from(version: "PublishedVersion", store: "ObjectStore") -> Sequence["Picture"]:
     """The training pictures, which lie in the store until they are purged."""
-    from textinv.plan.fetch import fetch_pictures
-    from textinv.plan.sources import image_key
+    from textinv.plan.sources import fetch_pictures, image_key
 
     spec = _spec_of(version)
     if spec is None:
