@@ -71,8 +71,7 @@ def works_of(job_store: JobStore, record: JobRecord) -> list[Work]:
             None,
             spec.fingerprint,
         )
-        for sheet in job_store.spec_sheets(record)
-        for spec in sheet
+        for spec in job_store.specs(record)
     ]
 
 
