@@ -15,6 +15,7 @@ from textinv.demo.making.card import model_card
 from textinv.models.revision import hash_weights
 
 pytest.importorskip("resvg_py")
+pytestmark = pytest.mark.load
 
 STEPS = ("packages", "sprites", "tokenizer", "clip", "vae", "decoder", "unet", "judge", "assemble")
 
