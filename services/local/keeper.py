@@ -15,7 +15,7 @@ from ray.serve.config import HTTPOptions
 
 from services.application import build
 from services.config import ServiceConfig
-from services.local.keeper_order import KeeperOrder
+from services.local.state import KeeperOrder
 
 APPLICATION = "textinv"
 # Ray's least is about 75 MiB; only pictures pass through the object store.
