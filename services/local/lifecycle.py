@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from services.config import ServiceConfig
-from services.local.state import KeeperOrder, ServiceFolder, ServiceState
+from services.local.state import ServiceFolder, ServiceState, ServiceToKeep
 from textinv.errors import ServiceError, SettingsError
 from textinv.processes import kill_processes_with, processes_with
 from textinv.settings import Settings, environment_of
@@ -59,7 +59,7 @@ def start_service(settings: Settings, config: ServiceConfig, host: str, port: in
             raise ServiceError(f"a service is being started in {folder.path} by somebody else; wait for it")
         _end_remains(running)  # of a keeper that was killed
         _check_port(host, port, _PORT_S if running else 0.0)
-        process, state = _spawn(folder, settings, KeeperOrder(config=config, host=host, port=port), lock)
+        process, state = _spawn(folder, settings, ServiceToKeep(config=config, host=host, port=port), lock)
     _wait_until_ready(folder, state, lambda: process.poll() is None)
     return state
 
@@ -119,7 +119,7 @@ def keeper_environment(settings: Settings, ray_folder: str) -> dict[str, str]:
 
 
 def _spawn(
-    folder: ServiceFolder, settings: Settings, order: KeeperOrder, lock: int
+    folder: ServiceFolder, settings: Settings, told: ServiceToKeep, lock: int
 ) -> tuple[subprocess.Popen[bytes], ServiceState]:
     # Ray's sockets lie in here, and their paths may have 107 characters only.
     ray_folder = tempfile.mkdtemp(prefix="textinv-")
@@ -134,11 +134,11 @@ def _spawn(
             start_new_session=True,
         )
     assert process.stdin is not None
-    process.stdin.write(order.model_dump_json().encode())
+    process.stdin.write(told.model_dump_json().encode())
     process.stdin.close()
     state = ServiceState(
-        url=f"http://{order.host}:{order.port}",
-        base_model=order.config.base_model,
+        url=f"http://{told.host}:{told.port}",
+        base_model=told.config.base_model,
         pid=process.pid,
         ray_folder=ray_folder,
         started=datetime.now(UTC).isoformat(timespec="seconds"),

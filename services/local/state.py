@@ -18,7 +18,7 @@ from textinv.locks import is_held
 _TAIL_LINES = 12
 
 
-class KeeperOrder(BaseModel):
+class ServiceToKeep(BaseModel):
     """A service to hold; store and credentials come through the environment, so none is written here."""
 
     model_config = ConfigDict(frozen=True)
