@@ -17,9 +17,8 @@ from textinv.errors import BaseModelError, PromptError
 from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.clip import Clip
 from textinv.models.placement import Placement
-from textinv.models.prompt import PromptPiece, TokenizedPrompt
+from textinv.models.prompt import PromptPiece, TokenizedPrompt, tokens_of
 from textinv.models.text_encoder import TextEncoder
-from textinv.models.token_batch import tokens_of
 from textinv.placeholders import ConceptRef
 
 
