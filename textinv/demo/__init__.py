@@ -2,8 +2,8 @@
 
 Owns what runs for a user: the shipped weights and what lies beside them (its judge, its evaluation prompts), the
 sprites, pictures of concepts that the base has never seen (`concept_pictures`, `textinv demo-pictures`), and the
-quickstart. How the base is made and measured is in `making`, which nothing imports. To the rest of the project it is one
-more base model. Open `concepts` first, then `world`.
+quickstart. How the base is made and measured is in `making`, which nothing imports. To the rest of the project it is
+one more base model. Open `concepts` first, then `world`.
 """
 
 from pathlib import Path

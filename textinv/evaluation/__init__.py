@@ -1,7 +1,8 @@
 """Scores of learned concepts: fidelity, editability, rows, and the anchors that give the figures a scale.
 
 Owns what is drawn for them, the encoders and the judge that look at it, and the prompts, where a base model's folder
-may bring its own (`judge/`, `evaluation.json`). Does not know packs, registries or any base model. Open `evaluate` first.
+may bring its own (`judge/`, `evaluation.json`). Does not know packs, registries or any base model. Open `evaluate`
+first.
 """
 
 from textinv.evaluation.encoders import PictureEncoder, load_encoder, own_encoder
