@@ -16,6 +16,7 @@ from textinv.evaluation.classifier import load_classifier
 from textinv.models.revision import hash_weights
 
 pytest.importorskip("resvg_py")
+pytestmark = pytest.mark.load
 
 STEPS = ("packages", "sprites", "tokenizer", "clip", "vae", "decoder", "unet", "judge", "assemble")
 
