@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from services.answers.idempotency import Reply, make_reply
 from services.api.answering import answer_once
 from services.api.callers import Caller, may_submit
-from services.api.jobs.examples import MANIFEST, SUBMITTED, answers
+from services.api.jobs.examples import MANIFEST, SUBMITTED, answered_with
 from services.api.jobs.job_json import job_url
 from services.api.jobs.training_pictures import base_facts_of
 from services.desk import Desk, in_thread
@@ -38,7 +38,7 @@ _BODY = {
 }
 
 
-@router.post("/v1/jobs", openapi_extra={"requestBody": _BODY}, responses=answers(SUBMITTED))
+@router.post("/v1/jobs", openapi_extra={"requestBody": _BODY}, responses=answered_with(SUBMITTED))
 async def submit(
     request: Request,
     dry_run: Annotated[bool, Query(description="Only say what would be done.")] = False,

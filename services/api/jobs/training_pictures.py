@@ -17,7 +17,7 @@ from starlette.datastructures import UploadFile
 
 from services.api.callers import Caller, may_submit
 from services.api.images.uploads import decode_upload
-from services.api.jobs.examples import PICTURE, answers
+from services.api.jobs.examples import PICTURE, answered_with
 from services.desk import Desk, in_thread
 from services.teaching.learning import Learning
 from textinv.errors import ImageError, NotReadyError, RequestError, UnknownConceptError
@@ -53,7 +53,7 @@ _BODY = {
 }
 
 
-@router.post("/v1/images", openapi_extra={"requestBody": _BODY}, responses=answers(PICTURE))
+@router.post("/v1/images", openapi_extra={"requestBody": _BODY}, responses=answered_with(PICTURE))
 async def upload(
     request: Request,
     base_model: Annotated[str | None, Query(max_length=200, description="None: the service's.")] = None,
