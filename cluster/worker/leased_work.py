@@ -14,8 +14,9 @@ from cluster.queue.lease import Lease, Orders, WorkerCard
 from cluster.queue.retries import pause_s, retry_of
 from textinv.errors import CancelledError, ClusterError, TextinvError
 from textinv.jobs import JobStore
+from textinv.jobs.layout import spec_sheet_key
 from textinv.plan.sources import fetch_pictures
-from textinv.spec import image_key
+from textinv.spec import image_key, read_spec
 from textinv.training import Work
 
 
@@ -40,7 +41,7 @@ class LeasedWork:
         self._not_before = 0.0
         self._over = threading.Event()
         self._wait = wait or self._over.wait
-        self._sheet = lru_cache(maxsize=8)(job_store.spec_sheet)
+        self._lines = lru_cache(maxsize=8)(job_store.spec_lines)
         self._beats = threading.Thread(target=self._keep_beating, name="textinv-beat", daemon=True)
 
     def __enter__(self) -> "LeasedWork":
@@ -111,7 +112,8 @@ class LeasedWork:
             attempt += 1
 
     def _fetch(self, lease: Lease) -> Work:
-        spec = self._sheet(lease.job_id, lease.sheet)[lease.line]
+        line = self._lines(lease.job_id, lease.sheet)[lease.line]
+        spec = read_spec(spec_sheet_key(lease.job_id, lease.sheet), line)
         pictures = fetch_pictures(spec, lambda digest: self._job_store.store.get(image_key(digest)).body)
         return Work(spec, pictures, self._job_store.checkpoint(lease.fingerprint), work_id=lease.fingerprint)
 

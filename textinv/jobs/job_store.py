@@ -31,7 +31,7 @@ from textinv.jobs.layout import (
     status_key,
 )
 from textinv.jobs.previews import drop_previews
-from textinv.jobs.record import Cancellation, Deaths, Failure, JobRecord, now, read_spec_sheet
+from textinv.jobs.record import Cancellation, Deaths, Failure, JobRecord, now, read_spec_sheet, spec_lines
 from textinv.jobs.status import JobStatus, waiting_status
 from textinv.spec import TrainSpec, image_key
 from textinv.store.protocol import JSON, ObjectStore
@@ -78,6 +78,11 @@ class JobStore:
         """One sheet of a job's specs."""
         key = spec_sheet_key(job_id, number)
         return read_spec_sheet(key, self.store.get(key).body)
+
+    def spec_lines(self, job_id: str, number: int) -> list[bytes]:
+        """One sheet of a job's specs, as they are written."""
+        key = spec_sheet_key(job_id, number)
+        return spec_lines(key, self.store.get(key).body)
 
     def status(self, job_id: str) -> JobStatus | None:
         """How far a job is, if its driver has ever said so."""

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from textinv.errors import CorruptObjectError, ImageError, InputError
+from textinv.errors import CorruptObjectError, ImageError, InputError, NewerProgramError
 from textinv.images import Picture, fit_picture
 from textinv.models.base import BaseModel
 from textinv.spec import TrainSpec
@@ -74,8 +74,14 @@ def first_rows(model: BaseModel, slot: Slot) -> dict[str, Tensor]:
 
     Raises:
         InputError: its initializer cannot be used with this base model.
+        NewerProgramError: they start from something that this program cannot fetch.
     """
     spec = slot.spec
+    if spec.start_digest is not None and spec.init_embedding is None:
+        raise NewerProgramError(
+            f"{spec.name} starts from {spec.init!r} ({spec.start_digest[:12]}), which this program cannot fetch: it "
+            "needs a newer worker"
+        )
     if spec.init_embedding is not None:
         return rows_of_embedding(model, spec.init_embedding, spec.num_vectors)
     if spec.init == "auto":
