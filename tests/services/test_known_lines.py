@@ -10,10 +10,10 @@ from services.drawing.known_lines import BELIEVED_S, FORGOTTEN_S, KnownLines
 from services.drawing.remote_studio import RemoteStudio
 from services.drawing.studio import Begun, DrawEvent, Drawn, Line, Refused
 from textinv.errors import OverloadedError
-from textinv.generation.admission import Limits
 from textinv.generation.request import GenerateRequest
+from textinv.generation.waiting_line import EngineLimits
 
-LIMITS = Limits(max_waiting=4)
+LIMITS = EngineLimits(max_waiting=4)
 ONE, THREE = GenerateRequest("a frog"), GenerateRequest("a frog", num_images=3)
 
 
@@ -64,7 +64,7 @@ def test_a_full_line_sends_away_with_the_time_it_takes_until_another_word_or_for
 
 
 def test_a_line_that_is_too_slow_sends_away(lines: KnownLines) -> None:
-    limits = Limits(max_waiting=100, max_wait_s=5.0)
+    limits = EngineLimits(max_waiting=100, max_wait_s=5.0)
     lines.hear(Line("a", limits, 64, 10, 5.1))
     assert refused(lines) is not None
     lines.hear(Line("a", limits, 64, 10, 4.9))
