@@ -15,7 +15,7 @@ from textinv.plan.sources import fetch_pictures, image_key
 from textinv.registry import Registry
 from textinv.spec import StopSpec
 from textinv.training import Work
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 NUM_CONCEPTS, MAX_STEPS = 24, 10
 CHECKPOINT_S = 1.0
