@@ -7,12 +7,13 @@ import pytest
 import yaml
 
 from textinv.errors import ImageError, StoreConflictError, UnknownConceptError
-from textinv.jobs import Failure, JobRecord, JobStore, Submission, submit_plan
+from textinv.jobs import Failure, JobRecord, JobStore
+from textinv.jobs.submission import Submission, submit_plan
 from textinv.manifest import load_manifest
 from textinv.plan import Plan, make_plan
 from textinv.plan.resolve import BaseFacts
-from textinv.plan.sources import image_key
 from textinv.registry import Registry
+from textinv.spec import image_key
 
 MakeJob = Callable[..., JobRecord]
 DATA = Path(__file__).resolve().parents[1] / "data" / "quickstart"
@@ -44,7 +45,7 @@ def test_a_submitted_job_has_its_pictures_its_specs_and_a_mark(
     job_store = JobStore(registry.store)
     assert made.record.id.startswith("my-things-")
     assert made.uploaded == len(plan.pictures) == 8
-    assert [spec for sheet in job_store.spec_sheets(made.record) for spec in sheet] == [one.spec for one in plan.specs]
+    assert list(job_store.specs(made.record)) == [one.spec for one in plan.specs]
     assert list(job_store.open_jobs()) == [made.record.id]
     for digest, source in plan.pictures.items():
         assert registry.store.get(image_key(digest)).body == source.read()

@@ -21,9 +21,8 @@ from textinv.jobs.layout import checkpoint_key, spec_sheet_key
 from textinv.jobs.record import spec_sheets_of
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
-from textinv.plan.sources import image_key
 from textinv.registry import Registry
-from textinv.spec import PictureRef
+from textinv.spec import PictureRef, image_key
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import ObjectStore
 
@@ -75,9 +74,9 @@ def test_a_worker_publishes_every_concept_and_leaves_no_checkpoint(
     assert queue.view().workers == ()
 
 
-def test_what_a_worker_learned_is_scored_in_its_record(registry: Registry, model: BaseModel, make_job: MakeJob) -> None:
+def test_what_a_worker_learned_is_scored_in_its_record(registry: Registry, emoji: BaseModel, make_job: MakeJob) -> None:
     learn_leased(
-        lambda: model, told(registry, make_job(registry.store, 1, evaluate=True, kind="style")), registry, card(), PACK
+        lambda: emoji, told(registry, make_job(registry.store, 1, evaluate=True, kind="style")), registry, card(), PACK
     )
     evaluation = registry.resolve(ConceptRef("concept-0")).record["evaluation"]
     assert {"fidelity", "real_to_real", "initializer_fidelity", "editability"} < set(evaluation["encoders"][0])
