@@ -5,7 +5,7 @@ Owns these protocols, so that drivers can be tested with crews that run in threa
 
 from typing import Protocol
 
-from cluster.worker.order import BaseOrder
+from cluster.queue.messages import BaseModelRef
 
 
 class Crew(Protocol):
@@ -32,6 +32,6 @@ class Crew(Protocol):
 class CrewStarter(Protocol):
     """Starts crews."""
 
-    def __call__(self, name: str, base: BaseOrder, queue: str, num_workers: int) -> Crew:
+    def __call__(self, name: str, base: BaseModelRef, num_workers: int) -> Crew:
         """Start a crew on a base model."""
         ...

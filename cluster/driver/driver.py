@@ -20,9 +20,9 @@ from cluster.driver.feed import Feed
 from cluster.driver.fleet import Others, num_workers
 from cluster.driver.reports import EVERY_S, Reports
 from cluster.driver.station import GRACE_S, Station
-from cluster.queue.host import QueueForDriver
+from cluster.queue.messages import BaseModelRef
+from cluster.queue.on_ray import QueueForDriver
 from cluster.worker.meters import Board, NoBoard, QueueMeters
-from cluster.worker.order import BaseOrder
 from textinv.errors import ClusterError, ObjectNotFoundError, StoreError, StoreUnreachableError
 from textinv.jobs.book import now
 from textinv.jobs.fleet import FleetSettings, settings_key, status_key
@@ -42,7 +42,7 @@ class Driver:
         self,
         registry: Registry,
         fleet: str,
-        open_queue: Callable[[BaseOrder], QueueForDriver],
+        open_queue: Callable[[BaseModelRef], QueueForDriver],
         start_crew: CrewStarter,
         *,
         settings: FleetSettings,
@@ -136,13 +136,13 @@ class Driver:
         self._read_settings()
         self._registry.store.put(status_key(self._fleet), json.dumps(self.status()).encode(), JSON)
 
-    def _station(self, base: BaseOrder) -> Station:
-        if base.key not in self._stations:
+    def _station(self, base: BaseModelRef) -> Station:
+        if base.base_revision not in self._stations:
             queue, hear = self._open_queue(base), QueueMeters(self._board, base.name).hear
-            self._stations[base.key] = Station(
+            self._stations[base.base_revision] = Station(
                 base, queue, self._start_crew, self._feed, self._reports, self._clock, hear
             )
-        return self._stations[base.key]
+        return self._stations[base.base_revision]
 
     def _others(self, station: Station) -> Others:
         others = [one for one in self._stations.values() if one is not station]

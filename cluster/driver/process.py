@@ -22,9 +22,10 @@ from cluster.driver.driver import Driver
 from cluster.driver.nodes import NodeWatch
 from cluster.driver.options import DriverOptions
 from cluster.driver.places import LocalPlace
-from cluster.queue.host import QueueHandle, queue_name
+from cluster.queue.messages import BaseModelRef
+from cluster.queue.on_ray import DriversQueue
+from cluster.worker.config import PackSettings, WorkerConfig
 from cluster.worker.meters import RayBoard, TimedStore
-from cluster.worker.order import BaseOrder, PackSettings, WorkerOrder
 from textinv.errors import ClusterError, TextinvError
 from textinv.jobs.driver_job import store_settings
 from textinv.registry import Registry
@@ -46,7 +47,7 @@ class Starter:
     options: DriverOptions
     storage_path: str
 
-    def __call__(self, name: str, base: BaseOrder, queue: str, num_workers: int) -> Crew:
+    def __call__(self, name: str, base: BaseModelRef, num_workers: int) -> Crew:
         """Start a crew."""
         options = self.options
         pack = PackSettings(
@@ -60,8 +61,8 @@ class Starter:
         use_gpu = ray.cluster_resources().get("GPU", 0) >= 1 if options.use_gpu is None else options.use_gpu
         resources = {"CPU": float(options.threads)} | ({"GPU": 1.0} if use_gpu else {})
         encoders = tuple(str(folder.absolute()) for folder in self.settings.encoders)
-        order = WorkerOrder(name, queue, base, self.store, pack, dict(self.settings.base_models), encoders)
-        return TrainCrew(order, CrewSize(num_workers, resources), self.storage_path)
+        config = WorkerConfig(name, base, self.store, pack, dict(self.settings.base_models), encoders)
+        return TrainCrew(config, CrewSize(num_workers, resources), self.storage_path)
 
 
 def main() -> None:
@@ -160,7 +161,7 @@ def new_driver(
     return Driver(
         Registry(TimedStore(connect_store(store), board)),
         fleet,
-        lambda base: QueueHandle(queue_name(base), options.lease_s),
+        lambda base: DriversQueue(base, options.lease_s),
         Starter(store, settings, options, storage_path),
         settings=options.fleet(ray.nodes()),
         board=board,

@@ -12,7 +12,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from cluster.driver.feed import OpenJob
-from cluster.queue.lease import StepReport
+from cluster.queue.messages import StepReport
 from cluster.queue.views import SHOWN_WHOLE, Event, JobView, QueueView, SpecView
 from textinv.jobs import ConceptStatus, Failure, JobBook, JobStatus
 from textinv.jobs.advice import WHY

@@ -12,9 +12,9 @@ from cluster.driver.crew_protocol import Crew, CrewStarter
 from cluster.driver.feed import Feed, OpenJob
 from cluster.driver.fleet import NOBODY, Others, idle_crews, new_crews
 from cluster.driver.reports import Reports
-from cluster.queue.host import QueueForDriver, queue_name
+from cluster.queue.messages import BaseModelRef
+from cluster.queue.on_ray import QueueForDriver
 from cluster.queue.views import Event, QueueView
-from cluster.worker.order import BaseOrder
 from textinv.jobs.fleet import FleetSettings
 
 MAX_FAILED_STARTS = 3
@@ -30,7 +30,7 @@ class Station:
 
     def __init__(
         self,
-        base: BaseOrder,
+        base: BaseModelRef,
         queue: QueueForDriver,
         start_crew: CrewStarter,
         feed: Feed,
@@ -100,7 +100,7 @@ class Station:
             crew.abandon()
 
     def _jobs(self) -> list[OpenJob]:
-        return [job for job in self._feed.jobs.values() if job.base.key == self.base.key]
+        return [job for job in self._feed.jobs.values() if job.base.base_revision == self.base.base_revision]
 
     def _keep_rows(self, events: Sequence[Event]) -> None:
         """See that rows which are to be kept are published before their job is closed, whatever their worker did."""
@@ -147,7 +147,7 @@ class Station:
     def _hire(self, view: QueueView, settings: FleetSettings, others: Others) -> None:
         for size in new_crews(view, self.staying, settings, others):
             name = f"crew-{secrets.token_hex(3)}"
-            self.crews.append(self._start_crew(name, self.base, queue_name(self.base), size))
+            self.crews.append(self._start_crew(name, self.base, size))
 
     def _let_go(self, view: QueueView, settings: FleetSettings, others: Others) -> None:
         now, idle = self._clock(), idle_crews(view, self.crews, settings, others)

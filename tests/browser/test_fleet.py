@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from cluster.driver.nodes import NodeFacts
-from cluster.queue.lease import WorkerCard
+from cluster.queue.messages import WorkerCard
 from services.teaching.training_fleet import DriverFacts
 from tests.browser.accessibility import violations
 from tests.browser.conftest import OpenPage, shot

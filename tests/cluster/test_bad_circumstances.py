@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cluster.driver.feed import Feed
-from cluster.worker.order import PackSettings
+from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from tests.cluster.whole_worker import CARD, LetsGo
 from tests.fixtures.faulty_store import FaultyStore

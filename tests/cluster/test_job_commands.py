@@ -15,7 +15,7 @@ from cluster.commands import register
 from cluster.driver.driver import Driver
 from cluster.driver.feed import Feed
 from cluster.driver.reports import Reports
-from cluster.queue.lease import StepReport, WorkerCard
+from cluster.queue.messages import StepReport, WorkerCard
 from cluster.queue.queue import MAX_DEATHS, WorkQueue
 from textinv.errors import InputError, UnknownConceptError
 from textinv.jobs import Failure, JobBook, JobRecord

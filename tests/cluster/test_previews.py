@@ -9,9 +9,9 @@ from PIL import Image
 
 from cluster.driver.feed import Feed, OpenJob
 from cluster.driver.reports import MAX_POINTS, Reports, Trace
-from cluster.queue.lease import StepReport, WorkerCard
+from cluster.queue.messages import StepReport, WorkerCard
 from cluster.queue.queue import WorkQueue
-from cluster.worker.order import BaseOrder, PackSettings
+from cluster.worker.config import BaseModelRef, PackSettings
 from cluster.worker.outbox import Outbox
 from cluster.worker.previews import Previews
 from cluster.worker.worker import learn_leased
@@ -56,7 +56,7 @@ def learn(model: BaseModel, make_job: MakeJob, preview_every: int) -> tuple[Regi
     registry.store.put(f"jobs/{record.id}/specs/00000.gz", sheets_of(specs)[0])
     ticks = iter(range(10**6))
     reports = Reports(book, lambda: float(next(ticks)))
-    job = OpenJob(record, "", BaseOrder("emoji", None, record.base_revision))
+    job = OpenJob(record, "", BaseModelRef("emoji", None, record.base_revision))
 
     def look(queue: WorkQueue) -> None:
         view = queue.view()

@@ -8,10 +8,9 @@ import pytest
 from cluster.driver.driver import Driver
 from cluster.driver.fleet import Others, idle_crews, new_crews
 from cluster.driver.station import LINGER_S
-from cluster.queue.lease import WorkerCard
+from cluster.queue.messages import BaseModelRef, WorkerCard
 from cluster.queue.queue import WorkQueue
 from cluster.queue.views import QueueView
-from cluster.worker.order import BaseOrder
 from textinv.jobs import JobBook, JobRecord
 from textinv.jobs.fleet import FleetSettings
 from textinv.jobs.layout import job_key
@@ -46,10 +45,10 @@ class Place:
         settings = FleetSettings(max_workers=max_workers, crew_size=crew_size)
         self.driver = Driver(registry, FLEET, self._open, self._start, settings=settings, clock=lambda: self.now)
 
-    def _open(self, base: BaseOrder) -> WorkQueue:
+    def _open(self, base: BaseModelRef) -> WorkQueue:
         return self.queues.setdefault(base.key, WorkQueue(lambda: self.now))
 
-    def _start(self, name: str, base: BaseOrder, queue: str, num_workers: int) -> NamedCrew:
+    def _start(self, name: str, base: BaseModelRef, num_workers: int) -> NamedCrew:
         self.crews.append(NamedCrew(name, base.key, num_workers))
         return self.crews[-1]
 

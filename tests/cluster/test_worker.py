@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from cluster.driver.feed import Feed
-from cluster.queue.lease import WorkerCard
+from cluster.queue.messages import WorkerCard
 from cluster.queue.queue import WorkQueue
 from cluster.worker import worker
-from cluster.worker.order import PackSettings
+from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from tests.evaluation.tiny_encoders import clip_folder
 from textinv.errors import BaseModelError, CorruptObjectError, ImageError, ObjectNotFoundError

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from itertools import count
 
 from cluster.driver.feed import Feed
-from cluster.queue.lease import Answer, WorkerCard
+from cluster.queue.messages import TakeReply, WorkerCard
 from cluster.queue.queue import WorkQueue
-from cluster.worker.order import PackSettings
+from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from textinv.demo import WEIGHTS
 from textinv.jobs import JobBook
@@ -27,7 +27,7 @@ CARD = WorkerCard("crew/0", "crew", 0)
 class LetsGo(WorkQueue):
     """Dismisses a crew as soon as everything is settled, as a driver would."""
 
-    def take(self, card: WorkerCard, request: int) -> Answer:
+    def take(self, card: WorkerCard, request: int) -> TakeReply:
         """Lease a spec."""
         if not self.view().jobs[0].unsettled:
             self.dismiss([card.crew])
