@@ -11,7 +11,7 @@ import typer
 from services.access import commands as key_commands
 from services.local import up_commands
 from services.local.up_commands import ConfigFile, Resize
-from textinv.cli.current import current_settings
+from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit
 
 

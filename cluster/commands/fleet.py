@@ -13,8 +13,8 @@ from cluster.commands.following import settings_at
 from cluster.driver.launch import state_of_driver
 from cluster.driver.places import LocalPlace
 from textinv.cli.output import AsJson, emit, rows_table
-from textinv.jobs.driver_job import fleet_of
-from textinv.jobs.fleet import FleetBook
+from textinv.jobs.cluster_driver import fleet_of
+from textinv.jobs.fleet import StoredFleet
 from textinv.settings import Settings
 
 TABLES = {
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 def status(address: Address = None, json: AsJson = False) -> None:
     """Show the driver, the crews and the workers."""
     settings = settings_at(address)
-    facts = {"driver": state_of_driver(settings), **_book(settings).status()}
+    facts = {"driver": state_of_driver(settings), **_stored_fleet(settings).status()}
     if json:
         emit(facts, json)
         return
@@ -72,10 +72,10 @@ def stop(json: AsJson = False) -> None:
 
 
 def _change(address: str | None, changes: dict[str, Any], json: bool) -> None:
-    emit(_book(settings_at(address)).change(changes), json)
+    emit(_stored_fleet(settings_at(address)).change(changes), json)
 
 
-def _book(settings: Settings) -> FleetBook:
+def _stored_fleet(settings: Settings) -> StoredFleet:
     from textinv.store import ensure_store
 
-    return FleetBook(ensure_store(settings), fleet_of(settings))
+    return StoredFleet(ensure_store(settings), fleet_of(settings))

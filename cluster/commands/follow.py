@@ -12,9 +12,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from textinv.errors import StoreError
-from textinv.jobs import ConceptStatus, JobBook, JobRecord, JobStatus
-from textinv.jobs.book import has_ended
-from textinv.jobs.status import waiting_status
+from textinv.jobs import ConceptStatus, JobRecord, JobStatus, JobStore
+from textinv.jobs.status import has_ended, waiting_status
 
 POLL_S = 0.5
 MAX_BARS = 24
@@ -23,7 +22,7 @@ PATIENCE_S = 120.0
 
 
 def follow(
-    book: JobBook,
+    job_store: JobStore,
     record: JobRecord,
     console: Console,
     *,
@@ -43,7 +42,7 @@ def follow(
     with _shown(console) as screen:
         while not has_ended(status, record) and not (timeout_s is not None and time.monotonic() - begun > timeout_s):
             try:
-                found = book.status(record.id)
+                found = job_store.status(record.id)
                 answered = time.monotonic()
             except StoreError:
                 if time.monotonic() - answered > PATIENCE_S:

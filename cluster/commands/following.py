@@ -12,11 +12,11 @@ import typer
 from cluster.commands.follow import follow
 from cluster.driver.launch import ensure_driver
 from cluster.driver.options import DriverOptions
-from textinv.cli.current import current_settings
+from textinv.cli.config import current_settings
 from textinv.cli.output import emit, stderr, warn
 from textinv.errors import ClusterError
-from textinv.jobs import JobBook, JobRecord, JobStatus
-from textinv.jobs.driver_job import fleet_of
+from textinv.jobs import JobRecord, JobStatus, JobStore
+from textinv.jobs.cluster_driver import fleet_of
 from textinv.settings import Settings
 
 _LOOK_S = 3.0
@@ -55,12 +55,12 @@ class DriverWatch:
 
 
 def watch(
-    book: JobBook, record: JobRecord, settings: Settings, options: DriverOptions, timeout_s: float | None = None
+    job_store: JobStore, record: JobRecord, settings: Settings, options: DriverOptions, timeout_s: float | None = None
 ) -> JobStatus:
     """Follow a job on standard error to its end."""
     if record.fleet != fleet_of(settings):
-        return follow(book, record, stderr(), timeout_s=timeout_s)
-    return follow(book, record, stderr(), keep_alive=DriverWatch(settings, options), timeout_s=timeout_s)
+        return follow(job_store, record, stderr(), timeout_s=timeout_s)
+    return follow(job_store, record, stderr(), keep_alive=DriverWatch(settings, options), timeout_s=timeout_s)
 
 
 def end_with(status: JobStatus, json: bool, facts: Mapping[str, Any] | None = None) -> None:

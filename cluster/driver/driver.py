@@ -24,8 +24,8 @@ from cluster.queue.messages import BaseModelRef
 from cluster.queue.on_ray import QueueForDriver
 from cluster.worker.meters import Board, NoBoard, QueueMeters
 from textinv.errors import ClusterError, ObjectNotFoundError, StoreError, StoreUnreachableError
-from textinv.jobs.book import now
 from textinv.jobs.fleet import FleetSettings, settings_key, status_key
+from textinv.jobs.record import now
 from textinv.registry import Registry
 from textinv.store.protocol import JSON
 
@@ -57,7 +57,7 @@ class Driver:
         self._board = board or NoBoard()
         self._board.set("textinv_driver_started_seconds", time.time())
         self._feed = Feed(registry, fleet)
-        self._reports = Reports(self._feed.book, clock)
+        self._reports = Reports(self._feed.job_store, clock)
         self._stations: dict[str, Station] = {}
         self._looked = -EVERY_S
         self._busy = clock()

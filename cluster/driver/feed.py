@@ -14,8 +14,8 @@ from cluster.queue.on_ray import QueueForDriver
 from cluster.queue.views import Event
 from cluster.worker.kept_rows import publish_best_rows
 from textinv.errors import CorruptObjectError, TextinvError
-from textinv.jobs import Cancellation, JobBook, JobRecord
-from textinv.jobs.outcome import Deaths
+from textinv.jobs import Cancellation, JobRecord, JobStore
+from textinv.jobs.record import Deaths
 from textinv.registry import Registry
 
 
@@ -31,10 +31,10 @@ class OpenJob:
 
 
 class Feed:
-    """Reads the book of jobs for a fleet's driver."""
+    """Reads the job store for a fleet's driver."""
 
     def __init__(self, registry: Registry, fleet: str) -> None:
-        self.book = JobBook(registry.store)
+        self.job_store = JobStore(registry.store)
         self._registry, self._fleet = registry, fleet
         self._passed: dict[str, str] = {}
         self._died: set[str] = set()
@@ -42,14 +42,14 @@ class Feed:
 
     def changed(self) -> list[str]:
         """The ids of open jobs that are new here, or that somebody changed."""
-        tags = self.book.open_jobs()
+        tags = self.job_store.open_jobs()
         known = self._passed | {job_id: job.tag for job_id, job in self.jobs.items()}
         return [job_id for job_id, tag in tags.items() if known.get(job_id) != tag]
 
     def take_up(self, job_id: str) -> OpenJob | None:
         """Read a job's record; None when it is another fleet's."""
-        tag = self.book.open_jobs().get(job_id, "")
-        record = self.book.load(job_id)
+        tag = self.job_store.open_jobs().get(job_id, "")
+        record = self.job_store.load(job_id)
         if record.fleet != self._fleet:
             self._passed[job_id] = tag
             self.jobs.pop(job_id, None)
@@ -67,12 +67,12 @@ class Feed:
             raise
 
     def _tell(self, job: OpenJob, queue: QueueForDriver) -> None:
-        record, cancellation = job.record, self.book.cancellation(job.record.id)
-        done, failed = self._registry.finished_fingerprints(), self.book.failed_fingerprints()
+        record, cancellation = job.record, self.job_store.cancellation(job.record.id)
+        done, failed = self._registry.finished_fingerprints(), self.job_store.failed_fingerprints()
         job.keeps_rows = cancellation is not None and cancellation.keep_rows
         queue.open_job(record.id, record.priority, keep_rows=job.keeps_rows)
-        died, dropped = self.book.died_fingerprints(), set[str]()
-        for refs, settled in _batches(self.book, record, done, failed, cancellation):
+        died, dropped = self.job_store.died_fingerprints(), set[str]()
+        for refs, settled in _batches(self.job_store, record, done, failed, cancellation):
             unwanted = queue.add(record.id, refs, settled)
             if job.keeps_rows:
                 dropped |= unwanted
@@ -80,47 +80,49 @@ class Feed:
             if suspects:
                 queue.recall({one: self._deaths_of(one) for one in suspects})
         self._died |= died
-        self.book.drop_deaths(died & done)
+        self.job_store.drop_deaths(died & done)
         self.keep_rows(job, dropped)
 
     def note(self, event: Event) -> None:
         """Keep in the store who died with a spec, until it is done: a queue or driver after this one must know."""
         if event.kind == "returned" and event.deaths:
             deaths = Deaths(evidence=tuple(death.as_json() for death in event.deaths))
-            self.book.write_deaths(event.fingerprint, deaths)
+            self.job_store.write_deaths(event.fingerprint, deaths)
             self._died.add(event.fingerprint)
         elif event.kind == "done" and event.fingerprint in self._died:
-            self.book.drop_deaths([event.fingerprint])
+            self.job_store.drop_deaths([event.fingerprint])
             self._died.discard(event.fingerprint)
 
     def _deaths_of(self, fingerprint: str) -> tuple[Death, ...]:
         with suppress(KeyError):  # another program's
-            return tuple(map(Death.from_json, self.book.deaths(fingerprint).evidence))
+            return tuple(map(Death.from_json, self.job_store.deaths(fingerprint).evidence))
         return ()
 
     def keep_rows(self, job: OpenJob, dropped: Collection[str]) -> None:
         """Publish the best rows so far of specs that nobody trains or wants any more, if the job keeps them."""
-        begun = self.book.checkpoints().intersection(dropped) if job.keeps_rows and dropped else ()
+        begun = self.job_store.checkpoints().intersection(dropped) if job.keeps_rows and dropped else ()
         if not begun:
             return
-        for spec in (spec for sheet in self.book.sheets(job.record) for spec in sheet if spec.fingerprint in begun):
-            data = self.book.checkpoint(spec.fingerprint)
+        for spec in (
+            spec for sheet in self.job_store.spec_sheets(job.record) for spec in sheet if spec.fingerprint in begun
+        ):
+            data = self.job_store.checkpoint(spec.fingerprint)
             if data is not None:
                 with suppress(CorruptObjectError):  # then there are no rows to keep
                     publish_best_rows(self._registry, spec, data)
 
     def close(self, job: OpenJob, queue: QueueForDriver) -> None:
         """Be done with a job; if somebody changed it in the meantime, it is open again."""
-        self.book.close(job.record)
+        self.job_store.close(job.record)
         queue.close_job(job.record.id)
         del self.jobs[job.record.id]
 
 
 def _batches(
-    book: JobBook, record: JobRecord, done: set[str], failed: set[str], cancellation: Cancellation | None
+    job_store: JobStore, record: JobRecord, done: set[str], failed: set[str], cancellation: Cancellation | None
 ) -> Iterator[tuple[list[SpecRef], dict[str, str]]]:
     """A job's specs and the states of those that are not waiting, a sheet at a time."""
-    for number, sheet in enumerate(book.sheets(record)):
+    for number, sheet in enumerate(job_store.spec_sheets(record)):
         refs = [SpecRef(spec.fingerprint, spec.name, number, place) for place, spec in enumerate(sheet)]
         stands = ((ref.fingerprint, _stand(ref, done, failed, cancellation)) for ref in refs)
         yield refs, {fingerprint: stand for fingerprint, stand in stands if stand is not None}

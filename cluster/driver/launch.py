@@ -11,7 +11,7 @@ from typing import Any
 from cluster.driver.options import DriverOptions
 from cluster.driver.places import LocalPlace
 from textinv.errors import ClusterError
-from textinv.jobs.driver_job import START_S, ensure_on_cluster, fleet_of, running_driver
+from textinv.jobs.cluster_driver import START_S, ensure_on_cluster, fleet_of, running_driver
 from textinv.settings import Settings
 
 _POLL_S = 0.05

@@ -1,7 +1,7 @@
 """The Ray of a driver on this machine.
 
 Owns the folder of that Ray, the environment in which it is started, and ending what is left of it. Where the driver
-itself sits is said by `textinv.jobs.driver_seat`.
+itself is, `textinv.jobs.home_driver` says.
 """
 
 import contextlib
@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from textinv.errors import ClusterError
-from textinv.jobs.driver_seat import DriverSeat
+from textinv.jobs.home_driver import HomeDriver
 from textinv.processes import kill_processes_with, processes_with
 
 
-class LocalPlace(DriverSeat):
+class LocalPlace(HomeDriver):
     """The place of the local driver of a home folder."""
 
     def __init__(self, home: Path) -> None:

@@ -27,7 +27,7 @@ from cluster.queue.on_ray import DriversQueue
 from cluster.worker.config import PackSettings, WorkerConfig
 from cluster.worker.meters import RayBoard, TimedStore
 from textinv.errors import ClusterError, TextinvError
-from textinv.jobs.driver_job import store_settings
+from textinv.jobs.cluster_driver import store_settings
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings, load_settings
 from textinv.store import connect_store
@@ -61,7 +61,7 @@ class Starter:
         use_gpu = ray.cluster_resources().get("GPU", 0) >= 1 if options.use_gpu is None else options.use_gpu
         resources = {"CPU": float(options.threads)} | ({"GPU": 1.0} if use_gpu else {})
         encoders = tuple(str(folder.absolute()) for folder in self.settings.encoders)
-        config = WorkerConfig(name, base, self.store, pack, dict(self.settings.base_models), encoders)
+        config = WorkerConfig(name, base, self.store, pack, self.settings.stated_base_models, encoders)
         return TrainCrew(config, CrewSize(num_workers, resources), self.storage_path)
 
 
@@ -181,10 +181,10 @@ def _reach_store(settings: Settings) -> StoreSettings:
 
 def _has_work(settings: Settings, place: LocalPlace) -> bool:
     """Whether a job came in just before the lock was released, and its submitter still saw a driver."""
-    from textinv.jobs import JobBook
+    from textinv.jobs import JobStore
 
-    book = JobBook(connect_store(_reach_store(settings)))
-    return any(book.load(job_id).fleet == place.fleet for job_id in book.open_jobs())
+    job_store = JobStore(connect_store(_reach_store(settings)))
+    return any(job_store.load(job_id).fleet == place.fleet for job_id in job_store.open_jobs())
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from types import MappingProxyType
 from cluster.driver.feed import OpenJob
 from cluster.queue.messages import StepReport
 from cluster.queue.views import SHOWN_WHOLE, Event, JobView, QueueView, SpecView
-from textinv.jobs import ConceptStatus, Failure, JobBook, JobStatus
+from textinv.jobs import ConceptStatus, Failure, JobStatus, JobStore
 from textinv.jobs.advice import WHY
-from textinv.jobs.book import now
 from textinv.jobs.layout import log_key
+from textinv.jobs.record import now
 from textinv.jobs.status import ConceptState, state_of
 
 EVERY_S = 1.0
@@ -67,8 +67,8 @@ class _Sheet:
 class Reports:
     """Writes the statuses and logs of a driver's jobs."""
 
-    def __init__(self, book: JobBook, clock: Callable[[], float] = time.monotonic) -> None:
-        self._book = book
+    def __init__(self, job_store: JobStore, clock: Callable[[], float] = time.monotonic) -> None:
+        self._job_store = job_store
         self._clock = clock
         self._sheets: dict[str, _Sheet] = {}
 
@@ -79,7 +79,7 @@ class Reports:
         if event.kind == "failed" and event.deaths:
             code, _, message = event.text.partition(": ")
             evidence = tuple(death.as_json() for death in event.deaths)
-            self._book.write_failure(
+            self._job_store.write_failure(
                 Failure(fingerprint=event.fingerprint, name=event.name, code=code, message=message, evidence=evidence)
             )
 
@@ -97,10 +97,10 @@ class Reports:
         status = status_of(job, view, queue, problem, sheet.traces)
         is_due = self._clock() - sheet.written >= EVERY_S
         if status.ended or (is_due and not _same(status, sheet.status)):
-            self._book.write_status(status)
+            self._job_store.write_status(status)
             sheet.status, sheet.written = status, self._clock()
         if not sheet.is_logged and (is_due or status.ended):
-            self._book.store.put(log_key(job.record.id), "\n".join(sheet.lines).encode(), "text/plain")
+            self._job_store.store.put(log_key(job.record.id), "\n".join(sheet.lines).encode(), "text/plain")
             sheet.is_logged = True
         return status
 
@@ -117,8 +117,8 @@ class Reports:
     def _sheet(self, job_id: str) -> _Sheet:
         if job_id not in self._sheets:
             self._sheets[job_id] = _Sheet()
-            self._sheets[job_id].lines.extend(self._book.log(job_id).splitlines())
-            before = self._book.status(job_id)  # what another driver has seen of it
+            self._sheets[job_id].lines.extend(self._job_store.log(job_id).splitlines())
+            before = self._job_store.status(job_id)  # what another driver has seen of it
             for concept in before.concepts if before else ():
                 trace = Trace(list(concept.curve), list(concept.previews))
                 self._sheets[job_id].traces[concept.fingerprint] = trace

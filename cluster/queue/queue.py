@@ -3,7 +3,7 @@
 Owns leases, fairness between jobs, and what becomes of the specs of a dead worker. A plain class that is told the time
 by its caller, so it can be tested and simulated; `on_ray.py` puts it into a process. All operations may be
 repeated: a caller that lost a reply asks again. Nothing here is durable: what is done is said by the registry, what
-failed and who died with what by the book of jobs, what is half done by checkpoints, and living workers report what they
+failed and who died with what by the job store, what is half done by checkpoints, and living workers report what they
 have with every beat.
 """
 

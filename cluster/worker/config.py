@@ -40,5 +40,6 @@ class WorkerConfig:
     store: StoreSettings
     pack: PackSettings = field(default_factory=PackSettings)
     base_models: Mapping[str, str] = field(default_factory=dict)
+    """Aliases that somebody stated; the worker adds those of its own installation."""
     encoders: tuple[str, ...] = ()
     """Folders of the encoders that score what was learned."""

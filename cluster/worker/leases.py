@@ -13,9 +13,8 @@ from cluster.queue.messages import BeatReply, Lease, WorkerCard
 from cluster.queue.on_ray import QueueForWorkers
 from cluster.queue.retries import pause_s, retry_of
 from textinv.errors import CancelledError, ClusterError, TextinvError
-from textinv.jobs import JobBook
-from textinv.plan.fetch import fetch_pictures
-from textinv.plan.sources import image_key
+from textinv.jobs import JobStore
+from textinv.plan.sources import fetch_pictures, image_key
 from textinv.training import Work
 
 
@@ -25,13 +24,13 @@ class Leases:
     def __init__(
         self,
         queue: QueueForWorkers,
-        book: JobBook,
+        job_store: JobStore,
         card: WorkerCard,
         *,
         beat_s: float,
         wait: Callable[[float], object] | None = None,
     ) -> None:
-        self._queue, self._book, self._card = queue, book, card
+        self._queue, self._job_store, self._card = queue, job_store, card
         self._beat_s = beat_s
         self._held: set[str] = set()
         self._last_beat = BeatReply()
@@ -40,7 +39,7 @@ class Leases:
         self._not_before = 0.0
         self._over = threading.Event()
         self._wait = wait or self._over.wait
-        self._sheet = lru_cache(maxsize=8)(book.sheet)
+        self._sheet = lru_cache(maxsize=8)(job_store.spec_sheet)
         self._beats = threading.Thread(target=self._keep_beating, name="textinv-beat", daemon=True)
 
     def __enter__(self) -> "Leases":
@@ -112,8 +111,8 @@ class Leases:
 
     def _fetch(self, lease: Lease) -> Work:
         spec = self._sheet(lease.job_id, lease.sheet)[lease.place]
-        pictures = fetch_pictures(spec, lambda digest: self._book.store.get(image_key(digest)).body)
-        return Work(spec, pictures, self._book.checkpoint(lease.fingerprint), work_id=lease.fingerprint)
+        pictures = fetch_pictures(spec, lambda digest: self._job_store.store.get(image_key(digest)).body)
+        return Work(spec, pictures, self._job_store.checkpoint(lease.fingerprint), work_id=lease.fingerprint)
 
     def _keep_beating(self) -> None:
         while not self._over.wait(self._beat_s):

@@ -26,12 +26,13 @@ from cluster.worker.meters import PackMeters, RayBoard, TimedStore
 from cluster.worker.outbox import Outbox
 from cluster.worker.results import Results
 from textinv.errors import BaseModelMismatchError, ClusterError
-from textinv.evaluation import own_judge
-from textinv.jobs import JobBook
+from textinv.evaluation import own_scorer
+from textinv.jobs import JobStore
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.models.compiled import compiled, has_compiler
 from textinv.registry import Registry
+from textinv.settings import Settings
 from textinv.store import connect_store
 from textinv.training import train_pack
 from textinv.training.preview import draw_preview
@@ -71,7 +72,8 @@ def load_model(config: WorkerConfig) -> BaseModel:
         BaseModelMismatchError: it is not what the specs were made for.
     """
     base = config.base
-    model = load_base_model(base.name, revision=base.revision, device=config.pack.device, aliases=config.base_models)
+    aliases = Settings(base_models=config.base_models).base_models
+    model = load_base_model(base.name, revision=base.revision, device=config.pack.device, aliases=aliases)
     if base.base_revision and model.revision != base.base_revision:
         raise BaseModelMismatchError(
             f"{base.name} is {model.revision[:12]} here, but the job was planned with {base.base_revision[:12]}: give "
@@ -95,7 +97,7 @@ def learn_leased(
     The encoders in the folders `encoders` score what was learned; without any, the base model's own CLIP.
     """
     outbox = Outbox()
-    with Leases(queue, JobBook(registry.store), card, beat_s=pack.beat_s) as leases:
+    with Leases(queue, JobStore(registry.store), card, beat_s=pack.beat_s) as leases:
         try:
             if leases.is_dismissed:
                 return
@@ -108,7 +110,7 @@ def learn_leased(
                 num_slots=slots_for(packed, pack.num_slots),
                 should_drain=lambda: leases.is_dismissed or has_notice(),
                 checkpoint_every_s=pack.checkpoint_every_s,
-                judge=own_judge(model, folders=encoders),
+                scorer=own_scorer(model, folders=encoders),
             )
         except BaseException as error:
             with suppress(ClusterError):

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from textinv.cli.current import current_settings
+from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit, stderr, warn
 
 Resize = Annotated[

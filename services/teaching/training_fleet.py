@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from textinv.errors import ClusterError
-from textinv.jobs.driver_job import START_S, ensure_on_cluster, fleet_of, running_driver
-from textinv.jobs.driver_seat import DriverSeat
+from textinv.jobs.cluster_driver import START_S, ensure_on_cluster, fleet_of, running_driver
+from textinv.jobs.home_driver import HomeDriver
 from textinv.settings import Settings
 
 _LOOK_S = 5.0
@@ -72,26 +72,26 @@ class LocalFleet:
 
     def __init__(self, settings: Settings, options: str) -> None:
         self._settings, self._options = settings, options
-        self._seat = DriverSeat(settings.home)
+        self._home_driver = HomeDriver(settings.home)
         self._pid: int | None = None
         self._spawned_at = float("-inf")
 
     @property
     def name(self) -> str:
         """The fleet's name in job records."""
-        return self._seat.fleet
+        return self._home_driver.fleet
 
     def ensure(self) -> bool:
         """Start a driver unless there is one, or one that was started here is on its way."""
         if self.driver().state != "stopped":
             return False
-        self._seat.prepare()
-        command = self._seat.command(self._options)
+        self._home_driver.prepare()
+        command = self._home_driver.command(self._options)
         # Through a shell that ends at once: Ray kills the children of a worker that it stops, and learning goes on.
         started = subprocess.run(
-            ["/bin/sh", "-c", '"$@" >>"$0" 2>&1 </dev/null & echo $!', str(self._seat.log), *command],
+            ["/bin/sh", "-c", '"$@" >>"$0" 2>&1 </dev/null & echo $!', str(self._home_driver.log), *command],
             env=self.environment,
-            cwd=self._seat.home,
+            cwd=self._home_driver.home,
             start_new_session=True,
             capture_output=True,
             check=True,
@@ -102,19 +102,19 @@ class LocalFleet:
     @property
     def environment(self) -> dict[str, str]:
         """The driver's environment; a front has no GPU, and Ray hides them from it, but the fleet may have them all."""
-        told = self._seat.environment(self._settings)
+        told = self._home_driver.environment(self._settings)
         return {name: value for name, value in told.items() if value or not name.endswith("VISIBLE_DEVICES")}
 
     def driver(self) -> DriverFacts:
         """Look at the driver's lock, and at the process that was started here."""
-        if self._seat.has_driver():
+        if self._home_driver.has_driver():
             self._pid = None
             return DriverFacts("running")
         if self._pid is None:
             return DriverFacts("stopped")
         if _lives(self._pid) and time.monotonic() - self._spawned_at < START_S:
             return DriverFacts("starting")
-        return DriverFacts("stopped", f"the driver did not start: {self._seat.last_words()}")
+        return DriverFacts("stopped", f"the driver did not start: {self._home_driver.last_words()}")
 
 
 class ClusterFleet:

@@ -1,4 +1,4 @@
-"""A fleet that exists in virtual time only: fake workers on the real queue, job book and registry.
+"""A fleet that exists in virtual time only: fake workers on the real queue, job store and registry.
 
 Workers lease, beat, report, keep checkpoints, publish and die as real ones do, but a minute of training takes no time.
 Deaths are of three kinds: the seat is filled again soon; it is filled after the lease has expired; the worker only
@@ -22,7 +22,7 @@ import torch
 from cluster.queue.messages import BeatReply, Lease, SpecRef, StepReport, TakeReply, WorkerCard
 from cluster.queue.queue import LEASE_S, WorkQueue
 from textinv.embedding import Embedding
-from textinv.jobs import JobBook
+from textinv.jobs import JobStore
 from textinv.jobs.layout import SPECS_PER_SHEET
 from textinv.registry import Registry
 from textinv.store import ObjectStore
@@ -107,7 +107,7 @@ class Fleet:
 
     def __init__(self, sizes: Sizes, store: ObjectStore) -> None:
         self.sizes, self.store = sizes, store
-        self.registry, self.book = Registry(store), JobBook(store)
+        self.registry, self.job_store = Registry(store), JobStore(store)
         self.clock, self.chance = Clock(), random.Random(sizes.seed)
         self.queue = TimedQueue(self.clock)
         self.done: set[str] = set()
@@ -179,7 +179,7 @@ class Fleet:
         self._ask(worker)
 
     def _begin(self, worker: FakeWorker, lease: Lease) -> None:
-        saved = self.book.checkpoint(lease.fingerprint)
+        saved = self.job_store.checkpoint(lease.fingerprint)
         part_done = json.loads(saved)["part"] if saved else 0.0
         takes_s = self.chance.uniform(0.5, 1.5) * self.sizes.training_s
         worker.begun[lease.fingerprint] = self.clock.now - part_done * takes_s
@@ -212,7 +212,7 @@ class Fleet:
                     self._report(worker, fingerprint, "training")
                 if worker.beats % BEATS_PER_CHECKPOINT == 0:
                     body = b'{"part": %.6f, "rows": "%s"}' % (self._part(worker, fingerprint), _ROWS)
-                    self.book.write_checkpoint(fingerprint, body)
+                    self.job_store.write_checkpoint(fingerprint, body)
             if reply.lost:
                 self._ask(worker)
         self._at(self.clock.now + BEAT_S, self._beat, worker)
@@ -278,7 +278,7 @@ class Fleet:
     def _finished(self, worker: FakeWorker, fingerprint: str, version: int) -> None:
         worker.publishing.discard(fingerprint)
         self.queue.finish(worker.card.id, fingerprint, version)
-        self.book.drop_checkpoint(fingerprint)
+        self.job_store.drop_checkpoint(fingerprint)
         self.done.add(fingerprint)
 
 

@@ -35,7 +35,7 @@ from textinv.generation.request import GenerateRequest
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
-from textinv.plan.base import BaseFacts
+from textinv.plan.resolve import BaseFacts
 from textinv.training import Work
 from textinv.training.admission import encode_work
 from textinv.training.captions import tokenize_texts

@@ -29,8 +29,8 @@ from tests.chaos.outcome import (
 )
 from tests.cluster.conftest import make_job, model, revision
 from textinv.embedding import Embedding
-from textinv.jobs import JobBook, JobRecord
-from textinv.jobs.fleet import FleetBook
+from textinv.jobs import JobRecord, JobStore
+from textinv.jobs.fleet import StoredFleet
 from textinv.models.base import BaseModel
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings, environment_of
@@ -57,8 +57,8 @@ class Fleet:
     drivers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
-    def book(self) -> JobBook:
-        return JobBook(self.registry.store)
+    def job_store(self) -> JobStore:
+        return JobStore(self.registry.store)
 
     def start_driver(self) -> None:
         """Start a driver as a process of its own; its workers have one thread each."""
@@ -89,7 +89,7 @@ class Fleet:
         self.drivers[-1].wait()
 
     def status(self) -> dict[str, Any]:
-        return FleetBook(self.registry.store, FLEET).status()
+        return StoredFleet(self.registry.store, FLEET).status()
 
     def workers(self) -> list[dict[str, Any]]:
         """The workers that have leases, as the driver last saw them."""
@@ -110,16 +110,16 @@ class Fleet:
         return time.monotonic() - begun
 
     def log(self) -> str:
-        return self.book.log(self.record.id) + Path(f"{self.folder}/driver.log").read_text()[-3000:]
+        return self.job_store.log(self.record.id) + Path(f"{self.folder}/driver.log").read_text()[-3000:]
 
     @property
     def is_over(self) -> bool:
-        return self.record.id not in self.book.open_jobs()
+        return self.record.id not in self.job_store.open_jobs()
 
     def finish(self, num_killed_workers: int, repeated_elsewhere: int = 0) -> None:
         """Wait for the job's end; then nothing is lost, nothing was done twice, and little again."""
         seconds = self.wait_until(lambda: self.is_over)
-        status = self.book.status(self.record.id)
+        status = self.job_store.status(self.record.id)
         assert status is not None
         assert (status.state, status.done) == ("done", NUM_CONCEPTS), self.log()
         time.sleep(1.5)  # the fleet's status follows within a second
@@ -135,8 +135,8 @@ class Fleet:
 @pytest.fixture(scope="session")
 def unharmed(model: BaseModel, make_job: MakeJob) -> Mapping[str, Embedding]:
     """What the job's concepts learn when nobody dies."""
-    book = JobBook(MemoryStore())
-    return train_unharmed(model, book, make_job(book.store, NUM_CONCEPTS, MAX_STEPS, **SMALL))
+    job_store = JobStore(MemoryStore())
+    return train_unharmed(model, job_store, make_job(job_store.store, NUM_CONCEPTS, MAX_STEPS, **SMALL))
 
 
 @pytest.fixture

@@ -7,12 +7,11 @@ from typing import Any
 import torch
 
 from textinv.embedding import Embedding
-from textinv.jobs import JobBook, JobRecord
+from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.sweep import sweep_jobs
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
-from textinv.plan.fetch import fetch_pictures
-from textinv.plan.sources import image_key
+from textinv.plan.sources import fetch_pictures, image_key
 from textinv.registry import Registry
 from textinv.spec import StopSpec
 from textinv.training import Work
@@ -30,11 +29,16 @@ TOLERANCE = 1e-4
 LASTING = {"format.json", "fleets", "images", "index", "jobs", "runs", "done", "versions", "heads"}
 
 
-def train_unharmed(model: BaseModel, book: JobBook, record: JobRecord) -> Mapping[str, Embedding]:
+def train_unharmed(model: BaseModel, job_store: JobStore, record: JobRecord) -> Mapping[str, Embedding]:
     """Train a job's concepts in this process."""
     works = [
-        Work(spec, fetch_pictures(spec, lambda digest: book.store.get(image_key(digest)).body), None, spec.fingerprint)
-        for sheet in book.sheets(record)
+        Work(
+            spec,
+            fetch_pictures(spec, lambda digest: job_store.store.get(image_key(digest)).body),
+            None,
+            spec.fingerprint,
+        )
+        for sheet in job_store.spec_sheets(record)
         for spec in sheet
     ]
     learned = learn(model, works, num_slots=8)

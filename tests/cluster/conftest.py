@@ -11,10 +11,9 @@ import torch
 from PIL import Image
 
 from textinv.demo import WEIGHTS
-from textinv.jobs import JobBook, JobRecord
-from textinv.jobs.book import now
-from textinv.jobs.layout import sheet_key
-from textinv.jobs.record import job_id, sheets_of
+from textinv.jobs import JobRecord, JobStore
+from textinv.jobs.layout import spec_sheet_key
+from textinv.jobs.record import job_id, now, spec_sheets_of
 from textinv.models import base_revision, load_base_model
 from textinv.models.base import BaseModel
 from textinv.plan.sources import image_key
@@ -114,8 +113,8 @@ def make_job(revision: str) -> MakeJob:
             num_concepts=num_concepts,
             num_sheets=1,
         )
-        for number, body in enumerate(sheets_of(specs)):
-            store.put(sheet_key(record.id, number), body)
-        return JobBook(store).open(record)
+        for number, body in enumerate(spec_sheets_of(specs)):
+            store.put(spec_sheet_key(record.id, number), body)
+        return JobStore(store).open(record)
 
     return make

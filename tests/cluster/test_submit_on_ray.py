@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.user import CommandLine, wait_until, write_manifest
-from textinv.jobs import JobBook
+from textinv.jobs import JobStore
 from textinv.placeholders import ConceptRef
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings
@@ -27,11 +27,11 @@ def command_line(tmp_path: Path, s3_settings: StoreSettings) -> Iterator[Command
 def test_a_driver_killed_in_mid_job_costs_no_finished_concept_and_unfinished_ones_resume(
     command_line: CommandLine, tmp_path: Path, s3_store: S3Store
 ) -> None:
-    registry, book, manifest = Registry(s3_store), JobBook(s3_store), write_manifest(tmp_path)
+    registry, job_store, manifest = Registry(s3_store), JobStore(s3_store), write_manifest(tmp_path)
     options = ("--threads-per-worker", "1")
     submitted = command_line.run("submit", str(manifest), *options)
     assert submitted["counts"] == {"new": 4, "changed": 0, "done": 0}
-    wait_until(lambda: len(registry.finished_fingerprints()) >= 2 and len(book.checkpoints()) >= 2)
+    wait_until(lambda: len(registry.finished_fingerprints()) >= 2 and len(job_store.checkpoints()) >= 2)
     finished = registry.finished_fingerprints()
     pid = command_line.place.driver_pid()
     assert pid is not None
@@ -42,7 +42,7 @@ def test_a_driver_killed_in_mid_job_costs_no_finished_concept_and_unfinished_one
     assert again["uploaded"] == 0
     assert again["counts"]["done"] >= len(finished)
     assert again["status"]["state"] == "done"
-    done = [line for line in book.log(submitted["job"]).splitlines() if ": done (version 1)" in line]
+    done = [line for line in job_store.log(submitted["job"]).splitlines() if ": done (version 1)" in line]
     assert len({line.split()[2] for line in done}) == len(done)
     for summary in registry.list():
         found = registry.resolve(ConceptRef(summary.name, None))

@@ -11,7 +11,7 @@ from cluster.driver.station import LINGER_S
 from cluster.queue.messages import BaseModelRef, WorkerCard
 from cluster.queue.queue import WorkQueue
 from cluster.queue.views import QueueView
-from textinv.jobs import JobBook, JobRecord
+from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.fleet import FleetSettings
 from textinv.jobs.layout import job_key
 from textinv.registry import Registry
@@ -144,4 +144,4 @@ def test_every_job_of_both_base_models_comes_to_its_end(place: Place) -> None:
     for base in ("one", "two"):
         place.learn_all(base)
     place.round()
-    assert JobBook(place.store).open_jobs() == {}
+    assert JobStore(place.store).open_jobs() == {}

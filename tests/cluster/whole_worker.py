@@ -15,7 +15,7 @@ from cluster.queue.queue import WorkQueue
 from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from textinv.demo import WEIGHTS
-from textinv.jobs import JobBook
+from textinv.jobs import JobStore
 from textinv.models import load_base_model
 from textinv.registry import Registry
 from textinv.settings import load_settings
@@ -38,7 +38,7 @@ def main() -> None:
     """Work."""
     job_id, num_looks = sys.argv[1], int(sys.argv[2])
     registry = Registry(connect_store(load_settings().settings.store))
-    feed, queue, looks = Feed(registry, JobBook(registry.store).load(job_id).fleet), LetsGo(lease_s=6.0), count()
+    feed, queue, looks = Feed(registry, JobStore(registry.store).load(job_id).fleet), LetsGo(lease_s=6.0), count()
     job = feed.take_up(job_id)
     assert job is not None
     feed.tell(job, queue)

@@ -22,7 +22,7 @@ from textinv.manifest import load_manifest
 from textinv.models import BaseModel, load_base_model
 from textinv.placeholders import ConceptRef
 from textinv.plan import make_plan
-from textinv.plan.fetch import fetch_pictures
+from textinv.plan.sources import fetch_pictures
 from textinv.spec import TrainSpec
 from textinv.training import Work
 from textinv.training.local import learn

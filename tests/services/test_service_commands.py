@@ -14,7 +14,7 @@ from services.local.lifecycle import keeper_environment, start_service, stop_ser
 from services.local.state import ServiceFolder, ServiceState
 from textinv.cli import build_app
 from textinv.errors import InputError, SettingsError
-from textinv.settings import Settings, environment_of, load_settings
+from textinv.settings import OWN_BASE_MODELS, Settings, environment_of, load_settings
 from textinv.store import connect_store
 
 pytestmark = pytest.mark.store
@@ -84,7 +84,11 @@ def test_a_port_that_is_taken_is_named(settings: Settings) -> None:
 
 
 def test_settings_survive_the_way_through_the_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    changes = {"base_models": {"a": "/x", "b": "hub/y"}, "encoders": (Path("/clip"), Path("/dino")), "device": "cpu"}
+    changes = {
+        "base_models": {**OWN_BASE_MODELS, "a": "/x", "b": "hub/y"},
+        "encoders": (Path("/clip"), Path("/dino")),
+        "device": "cpu",
+    }
     given = settings.model_copy(update=changes)
     for name, value in environment_of(given).items():
         monkeypatch.setenv(name, value)

@@ -13,8 +13,8 @@ from torch import Tensor
 from textinv.demo.concepts import CONCEPTS
 from textinv.errors import DivergedError, ImageError
 from textinv.models.base import BaseModel
-from textinv.plan.base import BaseFacts
 from textinv.plan.recipes import DEFAULT_RECIPE, RECIPES
+from textinv.plan.resolve import BaseFacts
 from textinv.spec import OptimizerSpec, StopSpec
 from textinv.training import ConceptPack, TrainedConcept, Work
 from textinv.training.checkpoint import Checkpoint

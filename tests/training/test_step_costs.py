@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from textinv.demo import WEIGHTS
 from textinv.models import load_base_model
-from textinv.plan.base import BaseFacts
+from textinv.plan.resolve import BaseFacts
 from textinv.training import ConceptPack
 from textinv.training.batches import assemble
 from textinv.training.pool import Pool

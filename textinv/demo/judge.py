@@ -76,7 +76,7 @@ def _normed(before: int, width: int, stride: int) -> nn.Sequential:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Answers:
     """What the judge sees in one picture: a probability for each answer to each question."""
 
     probabilities: Mapping[str, NDArray[np.float32]]
@@ -97,22 +97,22 @@ class Judge:
     net: JudgeNet
 
     @torch.no_grad()
-    def look(self, pixels_BHWC: Pixels) -> list[Verdict]:
+    def look(self, pixels_BHWC: Pixels) -> list[Answers]:
         """Judge pictures of 64 px."""
         answers = {name: logits.softmax(-1).numpy() for name, logits in self.net(from_uint8(pixels_BHWC)).items()}
-        return [Verdict({name: answers[name][place] for name in answers}) for place in range(len(pixels_BHWC))]
+        return [Answers({name: answers[name][place] for name in answers}) for place in range(len(pixels_BHWC))]
 
     def score(self, concept: DemoConcept, pixels_BHWC: Pixels) -> float:
         """How plainly pictures show a concept: mean probability of everything that is true of it, in [0, 1]."""
         truth = concept_truth(concept)
-        verdicts = self.look(pixels_BHWC)
-        return float(np.mean([verdict.probability(*fact) for verdict in verdicts for fact in truth.items()]))
+        seen = self.look(pixels_BHWC)
+        return float(np.mean([one.probability(*fact) for one in seen for fact in truth.items()]))
 
     def shows(self, concept: DemoConcept, pixels_BHWC: Pixels) -> float:
         """Share of pictures in which every likeliest answer is true of the concept."""
         truth = concept_truth(concept)
-        verdicts = self.look(pixels_BHWC)
-        return float(np.mean([all(v.answer(name) == right for name, right in truth.items()) for v in verdicts]))
+        seen = self.look(pixels_BHWC)
+        return float(np.mean([all(one.answer(name) == right for name, right in truth.items()) for one in seen]))
 
 
 @cache

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textinv.demo import WEIGHTS
-from textinv.demo.judge import JUDGE, NONE, Judge, Verdict, load_judge
+from textinv.demo.judge import JUDGE, NONE, Answers, Judge, load_judge
 from textinv.images import Picture, as_trained
 from textinv.models.base import BaseModel
 from textinv.models.revision import hash_weights
@@ -66,15 +66,15 @@ class DemoJudge:
                 "real_to_real": self._real,
                 "initializer_fidelity": self._look(word),
             }
-            found |= {name: _share(verdicts, self.common) for name, verdicts in shown.items() if verdicts}
+            found |= {name: _share(seen, self.common) for name, seen in shown.items() if seen}
         asked = [line for line in edits if line in ASKED]
         if asked:
-            verdicts = self._look([edits[line] for line in asked])
-            pairs = zip(verdicts, asked, strict=True)
-            found["editability"] = float(np.mean([verdict.probability(*ASKED[line]) for verdict, line in pairs]))
+            seen = self._look([edits[line] for line in asked])
+            pairs = zip(seen, asked, strict=True)
+            found["editability"] = float(np.mean([one.probability(*ASKED[line]) for one, line in pairs]))
         return found
 
-    def _look(self, pixels: Sequence[NDArray[np.uint8]]) -> list[Verdict]:
+    def _look(self, pixels: Sequence[NDArray[np.uint8]]) -> list[Answers]:
         return self._judge.look(np.stack(pixels)) if len(pixels) else []
 
 
@@ -88,15 +88,15 @@ def _demo_revision() -> str:
     return hash_weights(WEIGHTS)
 
 
-def _in_common(verdicts: Sequence[Verdict], questions: Sequence[str]) -> list[tuple[str, str]]:
+def _in_common(seen: Sequence[Answers], questions: Sequence[str]) -> list[tuple[str, str]]:
     found = []
     for question in questions:
-        mean_K = np.mean([verdict.probabilities[question] for verdict in verdicts], axis=0)
-        answer = Verdict({question: mean_K}).answer(question)
+        mean_K = np.mean([one.probabilities[question] for one in seen], axis=0)
+        answer = Answers({question: mean_K}).answer(question)
         if mean_K.max() >= SURE and (question, answer) != ("effect", NONE):
             found.append((question, answer))
     return found
 
 
-def _share(verdicts: Sequence[Verdict], facts: Mapping[str, str]) -> float:
-    return float(np.mean([verdict.probability(*fact) for verdict in verdicts for fact in facts.items()]))
+def _share(seen: Sequence[Answers], facts: Mapping[str, str]) -> float:
+    return float(np.mean([one.probability(*fact) for one in seen for fact in facts.items()]))

@@ -1,4 +1,4 @@
-"""Judge a learned concept: is it the thing, and do prompts still work?
+"""Score a learned concept: is it the thing, and do prompts still work?
 
 Owns which pictures are drawn and which scores are taken, with both anchors: what real pictures reach among themselves,
 and what the initializer's words reach without any learning (the class word where it has none). Does not know training,
@@ -28,8 +28,8 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The concept to judge."""
+class Learned:
+    """A learned concept, as far as its scores depend on it."""
 
     embedding: Embedding
     kind: Literal["object", "style"]
@@ -57,7 +57,7 @@ class Drawing:
 
 def evaluate(
     model: BaseModel,
-    judged: Judged,
+    learned: Learned,
     pictures: Sequence[Picture],
     *,
     encoders: Sequence[PictureEncoder] = (),
@@ -74,27 +74,27 @@ def evaluate(
     has_judge = knows(model)
     used = encoders or (() if has_judge and model.clip is None else (own_encoder(model),))
     drawing = drawing or Drawing()
-    lines = tuple(prompts or EDITABILITY[judged.kind])
-    drawn = _draw(model, judged, drawing, lines)
+    lines = tuple(prompts or EDITABILITY[learned.kind])
+    drawn = _draw(model, learned, drawing, lines)
     real = [picture.pixels for picture in pictures]
     edits = dict(zip(lines, drawn.edits, strict=True))
-    own = {"judge": DemoJudge(judged.kind, pictures).scores(drawn.concept, drawn.word, edits)} if has_judge else {}
+    own = {"judge": DemoJudge(learned.kind, pictures).scores(drawn.concept, drawn.word, edits)} if has_judge else {}
     return {
-        "encoders": [_scores(encoder, drawn, real, judged.class_word, lines) for encoder in used],
+        "encoders": [_scores(encoder, drawn, real, learned.class_word, lines) for encoder in used],
         **own,
-        **facts_of(model, judged),
+        **facts_of(model, learned),
         "prompts": list(lines),
         "drawing": drawing.__dict__.copy(),
     }
 
 
-def facts_of(model: BaseModel, judged: Judged) -> dict[str, Any]:
+def facts_of(model: BaseModel, learned: Learned) -> dict[str, Any]:
     """What can be said of a concept without drawing it: how long its rows are, and its anchor word; plain JSON."""
     ratios = {
         name: scores.norm_ratio(rows_ND, model.vocabulary(name).detach().cpu())
-        for name, rows_ND in judged.embedding.rows.items()
+        for name, rows_ND in learned.embedding.rows.items()
     }
-    return {"norm_ratio": ratios, "anchor_word": judged.anchor_word}
+    return {"norm_ratio": ratios, "anchor_word": learned.anchor_word}
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,12 @@ class _Drawn:
     word: Sequence[Pixels]
 
 
-def _draw(model: BaseModel, judged: Judged, drawing: Drawing, lines: Sequence[str]) -> _Drawn:
-    mounts = {CONCEPT: judged.embedding}
-    plain = FIDELITY[judged.kind]
+def _draw(model: BaseModel, learned: Learned, drawing: Drawing, lines: Sequence[str]) -> _Drawn:
+    mounts = {CONCEPT: learned.embedding}
+    plain = FIDELITY[learned.kind]
     asked = [(plain.replace("{}", CONCEPT.placeholder), drawing.num_images)]
     asked += [(line.replace("{}", CONCEPT.placeholder), 1) for line in lines]
-    asked += [(plain.replace("{}", judged.anchor_word), drawing.num_images)] if judged.anchor_word else []
+    asked += [(plain.replace("{}", learned.anchor_word), drawing.num_images)] if learned.anchor_word else []
     requests = [
         GenerateRequest(
             prompt=text,
@@ -125,7 +125,7 @@ def _draw(model: BaseModel, judged: Judged, drawing: Drawing, lines: Sequence[st
     images = generate_all(model, [(request, mounts) for request in requests])
     pixels = [[image.pixels for image in group] for group in images]
     edits = [group[0] for group in pixels[1 : 1 + len(lines)]]
-    return _Drawn(pixels[0], edits, pixels[-1] if judged.anchor_word else [])
+    return _Drawn(pixels[0], edits, pixels[-1] if learned.anchor_word else [])
 
 
 def _scores(

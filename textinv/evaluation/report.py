@@ -1,6 +1,6 @@
 """The evaluation that goes into a training record.
 
-Owns what a spec says about judging: its kind, its class word, the words it started from. Does not know packs.
+Owns what a spec says about scoring: its kind, its class word, the words it started from. Does not know packs.
 """
 
 import logging
@@ -13,7 +13,7 @@ from typing import Any
 from textinv.embedding import Embedding
 from textinv.errors import TextinvError, TrainingError
 from textinv.evaluation.encoders import PictureEncoder, load_encoder
-from textinv.evaluation.evaluate import Drawing, Judged, evaluate, facts_of
+from textinv.evaluation.evaluate import Drawing, Learned, evaluate, facts_of
 from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.plan.estimate import EVALUATION_INFERENCE_STEPS
@@ -21,15 +21,15 @@ from textinv.spec import TrainSpec
 
 _LOG = logging.getLogger("textinv.worker")
 
-Judge = Callable[[TrainSpec, Sequence[Picture], Embedding, str], dict[str, Any]]
+Scorer = Callable[[TrainSpec, Sequence[Picture], Embedding, str], dict[str, Any]]
 """Scores a learned concept against its training pictures, as plain JSON; the last value is what it started from."""
 
 DRAWING = Drawing(num_inference_steps=EVALUATION_INFERENCE_STEPS)
 """At the end of training; `textinv evaluate` draws with more steps."""
 
 
-def own_judge(model: BaseModel, drawing: Drawing = DRAWING, folders: Sequence[Path] = ()) -> Judge:
-    """A judge with the encoders in `folders`, else with the base model's own CLIP.
+def own_scorer(model: BaseModel, drawing: Drawing = DRAWING, folders: Sequence[Path] = ()) -> Scorer:
+    """A scorer with the encoders in `folders`, else with the base model's own CLIP.
 
     The encoders are loaded once, onto the model's device, when the first concept comes. The demo base's classifier is
     asked, too, where it knows the base model. What stands in the way of scores becomes an entry `error` beside what can
@@ -41,28 +41,28 @@ def own_judge(model: BaseModel, drawing: Drawing = DRAWING, folders: Sequence[Pa
     def encoders() -> Sequence[PictureEncoder]:
         return [load_encoder(folder, model.device) for folder in folders]
 
-    def judge(spec: TrainSpec, pictures: Sequence[Picture], embedding: Embedding, started_from: str) -> dict[str, Any]:
+    def score(spec: TrainSpec, pictures: Sequence[Picture], embedding: Embedding, started_from: str) -> dict[str, Any]:
         begun = time.monotonic()
-        judged = judged_of(spec, embedding, started_from)
+        learned = learned_of(spec, embedding, started_from)
         try:
-            found = evaluate(model, judged, pictures, encoders=encoders(), drawing=drawing)
+            found = evaluate(model, learned, pictures, encoders=encoders(), drawing=drawing)
         except TextinvError as error:
-            found = facts_of(model, judged) | {"error": {"code": error.code, "message": error.message}}
+            found = facts_of(model, learned) | {"error": {"code": error.code, "message": error.message}}
         except Exception as error:  # drawing runs foreign code, and memory may be short
             _LOG.warning("%s is learned, but cannot be evaluated", spec.name, exc_info=True)
             problem = {"code": TrainingError.code, "message": f"{type(error).__name__}: {error}"}
-            found = facts_of(model, judged) | {"error": problem}
+            found = facts_of(model, learned) | {"error": problem}
         return found | {"seconds": round(time.monotonic() - begun, 3)}
 
-    return judge
+    return score
 
 
-def judged_of(
+def learned_of(
     spec: TrainSpec, embedding: Embedding, started_from: str | None = None, word: str | None = None
-) -> Judged:
+) -> Learned:
     """A concept as its spec describes it; `word` takes the place of the spec's class word."""
     words = started_from if spec.init_embedding is None else None
-    return Judged(embedding, spec.kind, word or word_of(spec), words or None)
+    return Learned(embedding, spec.kind, word or word_of(spec), words or None)
 
 
 def word_of(spec: TrainSpec) -> str | None:

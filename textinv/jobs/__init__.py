@@ -3,9 +3,8 @@
 Between a plan and whoever trains it; knows neither Ray nor how training is spread out.
 """
 
-from textinv.jobs.book import JobBook
-from textinv.jobs.outcome import Failure
-from textinv.jobs.record import Cancellation, JobRecord
+from textinv.jobs.job_store import JobStore
+from textinv.jobs.record import Cancellation, Failure, JobRecord
 from textinv.jobs.status import ConceptStatus, JobStatus
 from textinv.jobs.submission import Submission, submit_plan
 
@@ -13,9 +12,9 @@ __all__ = [
     "Cancellation",
     "ConceptStatus",
     "Failure",
-    "JobBook",
     "JobRecord",
     "JobStatus",
+    "JobStore",
     "Submission",
     "submit_plan",
 ]

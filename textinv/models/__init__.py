@@ -6,8 +6,7 @@ know concepts' pictures, training or serving.
 
 from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.load import base_revision, load_base_model, look_up, native_size_px
-from textinv.models.prompt import PromptPiece, TokenizedPrompt
-from textinv.models.token_batch import TokenBatch, batch_prompts
+from textinv.models.prompt import PromptPiece, TokenBatch, TokenizedPrompt, batch_prompts
 
 __all__ = [
     "BaseModel",

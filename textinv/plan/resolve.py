@@ -1,19 +1,55 @@
-"""What a person wrote, laid over a recipe: one complete spec per concept.
+"""What a person wrote, laid over a recipe and a base model: one complete spec per concept.
 
-Owns the order in which a value is looked for: the concept, the manifest's defaults, the recipe. Pictures and
-initializers come from elsewhere, already pinned.
+Owns the order in which a value is looked for (the concept, the manifest's defaults, the recipe) and what needs to be
+known of a base model for that, without loading it. Pictures and initializers come from elsewhere, already pinned.
 """
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from textinv.manifest.fields import AdvancedFields, ConceptFields, Manifest, TrainingFields
 from textinv.manifest.origin import Place, Problem
-from textinv.plan.base import BaseFacts, base_name
 from textinv.plan.recipes import DEFAULT_RECIPE, LEARNING_RATES, RECIPES, Recipe, steps_between_looks
 from textinv.plan.templates import TEMPLATES
+from textinv.settings import Settings
 from textinv.spec import Kind, OptimizerSpec, PictureRef, StopSpec, TrainSpec
+
+
+@dataclass(frozen=True)
+class BaseFacts:
+    """What a plan needs to know of a base model."""
+
+    revision: str
+    native_px: int
+    """The size that it was trained at."""
+    has_clip: bool = True
+    """Whether it has a CLIP of its own, which scores what is learned on it; True where nobody looked."""
+    row_widths: tuple[int, ...] = ()
+    """Widths of its text encoders' rows, ascending; empty where nobody looked."""
+
+
+def base_name(manifest: Manifest) -> str:
+    """The base model as a worker can find it: a path is made absolute."""
+    name, folder = manifest.base_model, manifest.origin.folder
+    if folder is not None and name.startswith((".", "~")):
+        return str((folder / Path(name).expanduser()).resolve())
+    return name
+
+
+def base_facts(manifest: Manifest, settings: Settings) -> BaseFacts:
+    """Look a base model up.
+
+    Raises:
+        BaseModelError: it cannot be found or read.
+    """
+    from textinv.models import look_up  # torch: only when nobody looked it up before
+
+    found = look_up(base_name(manifest), revision=manifest.revision, aliases=settings.base_models)
+    return BaseFacts(**found._asdict())
+
 
 LEAST_SAMPLES = 8
 """In a fixed batch by which a concept stops."""

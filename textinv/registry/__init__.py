@@ -3,9 +3,8 @@
 Between training (which publishes) and serving (which resolves); knows objects by key, and neither S3 nor models.
 """
 
-from textinv.registry.copying import copy_concept
 from textinv.registry.entries import ConceptSummary, PublishedVersion, VersionEntry, VersionSummary
-from textinv.registry.registry import Registry
+from textinv.registry.registry import Registry, copy_concept
 from textinv.registry.sweep import SweepReport
 from textinv.registry.verification import Problem
 

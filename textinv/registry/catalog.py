@@ -15,8 +15,7 @@ from textinv.errors import CorruptObjectError, StoreError
 from textinv.registry.entries import ConceptSummary, summary_of
 from textinv.registry.heads import read_head
 from textinv.registry.layout import CATALOG_KEY, HEADS, name_of
-from textinv.registry.side_by_side import side_by_side
-from textinv.store.protocol import ObjectStore
+from textinv.store.protocol import ObjectStore, side_by_side
 
 # Below this, reading the heads again is as fast as reading the catalog.
 _WORTH_WRITING = 16

@@ -22,7 +22,7 @@ from textinv.errors import StoreError, StoreUnreachableError
 from textinv.settings import StoreSettings
 from textinv.store import weed
 from textinv.store.s3 import S3Store
-from textinv.store.server_state import ServerState, load_state, new_state, save_state
+from textinv.store.weed import ServerState, load_state, new_state, save_state
 
 _STOP_S = 10.0
 _START_TRIES = 4

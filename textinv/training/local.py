@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from textinv.errors import TextinvError
-from textinv.evaluation.report import Judge
+from textinv.evaluation.report import Scorer
 from textinv.models.base import BaseModel
 from textinv.training.loop import train_pack
 from textinv.training.work import Progress, TrainedConcept, Work
@@ -72,9 +72,9 @@ def learn(
     *,
     num_slots: int | Literal["auto"] = "auto",
     on_progress: Callable[[Progress], None] | None = None,
-    judge: Judge | None = None,
+    scorer: Scorer | None = None,
 ) -> Collected:
     """Learn a list of concepts and keep what came of each."""
     collected = Collected(on_progress)
-    train_pack(model, WorkList(works), collected, num_slots=num_slots, judge=judge)
+    train_pack(model, WorkList(works), collected, num_slots=num_slots, scorer=scorer)
     return collected

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from textinv.evaluation.report import Judge
+from textinv.evaluation.report import Scorer
 from textinv.models.base import BaseModel
 from textinv.training.capacity import choose_num_slots
 from textinv.training.traffic import Traffic
@@ -31,15 +31,15 @@ def train_pack(
     num_slots: int | Literal["auto"] = "auto",
     should_drain: Callable[[], bool] = never,
     checkpoint_every_s: float = 30.0,
-    judge: Judge | None = None,
+    scorer: Scorer | None = None,
 ) -> None:
     """Learn everything that `source` hands out, `num_slots` concepts at a time, and tell `sink` what happens.
 
     `auto` is measured at the resolution of the first work, and again where a pack of another resolution begins.
-    A `judge` scores every learned concept; what it says goes into the record as `evaluation`. Returns when the source
+    A `scorer` scores every learned concept; what it says goes into the record as `evaluation`. Returns when the source
     has finished, or, after a checkpoint of every slot, when `should_drain` says so.
     """
-    traffic = Traffic(model, source, sink, partial(choose_num_slots, model, num_slots), judge)
+    traffic = Traffic(model, source, sink, partial(choose_num_slots, model, num_slots), scorer)
     while not should_drain():
         traffic.fill()
         while traffic.settle():

@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 
 from textinv.errors import CancelledError, OutOfMemoryError, TextinvError, TrainingError
-from textinv.evaluation.report import Judge
+from textinv.evaluation.report import Scorer
 from textinv.models.base import BaseModel
 from textinv.training.capacity import Capacity
 from textinv.training.memory import is_out_of_memory
@@ -34,7 +34,7 @@ class Traffic:
         source: WorkSource,
         sink: TrainingSink,
         capacity_at: Callable[[int], Capacity],
-        judge: Judge | None,
+        scorer: Scorer | None,
     ) -> None:
         """`capacity_at` says how many slots a pack has whose pictures are so many pixels wide."""
         self._capacity = Capacity(1)
@@ -45,7 +45,7 @@ class Traffic:
         self._resolution_px: int | None = None
         self._lowered: dict[int, int] = {}
         """Slots per resolution, where memory allowed fewer than `capacity_at` said."""
-        self._judge = judge
+        self._scorer = scorer
         self._source = source
         self._sink = sink
         self._waiting: deque[Work] = deque()
@@ -137,8 +137,8 @@ class Traffic:
             return False
         ended = self._end(slot, reason)
         if isinstance(ended.outcome, TrainedConcept):
-            if self._judge is not None and slot.spec.evaluate:
-                ended.record["evaluation"] = self._judge(
+            if self._scorer is not None and slot.spec.evaluate:
+                ended.record["evaluation"] = self._scorer(
                     slot.spec, slot.work.pictures, ended.outcome.embedding, slot.started_from
                 )
             self._sink.finished(ended.work, ended.outcome)

@@ -10,7 +10,7 @@ from services.api.jobs.training_pictures import thumbnail_url
 from textinv.jobs import ConceptStatus, JobRecord, JobStatus
 from textinv.jobs.advice import NO_WORKERS, advice_for, why_stopped
 from textinv.jobs.details import ConceptDetail
-from textinv.jobs.outcome import Failure
+from textinv.jobs.record import Failure
 from textinv.spec import TrainSpec
 
 COUNTS = ("waiting", "running", "done", "failed", "cancelled")

@@ -96,7 +96,7 @@ def _concept(desk: Desk, watch: JobWatch, change: ConceptChange) -> dict[str, An
     learning, record = desk.learning, watch.record
     sheets = (learning.sheet(record, number) for number in range(record.num_sheets))
     spec = next(spec for sheet in sheets for spec in sheet if spec.name == change.concept.name)
-    (detail,) = concept_details(learning.book, desk.registry, change.status, [spec])
+    (detail,) = concept_details(learning.job_store, desk.registry, change.status, [spec])
     return jobs_answers.concept(record.id, detail)
 
 

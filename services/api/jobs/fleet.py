@@ -57,23 +57,23 @@ async def drain(request: Request, caller: Caller = may_operate) -> dict[str, Any
 
 
 def _changed(desk: Desk, changes: dict[str, Any]) -> dict[str, Any]:
-    desk.learning.fleet_book.change(changes)
+    desk.learning.stored_fleet.change(changes)
     return _shown(desk)
 
 
 def _shown(desk: Desk) -> dict[str, Any]:
     learning = desk.learning
-    book = learning.fleet_book
-    status = book.status()
+    stored = learning.stored_fleet
+    status = stored.status()
     jobs, driver = status.get("jobs", []), driver_facts(learning)
     nodes = status.get("nodes", []) if driver["running"] else []
     address = learning.settings.ray_address
     return {
         "object": "fleet",
-        "fleet": book.fleet,
+        "fleet": stored.fleet,
         "updated": status.get("updated"),
         "driver": driver,
-        "settings": book.settings().model_dump(),
+        "settings": stored.settings().model_dump(),
         "queue": {name: status.get(name, 0) for name in ("waiting", "leased", "expiries")},
         "concepts_per_hour": _concepts_per_hour(learning, jobs),
         "jobs": jobs,
@@ -94,15 +94,15 @@ def _sum(nodes: list[dict[str, Any]], of: str) -> float:
 
 
 def _concepts_per_hour(learning: Learning, jobs: list[str]) -> float | None:
-    paces = [status.concepts_per_hour for job in jobs if (status := learning.book.status(job)) is not None]
+    paces = [status.concepts_per_hour for job in jobs if (status := learning.job_store.status(job)) is not None]
     known = [pace for pace in paces if pace is not None]
     return sum(known) if known else None
 
 
 def _failures(learning: Learning) -> Iterator[dict[str, Any]]:
     """What failed last, and what to do about it."""
-    for fingerprint, when in learning.book.last_failures(_MAX_FAILURES):
-        found = learning.book.failure(fingerprint)
+    for fingerprint, when in learning.job_store.last_failures(_MAX_FAILURES):
+        found = learning.job_store.failure(fingerprint)
         if found is not None:
             told = {"name": found.name, "fingerprint": fingerprint, **jobs_answers.failure(found)}
             yield told | {"when": when.isoformat(timespec="seconds")}

@@ -21,7 +21,7 @@ from textinv.jobs import JobRecord
 from textinv.jobs.details import ConceptDetail, concept_detail, concept_details
 from textinv.jobs.layout import SPECS_PER_SHEET
 from textinv.jobs.previews import MEDIA_TYPE, read_preview
-from textinv.jobs.status import JobState, current_status
+from textinv.jobs.status import JobState
 from textinv.spec import TrainSpec
 
 router = APIRouter(tags=["jobs"])
@@ -112,7 +112,7 @@ async def cancel(
     learning: Learning = request.app.state.desk.learning
     asked = body or CancelBody()
     record = await in_thread(find_job, learning, job, caller)
-    changed = await in_thread(learning.book.cancel, record.id, asked.concepts, asked.keep_best)
+    changed = await in_thread(learning.job_store.cancel, record.id, asked.concepts, asked.keep_best)
     return await in_thread(_told, learning, changed)
 
 
@@ -121,7 +121,7 @@ async def resume(job: str, request: Request, caller: Caller = may_submit) -> dic
     """Take a job up again: what was cancelled or has failed is tried again, what is half done goes on."""
     learning: Learning = request.app.state.desk.learning
     record = await in_thread(find_job, learning, job, caller)
-    changed = await in_thread(learning.book.resume, record.id, learning.fleet.name)
+    changed = await in_thread(learning.job_store.resume, record.id, learning.fleet.name)
     await in_thread(learning.fleet.ensure)
     return await in_thread(_told, learning, changed)
 
@@ -132,7 +132,7 @@ async def purge(job: str, request: Request, caller: Caller = may_submit) -> dict
     desk: Desk = request.app.state.desk
     record = await in_thread(find_job, desk.learning, job, caller)
     try:
-        deleted = await in_thread(desk.learning.book.purge, record.id, desk.registry)
+        deleted = await in_thread(desk.learning.job_store.purge, record.id, desk.registry)
     except StoreConflictError as error:  # its own doing, so sending it again would not help
         raise RequestError(error.message, param="job") from error
     return {"object": "job.purged", "id": record.id, "pictures": deleted}
@@ -147,7 +147,7 @@ def find_job(learning: Learning, job: str, caller: Caller) -> JobRecord:
     """
     if not job.isascii() or not job.replace("-", "").isalnum() or len(job) > 60:
         raise UnknownConceptError(f"there is no job {job[:80]!r}: no job has such an id", job=job[:80])
-    record = learning.book.load(job)
+    record = learning.job_store.load(job)
     if not record.name_prefix.startswith(caller.name_prefix):
         raise AccessError(
             f"the API key is bound to concepts that start with {caller.name_prefix!r}; job {job} has others",
@@ -161,14 +161,16 @@ def shown_job(
 ) -> dict[str, Any]:
     """A job with a part of its concepts."""
     learning = desk.learning
-    status = current_status(learning.book, record)
+    status = learning.job_store.current_status(record)
     if state is None:
         specs, more = _specs_from(learning, record, offset, limit), offset + limit < record.num_concepts
-        found: Sequence[ConceptDetail] = concept_details(learning.book, desk.registry, status, specs)
+        found: Sequence[ConceptDetail] = concept_details(learning.job_store, desk.registry, status, specs)
     else:
         every = _specs_from(learning, record, 0, record.num_concepts)
         mine = [
-            one for one in concept_details(learning.book, desk.registry, status, every) if one.status.state == state
+            one
+            for one in concept_details(learning.job_store, desk.registry, status, every)
+            if one.status.state == state
         ]
         found, more = mine[offset : offset + limit], offset + limit < len(mine)
     return jobs_answers.summary(record, status) | {
@@ -185,7 +187,7 @@ def driver_facts(learning: Learning, record: JobRecord | None = None) -> dict[st
         return {"running": None, "state": "unknown", "problem": f"the job belongs to fleet {record.fleet!r}"}
     try:
         facts = learning.fleet.driver().to_json()
-        if learning.fleet_book.settings().draining:
+        if learning.stored_fleet.settings().draining:
             facts["problem"] = "the fleet is drained: its jobs wait until an operator scales it"
         return facts
     except ClusterError as error:
@@ -194,13 +196,13 @@ def driver_facts(learning: Learning, record: JobRecord | None = None) -> dict[st
 
 def _told(learning: Learning, record: JobRecord) -> dict[str, Any]:
     learning.jobs.forget()
-    return jobs_answers.summary(record, current_status(learning.book, record))
+    return jobs_answers.summary(record, learning.job_store.current_status(record))
 
 
 def _shown_concept(desk: Desk, record: JobRecord, name: str) -> dict[str, Any]:
     learning = desk.learning
     spec = _find_spec(learning, record, name)
-    detail = concept_detail(learning.book, desk.registry, current_status(learning.book, record), spec)
+    detail = concept_detail(learning.job_store, desk.registry, learning.job_store.current_status(record), spec)
     shown = jobs_answers.concept(record.id, detail)
     if shown["failure"] is not None:
         shown["failure"]["evidence"] = jobs_answers.evidence(detail.failure)

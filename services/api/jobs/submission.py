@@ -26,7 +26,7 @@ from textinv.manifest import Manifest, parse_manifest
 from textinv.manifest.origin import Problem, raise_problems
 from textinv.placeholders import ConceptRef, refs_in
 from textinv.plan import Plan, make_plan
-from textinv.plan.base import BaseFacts
+from textinv.plan.resolve import BaseFacts
 
 router = APIRouter(tags=["jobs"])
 _FILE = "manifest"

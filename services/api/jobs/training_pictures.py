@@ -22,9 +22,9 @@ from services.desk import Desk, in_thread
 from services.teaching.learning import Learning
 from textinv.errors import ImageError, NotReadyError, RequestError, UnknownConceptError
 from textinv.images import Picture, as_trained, crop_box, decode_picture
-from textinv.plan.base import BaseFacts
 from textinv.plan.facts import PictureFacts
 from textinv.plan.picture_check import PictureProblem, check_picture
+from textinv.plan.resolve import BaseFacts
 from textinv.plan.sources import DIGEST, StoredPicture, image_key
 
 router = APIRouter(tags=["training pictures"])

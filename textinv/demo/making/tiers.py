@@ -39,7 +39,7 @@ from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.plan import make_plan
-from textinv.plan.fetch import fetch_pictures
+from textinv.plan.sources import fetch_pictures
 from textinv.training import Work
 from textinv.training.local import learn
 

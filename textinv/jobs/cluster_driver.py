@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from textinv.errors import ClusterError, SettingsError
-from textinv.jobs.driver_seat import DRIVER_MODULE, DriverSeat, cluster_fleet
+from textinv.jobs.home_driver import DRIVER_MODULE, HomeDriver, cluster_fleet
 from textinv.settings import Settings, StoreSettings, environment_of
 
 START_S = 60.0
@@ -39,7 +39,7 @@ def fleet_of(settings: Settings) -> str:
         SettingsError: a cluster could not reach the store.
     """
     if settings.ray_address is None:
-        return DriverSeat(settings.home).fleet
+        return HomeDriver(settings.home).fleet
     if settings.store.endpoint_url is None and urlsplit(settings.ray_address).hostname not in _LOOPBACK:
         raise SettingsError(
             f"the cluster at {settings.ray_address} cannot reach the embedded store of this machine: set "

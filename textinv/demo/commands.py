@@ -1,6 +1,7 @@
 """`textinv demo-pictures`: write pictures of concepts that the demo base has never seen, with what is true of them.
 
-Owns the command. What the concepts are and how they are drawn belongs to `textinv.demo`.
+Owns the command, which the command line finds through the entry-point group `textinv.commands`. Does not know what the
+concepts are nor how they are drawn.
 """
 
 import json as json_module

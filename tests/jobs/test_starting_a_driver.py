@@ -9,9 +9,9 @@ import pytest
 
 from services.teaching.training_fleet import LocalFleet
 from textinv.errors import ClusterError, InputError, SettingsError
-from textinv.jobs.driver_job import ensure_on_cluster, fleet_of, running_driver
-from textinv.jobs.driver_seat import DriverSeat
-from textinv.jobs.fleet import FleetBook, settings_key, status_key
+from textinv.jobs.cluster_driver import ensure_on_cluster, fleet_of, running_driver
+from textinv.jobs.fleet import StoredFleet, settings_key, status_key
+from textinv.jobs.home_driver import HomeDriver
 from textinv.settings import Settings, StoreSettings
 from textinv.store import MemoryStore
 
@@ -95,20 +95,20 @@ def test_the_drivers_environment_has_the_settings_and_nothing_of_the_ray_around(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_JOB_ID", "01000000")
-    told = DriverSeat(tmp_path).environment(Settings(home=tmp_path, store=STORE))
+    told = HomeDriver(tmp_path).environment(Settings(home=tmp_path, store=STORE))
     assert told["TEXTINV_HOME"] == str(tmp_path)
     assert not [name for name in told if name.startswith("RAY_")]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert "CUDA_VISIBLE_DEVICES" not in LocalFleet(Settings(home=tmp_path, store=STORE), "{}").environment
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert LocalFleet(Settings(home=tmp_path, store=STORE), "{}").environment["CUDA_VISIBLE_DEVICES"] == "1"
-    assert Path(told["PYTHONPATH"].split(os.pathsep)[0], "cluster", "driver_process.py").is_file()
+    assert Path(told["PYTHONPATH"].split(os.pathsep)[0], "cluster", "driver", "process.py").is_file()
 
 
 def test_a_fleet_of_this_machine_is_seen_by_its_lock(tmp_path: Path) -> None:
-    fleet, seat = LocalFleet(Settings(home=tmp_path, store=STORE), "{}"), DriverSeat(tmp_path)
-    assert (fleet.name, fleet.driver().state) == (seat.fleet, "stopped")
-    lock = seat.lock()
+    fleet, driver = LocalFleet(Settings(home=tmp_path, store=STORE), "{}"), HomeDriver(tmp_path)
+    assert (fleet.name, fleet.driver().state) == (driver.fleet, "stopped")
+    lock = driver.lock()
     assert lock is not None
     assert fleet.driver().to_json() == {"running": True, "state": "running", "problem": None}
     assert fleet.ensure() is False
@@ -134,14 +134,14 @@ def test_a_driver_that_does_not_start_leaves_its_last_words(tmp_path: Path) -> N
 
 def test_a_fleet_is_what_was_written_else_what_its_driver_was_started_with() -> None:
     store = MemoryStore()
-    book = FleetBook(store, "f")
-    assert (book.status(), book.settings().max_workers) == ({}, 1)
+    fleet = StoredFleet(store, "f")
+    assert (fleet.status(), fleet.settings().max_workers) == ({}, 1)
     store.put(status_key("f"), b'{"settings": {"max_workers": 3, "crew_size": 3}}')
-    assert book.settings().max_workers == 3
-    assert book.change({"draining": True}).max_workers == 3
-    assert (book.change({"max_workers": 5}).crew_size, book.settings().draining) == (3, True)
+    assert fleet.settings().max_workers == 3
+    assert fleet.change({"draining": True}).max_workers == 3
+    assert (fleet.change({"max_workers": 5}).crew_size, fleet.settings().draining) == (3, True)
     with pytest.raises(InputError, match="more than max"):
-        book.change({"min_workers": 6})
+        fleet.change({"min_workers": 6})
     store.put(settings_key("f"), b"[1]")
     with pytest.raises(Exception, match="no JSON object"):
-        book.settings()
+        fleet.settings()

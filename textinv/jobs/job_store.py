@@ -1,4 +1,4 @@
-"""The book of jobs: reading and changing job records in an object store.
+"""The job store: jobs as records in an object store, read and changed.
 
 Owns the order of writes. Safe between processes: a change of a job is a swap of its record, followed by a change of the
 mark that drivers watch. Does not know who trains.
@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -27,13 +27,12 @@ from textinv.jobs.layout import (
     job_key,
     log_key,
     open_key,
-    sheet_key,
+    spec_sheet_key,
     status_key,
 )
-from textinv.jobs.outcome import Deaths, Failure
 from textinv.jobs.previews import drop_previews
-from textinv.jobs.record import Cancellation, JobRecord, read_sheet
-from textinv.jobs.status import ENDED, JobStatus, waiting_status
+from textinv.jobs.record import Cancellation, Deaths, Failure, JobRecord, now, read_spec_sheet
+from textinv.jobs.status import JobStatus, waiting_status
 from textinv.plan.sources import image_key
 from textinv.spec import TrainSpec
 from textinv.store.protocol import JSON, ObjectStore
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 _MAX_TRIES = 20
 
 
-class JobBook:
+class JobStore:
     """Jobs in `store`."""
 
     def __init__(self, store: ObjectStore) -> None:
@@ -68,14 +67,14 @@ class JobBook:
         """The jobs that have work to do, each with a tag that changes when somebody changes the job."""
         return {info.key.removeprefix(OPEN_JOBS): info.etag for info in self.store.list(OPEN_JOBS)}
 
-    def sheets(self, record: JobRecord) -> Iterator[list[TrainSpec]]:
+    def spec_sheets(self, record: JobRecord) -> Iterator[list[TrainSpec]]:
         """A job's specs, a sheet at a time."""
-        return (self.sheet(record.id, number) for number in range(record.num_sheets))
+        return (self.spec_sheet(record.id, number) for number in range(record.num_sheets))
 
-    def sheet(self, job_id: str, number: int) -> list[TrainSpec]:
+    def spec_sheet(self, job_id: str, number: int) -> list[TrainSpec]:
         """One sheet of a job's specs."""
-        key = sheet_key(job_id, number)
-        return read_sheet(key, self.store.get(key).body)
+        key = spec_sheet_key(job_id, number)
+        return read_spec_sheet(key, self.store.get(key).body)
 
     def status(self, job_id: str) -> JobStatus | None:
         """How far a job is, if its driver has ever said so."""
@@ -87,6 +86,11 @@ class JobBook:
     def write_status(self, status: JobStatus) -> None:
         """Say how far a job is."""
         self.store.put(status_key(status.job_id), status.body(), JSON)
+
+    def current_status(self, record: JobRecord, body: bytes | None = None) -> JobStatus:
+        """What holds of a job: what its driver last said (`body`, else as stored), unless the job changed since."""
+        status = self.status(record.id) if body is None else JobStatus.read(body)
+        return status if status is not None and status.generation >= record.generation else waiting_status(record)
 
     def log(self, job_id: str) -> str:
         """What happened in a job, one line each."""
@@ -128,7 +132,7 @@ class JobBook:
         self.store.delete([cancellation_key(record.id)])
         failed = self.failed_fingerprints()
         if failed:
-            wanted = (spec.fingerprint for sheet in self.sheets(record) for spec in sheet)
+            wanted = (spec.fingerprint for sheet in self.spec_sheets(record) for spec in sheet)
             doomed = [one for one in wanted if one in failed]
             self.store.delete([key(one) for one in doomed for key in (failure_key, deaths_key)])
 
@@ -241,7 +245,7 @@ class JobBook:
             doomed -= self._digests(self.load(other))
         present = {digest for digest in doomed if self.store.exists(image_key(digest))}
         self.store.delete(map(image_key, present))
-        for sheet in self.sheets(record):
+        for sheet in self.spec_sheets(record):
             fingerprints = [spec.fingerprint for spec in sheet if not doomed.isdisjoint(_pictures_of(spec))]
             registry.purge_pictures(fingerprints)
             for fingerprint in fingerprints:
@@ -249,10 +253,10 @@ class JobBook:
         return len(present)
 
     def _digests(self, record: JobRecord) -> set[str]:
-        return {digest for sheet in self.sheets(record) for spec in sheet for digest in _pictures_of(spec)}
+        return {digest for sheet in self.spec_sheets(record) for spec in sheet for digest in _pictures_of(spec)}
 
     def _check_names(self, record: JobRecord, names: Iterable[str]) -> None:
-        known = {spec.name for sheet in self.sheets(record) for spec in sheet}
+        known = {spec.name for sheet in self.spec_sheets(record) for spec in sheet}
         for name in names:
             if name not in known:
                 raise UnknownConceptError(f"there is no concept {name!r} in job {record.id}", concept=name)
@@ -287,13 +291,3 @@ class JobBook:
 def _pictures_of(spec: TrainSpec) -> Iterator[str]:
     """Digests of a spec's pictures and masks."""
     return (digest for one in spec.pictures for digest in (one.digest, one.mask_digest) if digest)
-
-
-def now() -> str:
-    """The time by this machine's clock, as records hold it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def has_ended(status: JobStatus | None, record: JobRecord) -> bool:
-    """Whether a status says that this generation of a job is over."""
-    return status is not None and status.generation >= record.generation and status.state in ENDED

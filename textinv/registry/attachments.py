@@ -1,17 +1,20 @@
-"""Pictures beside a version, and deleting them on purpose.
+"""What lies beside a version, which never changes itself: its pictures, and scores that were taken of it later.
 
-A version never changes, so a mark beside its artifacts says that its pictures are meant to be gone. Owns the order: the
-mark first, then the pictures; what is cut short between the two is carried through by `gc`.
+Pictures may be deleted on purpose: a mark beside the artifacts says that they are meant to be gone. Owns the order, the
+mark first, then the pictures; what is cut short between the two is carried through by `gc`. Each evaluation is a
+document of its own. All of it goes when the version goes.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from textinv.errors import CorruptObjectError
 from textinv.registry.entries import Artifact, VersionEntry
 from textinv.registry.heads import load_artifact
-from textinv.registry.layout import is_picture, purged_key
+from textinv.registry.layout import evaluations_prefix, is_picture, new_run_id, purged_key
 from textinv.registry.publication import read_claim
-from textinv.store.protocol import ObjectStore
+from textinv.store.protocol import JSON, ObjectStore
 
 
 def are_purged(store: ObjectStore, run_id: str) -> bool:
@@ -50,3 +53,24 @@ def purge_pictures(store: ObjectStore, fingerprint: str) -> None:
         if doomed:
             store.put(purged_key(claim.entry.run_id), b"")
             store.delete(doomed)
+
+
+def add_evaluation(store: ObjectStore, run_id: str, evaluation: Mapping[str, Any]) -> str:
+    """Store an evaluation of the version that came of a run; its key."""
+    key = f"{evaluations_prefix(run_id)}{new_run_id()}.json"
+    store.create(key, json.dumps(evaluation, sort_keys=True).encode(), JSON)
+    return key
+
+
+def added_evaluations(store: ObjectStore, run_id: str) -> Iterator[dict[str, Any]]:
+    """Evaluations of the version that came of a run, oldest first.
+
+    Raises:
+        CorruptObjectError: one cannot be read.
+    """
+    for info in store.list(evaluations_prefix(run_id)):
+        try:
+            found: dict[str, Any] = json.loads(store.get(info.key).body)
+        except ValueError as error:
+            raise CorruptObjectError(f"the evaluation {info.key} is no JSON: delete it") from error
+        yield found

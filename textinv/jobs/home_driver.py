@@ -1,4 +1,4 @@
-"""The seat of the driver that serves a home folder, and the names of fleets.
+"""The driver that serves a home folder, as a process of this machine, and the names of fleets.
 
 Owns the folder `<home>/cluster`, the lock that the driver holds as long as it lives, and starting its process, which
 whoever submits a job may do, so that a home folder has one fleet however jobs come in. A process id that was written
@@ -30,8 +30,8 @@ _TAIL_LINES = 12
 _TRIES, _TRY_S = 20, 0.05
 
 
-class DriverSeat:
-    """Where the driver of a home folder sits."""
+class HomeDriver:
+    """The driver of a home folder, whether it lives or not."""
 
     def __init__(self, home: Path) -> None:
         self.home = home.absolute()

@@ -1,26 +1,57 @@
-"""`textinv plan`: what submitting a manifest would do, per concept, and what it would cost."""
+"""`textinv validate` and `textinv plan`: what is wrong with a manifest, and what submitting it would do and cost.
+
+Validating needs neither a base model nor a store.
+"""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group
 from rich.progress import Progress
 
-from textinv.cli.current import current_settings
+from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit, rows_table, stderr
-from textinv.cli.validate import ManifestFile
 
 if TYPE_CHECKING:
     from textinv.plan import Plan
+    from textinv.plan.check import Checked
     from textinv.plan.estimate import Estimate
 
-SHOWN = 50
+ManifestFile = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest (YAML).")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("plan")(plan)
+    """Add the commands."""
+    app.command()(validate)
+    app.command()(plan)
+
+
+def validate(manifest: ManifestFile, json: AsJson = False) -> None:
+    """Check a manifest and its pictures; exits with 2 when something is wrong, and says all of it."""
+    from textinv.plan.check import check_manifest
+
+    checked = check_manifest(manifest, current_settings())
+    if not json:
+        _complain(checked)
+    if json or not checked.problems:
+        emit(
+            checked.to_json(), json, f"{manifest}: {checked.concepts} concepts, {checked.pictures} pictures, no mistake"
+        )
+    if checked.problems:
+        raise typer.Exit(2)
+
+
+def _complain(checked: "Checked") -> None:
+    console = stderr()
+    for warning in checked.warnings:
+        console.print("warning:", str(warning), style="yellow", markup=False)
+    for problem in checked.problems:
+        console.print("error:", str(problem), style="red", markup=False)
+
+
+SHOWN = 50
 
 
 def plan(
