@@ -45,7 +45,8 @@ def up(
 ) -> None:
     """Start the service and wait until it is ready."""
     from services.config_file import choose_config
-    from services.local.lifecycle import is_loopback, start_service
+    from services.local.lifecycle import start_service
+    from textinv.settings import is_loopback
     from textinv.store import ensure_store
 
     settings = current_settings()

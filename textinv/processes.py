@@ -1,4 +1,4 @@
-"""Processes of this machine that belong together, found again by an environment variable that they were started with.
+"""Processes of this machine: found again by an environment variable that they were started with, and what they said.
 
 A process id that was written down is never believed: by the time it is read, it may be somebody else's. Linux only, as
 all that is started on a person's own machine.
@@ -28,6 +28,15 @@ def runs_module(pid: int, module: str) -> bool:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         return (b"-m", module.encode()) in pairwise(words)
     return False
+
+
+def last_words(log: Path, num_lines: int = 12) -> str:
+    """The last lines that a process wrote into its log before it died, or that there are none."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return "it left no log"
+    return "\n".join([line for line in lines if line.strip()][-num_lines:]) or "it printed nothing"
 
 
 def kill_processes_with(variable: str, value: str) -> None:

@@ -46,10 +46,10 @@ class Place:
         self.driver = Driver(registry, FLEET, self._open, self._start, settings=settings, clock=lambda: self.now)
 
     def _open(self, base: BaseModelRef) -> WorkQueue:
-        return self.queues.setdefault(base.key, WorkQueue(lambda: self.now))
+        return self.queues.setdefault(base.base_revision, WorkQueue(lambda: self.now))
 
     def _start(self, name: str, base: BaseModelRef, num_workers: int) -> NamedCrew:
-        self.crews.append(NamedCrew(name, base.key, num_workers))
+        self.crews.append(NamedCrew(name, base.base_revision, num_workers))
         return self.crews[-1]
 
     def submit(self, base: str, name: str = "job", num_concepts: int = 6) -> None:

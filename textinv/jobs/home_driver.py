@@ -6,7 +6,6 @@ down is never believed: only the lock says that a driver lives. Does not know wh
 """
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import json
@@ -14,20 +13,17 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from textinv.errors import ClusterError
-from textinv.locks import is_held
-from textinv.processes import processes_with, runs_module
+from textinv.locks import is_held, try_lock
+from textinv.processes import last_words, processes_with, runs_module
 from textinv.settings import Settings, StoreSettings, environment_of, variable_of
 
 DRIVER_MODULE = "cluster.driver.process"
 """The program of a driver, as it is run: it lies in another room, and not in every installation."""
-_TAIL_LINES = 12
-_TRIES, _TRY_S = 20, 0.05
 
 
 class HomeDriver:
@@ -49,14 +45,7 @@ class HomeDriver:
     def lock(self) -> int | None:
         """Become the driver: the descriptor that holds the lock; None when there is a driver already."""
         self.prepare()
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        for _ in range(_TRIES):  # somebody who only looks holds the lock for an instant
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return descriptor
-            time.sleep(_TRY_S)
-        os.close(descriptor)
-        return None
+        return try_lock(self._lock)
 
     def has_driver(self) -> bool:
         """Whether a driver lives."""
@@ -84,10 +73,7 @@ class HomeDriver:
 
     def last_words(self) -> str:
         """The end of the driver's log."""
-        try:
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
-        except OSError:
-            return "it left no log"
+        return last_words(self.log)
 
     def spawn(
         self, settings: Settings, options: str, environment: Mapping[str, str] | None = None
