@@ -30,6 +30,16 @@ def runs_module(pid: int, module: str) -> bool:
     return False
 
 
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked about does not."""
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    with suppress(OSError):
+        os.kill(pid, 0)
+        return not Path("/proc/self").exists()
+    return False
+
+
 def last_words(log: Path, num_lines: int = 12) -> str:
     """The last lines that a process wrote into its log before it died, or that there are none."""
     try:

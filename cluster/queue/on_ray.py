@@ -19,7 +19,6 @@ from cluster.queue.messages import BaseModelRef, BeatReply, Death, SpecRef, Step
 from cluster.queue.queue import WorkQueue
 from cluster.queue.views import QueueView
 from textinv.errors import ClusterError
-from textinv.training.work import IN_TRAINING
 
 PATIENCE_S = 60.0
 """A queue that is being restarted answers a driver within seconds."""
@@ -138,7 +137,12 @@ class WorkersQueue:
     """A worker's way to its queue; calls wait while the actor is being restarted."""
 
     def __init__(self, actor: Any) -> None:
+        from textinv.training.work import (
+            IN_TRAINING,
+        )  # torch and all: the actor, which imports this file, has none of it
+
         self._actor = actor
+        self._in_training = IN_TRAINING
         self._report_every_s = 0.0
         self._reported: dict[str, float] = {}
 
@@ -156,7 +160,8 @@ class WorkersQueue:
     def report(self, worker_id: str, fingerprint: str, report: StepReport) -> None:
         """Say how far a concept is, without waiting for an answer; in a large fleet only now and then."""
         now = time.monotonic()
-        if report.state == IN_TRAINING and now - self._reported.get(fingerprint, -math.inf) < self._report_every_s:
+        since_s = now - self._reported.get(fingerprint, -math.inf)
+        if report.state == self._in_training and since_s < self._report_every_s:
             return
         self._reported[fingerprint] = now
         self._actor.report.remote(worker_id, fingerprint, report)
