@@ -167,7 +167,7 @@ def _concepts(job_store: "JobStore", record: "JobRecord", status: "JobStatus") -
     known = {concept.fingerprint: concept for concept in status.concepts}
     done, failed = Registry(job_store.store).finished_fingerprints(), job_store.failed_fingerprints()
     rows = []
-    for spec in (spec for sheet in job_store.spec_sheets(record) for spec in sheet):
+    for spec in job_store.specs(record):
         fingerprint = spec.fingerprint
         row = known[fingerprint].model_dump() if fingerprint in known else _bare(spec.name, fingerprint)
         row["evidence"] = ()

@@ -103,9 +103,7 @@ class Feed:
         begun = self.job_store.checkpoints().intersection(dropped) if job.keeps_rows and dropped else ()
         if not begun:
             return
-        for spec in (
-            spec for sheet in self.job_store.spec_sheets(job.record) for spec in sheet if spec.fingerprint in begun
-        ):
+        for spec in (spec for spec in self.job_store.specs(job.record) if spec.fingerprint in begun):
             data = self.job_store.checkpoint(spec.fingerprint)
             if data is not None:
                 with suppress(CorruptObjectError):  # then there are no rows to keep

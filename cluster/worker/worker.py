@@ -27,6 +27,7 @@ from cluster.worker.outbox import Outbox
 from cluster.worker.results import Results
 from textinv.errors import BaseModelMismatchError, ClusterError
 from textinv.evaluation import own_scorer
+from textinv.evaluation.preview import draw_preview
 from textinv.jobs import JobStore
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
@@ -35,7 +36,6 @@ from textinv.registry import Registry
 from textinv.settings import Settings
 from textinv.store import connect_store
 from textinv.training import train_pack
-from textinv.training.preview import draw_preview
 
 SLOTS_ON_CPU = 4
 """Packing more than a few concepts brings nothing on a CPU."""

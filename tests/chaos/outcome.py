@@ -38,8 +38,7 @@ def train_unharmed(model: BaseModel, job_store: JobStore, record: JobRecord) -> 
             None,
             spec.fingerprint,
         )
-        for sheet in job_store.spec_sheets(record)
-        for spec in sheet
+        for spec in job_store.specs(record)
     ]
     learned = learn(model, works, num_slots=8)
     assert not learned.errors

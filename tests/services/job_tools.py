@@ -77,7 +77,7 @@ def report(
 ) -> JobStatus:
     """Say, as a driver does, how far the first concept of a job is; of the others, that wait, so many are named."""
     job_store = JobStore(store)
-    spec, *others = [spec for sheet in job_store.spec_sheets(record) for spec in sheet]
+    spec, *others = job_store.specs(record)
     first = ConceptStatus(
         name=spec.name, fingerprint=spec.fingerprint, state=concept_state, **{"max_steps": spec.max_steps, **concept}
     )

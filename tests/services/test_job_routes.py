@@ -361,7 +361,7 @@ async def test_a_large_job_is_paged_and_each_concept_tells_its_curve_from_wherev
 ) -> None:
     told = await submit(client, *(f"fox-{number:03d}" for number in range(300)))
     record = job_store.load(told["id"])
-    first, *_, second = [spec for sheet in job_store.spec_sheets(record) for spec in sheet]
+    first, *_, second = job_store.specs(record)
     history = [{"step": 0, "loss": 0.5, "train_loss": None}, {"step": 5, "loss": 0.4, "train_loss": 0.6}]
     counters = {"step": 5, "history": history}
     job_store.write_checkpoint(first.fingerprint, Checkpoint(first.fingerprint, counters, {}).to_bytes())

@@ -25,19 +25,10 @@ CLUSTER = ("queue", "worker", "driver", "commands")
 """Rooms of cluster from the bottom up."""
 
 KNOWN_CLIMBS = {
-    ("textinv.training", "textinv.evaluation"),
-    ("textinv.training", "textinv.generation"),
-    ("textinv.training", "textinv.plan"),
     ("textinv.evaluation", "textinv.demo"),
     ("cluster.queue", "cluster.worker"),
 }
 """Rooms that import against the order today. Whoever mends one deletes its line."""
-KNOWN_RETURNS = {
-    ("services.access", "services.drawing"),
-    ("services.drawing", "services.api"),
-    ("services.drawing", "services.desk"),
-}
-"""Imports between rooms of services that close a circle today. Whoever mends one deletes its line."""
 
 Graph = Mapping[str, set[str]]
 
@@ -130,14 +121,7 @@ def test_known_climbs_are_still_there() -> None:
 
 
 def test_the_rooms_of_services_import_in_no_circle() -> None:
-    assert circles(_graph(between_rooms("services").keys() - KNOWN_RETURNS)) == []
-
-
-def test_known_returns_are_still_there() -> None:
-    pairs = between_rooms("services").keys()
-    graph = _graph(pairs)
-    mended = {(here, there) for here, there in KNOWN_RETURNS & pairs if here not in _reachable(graph, there)}
-    assert (KNOWN_RETURNS - pairs) | mended == set(), "mended: delete these lines of KNOWN_RETURNS"
+    assert circles(_graph(between_rooms("services").keys())) == []
 
 
 def _graph(pairs: Set[tuple[str, str]]) -> Graph:

@@ -14,6 +14,7 @@ from textinv.models.base import BaseModel
 from textinv.training import ConceptPack, Work
 from textinv.training.initial import spread
 from textinv.training.local import learn
+from textinv.training.record import cosine_to
 
 
 def starting_rows(model: BaseModel, work: Work) -> torch.Tensor:
@@ -95,6 +96,7 @@ def test_the_record_says_how_far_the_rows_went_from_those_that_auto_found(
     moved = torch.nn.functional.cosine_similarity(learned.embedding.rows["text_encoder"], began, dim=-1).mean()
     assert learned.record["cosine_to_initializer"]["text_encoder"] == pytest.approx(float(moved), abs=1e-4)
     assert moved < 0.999
+    assert cosine_to(torch.tensor([[1.0, 1.0]]), torch.tensor([[2.0, 0.0]])) == pytest.approx(0.5**0.5)
 
 
 def test_auto_without_a_clip_takes_the_shortlisted_word_with_the_lowest_loss(

@@ -12,10 +12,10 @@ from tests.evaluation.tiny_encoders import clip_folder, dino_folder
 from tests.models.tiny_bases import make_base
 from textinv.embedding import Embedding
 from textinv.errors import SettingsError
-from textinv.evaluation import Drawing, Learned, Scorer, evaluate, own_scorer
+from textinv.evaluation import Drawing, Learned, evaluate, own_scorer
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
-from textinv.training import Work
+from textinv.training import Scorer, Work
 from textinv.training.local import learn
 
 QUICK = Drawing(num_images=1, num_inference_steps=1)

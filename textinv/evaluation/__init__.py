@@ -2,6 +2,6 @@
 
 from textinv.evaluation.encoders import PictureEncoder, load_encoder, own_encoder
 from textinv.evaluation.evaluate import Drawing, Learned, evaluate
-from textinv.evaluation.report import Scorer, own_scorer
+from textinv.evaluation.report import own_scorer
 
-__all__ = ["Drawing", "Learned", "PictureEncoder", "Scorer", "evaluate", "load_encoder", "own_encoder", "own_scorer"]
+__all__ = ["Drawing", "Learned", "PictureEncoder", "evaluate", "load_encoder", "own_encoder", "own_scorer"]

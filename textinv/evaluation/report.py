@@ -5,7 +5,7 @@ Owns what a spec says about scoring: its kind, its class word, the words it star
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,9 @@ from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.plan.estimate import EVALUATION_INFERENCE_STEPS
 from textinv.spec import TrainSpec
+from textinv.training.work import Scorer
 
 _LOG = logging.getLogger("textinv.worker")
-
-Scorer = Callable[[TrainSpec, Sequence[Picture], Embedding, str], dict[str, Any]]
-"""Scores a learned concept against its training pictures, as plain JSON; the last value is what it started from."""
 
 DRAWING = Drawing(num_inference_steps=EVALUATION_INFERENCE_STEPS)
 """At the end of training; `textinv evaluate` draws with more steps."""

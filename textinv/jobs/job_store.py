@@ -71,6 +71,10 @@ class JobStore:
         """A job's specs, a sheet at a time."""
         return (self.spec_sheet(record.id, number) for number in range(record.num_sheets))
 
+    def specs(self, record: JobRecord) -> Iterator[TrainSpec]:
+        """A job's specs, one by one."""
+        return (spec for sheet in self.spec_sheets(record) for spec in sheet)
+
     def spec_sheet(self, job_id: str, number: int) -> list[TrainSpec]:
         """One sheet of a job's specs."""
         key = spec_sheet_key(job_id, number)
@@ -132,7 +136,7 @@ class JobStore:
         self.store.delete([cancellation_key(record.id)])
         failed = self.failed_fingerprints()
         if failed:
-            wanted = (spec.fingerprint for sheet in self.spec_sheets(record) for spec in sheet)
+            wanted = (spec.fingerprint for spec in self.specs(record))
             doomed = [one for one in wanted if one in failed]
             self.store.delete([key(one) for one in doomed for key in (failure_key, deaths_key)])
 
@@ -253,10 +257,10 @@ class JobStore:
         return len(present)
 
     def _digests(self, record: JobRecord) -> set[str]:
-        return {digest for sheet in self.spec_sheets(record) for spec in sheet for digest in _pictures_of(spec)}
+        return {digest for spec in self.specs(record) for digest in _pictures_of(spec)}
 
     def _check_names(self, record: JobRecord, names: Iterable[str]) -> None:
-        known = {spec.name for sheet in self.spec_sheets(record) for spec in sheet}
+        known = {spec.name for spec in self.specs(record)}
         for name in names:
             if name not in known:
                 raise UnknownConceptError(f"there is no concept {name!r} in job {record.id}", concept=name)

@@ -52,5 +52,4 @@ def _old_previews(store: ObjectStore, grace_s: float) -> dict[str, list[ObjectIn
 def _open_specs(job_store: JobStore) -> Iterator[str]:
     """Fingerprints of the specs of all jobs that have work to do."""
     for job_id in job_store.open_jobs():
-        for sheet in job_store.spec_sheets(job_store.load(job_id)):
-            yield from (spec.fingerprint for spec in sheet)
+        yield from (spec.fingerprint for spec in job_store.specs(job_store.load(job_id)))

@@ -1,7 +1,8 @@
 """Base models: frozen diffusion components of several families behind one interface.
 
 Owns loading them, tokenising prompts with placeholders, writing rows at call time, and running their parts. Does not
-know concepts' pictures, training or serving.
+know concepts' pictures, training or serving. Open `base.py` first: the interface and its values; a new family is one
+class in `families/`.
 """
 
 from textinv.models.base import BaseModel, Conditioning, Tokens

@@ -1,6 +1,8 @@
 """Published concepts: immutable numbered versions, one head per concept, and what keeps them in order.
 
-Between training (which publishes) and serving (which resolves); knows objects by key, and neither S3 nor models.
+Between training, which publishes, and serving, which resolves. Knows objects by key, and neither S3 nor models. Open
+`registry.py` first for what can be asked, `publication.py` for how a version comes to be, `layout.py` for what lies
+where.
 """
 
 from textinv.registry.entries import ConceptSummary, PublishedVersion, VersionEntry, VersionSummary

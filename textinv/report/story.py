@@ -7,6 +7,7 @@ gone (purged pictures) or not there yet is left out. Does not know how it is tol
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from textinv.errors import ObjectNotFoundError, TextinvError
@@ -81,7 +82,7 @@ def tell(store: ObjectStore, job_id: str, max_concepts: int = MAX_CONCEPTS) -> J
     job_store, registry = JobStore(store), Registry(store)
     job = job_store.load(job_id)
     status = job_store.current_status(job)
-    specs = [spec for sheet in job_store.spec_sheets(job) for spec in sheet][:max_concepts]
+    specs = list(islice(job_store.specs(job), max_concepts))
     details = (concept_detail(job_store, registry, status, spec) for spec in specs)
     concepts = tuple(_concept(store, detail) for detail in details)
     return JobStory(job, concepts, job.num_concepts - len(concepts))

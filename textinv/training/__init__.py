@@ -2,12 +2,13 @@
 
 from textinv.training.loop import train_pack
 from textinv.training.pack import ConceptPack
-from textinv.training.work import IN_TRAINING, Progress, TrainedConcept, TrainingSink, Work, WorkSource
+from textinv.training.work import IN_TRAINING, Progress, Scorer, TrainedConcept, TrainingSink, Work, WorkSource
 
 __all__ = [
     "IN_TRAINING",
     "ConceptPack",
     "Progress",
+    "Scorer",
     "TrainedConcept",
     "TrainingSink",
     "Work",

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from textinv.errors import TextinvError
-from textinv.evaluation.report import Scorer
 from textinv.models.base import BaseModel
 from textinv.training.loop import train_pack
-from textinv.training.work import Progress, TrainedConcept, Work
+from textinv.training.work import Progress, Scorer, TrainedConcept, Work
 
 
 class WorkList:

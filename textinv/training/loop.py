@@ -8,11 +8,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from textinv.evaluation.report import Scorer
 from textinv.models.base import BaseModel
 from textinv.training.capacity import choose_num_slots
 from textinv.training.traffic import Traffic
-from textinv.training.work import TrainingSink, WorkSource
+from textinv.training.work import Scorer, TrainingSink, WorkSource
 
 IDLE_S = 0.2
 """Wait between two looks at a source that has nothing now."""

@@ -15,14 +15,13 @@ from torch import Tensor
 
 from textinv.embedding import Embedding
 from textinv.errors import CancelledError, DivergedError, TextinvError
-from textinv.evaluation.scores import cosine_to
 from textinv.models.base import BaseModel
 from textinv.training.admission import open_slot
 from textinv.training.batches import assemble
 from textinv.training.checkpoint import Checkpoint
 from textinv.training.optimizers import StepSettings
 from textinv.training.pool import Pool, slot_losses
-from textinv.training.record import record_of
+from textinv.training.record import cosine_to, record_of
 from textinv.training.rows import FIELDS, SPHERE_FIELDS, TRAIN_LOSS, RowTables
 from textinv.training.schedules import rate_at
 from textinv.training.slot import Evaluation, Slot

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from textinv.evaluation.encoders import own_encoder
 from textinv.models.base import BaseModel
 from textinv.models.clip import Clip
+from textinv.models.picture_encoder import own_encoder
 from textinv.training.batches import assemble
 from textinv.training.captions import tokenize_captions
 from textinv.training.initial import rows_of_text

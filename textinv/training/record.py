@@ -11,6 +11,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from torch import Tensor
 
 from textinv.errors import TextinvError
 from textinv.models.base import BaseModel
@@ -69,3 +70,8 @@ def versions() -> dict[str, str]:
         "diffusers": diffusers.__version__,
         "transformers": transformers.__version__,
     }
+
+
+def cosine_to(rows_ND: Tensor, initial_ND: Tensor) -> float:
+    """Mean cosine of the learned rows with the rows that they started from."""
+    return float(torch.nn.functional.cosine_similarity(rows_ND.float(), initial_ND.float(), dim=-1).mean())

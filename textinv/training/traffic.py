@@ -14,7 +14,6 @@ from dataclasses import replace
 import torch
 
 from textinv.errors import CancelledError, OutOfMemoryError, TextinvError, TrainingError
-from textinv.evaluation.report import Scorer
 from textinv.models.base import BaseModel
 from textinv.training.capacity import Capacity
 from textinv.training.memory import is_out_of_memory
@@ -22,7 +21,7 @@ from textinv.training.pack import ConceptPack, Ended
 from textinv.training.record import record_of_failure
 from textinv.training.slot import Slot
 from textinv.training.stopping import StopReason
-from textinv.training.work import IN_TRAINING, TrainedConcept, TrainingSink, Work, WorkSource
+from textinv.training.work import IN_TRAINING, Scorer, TrainedConcept, TrainingSink, Work, WorkSource
 
 
 class Traffic:

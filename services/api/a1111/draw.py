@@ -13,20 +13,20 @@ from dataclasses import replace
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from services.answers.replies import Reply, make_reply, seed_of
+from services.access.in_flight import InterruptedByCallerError, Running
+from services.answers.idempotency import Reply, make_reply, seed_of
 from services.api.a1111.answers import answer_of
 from services.api.a1111.bare_names import BareNames
 from services.api.a1111.fields import Img2ImgBody, Txt2ImgBody
 from services.api.a1111.listings import check_checkpoint, ignored_options
 from services.api.a1111.samplers import choose_sampler
-from services.api.access import Caller, may_draw
-from services.api.headers import header_list
-from services.api.images.drawing import Finished, concepts_header, finish, unless_gone
+from services.api.answering import KEY_HEADER, answer_once, header_list
+from services.api.callers import Caller, may_draw
+from services.api.images.drawing import Finished, concepts_header, finish
 from services.api.images.image_requests import RANDOM_SEED_BELOW
 from services.api.images.sizes import ChosenSize, Size, choose_size, fit_to_base
 from services.api.images.uploads import decode_text, decode_upload, resized, white_mask
 from services.desk import Desk, in_thread
-from services.drawing.in_flight import InterruptedByCallerError, Running
 from services.drawing.studio import StudioFacts
 from textinv.errors import RequestError, UnknownConceptError
 from textinv.generation.request import GenerateRequest
@@ -129,11 +129,11 @@ async def _answer(
     order: GenerateRequest,
     bare: BareNames,
 ) -> Response:
-    if await desk.ledger.is_watched(caller.id):
+    if await desk.usage.is_watched(caller.id):
         order = replace(order, preview_every=math.ceil(order.num_inference_steps / (_NUM_SKETCHES + 1)))
     facts = await desk.facts()
     asked = f"{request.url.path} {json.dumps(body.model_dump())}".encode()
-    key = request.headers.get("idempotency-key")
+    key = request.headers.get(KEY_HEADER)
     if key is not None and body.seed == -1:
         order = replace(order, seed=seed_of(caller.id, key, RANDOM_SEED_BELOW))
 
@@ -144,12 +144,12 @@ async def _answer(
         return await in_thread(_reply_of, body, size, drawn, finished, facts, asked)
 
     try:
-        reply = await unless_gone(request, work() if key is None else desk.replies.once(caller.id, key, asked, work))
+        reply = await answer_once(desk, request, caller, asked, work)
     except InterruptedByCallerError:  # not remembered: whoever asks again wants the pictures
         reply = await in_thread(_reply_of, body, size, order, Finished((), {}), facts, asked)
     finally:
         if body.force_task_id:
-            await desk.ledger.note_end(caller.id, body.force_task_id)
+            await desk.usage.note_end(caller.id, body.force_task_id)
     headers = dict(reply.headers)
     if ignored := _ignored(body, facts):
         headers["x-textinv-ignored"] = header_list(ignored)

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from services.api.access import Caller, may_draw
+from services.api.callers import Caller, may_draw
 from services.api.concepts.concepts import Version, check_name
 from services.api.images.drawing import concepts_header
 from services.desk import Desk, in_thread

@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from services.api.access import Caller, may_draw
+from services.api.callers import Caller, may_draw
 from services.api.images.edit_requests import EditRequest, EditsBody, JsonEditsBody, read_edit
-from services.api.images.images import answer, request_of, settle_model
+from services.api.images.generations import answer, request_of, settle_model
 from services.api.images.sizes import ChosenSize, Size, choose_size, fit_to_base, parse_size
 from services.api.images.uploads import decode_upload, resized, transparent_mask
 from services.desk import Desk, in_thread

@@ -6,9 +6,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field
 
-from services.api.access import Caller, may_operate
 from services.api.bodies import Body, Int
-from services.api.jobs import answers as jobs_answers
+from services.api.callers import Caller, may_operate
+from services.api.jobs import job_json
 from services.api.jobs.examples import FLEET, answers
 from services.api.jobs.jobs import driver_facts
 from services.desk import Desk, in_thread
@@ -104,5 +104,5 @@ def _failures(learning: Learning) -> Iterator[dict[str, Any]]:
     for fingerprint, when in learning.job_store.last_failures(_MAX_FAILURES):
         found = learning.job_store.failure(fingerprint)
         if found is not None:
-            told = {"name": found.name, "fingerprint": fingerprint, **jobs_answers.failure(found)}
+            told = {"name": found.name, "fingerprint": fingerprint, **job_json.failure(found)}
             yield told | {"when": when.isoformat(timespec="seconds")}

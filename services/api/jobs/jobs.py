@@ -10,9 +10,9 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import ConfigDict, Field
 
-from services.api.access import Caller, may_submit
 from services.api.bodies import Body
-from services.api.jobs import answers as jobs_answers
+from services.api.callers import Caller, may_submit
+from services.api.jobs import job_json
 from services.api.jobs.examples import CONCEPT, JOB, JOBS, SUMMARY, answers
 from services.desk import Desk, in_thread
 from services.teaching.learning import Learning
@@ -56,7 +56,7 @@ async def list_jobs(
     page = await in_thread(learning.jobs.page, after, limit, caller.name_prefix, state)
     return {
         "object": "list",
-        "data": [jobs_answers.summary(record, status) for record, status in page.jobs],
+        "data": [job_json.summary(record, status) for record, status in page.jobs],
         "has_more": page.has_more,
         "next": page.jobs[-1][0].id if page.has_more and page.jobs else None,
         "total": page.total,
@@ -173,9 +173,9 @@ def shown_job(
             if one.status.state == state
         ]
         found, more = mine[offset : offset + limit], offset + limit < len(mine)
-    return jobs_answers.summary(record, status) | {
+    return job_json.summary(record, status) | {
         "driver": driver_facts(learning, record),
-        "concepts": [jobs_answers.concept(record.id, one) for one in found],
+        "concepts": [job_json.concept(record.id, one) for one in found],
         "offset": offset,
         "has_more": more,
     }
@@ -196,16 +196,16 @@ def driver_facts(learning: Learning, record: JobRecord | None = None) -> dict[st
 
 def _told(learning: Learning, record: JobRecord) -> dict[str, Any]:
     learning.jobs.forget()
-    return jobs_answers.summary(record, learning.job_store.current_status(record))
+    return job_json.summary(record, learning.job_store.current_status(record))
 
 
 def _shown_concept(desk: Desk, record: JobRecord, name: str) -> dict[str, Any]:
     learning = desk.learning
     spec = _find_spec(learning, record, name)
     detail = concept_detail(learning.job_store, desk.registry, learning.job_store.current_status(record), spec)
-    shown = jobs_answers.concept(record.id, detail)
+    shown = job_json.concept(record.id, detail)
     if shown["failure"] is not None:
-        shown["failure"]["evidence"] = jobs_answers.evidence(detail.failure)
+        shown["failure"]["evidence"] = job_json.evidence(detail.failure)
     return shown | {"record": None if detail.record is None else dict(detail.record)}
 
 

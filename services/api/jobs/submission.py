@@ -10,11 +10,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from services.answers.replies import Reply, make_reply
-from services.api.access import Caller, may_submit
-from services.api.images.drawing import unless_gone
-from services.api.jobs.answers import job_url
+from services.answers.idempotency import Reply, make_reply
+from services.api.answering import answer_once
+from services.api.callers import Caller, may_submit
 from services.api.jobs.examples import MANIFEST, SUBMITTED, answers
+from services.api.jobs.job_json import job_url
 from services.api.jobs.training_pictures import base_facts_of
 from services.desk import Desk, in_thread
 from services.teaching.learning import Learning
@@ -63,8 +63,7 @@ async def submit(
         content = json.dumps(await in_thread(_submitted, desk, plan, priority)).encode()
         return make_reply(asked, content, "application/json", {})
 
-    key = request.headers.get("idempotency-key")
-    reply = await unless_gone(request, work() if key is None else desk.replies.once(caller.id, key, asked, work))
+    reply = await answer_once(desk, request, caller, asked, work)
     return Response(reply.body, media_type=reply.media_type, headers=reply.headers)
 
 

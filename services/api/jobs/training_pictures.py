@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.datastructures import UploadFile
 
-from services.api.access import Caller, may_submit
+from services.api.callers import Caller, may_submit
 from services.api.images.uploads import decode_upload
 from services.api.jobs.examples import PICTURE, answers
 from services.desk import Desk, in_thread

@@ -1,4 +1,4 @@
-"""The families of base models, one per file.
+"""The families of base models: Stable Diffusion 1 and 2, XL, and the original latent diffusion.
 
 Adding a family is one file here with a subclass of `LatentDiffusionModel`: every module of this package is imported,
 and every subclass that is defined in one is known by its `family`.

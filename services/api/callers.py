@@ -70,7 +70,7 @@ def _requires(role: Role) -> Any:
         if desk.config.keys:
             caller = Caller(await in_thread(desk.key_ring.find, _sent_key(request), role), address)
             note(caller=caller.id)
-            await desk.ledger.spend(caller.key)
+            await desk.usage.spend(caller.key)
         return caller
 
     return Depends(check)

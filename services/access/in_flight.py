@@ -1,12 +1,11 @@
 """Requests that are being drawn, by caller: for progress, and so that a caller can interrupt its own.
 
-Owns the list of one front; `services.access.ledger` joins those of several.
+Owns the list of one front; `services.access.usage` joins those of several.
 """
 
 import asyncio
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -15,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 T = TypeVar("T")
-
-_MAX_ENDED = 1000
 
 
 class InterruptedByCallerError(Exception):
@@ -96,19 +93,3 @@ class InFlight:
         running.interrupted = True
         if running.task is not None:
             running.task.cancel()
-
-
-class EndedTasks:
-    """The tasks that ended last, by caller and the name that the caller gave them."""
-
-    def __init__(self) -> None:
-        self._ended: OrderedDict[tuple[str, str], None] = OrderedDict()
-
-    def add(self, caller: str, task: str) -> None:
-        """Remember, and forget the oldest."""
-        self._ended[caller, task] = None
-        if len(self._ended) > _MAX_ENDED:
-            self._ended.popitem(last=False)
-
-    def __contains__(self, task: tuple[str, str]) -> bool:
-        return task in self._ended

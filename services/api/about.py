@@ -1,6 +1,7 @@
-"""`GET /v1/models`, `/v1/models/{id}`: the base model, in OpenAI's shape. Concepts are listed at `/v1/concepts`.
+"""What the service says of itself: `/healthz`, `/readyz`, and `/v1/models`, the base model in OpenAI's shape.
 
-Besides, what pictures may be that are sent here, so that nobody uploads in vain.
+`/v1/models` says, too, what pictures may be that are sent here, so that nobody uploads in vain. Concepts are listed at
+`/v1/concepts`.
 """
 
 import time
@@ -8,22 +9,37 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from services.api.access import Caller, may_draw
+from services.api.callers import Caller, may_draw
 from services.desk import Desk
 from textinv.errors import UnknownConceptError
 from textinv.images.decode import FORMATS
 
-router = APIRouter(tags=["models"])
+health = APIRouter(tags=["health"])
+models = APIRouter(tags=["models"])
 _STARTED = int(time.time())
 
 
-@router.get("/v1/models")
+@health.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Say that the process lives."""
+    return {"status": "ok"}
+
+
+@health.get("/readyz")
+async def readyz(request: Request) -> dict[str, str]:
+    """Say whether the base model is warm and the store answers; 503 with the reason when not."""
+    await request.app.state.desk.check_ready()
+    facts = await request.app.state.desk.facts()
+    return {"status": "ready", "base_model": facts.base_model, "base_revision": facts.base_revision}
+
+
+@models.get("/v1/models")
 async def list_models(request: Request, _: Caller = may_draw) -> dict[str, Any]:
     """List the base model that draws."""
     return {"object": "list", "data": [await _model(request.app.state.desk)]}
 
 
-@router.get("/v1/models/{model:path}")
+@models.get("/v1/models/{model:path}")
 async def show_model(model: str, request: Request, _: Caller = may_draw) -> dict[str, Any]:
     """Show the base model that draws."""
     shown = await _model(request.app.state.desk)

@@ -1,6 +1,6 @@
 """`POST /v1/images/generations`, in OpenAI's shape.
 
-Owns the way from its body to a `GenerateRequest` and from pictures to its answer. Streams are in `image_streams`.
+Owns the way from its body to a `GenerateRequest` and from pictures to its answer. Streams are in `streams`.
 """
 
 import hashlib
@@ -14,15 +14,16 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
+from services.answers.idempotency import Reply, make_reply, seed_of
 from services.answers.pruning import PICTURES, day_of
-from services.answers.replies import Reply, make_reply, seed_of
-from services.api.access import Caller, may_draw
+from services.api.answering import KEY_HEADER, answer_once
+from services.api.callers import Caller, may_draw
 from services.api.images.concepts_asked import apply_concepts
-from services.api.images.drawing import Finished, begin, check_flagged, concepts_header, finish, flag_of, unless_gone
+from services.api.images.drawing import Finished, begin, check_flagged, concepts_header, finish, flag_of
 from services.api.images.image_requests import RANDOM_SEED_BELOW, DrawFields, GenerationsBody
-from services.api.images.image_streams import stream_events
 from services.api.images.pictures import as_base64, encode_picture
 from services.api.images.sizes import ChosenSize, choose_size, parse_size
+from services.api.images.streams import stream_events
 from services.desk import Desk, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import RequestError
@@ -109,7 +110,7 @@ async def answer(
     Raises:
         RequestError: a stream has an `Idempotency-Key`.
     """
-    key = request.headers.get("idempotency-key")
+    key = request.headers.get(KEY_HEADER)
     if body.stream:
         if key is not None:
             raise RequestError(
@@ -125,7 +126,7 @@ async def answer(
         finished = await finish(desk.draw(order, caller.key))
         return await _reply_of(desk, body, size, finished, asked)
 
-    reply = await unless_gone(request, work() if key is None else desk.replies.once(caller.id, key, asked, work))
+    reply = await answer_once(desk, request, caller, asked, work)
     content = await in_thread(_with_urls, desk, reply)
     return Response(content, media_type=reply.media_type, headers=reply.headers)
 

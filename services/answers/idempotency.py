@@ -1,7 +1,8 @@
 """Answers by `Idempotency-Key`: a request that is sent again gets the answer of the first, which ran on meanwhile.
 
-Owns what is under way on this front, and waiting for what is under way on others; claims and answers lie in the store,
-so that every front finds them. Knows no HTTP beyond a status, headers and bytes.
+Owns what is under way on this front, and the one object a key has in the store, so that every front finds it: first the
+claim of the front that answers, then its answer. A front that dies stops renewing its claim, and another one takes it
+over by a conditional write. Knows no HTTP beyond a status, headers and bytes.
 """
 
 import asyncio
@@ -9,21 +10,25 @@ import base64
 import hashlib
 import logging
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from services.answers.claims import Claims, Held, Kept
-from textinv.errors import RequestError, StoreError
-from textinv.store.protocol import ObjectStore
+from services.answers.pruning import REPLIES, day_of
+from textinv.errors import ObjectNotFoundError, RequestError, StoreConflictError, StoreError
+from textinv.store.protocol import JSON, ObjectStore
 
 log = logging.getLogger(__name__)
 
-KEPT_S = 24 * 3600.0
-BEAT_S = 2.0
+_KEPT_S = 24 * 3600.0
+_BEAT_S = 2.0
 # In beats: how often a front that waits looks, how long a claim may stay as it is until its front counts as dead, and
 # how long may lie between two looks, since a front that could not look cannot say that nothing happened meanwhile.
 _LOOK_EVERY, _SILENT, _BLIND = 0.125, 5.0, 2.0
+# The clocks of fronts may differ by this.
+_SKEW_S = 600.0
 
 
 class Reply(BaseModel):
@@ -65,16 +70,39 @@ def seed_of(caller: str, key: str, below: int) -> int:
     return int(_sha256(f"seed\n{caller}\n{key}".encode()), 16) % below
 
 
+class _Claim(BaseModel):
+    """That a front does what was asked; as long as it does, it writes this anew with the next `beat`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    asked_sha256: str
+    owner: str
+    """A name of this claim alone; empty: it was given up."""
+    beat: int = 0
+
+
+_CONTENTS: TypeAdapter[_Claim | Reply] = TypeAdapter(_Claim | Reply)
+
+
+class _Kept(NamedTuple):
+    """The object of a key as it was last read or written; `holds` None: something that cannot be read."""
+
+    key: str
+    etag: str
+    holds: _Claim | Reply | None
+
+
 class Replies:
     """Answers under way and remembered."""
 
-    def __init__(self, store: ObjectStore, beat_s: float = BEAT_S, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: ObjectStore, beat_s: float = _BEAT_S, clock: Callable[[], float] = time.time) -> None:
         """`beat_s`: seconds between signs of life of what is under way; five may be missed until another front begins.
 
         `clock` tells the day under which answers are kept.
         """
-        self._claims = Claims(store, KEPT_S, clock)
+        self._store = store
         self._beat_s = beat_s
+        self._clock = clock
         self._under_way: dict[str, tuple[str, asyncio.Future[Reply]]] = {}
 
     async def once(self, caller: str, key: str, asked: bytes, work: Callable[[], Awaitable[Reply]]) -> Reply:
@@ -102,25 +130,30 @@ class Replies:
     async def _find_or_do(self, name: str, digest: str, key: str, work: Callable[[], Awaitable[Reply]]) -> Reply:
         watch = _Watch(self._beat_s)
         while True:
-            found = await asyncio.to_thread(self._claims.find, name)
-            if (known := next(filter(None, map(_reply_in, found)), None)) is not None:
-                return known
-            alive = next((one for one in found if one.taken and not watch.is_silent(one)), None)
-            if alive is not None and alive.claim is not None:
-                if alive.claim.asked_sha256 != digest:
-                    raise _other_request(key)
+            found = await asyncio.to_thread(self._find, name)
+            for one in found:
+                if isinstance(one.holds, Reply) and time.time() - one.holds.created < _KEPT_S:
+                    return one.holds
+            alive = [one.holds for one in found if isinstance(one.holds, _Claim) and not watch.is_silent(one)]
+            claim = next((one for one in alive if one.owner), None)
+            if claim is None:
+                held = await asyncio.to_thread(self._take, name, digest, found)
+                if held is not None and (reply := await self._do(held, work)) is not None:
+                    return reply
+            elif claim.asked_sha256 != digest:
+                raise _other_request(key)
+            else:
                 await asyncio.sleep(_LOOK_EVERY * self._beat_s)
-                continue
-            held = await asyncio.to_thread(self._claims.take, name, digest, found)
-            if held is not None and (reply := await self._do(held, work)) is not None:
-                return reply
 
-    async def _do(self, held: Held, work: Callable[[], Awaitable[Reply]]) -> Reply | None:
+    async def _do(self, held: _Kept, work: Callable[[], Awaitable[Reply]]) -> Reply | None:
         """Do the work that a claim of ours is for; None when it was taken over meanwhile."""
+        claim = held.holds
+        assert isinstance(claim, _Claim)
         working = asyncio.ensure_future(work())
         try:
             while not (await asyncio.wait({working}, timeout=self._beat_s))[0]:
-                renewed = await asyncio.to_thread(self._renewed, held)
+                claim = claim.model_copy(update={"beat": claim.beat + 1})
+                renewed = await asyncio.to_thread(self._replace, held, claim)
                 if renewed is None:
                     working.cancel()
                     return None
@@ -128,29 +161,58 @@ class Replies:
             reply = working.result()
         except BaseException:
             working.cancel()
-            await asyncio.to_thread(self._give_up, held)
+            await asyncio.to_thread(self._replace, held, claim.model_copy(update={"owner": ""}))
             raise
-        return reply if await asyncio.to_thread(self._finished, held, reply) else None
+        return None if await asyncio.to_thread(self._replace, held, reply) is None else reply
 
-    def _renewed(self, held: Held) -> Held | None:
+    def _find(self, name: str) -> list[_Kept]:
+        """Read what is there of a name, the newest day first."""
+        now = self._clock()
+        days = dict.fromkeys(day_of(at) for at in (now + _SKEW_S, now, now - _KEPT_S))
+        return [found for day in days if (found := self._read(f"{REPLIES}{day}/{name}")) is not None]
+
+    def _read(self, key: str) -> _Kept | None:
         try:
-            return self._claims.renew(held)
+            body, etag = self._store.get(key)
+        except ObjectNotFoundError:
+            return None
+        try:
+            return _Kept(key, etag, _CONTENTS.validate_json(body))
+        except ValidationError:
+            return _Kept(key, etag, None)
+
+    def _take(self, name: str, digest: str, found: Sequence[_Kept]) -> _Kept | None:
+        """Claim a name for which nothing was `found` that is of use; None when another front was faster."""
+        now = self._clock()
+        key, claim = f"{REPLIES}{day_of(now)}/{name}", _Claim(asked_sha256=digest, owner=uuid.uuid4().hex)
+        body = claim.model_dump_json().encode()
+        try:
+            if found and found[0].key >= key:
+                held = _Kept(found[0].key, self._store.swap(found[0].key, body, found[0].etag, JSON), claim)
+            else:
+                held = _Kept(key, self._store.create(key, body, JSON), claim)
+        except StoreConflictError:
+            return None
+        # Around midnight two fronts may claim one name on two days; whoever sees the other's claim gives way.
+        known = {held.etag, *(one.etag for one in found)}
+        is_near_midnight = day_of(now - _SKEW_S) != day_of(now + _SKEW_S)
+        if is_near_midnight and any(one.etag not in known for one in self._find(name)):
+            self._replace(held, claim.model_copy(update={"owner": ""}))
+            return None
+        return held
+
+    def _replace(self, held: _Kept, by: _Claim | Reply) -> _Kept | None:
+        """Write in the place of a claim of ours; None when another front has taken it over.
+
+        A store that does not answer is not waited for: the others will not know, and what is under way goes on.
+        """
+        try:
+            return _Kept(held.key, self._store.swap(held.key, by.model_dump_json().encode(), held.etag, JSON), by)
+        except StoreConflictError:
+            return None
         except StoreError as error:
-            log.warning("what is under way could not be told to other fronts: %s", error)
+            log.warning("how far a request with an Idempotency-Key is could not be told to other fronts: %s", error)
             return held
-
-    def _finished(self, held: Held, reply: Reply) -> bool:
-        try:
-            return self._claims.finish(held, reply.model_dump_json().encode())
-        except StoreError as error:
-            log.warning("an answer could not be remembered: %s", error)
-            return True
-
-    def _give_up(self, held: Held) -> None:
-        try:
-            self._claims.give_up(held)
-        except StoreError as error:
-            log.warning("that a request failed could not be told to other fronts: %s", error)
 
     def _landed(self, name: str, done: asyncio.Future[Reply]) -> None:
         self._under_way.pop(name, None)
@@ -166,7 +228,7 @@ class _Watch:
         self._since: dict[str, tuple[str, float]] = {}
         self._looked_at = 0.0
 
-    def is_silent(self, claim: Kept) -> bool:
+    def is_silent(self, claim: _Kept) -> bool:
         """Whether a claim has stayed as it is for too long; asked at every look."""
         now = time.monotonic()
         if now - self._looked_at > _BLIND * self._beat_s:
@@ -177,17 +239,6 @@ class _Watch:
             since = now
         self._since[claim.key] = claim.etag, since
         return now - since >= _SILENT * self._beat_s
-
-
-def _reply_in(kept: Kept) -> Reply | None:
-    """The answer that an object holds, if it is one that may still be given."""
-    if kept.claim is not None:
-        return None
-    try:
-        reply = Reply.model_validate_json(kept.body)
-    except ValidationError:
-        return None
-    return reply if time.time() - reply.created < KEPT_S else None
 
 
 def _other_request(key: str) -> RequestError:

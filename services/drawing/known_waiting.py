@@ -1,4 +1,4 @@
-"""What a front knows of the lines before its studios, so that it can send callers away without asking.
+"""What a front knows of what waits at its studios, so that it can send callers away without asking.
 
 Owns believing for a moment what each studio said last, and the requests that have been sent and not answered yet. A
 request is sent away here only when no studio that is known has room for it: whoever has been silent is asked again, and
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from services.drawing.studio import Line
+from services.drawing.studio import Waiting
 from textinv.errors import OverloadedError
 from textinv.generation.admission import check_room
 from textinv.generation.request import GenerateRequest
@@ -23,26 +23,26 @@ FORGOTTEN_S = 60.0
 
 @dataclass(frozen=True)
 class _Said:
-    line: Line
+    waiting: Waiting
     at_s: float
 
 
-class KnownLines:
-    """The lines of all studios, as far as one front has heard of them."""
+class KnownWaiting:
+    """What waits at all studios, as far as one front has heard of it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._said: dict[str, _Said] = {}
         self._sent: dict[object, tuple[float, int]] = {}
 
-    def hear(self, line: Line | None) -> None:
+    def hear(self, waiting: Waiting | None) -> None:
         """Take in what a studio says."""
-        if line is not None:
-            self._said[line.studio] = _Said(line, self._clock())
+        if waiting is not None:
+            self._said[waiting.studio] = _Said(waiting, self._clock())
 
     @contextmanager
     def sending(self, request: GenerateRequest) -> Iterator[Callable[[], None]]:
-        """Count a request as one that comes to the lines, until it is answered: what is given is to be called then.
+        """Count a request as one that waits at some studio, until it is answered: what is given is to be called then.
 
         Raises:
             OverloadedError: no studio has room for it.
@@ -63,30 +63,30 @@ class KnownLines:
         now_s = self._clock()
         self._said = {studio: said for studio, said in self._said.items() if now_s - said.at_s < FORGOTTEN_S}
         refusals = [
-            self._refusal(said.line, request) if now_s - said.at_s < BELIEVED_S else None
+            self._refusal(said.waiting, request) if now_s - said.at_s < BELIEVED_S else None
             for said in self._said.values()
         ]
         known = [one for one in refusals if one is not None]
         if known and len(known) == len(refusals):
             raise min(known, key=lambda error: int(error.details["retry_after_s"]))
 
-    def _refusal(self, line: Line, request: GenerateRequest) -> OverloadedError | None:
-        """What a studio would say, by its line and the share of those sent that may have come to it since."""
-        if request.num_images > line.limits.max_waiting:
+    def _refusal(self, waiting: Waiting, request: GenerateRequest) -> OverloadedError | None:
+        """What a studio would say, by what waits there and the share of those sent that may have come to it since."""
+        if request.num_images > waiting.limits.max_waiting:
             return None  # never has room, which only the studio says
-        # Who was sent earlier is in the line that was heard of, or waits for something else.
+        # Who was sent earlier is among those that were heard of, or waits for something else.
         since_s = self._clock() - BELIEVED_S
         num_sent = sum(num_images for at_s, num_images in self._sent.values() if at_s > since_s)
-        num_waiting = line.num_waiting + num_sent // len(self._said)
-        wait_s = line.wait_s * (num_waiting + 1) / (line.num_waiting + 1) if _is_native(request, line) else 0.0
+        num_waiting = waiting.num_waiting + num_sent // len(self._said)
+        wait_s = waiting.wait_s * (num_waiting + 1) / (waiting.num_waiting + 1) if _is_native(request, waiting) else 0.0
         try:
-            check_room(line.limits, num_waiting, request, wait_s)
+            check_room(waiting.limits, num_waiting, request, wait_s)
         except OverloadedError as error:
             return error
         return None
 
 
-def _is_native(request: GenerateRequest, line: Line) -> bool:
+def _is_native(request: GenerateRequest, waiting: Waiting) -> bool:
     """Whether the estimate is for pictures like these."""
-    sides = {request.width_px or line.native_px, request.height_px or line.native_px}
-    return request.init_image is None and sides == {line.native_px}
+    sides = {request.width_px or waiting.native_px, request.height_px or waiting.native_px}
+    return request.init_image is None and sides == {waiting.native_px}
