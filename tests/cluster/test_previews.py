@@ -99,7 +99,7 @@ def test_a_preview_every_so_many_steps_and_one_of_what_is_kept_lie_in_the_store(
     assert first is not None
     assert picture is not None
     assert first != picture
-    assert Image.open(io.BytesIO(picture)).size == (64, 64)
+    assert Image.open(io.BytesIO(picture)).size == (32, 32)
     entry = registry.entry(spec.name, 1)
     assert registry.store.get(entry.artifacts[PREVIEW_FILE].key).body == picture
     assert entry.artifacts[PREVIEW_FILE].media_type == "image/jpeg"

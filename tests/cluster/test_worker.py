@@ -75,9 +75,9 @@ def test_a_worker_publishes_every_concept_and_leaves_no_checkpoint(
     assert queue.view().workers == ()
 
 
-def test_what_a_worker_learned_is_scored_in_its_record(registry: Registry, model: BaseModel, make_job: MakeJob) -> None:
+def test_what_a_worker_learned_is_scored_in_its_record(registry: Registry, emoji: BaseModel, make_job: MakeJob) -> None:
     learn_leased(
-        lambda: model, told(registry, make_job(registry.store, 1, evaluate=True, kind="style")), registry, card(), PACK
+        lambda: emoji, told(registry, make_job(registry.store, 1, evaluate=True, kind="style")), registry, card(), PACK
     )
     evaluation = registry.resolve(ConceptRef("concept-0")).record["evaluation"]
     assert {"fidelity", "real_to_real", "initializer_fidelity", "editability"} < set(evaluation["encoders"][0])

@@ -21,7 +21,7 @@ from tests.services.pictures import pixels_of
 from textinv.settings import StoreSettings
 from textinv.store import connect_store
 
-pytestmark = [pytest.mark.ray, pytest.mark.store]
+pytestmark = [pytest.mark.ray, pytest.mark.store, pytest.mark.load]
 ROOT = Path(__file__).parents[2]
 TOKEN = "t" * 32
 HEAD = """

@@ -72,7 +72,7 @@ def evaluate(
 def _learned(version: "PublishedVersion", class_word: str | None) -> "Learned":
     """The concept with what its record says of it; a concept that came from elsewhere has no spec."""
     from textinv.evaluation import Learned
-    from textinv.evaluation.report import learned_of
+    from textinv.evaluation.scorer import learned_of
 
     spec = _spec_of(version)
     if spec is None:
