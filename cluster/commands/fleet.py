@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.commands.following import settings_at
+from cluster.commands.follow import settings_at
 from cluster.driver.launch import state_of_driver
 from textinv.cli.output import AsJson, emit, rows_table
 from textinv.jobs.cluster_driver import fleet_of

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import ray
 
-from cluster.driver.crew import CrewSize, TrainCrew
-from cluster.driver.crew_protocol import Crew
+from cluster.driver.crews import Crew
 from cluster.driver.driver import Driver
 from cluster.driver.local_ray import LocalRay
 from cluster.driver.nodes import NodeWatch
 from cluster.driver.options import DriverOptions
+from cluster.driver.train_crew import CrewSize, TrainCrew
 from cluster.queue.messages import BaseModelRef
 from cluster.queue.on_ray import DriversQueue
 from cluster.worker.config import PackSettings, WorkerConfig

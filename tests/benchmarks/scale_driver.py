@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from cluster.driver.feed import Feed
+from cluster.driver.open_jobs import OpenJobs
 from cluster.queue.messages import SpecRef
 from cluster.queue.queue import WorkQueue
 from textinv.registry import Registry
@@ -60,7 +60,7 @@ def serve(pipe: Connection) -> None:
 def main() -> None:
     """Take up, tell, look, print."""
     registry, queue = Registry(connect_store(load_settings().settings.store)), QueueElsewhere()
-    feed = Feed(registry, sys.argv[2])
+    feed = OpenJobs(registry, sys.argv[2])
     job = feed.take_up(sys.argv[1])
     assert job is not None
     feed.tell(job, queue)

@@ -9,7 +9,7 @@ import ray
 from typer.testing import CliRunner
 
 from cluster.driver import process as driver_process
-from cluster.driver.fleet import idle_crews, new_crews
+from cluster.driver.crews import idle_crews, new_crews
 from cluster.driver.options import DriverOptions
 from cluster.queue.messages import WorkerCard
 from cluster.queue.views import QueueView, WorkerView

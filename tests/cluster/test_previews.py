@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cluster.driver.feed import Feed, OpenJob
+from cluster.driver.open_jobs import OpenJob, OpenJobs
 from cluster.driver.reports import MAX_POINTS, Reports, Trace
 from cluster.queue.messages import StepReport, WorkerCard
 from cluster.queue.queue import WorkQueue
@@ -62,7 +62,7 @@ def learn(model: BaseModel, make_job: MakeJob, preview_every: int) -> tuple[Regi
         view = queue.view()
         reports.write(job, view.jobs[0], view)
 
-    queue, feed = Watched(look), Feed(registry, record.fleet)
+    queue, feed = Watched(look), OpenJobs(registry, record.fleet)
     taken = feed.take_up(record.id)
     assert taken is not None
     feed.tell(taken, queue)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from cluster.driver.base_model import LINGER_S
+from cluster.driver.crews import Others, idle_crews, new_crews
 from cluster.driver.driver import Driver
-from cluster.driver.fleet import Others, idle_crews, new_crews
-from cluster.driver.station import LINGER_S
 from cluster.queue.messages import BaseModelRef, WorkerCard
 from cluster.queue.queue import WorkQueue
 from cluster.queue.views import QueueView

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from itertools import count
 
-from cluster.driver.feed import Feed
+from cluster.driver.open_jobs import OpenJobs
 from cluster.queue.messages import TakeReply, WorkerCard
 from cluster.queue.queue import WorkQueue
 from cluster.worker.config import PackSettings
@@ -38,7 +38,7 @@ def main() -> None:
     """Work."""
     job_id, num_looks = sys.argv[1], int(sys.argv[2])
     registry = Registry(connect_store(load_settings().settings.store))
-    feed, queue, looks = Feed(registry, JobStore(registry.store).load(job_id).fleet), LetsGo(lease_s=6.0), count()
+    feed, queue, looks = OpenJobs(registry, JobStore(registry.store).load(job_id).fleet), LetsGo(lease_s=6.0), count()
     job = feed.take_up(job_id)
     assert job is not None
     feed.tell(job, queue)

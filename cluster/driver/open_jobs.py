@@ -1,4 +1,4 @@
-"""From the store into the queues: which jobs are open, and how their specs stand.
+"""The jobs that a driver serves: which are open in the store, and how their specs stand, as queues are told.
 
 Owns reading job records and telling a queue about them, again and again: after a restart of either side, and whenever
 somebody changed a job. What is done is said by the registry, and nobody else. Rows of cancelled specs that are to be
@@ -31,7 +31,7 @@ class OpenJob:
 
 
 class Feed:
-    """Reads the job store for a fleet's driver."""
+    """The open jobs of a fleet."""
 
     def __init__(self, registry: Registry, fleet: str) -> None:
         self.job_store = JobStore(registry.store)
