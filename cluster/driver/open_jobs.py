@@ -30,7 +30,7 @@ class OpenJob:
     """Whether the best rows so far of what is cancelled are published."""
 
 
-class Feed:
+class OpenJobs:
     """The open jobs of a fleet."""
 
     def __init__(self, registry: Registry, fleet: str) -> None:

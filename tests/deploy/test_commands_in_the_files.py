@@ -1,4 +1,4 @@
-"""What deployment files, the cluster's README and the entry points name exists: commands, their options, import paths."""
+"""What deployment files, the cluster's README and the entry points name exists: commands, options, import paths."""
 
 import importlib
 import re
