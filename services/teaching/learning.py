@@ -15,7 +15,7 @@ from textinv.errors import RequestError
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.fleet import StoredFleet
 from textinv.jobs.fleet_driver import Fleet
-from textinv.plan.facts import FactsCache
+from textinv.plan.picture_facts import FactsCache
 from textinv.plan.resolve import BaseFacts
 from textinv.plan.shelf import Shelf, bucket_opener
 from textinv.settings import Settings

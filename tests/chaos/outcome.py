@@ -13,9 +13,9 @@ from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.sweep import sweep_jobs
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
-from textinv.plan.sources import fetch_pictures, image_key
+from textinv.plan.sources import fetch_pictures
 from textinv.registry import Registry
-from textinv.spec import StopSpec
+from textinv.spec import StopSpec, image_key
 from textinv.training import Work
 from textinv.training.local import learn
 
