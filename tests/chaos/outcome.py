@@ -17,7 +17,7 @@ from textinv.plan.sources import fetch_pictures
 from textinv.registry import Registry
 from textinv.spec import StopSpec, image_key
 from textinv.training import Work
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 NUM_CONCEPTS, MAX_STEPS, NUM_SLOTS = 24, 10, 3
 CHECKPOINT_S = 1.0
