@@ -18,8 +18,7 @@ from textinv.plan.resolve import BaseFacts
 from textinv.spec import OptimizerSpec, StopSpec
 from textinv.training import ConceptPack, TrainedConcept, Work
 from textinv.training.checkpoint import Checkpoint
-from textinv.training.local import Collected, WorkList, learn
-from textinv.training.loop import train_pack
+from textinv.training.train import Collected, WorkList, learn, train_pack
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
@@ -100,7 +99,7 @@ def test_a_concept_learns_the_same_alone_and_interrupted_among_strangers(
 
 def run_pack(pack: ConceptPack, steps: int) -> None:
     for _ in range(steps):
-        pack.evaluate()
+        pack.look()
         pack.step()
 
 

@@ -102,7 +102,8 @@ def _given(text: str) -> list["Picture"]:
 
 def _learned_from(version: "PublishedVersion", store: "ObjectStore") -> Sequence["Picture"]:
     """The training pictures, which lie in the store until they are purged."""
-    from textinv.plan.sources import fetch_pictures, image_key
+    from textinv.plan.sources import fetch_pictures
+    from textinv.spec import image_key
 
     spec = _spec_of(version)
     if spec is None:

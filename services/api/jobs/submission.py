@@ -19,9 +19,8 @@ from services.api.jobs.training_pictures import base_facts_of
 from services.desk import Desk, in_thread
 from services.teaching.learning import Learning
 from textinv.errors import ClusterError, ManifestError, RequestError
-from textinv.jobs import Submission, submit_plan
 from textinv.jobs.record import MAX_PRIORITY
-from textinv.jobs.submission import id_of
+from textinv.jobs.submission import Submission, id_of, submit_plan
 from textinv.manifest import Manifest, parse_manifest
 from textinv.manifest.origin import Problem, raise_problems
 from textinv.placeholders import ConceptRef, refs_in

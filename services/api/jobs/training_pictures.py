@@ -22,10 +22,11 @@ from services.desk import Desk, in_thread
 from services.teaching.learning import Learning
 from textinv.errors import ImageError, NotReadyError, RequestError, UnknownConceptError
 from textinv.images import Picture, as_trained, crop_box, decode_picture
-from textinv.plan.facts import PictureFacts
 from textinv.plan.picture_check import PictureProblem, check_picture
+from textinv.plan.picture_facts import PictureFacts
 from textinv.plan.resolve import BaseFacts
-from textinv.plan.sources import DIGEST, StoredPicture, image_key
+from textinv.plan.sources import DIGEST, StoredPicture
+from textinv.spec import image_key
 
 router = APIRouter(tags=["training pictures"])
 _FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
