@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test test-with-servers test-without-servers lint types check load chaos browser gpu bench bench-train bench-lora bench-serve bench-scale demo-model clean
+.PHONY: setup demo test test-with-servers test-without-servers lint types check load load-with-servers load-without-servers chaos browser gpu bench bench-train bench-lora bench-serve bench-scale demo-model clean
 
 setup: .venv/installed
 
@@ -18,12 +18,13 @@ demo: setup
 
 # What `pytest` alone runs one after the other; side by side it takes little more than half as long on two cores, if
 # the threads of one half do not wait for those of the other.
+SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs=2 --keep-going
 DEFAULT := not chaos and not browser and not gpu and not load
 
 test: export OMP_NUM_THREADS := 1
 test: setup
 	@echo "tests that start Ray or S3 servers and all others run side by side; each tells its results when it has ended"
-	$(MAKE) --no-print-directory --jobs=2 --keep-going test-without-servers test-with-servers
+	$(SIDE_BY_SIDE) test-without-servers test-with-servers
 
 test-with-servers: setup
 	$(PY) -m pytest -m '$(DEFAULT) and (ray or store)' $(ARGS)
@@ -40,8 +41,15 @@ types: setup
 
 check: lint types test
 
+load: export OMP_NUM_THREADS := 1
 load: setup
-	$(PY) -m pytest -m load
+	$(SIDE_BY_SIDE) load-without-servers load-with-servers
+
+load-with-servers: setup
+	$(PY) -m pytest -m 'load and (ray or store)' $(ARGS)
+
+load-without-servers: setup
+	$(PY) -m pytest -m 'load and not ray and not store' $(ARGS)
 
 chaos: setup
 	$(PY) -m pytest -m chaos $(ARGS)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,16 @@ from tests.chaos.outcome import (
     CHECKPOINT_S,
     MAX_STEPS,
     NUM_CONCEPTS,
+    NUM_SLOTS,
     SMALL,
+    Unharmed,
     check_each_concept_once,
     check_nothing_is_left,
     passes_between_checkpoints,
     train_unharmed,
+    works_of,
 )
-from tests.cluster.conftest import make_job, model, revision
-from textinv.embedding import Embedding
+from tests.cluster.conftest import emoji, make_job, revision
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.fleet import StoredFleet
 from textinv.models.base import BaseModel
@@ -36,9 +38,8 @@ from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings, environment_of
 from textinv.store import MemoryStore, S3Store
 
-__all__ = ["make_job", "model", "revision"]
+__all__ = ["emoji", "make_job", "revision"]
 FLEET = "fleet-of-tests"
-NUM_SLOTS = 3
 ROOT = Path(__file__).resolve().parents[2]
 MakeJob = Callable[..., JobRecord]
 
@@ -53,7 +54,7 @@ class Fleet:
     registry: Registry
     record: JobRecord
     folder: str
-    unharmed: Mapping[str, Embedding]
+    unharmed: Unharmed
     drivers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -133,10 +134,11 @@ class Fleet:
 
 
 @pytest.fixture(scope="session")
-def unharmed(model: BaseModel, make_job: MakeJob) -> Mapping[str, Embedding]:
+def unharmed(emoji: BaseModel, make_job: MakeJob) -> Unharmed:
     """What the job's concepts learn when nobody dies."""
     job_store = JobStore(MemoryStore())
-    return train_unharmed(model, job_store, make_job(job_store.store, NUM_CONCEPTS, MAX_STEPS, **SMALL))
+    record = make_job(job_store.store, NUM_CONCEPTS, MAX_STEPS, **SMALL)
+    return train_unharmed(emoji, works_of(job_store, record))
 
 
 @pytest.fixture
@@ -144,7 +146,7 @@ def start_fleet(
     s3_settings: StoreSettings,
     s3_store: S3Store,
     make_job: MakeJob,
-    unharmed: Mapping[str, Embedding],
+    unharmed: Unharmed,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[[int], Fleet]]:
     """Starts a Ray cluster of so many one-CPU nodes beside the head, a job and its driver."""

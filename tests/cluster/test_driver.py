@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cluster.driver.driver import Driver
-from cluster.queue.lease import WorkerCard
+from cluster.queue.messages import WorkerCard
 from cluster.queue.queue import WorkQueue
-from cluster.worker.order import BaseOrder, PackSettings
+from cluster.worker.config import BaseModelRef, PackSettings
 from cluster.worker.worker import learn_leased
 from textinv.errors import BaseModelError, StoreError
 from textinv.jobs import JobRecord, JobStatus, JobStore
@@ -91,11 +91,11 @@ class Place:
         self.crews: list[ThreadCrew] = []
         self.driver = Driver(registry, FLEET, self._open, self._start, settings=FleetSettings(max_workers=max_workers))
 
-    def _open(self, base: BaseOrder) -> Any:
+    def _open(self, base: BaseModelRef) -> Any:
         self.queues.append(OneAtATime())
         return self.queues[-1]
 
-    def _start(self, name: str, base: BaseOrder, queue: str, num_workers: int) -> ThreadCrew:
+    def _start(self, name: str, base: BaseModelRef, num_workers: int) -> ThreadCrew:
         self.crews.append(ThreadCrew(name, self.queues[-1], self.registry, self.load, self.pack))
         return self.crews[-1]
 
@@ -139,7 +139,7 @@ def test_a_new_driver_trains_nothing_twice_and_resumes_what_was_half_done(
     registry: Registry, model: BaseModel, make_job: MakeJob
 ) -> None:
     first = Place(registry, lambda: model)
-    record = make_job(registry.store, 4, max_steps=30)
+    record = make_job(registry.store, 4, max_steps=12)
     first.drive_until(lambda: len(registry.finished_fingerprints()) == 2 and len(first.job_store.checkpoints()) >= 1)
     first.crews[0].abandon()
     while not first.crews[0].ended:
@@ -156,7 +156,7 @@ def test_a_new_driver_trains_nothing_twice_and_resumes_what_was_half_done(
         assert registry.resolve(ConceptRef(name, None)).version == summary.version == 1
     assert half_done
     for number in range(4):
-        assert registry.resolve(ConceptRef(f"concept-{number}", None)).record["sample_passes"] == 60
+        assert registry.resolve(ConceptRef(f"concept-{number}", None)).record["sample_passes"] == 24
 
 
 def test_a_cancelled_concept_ends_without_a_version_and_a_resumed_job_learns_it(
@@ -251,7 +251,7 @@ def test_a_base_model_that_no_worker_can_load_fails_the_job_and_says_why(registr
 
 
 def test_a_drained_fleet_saves_what_it_has_and_goes_on_when_it_is_scaled(place: Place, make_job: MakeJob) -> None:
-    record = make_job(place.registry.store, 2, max_steps=60)
+    record = make_job(place.registry.store, 2, max_steps=40)
     place.drive_until(lambda: any(concept.step > 5 for concept in _concepts(place, record)))
     store = place.registry.store
     store.put(settings_key(FLEET), FleetSettings(draining=True).model_dump_json().encode())

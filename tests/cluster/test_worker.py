@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.driver.feed import Feed
-from cluster.queue.lease import WorkerCard
+from cluster.driver.open_jobs import OpenJobs
+from cluster.queue.messages import WorkerCard
 from cluster.queue.queue import WorkQueue
 from cluster.worker import worker
-from cluster.worker.order import PackSettings
+from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from tests.evaluation.tiny_encoders import clip_folder
 from textinv.errors import BaseModelError, CorruptObjectError, ImageError, ObjectNotFoundError
@@ -21,9 +21,8 @@ from textinv.jobs.layout import checkpoint_key, spec_sheet_key
 from textinv.jobs.record import spec_sheets_of
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
-from textinv.plan.sources import image_key
 from textinv.registry import Registry
-from textinv.spec import PictureRef
+from textinv.spec import PictureRef, image_key
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import ObjectStore
 
@@ -33,7 +32,7 @@ MakeJob = Callable[..., JobRecord]
 
 def serve(registry: Registry, record: JobRecord) -> WorkQueue:
     """A queue with the job in it, that lets workers go when they have nothing more."""
-    queue, feed = WorkQueue(), Feed(registry, record.fleet)
+    queue, feed = WorkQueue(), OpenJobs(registry, record.fleet)
     job = feed.take_up(record.id)
     assert job is not None
     feed.tell(job, queue)
@@ -54,7 +53,7 @@ def card(number: int = 0) -> WorkerCard:
 
 
 def told(registry: Registry, record: JobRecord) -> LetsGo:
-    queue, feed = LetsGo(), Feed(registry, record.fleet)
+    queue, feed = LetsGo(), OpenJobs(registry, record.fleet)
     job = feed.take_up(record.id)
     assert job is not None
     feed.tell(job, queue)
@@ -75,9 +74,9 @@ def test_a_worker_publishes_every_concept_and_leaves_no_checkpoint(
     assert queue.view().workers == ()
 
 
-def test_what_a_worker_learned_is_scored_in_its_record(registry: Registry, model: BaseModel, make_job: MakeJob) -> None:
+def test_what_a_worker_learned_is_scored_in_its_record(registry: Registry, emoji: BaseModel, make_job: MakeJob) -> None:
     learn_leased(
-        lambda: model, told(registry, make_job(registry.store, 1, evaluate=True, kind="style")), registry, card(), PACK
+        lambda: emoji, told(registry, make_job(registry.store, 1, evaluate=True, kind="style")), registry, card(), PACK
     )
     evaluation = registry.resolve(ConceptRef("concept-0")).record["evaluation"]
     assert {"fidelity", "real_to_real", "initializer_fidelity", "editability"} < set(evaluation["encoders"][0])
