@@ -51,12 +51,8 @@ class Unharmed:
 
 
 def train_unharmed(model: BaseModel, works: Sequence[Work]) -> Unharmed:
-    """Train concepts in this process, twice: many at once, and few at once on another number of threads."""
-    learned = learn_all(model, works, 8)
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(2 if num_threads == 1 else 1)
-    again = learn_all(model, works, NUM_SLOTS)
-    torch.set_num_threads(num_threads)
+    """Train concepts in this process, twice: in packs of another size, a batch's sums are rounded otherwise."""
+    learned, again = learn_all(model, works, 8), learn_all(model, works, NUM_SLOTS)
     rounding = max(difference(learned[name], again[name]) for name in learned)
     assert rounding < STEP / 100, "rounding grows so much here that these concepts cannot tell it from a lost step"
     return Unharmed(learned, rounding)

@@ -92,7 +92,7 @@ def test_a_concept_learns_the_same_alone_and_interrupted_among_strangers(
     rest = Work(mine.spec, mine.pictures, interrupted, mine.work_id)
     among = Checkpoint.from_bytes(learned_until(model, steps, rest, *strangers(works, 2, max_steps=steps)))
     assert alone.counters["step"] == among.counters["step"] >= steps
-    limit = 1e-3 if steps == FEW_STEPS else max(1e-3, min(10 * rounding(model, mine, alone), 1e-2))
+    limit = 1e-3 if steps == FEW_STEPS else max(1e-3, min(10 * rounding(model, works, mine, alone), 1e-2))
     assert distance(among, alone) < limit
     found, wanted = ([seen["loss"] for seen in one.counters["history"]] for one in (among, alone))
     assert found == pytest.approx(wanted, rel=limit)
@@ -104,16 +104,14 @@ def distance(one: Checkpoint, two: Checkpoint) -> float:
     return float((rows - expected).norm() / expected.norm())
 
 
-def rounding(model: BaseModel, mine: Work, alone: Checkpoint) -> float:
-    """What this machine's rounding grows to in so many steps: the difference that another number of threads makes.
+def rounding(model: BaseModel, works: MakeWork, mine: Work, alone: Checkpoint) -> float:
+    """What this machine's rounding grows to in so many steps: the difference that a single neighbour makes.
 
     AdamW lets it grow to 3e-4 in a hundred steps on one CPU; on others it may be more.
     """
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(2 if num_threads == 1 else 1)
-    other = Checkpoint.from_bytes(learned_until(model, alone.counters["step"], mine))
-    torch.set_num_threads(num_threads)
-    return distance(other, alone)
+    steps = alone.counters["step"]
+    beside = learned_until(model, steps, mine, *strangers(works, 1, max_steps=steps))
+    return distance(Checkpoint.from_bytes(beside), alone)
 
 
 def run_pack(pack: ConceptPack, steps: int) -> None:
