@@ -15,6 +15,7 @@ from cluster.driver.options import DriverOptions
 from textinv.cli.config import loaded_settings
 from textinv.cli.output import AsJson, emit, stderr, warn
 from textinv.errors import InputError
+from textinv.jobs import JobStore
 from textinv.jobs.cluster_driver import fleet_of
 from textinv.jobs.record import MAX_PRIORITY
 
@@ -53,7 +54,7 @@ def submit(
 
     Each is scored by the encoders of the settings (`textinv --encoder FOLDER submit`), else by the base's own CLIP.
     """
-    from textinv.jobs import JobStore, submit_plan
+    from textinv.jobs.submission import submit_plan
     from textinv.manifest import load_manifest
     from textinv.plan import make_plan
     from textinv.plan.resolve import base_name

@@ -14,7 +14,8 @@ from cluster.queue.lease import Lease, Orders, WorkerCard
 from cluster.queue.retries import pause_s, retry_of
 from textinv.errors import CancelledError, ClusterError, TextinvError
 from textinv.jobs import JobStore
-from textinv.plan.sources import fetch_pictures, image_key
+from textinv.plan.sources import fetch_pictures
+from textinv.spec import image_key
 from textinv.training import Work
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from services.config import ServiceConfig
-from services.local.lifecycle import is_ready, start_service, stop_service
+from services.local.lifecycle import check_no_cluster, is_ready, start_service, stop_service
 from services.local.state import ServiceFolder, ServiceState
 from services.teaching.training_fleet import driver_options, fleet_for
 from textinv.errors import ClusterError, TextinvError
@@ -48,17 +48,18 @@ def start_everything(settings: Settings, config: ServiceConfig, host: str, port:
     """Start what does not run of store and service, and go on with interrupted jobs; a failure leaves nothing new.
 
     Raises:
-        SettingsError: the port is taken.
+        SettingsError: the port is taken, or the settings name a cluster.
         StoreError: the store does not start, or cannot be reached.
         ServiceError: the service does not start.
     """
+    check_no_cluster(settings)
     server = _embedded(settings)
     had_store = server is None or server.status().running
     store = ensure_store(settings)
     folder = ServiceFolder(settings.home)
     known = folder.load()
     # The Ray of a keeper that was killed answers for a while.
-    was_up = known is not None and (known.ray_address is not None or folder.is_kept()) and is_ready(known.url)
+    was_up = known is not None and folder.is_kept() and is_ready(known.url)
     try:
         service = start_service(settings, config, host, port)
     except TextinvError:

@@ -1,4 +1,4 @@
-"""What is written down about a service that runs on this machine, and how to tell whether it still does.
+"""What is written down about a service that runs on this machine, what its keeper is told, and whether it still lives.
 
 Owns the folder `<home>/serve`. The keeper holds a lock on `keeper.lock` as long as it lives, because the open file is
 handed down to it; so a state file that was left behind is never believed, and a process id is never mistaken.
@@ -12,21 +12,31 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from services.config import ServiceConfig
 from textinv.locks import is_held
 
 _TAIL_LINES = 12
 
 
+class ServiceToKeep(BaseModel):
+    """A service to hold; store and credentials come through the environment, so none is written here."""
+
+    model_config = ConfigDict(frozen=True)
+
+    config: ServiceConfig
+    host: str
+    port: int
+
+
 class ServiceState(BaseModel):
-    """A service as it was started; `pid` is the keeper's, None when it runs on a Ray cluster."""
+    """A service as it was started; `pid` is its keeper's."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     url: str
     base_model: str
-    pid: int | None
-    ray_address: str | None
-    ray_folder: str | None
+    pid: int
+    ray_folder: str
     started: str
 
 

@@ -40,7 +40,7 @@ def up(
     json: AsJson = False,
 ) -> None:
     """Start store, Ray and service, wait until all are ready, and say where the page is."""
-    from services.config_file import choose_config
+    from services.local.config_file import choose_config
     from services.local.everything import start_everything
     from services.local.lifecycle import is_loopback
 

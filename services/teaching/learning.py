@@ -14,7 +14,7 @@ from services.teaching.training_fleet import Fleet, driver_options, fleet_for
 from textinv.errors import RequestError
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.fleet import StoredFleet
-from textinv.plan.facts import FactsCache
+from textinv.plan.picture_facts import FactsCache
 from textinv.plan.resolve import BaseFacts
 from textinv.plan.shelf import Shelf, bucket_opener
 from textinv.settings import Settings

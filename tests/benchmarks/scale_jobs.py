@@ -17,9 +17,10 @@ import yaml
 from PIL import Image
 
 from textinv.embedding import Embedding
-from textinv.jobs import JobRecord, JobStore, submit_plan
+from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.layout import spec_sheet_key
 from textinv.jobs.record import job_id, now, spec_sheets_of
+from textinv.jobs.submission import submit_plan
 from textinv.manifest import load_manifest
 from textinv.plan import Plan, make_plan
 from textinv.plan.resolve import BaseFacts

@@ -16,14 +16,14 @@ from tests.cluster.conftest import make_spec
 from textinv.demo import WEIGHTS
 from textinv.jobs import JobStore
 from textinv.models import base_revision, load_base_model
-from textinv.plan.sources import fetch_pictures, image_key
+from textinv.plan.sources import fetch_pictures
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings
-from textinv.spec import TrainSpec
+from textinv.spec import TrainSpec, image_key
 from textinv.store import connect_store
 from textinv.store.protocol import ObjectStore
 from textinv.training import Work
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 SLOTS = 4
 

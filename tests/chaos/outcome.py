@@ -13,11 +13,11 @@ from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.sweep import sweep_jobs
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
-from textinv.plan.sources import fetch_pictures, image_key
+from textinv.plan.sources import fetch_pictures
 from textinv.registry import Registry
-from textinv.spec import StopSpec
+from textinv.spec import StopSpec, image_key
 from textinv.training import Work
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 NUM_CONCEPTS, MAX_STEPS, NUM_SLOTS = 24, 10, 3
 CHECKPOINT_S = 1.0

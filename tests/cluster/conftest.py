@@ -17,9 +17,8 @@ from textinv.jobs.layout import spec_sheet_key
 from textinv.jobs.record import job_id, now, spec_sheets_of
 from textinv.models import base_revision, load_base_model
 from textinv.models.base import BaseModel
-from textinv.plan.sources import image_key
 from textinv.registry import Registry
-from textinv.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
+from textinv.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec, image_key
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import ObjectStore
 

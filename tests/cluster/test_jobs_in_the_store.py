@@ -7,12 +7,13 @@ import pytest
 import yaml
 
 from textinv.errors import ImageError, StoreConflictError, UnknownConceptError
-from textinv.jobs import Failure, JobRecord, JobStore, Submission, submit_plan
+from textinv.jobs import Failure, JobRecord, JobStore
+from textinv.jobs.submission import Submission, submit_plan
 from textinv.manifest import load_manifest
 from textinv.plan import Plan, make_plan
 from textinv.plan.resolve import BaseFacts
-from textinv.plan.sources import image_key
 from textinv.registry import Registry
+from textinv.spec import image_key
 
 MakeJob = Callable[..., JobRecord]
 DATA = Path(__file__).resolve().parents[1] / "data" / "quickstart"

@@ -21,9 +21,8 @@ from textinv.jobs.layout import checkpoint_key, spec_sheet_key
 from textinv.jobs.record import spec_sheets_of
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
-from textinv.plan.sources import image_key
 from textinv.registry import Registry
-from textinv.spec import PictureRef
+from textinv.spec import PictureRef, image_key
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import ObjectStore
 

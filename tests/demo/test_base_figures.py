@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from textinv.demo.drawing import DemoBase, load_demo_base
 from textinv.demo.icons import OBJECTS
+from textinv.demo.making.drawing import DemoBase, load_demo_base
 from textinv.demo.making.drawing_figures import (
     FIGURES,
     background_is_right,

@@ -25,7 +25,7 @@ from textinv.plan import make_plan
 from textinv.plan.sources import fetch_pictures
 from textinv.spec import TrainSpec
 from textinv.training import Work
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).parents[2]

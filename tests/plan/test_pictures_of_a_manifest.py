@@ -11,8 +11,9 @@ from textinv.manifest import parse_manifest
 from textinv.plan import Plan, make_plan
 from textinv.plan.resolve import BaseFacts
 from textinv.plan.shelf import Shelf
-from textinv.plan.sources import fetch_pictures, image_key
+from textinv.plan.sources import fetch_pictures
 from textinv.settings import Settings
+from textinv.spec import image_key
 from textinv.store import MemoryStore
 
 Planned = Callable[..., Plan]

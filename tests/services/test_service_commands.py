@@ -65,8 +65,7 @@ def test_a_state_that_was_left_behind_is_not_believed(settings: Settings) -> Non
             url="http://127.0.0.1:1",
             base_model="emoji",
             pid=os.getpid(),  # a process that lives and is not a keeper: it must survive `down`
-            ray_address=None,
-            ray_folder=None,
+            ray_folder="",
             started="2020-01-01T00:00:00+00:00",
         )
     )
@@ -81,6 +80,19 @@ def test_a_port_that_is_taken_is_named(settings: Settings) -> None:
         port = int(taken.getsockname()[1])
         with pytest.raises(SettingsError, match=str(port)):
             start_service(settings, ServiceConfig(), "127.0.0.1", port)
+
+
+@pytest.mark.parametrize("command", [("serve", "up"), ("up",)], ids=" ".join)
+def test_with_a_cluster_in_the_settings_nothing_is_started_and_what_to_deploy_is_said(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEXTINV_HOME", str(tmp_path))
+    monkeypatch.setenv("TEXTINV_RAY_ADDRESS", "http://head:8265")
+    failed = textinv(*command)
+    assert isinstance(failed.exception, SettingsError)
+    assert "http://head:8265" in failed.exception.message
+    assert "services/deploy/serve.yaml" in failed.exception.message
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_settings_survive_the_way_through_the_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

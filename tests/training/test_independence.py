@@ -18,8 +18,7 @@ from textinv.plan.resolve import BaseFacts
 from textinv.spec import OptimizerSpec, StopSpec
 from textinv.training import ConceptPack, TrainedConcept, Work
 from textinv.training.checkpoint import Checkpoint
-from textinv.training.local import Collected, WorkList, learn
-from textinv.training.loop import train_pack
+from textinv.training.train import Collected, WorkList, learn, train_pack
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
@@ -116,7 +115,7 @@ def rounding(model: BaseModel, works: MakeWork, mine: Work, alone: Checkpoint) -
 
 def run_pack(pack: ConceptPack, steps: int) -> None:
     for _ in range(steps):
-        pack.evaluate()
+        pack.look()
         pack.step()
 
 

@@ -72,7 +72,7 @@ def evaluate(
 def _learned(version: "PublishedVersion", class_word: str | None) -> "Learned":
     """The concept with what its record says of it; a concept that came from elsewhere has no spec."""
     from textinv.evaluation import Learned
-    from textinv.evaluation.report import learned_of
+    from textinv.evaluation.scorer import learned_of
 
     spec = _spec_of(version)
     if spec is None:
@@ -102,7 +102,8 @@ def _given(text: str) -> list["Picture"]:
 
 def _learned_from(version: "PublishedVersion", store: "ObjectStore") -> Sequence["Picture"]:
     """The training pictures, which lie in the store until they are purged."""
-    from textinv.plan.sources import fetch_pictures, image_key
+    from textinv.plan.sources import fetch_pictures
+    from textinv.spec import image_key
 
     spec = _spec_of(version)
     if spec is None:

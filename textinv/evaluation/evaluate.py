@@ -7,16 +7,14 @@ registries or files.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from textinv.embedding import Embedding
 from textinv.evaluation import scores
-from textinv.evaluation.demo_judge import DemoJudge, knows
+from textinv.evaluation.classifier import has_classifier, load_classifier
 from textinv.evaluation.encoders import PictureEncoder, own_encoder
-from textinv.evaluation.prompts import EDITABILITY, FIDELITY
+from textinv.evaluation.judge import Judge, Opinion, Pixels, check_asks
+from textinv.evaluation.prompts import Kind, prompts_of
 from textinv.generation.draw import generate_all
 from textinv.generation.request import GenerateRequest
 from textinv.images import Picture
@@ -24,7 +22,6 @@ from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 
 CONCEPT = ConceptRef("concept")
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Learned:
     """A learned concept, as far as its scores depend on it."""
 
     embedding: Embedding
-    kind: Literal["object", "style"]
+    kind: Kind
     class_word: str | None
     """What kind of thing it is: takes the placeholder's place where a prompt is read. None: editability is left out."""
     started_from: str | None = None
@@ -66,19 +63,23 @@ def evaluate(
 ) -> dict[str, Any]:
     """Draw with a concept and score it against real pictures (held out, else those of the training); plain JSON.
 
-    On the demo base `judge` holds what a classifier says that no recipe sees.
+    `prompts` take the place of those that belong to the base model. Where it has a judge, `judge` holds what that says.
 
     Raises:
-        SettingsError: no encoder was given and the base model has none of its own; nothing is drawn then.
+        SettingsError: no encoder was given and the base model has neither one of its own nor a judge.
+        BaseModelError: its judge or its evaluation prompts cannot be used. Nothing is drawn in either case.
     """
-    has_judge = knows(model)
-    used = encoders or (() if has_judge and model.clip is None else (own_encoder(model),))
+    judge, of_base = judge_of(model), prompts_of(model.folder)
+    if judge is not None:
+        check_asks(judge, of_base.asks)
+    used = encoders or (() if judge and model.clip is None else (own_encoder(model),))
     drawing = drawing or Drawing()
-    lines = tuple(prompts or EDITABILITY[learned.kind])
-    drawn = _draw(model, learned, drawing, lines)
+    lines = tuple(prompts or of_base.editability[learned.kind])
+    drawn = _draw(model, learned, drawing, of_base.fidelity[learned.kind], lines)
     real = [picture.pixels for picture in pictures]
     edits = dict(zip(lines, drawn.edits, strict=True))
-    own = {"judge": DemoJudge(learned.kind, pictures).scores(drawn.concept, drawn.word, edits)} if has_judge else {}
+    opinion = Opinion(judge, learned.kind, pictures) if judge else None
+    own = {"judge": opinion.scores(drawn.concept, drawn.word, edits, of_base.asks)} if opinion else {}
     return {
         "encoders": [_scores(encoder, drawn, real, learned.class_word, lines) for encoder in used],
         **own,
@@ -86,6 +87,16 @@ def evaluate(
         "prompts": list(lines),
         "drawing": drawing.__dict__.copy(),
     }
+
+
+def judge_of(model: BaseModel) -> Judge | None:
+    """The judge in the base model's folder.
+
+    Raises:
+        BaseModelError: it cannot be loaded.
+    """
+    folder = model.folder / "judge" if model.folder else None
+    return load_classifier(folder) if folder and has_classifier(folder) else None
 
 
 def facts_of(model: BaseModel, learned: Learned) -> dict[str, Any]:
@@ -106,9 +117,8 @@ class _Drawn:
     word: Sequence[Pixels]
 
 
-def _draw(model: BaseModel, learned: Learned, drawing: Drawing, lines: Sequence[str]) -> _Drawn:
+def _draw(model: BaseModel, learned: Learned, drawing: Drawing, plain: str, lines: Sequence[str]) -> _Drawn:
     mounts = {CONCEPT: learned.embedding}
-    plain = FIDELITY[learned.kind]
     asked = [(plain.replace("{}", CONCEPT.placeholder), drawing.num_images)]
     asked += [(line.replace("{}", CONCEPT.placeholder), 1) for line in lines]
     asked += [(plain.replace("{}", learned.anchor_word), drawing.num_images)] if learned.anchor_word else []

@@ -10,7 +10,7 @@ import io
 from PIL import Image
 
 from textinv.embedding import Embedding
-from textinv.evaluation.prompts import FIDELITY
+from textinv.evaluation.prompts import prompts_of
 from textinv.generation.draw import generate
 from textinv.generation.request import GenerateRequest
 from textinv.models.base import BaseModel
@@ -31,7 +31,7 @@ def draw_preview(model: BaseModel, spec: TrainSpec, embedding: Embedding) -> byt
         TextinvError: as `Engine.submit` and `Ticket.result`.
     """
     request = GenerateRequest(
-        prompt=FIDELITY[spec.kind].replace("{}", _CONCEPT.placeholder),
+        prompt=prompts_of(model.folder).fidelity[spec.kind].replace("{}", _CONCEPT.placeholder),
         num_inference_steps=PREVIEW_INFERENCE_STEPS,
         seed=spec.seed % _SEEDS,
     )

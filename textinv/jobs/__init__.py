@@ -8,7 +8,6 @@ what lies where, `job_store.py` for reading and changing it.
 from textinv.jobs.job_store import JobStore
 from textinv.jobs.record import Cancellation, Failure, JobRecord
 from textinv.jobs.status import ConceptStatus, JobStatus
-from textinv.jobs.submission import Submission, submit_plan
 
 __all__ = [
     "Cancellation",
@@ -17,6 +16,4 @@ __all__ = [
     "JobRecord",
     "JobStatus",
     "JobStore",
-    "Submission",
-    "submit_plan",
 ]

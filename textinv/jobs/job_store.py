@@ -33,8 +33,7 @@ from textinv.jobs.layout import (
 from textinv.jobs.previews import drop_previews
 from textinv.jobs.record import Cancellation, Deaths, Failure, JobRecord, now, read_spec_sheet
 from textinv.jobs.status import JobStatus, waiting_status
-from textinv.plan.sources import image_key
-from textinv.spec import TrainSpec
+from textinv.spec import TrainSpec, image_key
 from textinv.store.protocol import JSON, ObjectStore
 
 if TYPE_CHECKING:

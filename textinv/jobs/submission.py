@@ -15,7 +15,8 @@ from textinv.jobs.job_store import JobStore
 from textinv.jobs.layout import spec_sheet_key
 from textinv.jobs.record import JobRecord, job_id, now, spec_sheets_of
 from textinv.plan import Plan
-from textinv.plan.sources import Source, image_key
+from textinv.plan.sources import Source
+from textinv.spec import image_key
 from textinv.store.protocol import ObjectStore
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ attends to, P width of the pooled text, V vocabulary, R rows, N vectors, C chann
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -51,6 +52,8 @@ class BaseModel(ABC):
     """Whether an empty negative prompt is no text at all, `Conditioning.zeros`, rather than the text ""."""
     clip: Clip | None
     """The base model's own CLIP when it ships one."""
+    folder: Path | None = None
+    """Where its files lie on this machine, and what was put beside them."""
 
     @abstractmethod
     def tokenize(self, texts: Sequence[str], rows_of: Mapping[ConceptRef, range]) -> dict[str, Tokens]:

@@ -37,7 +37,9 @@ def load_base_model(
     pipeline = _load_pipeline(name, family, location, placement)
     components = pipeline.components
     clip = load_clip(location.folder / "clip", components["tokenizer"], placement.device)
-    return family(name, found, location.read_json("model_index.json"), components, clip, placement)
+    model = family(name, found, location.read_json("model_index.json"), components, clip, placement)
+    model.folder = location.folder
+    return model
 
 
 def base_revision(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> str:

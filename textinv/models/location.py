@@ -24,7 +24,7 @@ from textinv.settings import OWN_BASE_MODELS
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
-_SMALL = ["model_index.json", "*/*.json", "*/*.txt"]
+_SMALL = ["model_index.json", "evaluation.json", "*/*.json", "*/*.txt"]
 _NOT_NEEDED = [
     "safety_checker/*",
     "feature_extractor/*",

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from textinv.manifest.fields import Manifest
 from textinv.manifest.origin import Origin, Problem, raise_problems
 from textinv.plan.estimate import Estimate, estimate
-from textinv.plan.facts import FactsCache
 from textinv.plan.initializers import Initializers
 from textinv.plan.picture_check import least_px
+from textinv.plan.picture_facts import FactsCache
 from textinv.plan.pictures import Gathered, Wanted, gather_all
 from textinv.plan.published import PlannedSpec, compare
 from textinv.plan.resolve import BaseFacts, Values, base_facts, broken_combinations, resolution_of, resolve_spec

@@ -13,16 +13,11 @@ from typing import Protocol
 
 from textinv.errors import CorruptObjectError, ImageError, ObjectNotFoundError
 from textinv.images import Picture, decode_picture, with_mask
-from textinv.spec import TrainSpec
+from textinv.spec import TrainSpec, image_key
 from textinv.store.protocol import ObjectInfo, ObjectStore
 
 DIGEST = "sha256:"
 MAX_FILE_BYTES = 200_000_000
-
-
-def image_key(digest: str) -> str:
-    """Where uploaded pictures lie in the store."""
-    return f"images/{digest}"
 
 
 class Source(Protocol):

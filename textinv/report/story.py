@@ -15,9 +15,9 @@ from textinv.images import as_trained
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.details import ConceptDetail, concept_detail
 from textinv.jobs.previews import read_preview
-from textinv.plan.sources import fetch_pictures, image_key
+from textinv.plan.sources import fetch_pictures
 from textinv.registry import Registry
-from textinv.spec import TrainSpec
+from textinv.spec import TrainSpec, image_key
 from textinv.store.protocol import ObjectStore
 
 MAX_CONCEPTS = 200

@@ -11,16 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
-
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,
-    HTTPClientError,
-    NoCredentialsError,
-    PartialCredentialsError,
-)
+from typing import TYPE_CHECKING, Any
 
 from textinv.errors import (
     ObjectNotFoundError,
@@ -32,6 +23,9 @@ from textinv.errors import (
 from textinv.settings import StoreSettings
 from textinv.store.protocol import BINARY, ObjectInfo, StoredObject, check_key
 from textinv.store.s3_client import s3_client
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 MAX_DELETE = 1000  # keys in one DeleteObjects request, a limit of S3
 _CONFLICT_TRIES = 6
@@ -190,20 +184,22 @@ _CONFLICT = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 @contextmanager
 def translated(settings: StoreSettings, key: str) -> Iterator[None]:
     """Raise what boto3 raises about `key` as an error of ours."""
+    from botocore import exceptions as boto  # a tenth of a second, which `--help` need not wait for
+
     try:
         yield
-    except ClientError as error:
+    except boto.ClientError as error:
         raise _from_answer(error, settings, key) from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
+    except (boto.NoCredentialsError, boto.PartialCredentialsError) as error:
         raise StoreCredentialsError(
             f"no credentials for the store at {settings.endpoint_url}: set an access key and a secret key", key=key
         ) from error
-    except (ConnectionError, HTTPClientError) as error:
+    except (boto.ConnectionError, boto.HTTPClientError) as error:
         raise StoreUnreachableError(
             f"the store at {settings.endpoint_url} does not answer ({error}): is it running, and is the address right?",
             key=key,
         ) from error
-    except (BotoCoreError, ValueError) as error:
+    except (boto.BotoCoreError, ValueError) as error:
         raise StoreError(f"the store at {settings.endpoint_url} cannot be asked for {key!r}: {error}") from error
 
 
@@ -212,7 +208,7 @@ def is_retryable_conflict(error: StoreConflictError) -> bool:
     return error.details.get("store_code") in ("ConditionalRequestConflict", "409")
 
 
-def _from_answer(error: ClientError, settings: StoreSettings, key: str) -> StoreError:
+def _from_answer(error: "ClientError", settings: StoreSettings, key: str) -> StoreError:
     answer = error.response.get("Error", {})
     code = str(answer.get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")

@@ -100,7 +100,7 @@ async def answer(
     caller: Caller,
     body: DrawFields,
     size: ChosenSize,
-    order: GenerateRequest,
+    wanted: GenerateRequest,
     files_digest: str = "",
 ) -> Response:
     """Draw and answer: as a stream, or at once and (with an `Idempotency-Key`) only once.
@@ -117,13 +117,13 @@ async def answer(
                 "a stream is not kept for a retry; leave the Idempotency-Key out, or stream: true",
                 param="Idempotency-Key",
             )
-        return await _streamed(desk, caller, body, size, order)
+        return await _streamed(desk, caller, body, size, wanted)
     if key is not None and body.seed is None:
-        order = replace(order, seed=seed_of(caller.id, key, RANDOM_SEED_BELOW))
+        wanted = replace(wanted, seed=seed_of(caller.id, key, RANDOM_SEED_BELOW))
     asked = f"{request.url.path} {body.model_dump_json()} {files_digest}".encode()
 
     async def work() -> Reply:
-        finished = await finish(desk.draw(order, caller.key))
+        finished = await finish(desk.draw(wanted, caller.key))
         return await _reply_of(desk, body, size, finished, asked)
 
     reply = await answer_once(desk, request, caller, asked, work)
@@ -132,11 +132,11 @@ async def answer(
 
 
 async def _streamed(
-    desk: Desk, caller: Caller, body: DrawFields, size: ChosenSize, order: GenerateRequest
+    desk: Desk, caller: Caller, body: DrawFields, size: ChosenSize, wanted: GenerateRequest
 ) -> StreamingResponse:
-    events = desk.draw(order, caller.key)
+    events = desk.draw(wanted, caller.key)
     begun = await begin(events)
-    kind = "image_edit" if order.init_image is not None else "image_generation"
+    kind = "image_edit" if wanted.init_image is not None else "image_generation"
     blocks = stream_events(kind, body, size, begun, events)
     return StreamingResponse(blocks, media_type="text/event-stream", headers=concepts_header(begun.concepts))
 

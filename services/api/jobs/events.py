@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from services.api.callers import Caller, may_submit
 from services.api.errors import error_of
 from services.api.jobs import job_json
-from services.api.jobs.examples import EVENTS, answers
+from services.api.jobs.examples import EVENTS, answered_with
 from services.api.jobs.jobs import find_job, shown_job
 from services.desk import Desk, in_thread
 from services.log_lines import note
@@ -29,7 +29,9 @@ _RETRY = "retry: 2000\n\n"
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
-@router.get("/v1/jobs/{job}/events", response_class=StreamingResponse, responses=answers(EVENTS, "text/event-stream"))
+@router.get(
+    "/v1/jobs/{job}/events", response_class=StreamingResponse, responses=answered_with(EVENTS, "text/event-stream")
+)
 async def follow(
     job: str,
     request: Request,

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from services.api.bodies import Body, Int
 from services.api.callers import Caller, may_operate
 from services.api.jobs import job_json
-from services.api.jobs.examples import FLEET, answers
+from services.api.jobs.examples import FLEET, answered_with
 from services.api.jobs.jobs import driver_facts
 from services.desk import Desk, in_thread
 from services.teaching.learning import Learning
@@ -32,7 +32,7 @@ class ScaleBody(Body):
     """Workers that come and go together."""
 
 
-@router.get("/v1/fleet", responses=answers(FLEET))
+@router.get("/v1/fleet", responses=answered_with(FLEET))
 async def show_fleet(request: Request, caller: Caller = may_operate) -> dict[str, Any]:
     """Show the driver, the crews, the workers, the queue, and what failed lately.
 
@@ -42,7 +42,7 @@ async def show_fleet(request: Request, caller: Caller = may_operate) -> dict[str
     return await in_thread(_shown, request.app.state.desk)
 
 
-@router.post("/v1/fleet/scale", responses=answers(FLEET))
+@router.post("/v1/fleet/scale", responses=answered_with(FLEET))
 async def scale(body: ScaleBody, request: Request, caller: Caller = may_operate) -> dict[str, Any]:
     """Change how many workers there may be, and end a drain."""
     stated = {"min_workers": body.min, "max_workers": body.max, "crew_size": body.crew_size}
@@ -50,7 +50,7 @@ async def scale(body: ScaleBody, request: Request, caller: Caller = may_operate)
     return await in_thread(_changed, request.app.state.desk, changes | {"draining": False})
 
 
-@router.post("/v1/fleet/drain", responses=answers(FLEET))
+@router.post("/v1/fleet/drain", responses=answered_with(FLEET))
 async def drain(request: Request, caller: Caller = may_operate) -> dict[str, Any]:
     """Let all workers save what they have and go; jobs wait until the fleet is scaled."""
     return await in_thread(_changed, request.app.state.desk, {"draining": True})

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 from services.api.bodies import Body
 from services.api.callers import Caller, may_submit
 from services.api.jobs import job_json
-from services.api.jobs.examples import CONCEPT, JOB, JOBS, SUMMARY, answers
+from services.api.jobs.examples import CONCEPT, JOB, JOBS, SUMMARY, answered_with
 from services.desk import Desk, in_thread
 from services.teaching.learning import Learning
 from textinv.errors import AccessError, ClusterError, RequestError, StoreConflictError, UnknownConceptError
@@ -43,7 +43,7 @@ class CancelBody(Body):
     """Only these; none: all that is not done."""
 
 
-@router.get("/v1/jobs", responses=answers(JOBS))
+@router.get("/v1/jobs", responses=answered_with(JOBS))
 async def list_jobs(
     request: Request,
     after: Annotated[str, Query(max_length=100, description="The last id of the page before.")] = "",
@@ -63,7 +63,7 @@ async def list_jobs(
     }
 
 
-@router.get("/v1/jobs/{job}", responses=answers(JOB))
+@router.get("/v1/jobs/{job}", responses=answered_with(JOB))
 async def show_job(
     job: str,
     request: Request,
@@ -78,7 +78,7 @@ async def show_job(
     return await in_thread(shown_job, desk, record, offset, limit, state)
 
 
-@router.get("/v1/jobs/{job}/concepts/{name}", responses=answers(CONCEPT))
+@router.get("/v1/jobs/{job}/concepts/{name}", responses=answered_with(CONCEPT))
 async def show_concept(job: str, name: str, request: Request, caller: Caller = may_submit) -> dict[str, Any]:
     """Show all that is known of one concept of a job: its whole curve, its previews, its training record."""
     desk: Desk = request.app.state.desk
@@ -104,7 +104,7 @@ async def show_preview(
     return Response(picture, media_type=MEDIA_TYPE, headers=_FOREVER)
 
 
-@router.post("/v1/jobs/{job}/cancel", responses=answers(SUMMARY))
+@router.post("/v1/jobs/{job}/cancel", responses=answered_with(SUMMARY))
 async def cancel(
     job: str, request: Request, body: CancelBody | None = None, caller: Caller = may_submit
 ) -> dict[str, Any]:
@@ -116,7 +116,7 @@ async def cancel(
     return await in_thread(_told, learning, changed)
 
 
-@router.post("/v1/jobs/{job}/resume", responses=answers(SUMMARY))
+@router.post("/v1/jobs/{job}/resume", responses=answered_with(SUMMARY))
 async def resume(job: str, request: Request, caller: Caller = may_submit) -> dict[str, Any]:
     """Take a job up again: what was cancelled or has failed is tried again, what is half done goes on."""
     learning: Learning = request.app.state.desk.learning

@@ -29,8 +29,8 @@ DRAWING = Drawing(num_inference_steps=EVALUATION_INFERENCE_STEPS)
 def own_scorer(model: BaseModel, drawing: Drawing = DRAWING, folders: Sequence[Path] = ()) -> Scorer:
     """A scorer with the encoders in `folders`, else with the base model's own CLIP.
 
-    The encoders are loaded once, onto the model's device, when the first concept comes. The demo base's classifier is
-    asked, too, where it knows the base model. What stands in the way of scores becomes an entry `error` beside what can
+    The encoders are loaded once, onto the model's device, when the first concept comes. The base model's judge is
+    asked, too, where it has one. What stands in the way of scores becomes an entry `error` beside what can
     be said without them, never an exception: nothing that was learned is lost for it. Without a usable encoder nothing
     is drawn.
     """
