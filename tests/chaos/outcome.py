@@ -27,7 +27,8 @@ SMALL = {
     "stop": StopSpec(rule="fixed", every_steps=1, window=2, threshold=0.1, num_samples=1),
 }
 STEP = GENTLE.learning_rate
-"""What one step changes of the rows, relative to the rows: so much is missing where a step was lost."""
+"""What one step changes of the rows, relative to the rows. Where the last one is lost, as steps come back to where others
+were, a seventh of that or more is missing."""
 LEAST_TOLERANCE = 1e-4
 """Of the difference of rows, relative to the rows, on a machine that rounds as little as others do."""
 LASTING = {"format.json", "fleets", "images", "index", "jobs", "runs", "done", "versions", "heads"}
@@ -46,7 +47,7 @@ class Unharmed:
 
     @property
     def tolerance(self) -> float:
-        """Difference of rows that an interruption may bring: some of the rounding, and a tenth of a step at most."""
+        """Difference of rows that an interruption may bring: some of the rounding, a hundredth of a step at most."""
         return max(LEAST_TOLERANCE, 10 * self.rounding)
 
 
@@ -54,7 +55,7 @@ def train_unharmed(model: BaseModel, works: Sequence[Work]) -> Unharmed:
     """Train concepts in this process, twice: in packs of another size, a batch's sums are rounded otherwise."""
     learned, again = learn_all(model, works, 8), learn_all(model, works, NUM_SLOTS)
     rounding = max(difference(learned[name], again[name]) for name in learned)
-    assert rounding < STEP / 100, "rounding grows so much here that these concepts cannot tell it from a lost step"
+    assert rounding < STEP / 1000, "rounding grows so much here that these concepts cannot tell it from a lost step"
     return Unharmed(learned, rounding)
 
 
