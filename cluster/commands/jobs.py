@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.commands.following import end_with, settings_at, watch
+from cluster.commands.follow import end_with, settings_at, watch
 from cluster.driver.launch import ensure_driver
 from cluster.driver.options import DriverOptions
-from cluster.driver.places import LocalPlace
 from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit, rows_table
 from textinv.jobs.cluster_driver import fleet_of
+from textinv.jobs.home_driver import HomeDriver
 
 if TYPE_CHECKING:
     from textinv.jobs import JobRecord, JobStatus, JobStore
@@ -64,7 +64,7 @@ def logs(
 ) -> None:
     """Show what happened in a job."""
     if driver or job is None:
-        text = LocalPlace(current_settings().home).last_words()
+        text = HomeDriver(current_settings().home).last_words()
     else:
         job_store = _job_store()
         text = job_store.log(job_store.load(job).id)

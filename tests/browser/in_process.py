@@ -12,7 +12,6 @@ from services.api.app import make_app
 from services.config import ServiceConfig
 from services.desk import Desk
 from services.drawing.engine_studio import EngineStudio
-from services.teaching.training_fleet import Fleet
 from tests.services.job_tools import IdleFleet, photo
 from tests.services.served import free_port
 from textinv.embedding import Embedding
@@ -20,6 +19,7 @@ from textinv.generation.admission import Limits
 from textinv.generation.cache import EmbeddingCache
 from textinv.generation.engine import Engine
 from textinv.jobs import JobRecord, JobStore
+from textinv.jobs.fleet_driver import Fleet
 from textinv.jobs.previews import write_preview
 from textinv.models.base import BaseModel
 from textinv.registry import Registry
