@@ -27,7 +27,7 @@ SMALL = {
     "stop": StopSpec(rule="fixed", every_steps=1, window=2, threshold=0.1, num_samples=1),
 }
 STEP = GENTLE.learning_rate
-"""What one step changes of the rows, relative to the rows; a seventh of it or more is missing where the last is lost."""
+"""What one step changes of the rows, relative to the rows; a seventh or more is missing where the last is lost."""
 LEAST_TOLERANCE = 1e-4
 """Of the difference of rows, relative to the rows, on a machine that rounds as little as others do."""
 LASTING = {"format.json", "fleets", "images", "index", "jobs", "runs", "done", "versions", "heads"}
