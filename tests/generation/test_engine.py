@@ -24,16 +24,11 @@ from textinv.generation.engine import Engine
 from textinv.generation.infotext import read_infotext, read_png_infotext
 from textinv.generation.request import GenerateRequest, Preview, read_request
 from textinv.generation.waiting_line import EngineLimits
-from textinv.models import BaseModel, load_base_model
+from textinv.models import BaseModel
 from textinv.models.knee import find_knee
 from textinv.placeholders import ConceptRef
 
 FROG = ConceptRef("frog-one")
-
-
-@pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model("emoji", device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,6 @@ from textinv.generation.cache import EmbeddingCache
 from textinv.generation.engine import Engine
 from textinv.generation.request import GenerateRequest, Ticket
 from textinv.generation.waiting_line import EngineLimits
-from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.registry import Registry
 from textinv.settings import StoreSettings
@@ -51,8 +50,8 @@ class UnsteadyStore(MemoryStore):
 
 
 @pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model("emoji", device="cpu")
+def model(emoji: BaseModel) -> BaseModel:
+    return emoji
 
 
 @pytest.fixture
