@@ -45,7 +45,8 @@ def up(
 ) -> None:
     """Start the service and wait until it is ready."""
     from services.local.config_file import choose_config
-    from services.local.lifecycle import is_loopback, start_service
+    from services.local.lifecycle import start_service
+    from textinv.settings import is_loopback
 
     settings = current_settings()
     stated = urlsplit(settings.service_url)

@@ -19,9 +19,9 @@ from services.config import ServiceConfig
 from services.drawing.studio import Begun, DrawEvent, Studio, StudioFacts
 from services.log_lines import note
 from services.teaching.learning import Learning
-from services.teaching.training_fleet import Fleet
 from textinv.errors import NotReadyError
 from textinv.generation.request import GenerateRequest
+from textinv.jobs.fleet_driver import Fleet
 from textinv.registry import Registry
 from textinv.store.protocol import ObjectStore
 

@@ -166,6 +166,11 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return found
 
 
+def is_loopback(host: str | None) -> bool:
+    """Whether only this machine can reach a host."""
+    return host in ("127.0.0.1", "localhost", "::1")
+
+
 def mistyped_variables() -> Iterator[tuple[str, str]]:
     """Environment variables that name no setting but nearly do, each with the one that was probably meant."""
     known = [variable_of(name) for name in setting_names()]

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.commands.following import settings_at
+from cluster.commands.follow import settings_at
 from cluster.driver.launch import state_of_driver
-from cluster.driver.places import LocalPlace
 from textinv.cli.output import AsJson, emit, rows_table
 from textinv.jobs.cluster_driver import fleet_of
 from textinv.jobs.fleet import StoredFleet
+from textinv.jobs.home_driver import HomeDriver
 from textinv.settings import Settings
 
 TABLES = {
@@ -65,7 +65,7 @@ def drain(address: Address = None, json: AsJson = False) -> None:
 
 def stop(json: AsJson = False) -> None:
     """Stop the local driver after its workers saved what they have; jobs go on with the next `submit` or `resume`."""
-    pid = LocalPlace(settings_at(None).home).driver_pid()
+    pid = HomeDriver(settings_at(None).home).driver_pid()
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
     emit({"stopped": pid is not None}, json, "it saves what it has and goes" if pid else "there was no driver")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress
 
-from cluster.commands.following import end_with, settings_at, watch
+from cluster.commands.follow import end_with, settings_at, watch
 from cluster.driver.launch import ensure_driver
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import loaded_settings

@@ -8,10 +8,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from cluster.queue.client import QueueForWorkers
-from cluster.queue.lease import StepReport
+from cluster.queue.messages import StepReport
+from cluster.queue.on_ray import QueueForWorkers
 from cluster.worker.kept_rows import publish_best_rows
-from cluster.worker.leased_work import LeasedWork
+from cluster.worker.leases import Leases
 from cluster.worker.meters import NoBoard, PackMeters
 from cluster.worker.outbox import Outbox
 from cluster.worker.previews import Draw, Previews
@@ -32,7 +32,7 @@ class Results:
         self,
         queue: QueueForWorkers,
         registry: Registry,
-        work: LeasedWork,
+        work: Leases,
         outbox: Outbox,
         worker: str,
         draw: Draw | None = None,

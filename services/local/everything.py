@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from services.config import ServiceConfig
 from services.local.lifecycle import check_no_cluster, is_ready, start_service, stop_service
 from services.local.state import ServiceFolder, ServiceState
-from services.teaching.training_fleet import driver_options, fleet_for
+from services.teaching.training_fleet import fleet_for
 from textinv.errors import ClusterError, TextinvError
 from textinv.jobs import JobStore
 from textinv.jobs.home_driver import HomeDriver
@@ -79,7 +79,7 @@ def stop_everything(settings: Settings) -> Down:
 
 
 def _resume(settings: Settings, config: ServiceConfig, store: ObjectStore) -> tuple[str, ...]:
-    fleet, job_store = fleet_for(settings, driver_options(config.driver_options)), JobStore(store)
+    fleet, job_store = fleet_for(settings, config.driver_options), JobStore(store)
     left = tuple(job_id for job_id in job_store.open_jobs() if job_store.load(job_id).fleet == fleet.name)
     return left if left and fleet.ensure() else ()
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from services.config import ServiceConfig
 from services.local.state import ServiceFolder, ServiceState, ServiceToKeep
 from textinv.errors import ServiceError, SettingsError
-from textinv.processes import kill_processes_with, processes_with
+from textinv.processes import kill_processes_with, last_words, processes_with
 from textinv.settings import Settings, environment_of
 from textinv.store import ensure_store
 
@@ -30,12 +30,6 @@ _STOP_S = 60.0
 _POLL_S = 0.2
 _PORT_S = 20.0
 """A process that was killed holds its ports until its memory is freed (0.5 s for 1.2 GB), and is not seen then."""
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    return host in _LOOPBACK
 
 
 def start_service(settings: Settings, config: ServiceConfig, host: str, port: int) -> ServiceState:
@@ -150,7 +144,7 @@ def _spawn(
 def _wait_until_ready(folder: ServiceFolder, state: ServiceState, lives: Callable[[], bool]) -> None:
     if _wait(lambda: not lives() or is_ready(state.url), START_S) and lives():
         return
-    said = folder.last_words()
+    said = last_words(folder.log)
     if folder.is_kept():
         _end(folder, state)
     folder.forget()

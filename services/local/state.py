@@ -5,7 +5,6 @@ handed down to it; so a state file that was left behind is never believed, and a
 """
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.config import ServiceConfig
-from textinv.locks import is_held
-
-_TAIL_LINES = 12
+from textinv.locks import is_held, try_lock
 
 
 class ServiceToKeep(BaseModel):
@@ -77,19 +74,9 @@ class ServiceFolder:
     @contextlib.contextmanager
     def keeper_lock(self) -> Iterator[int | None]:
         """Take the lock for a keeper to be started with; None when a keeper lives already."""
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = try_lock(self._lock)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield descriptor
-        except BlockingIOError:
-            yield None
         finally:
-            os.close(descriptor)
-
-    def last_words(self) -> str:
-        """The last lines of the log."""
-        try:
-            lines = self.log.read_text(errors="replace").splitlines()
-        except OSError:
-            return "it left no log"
-        return "\n".join(line for line in lines if line.strip()).rsplit("\n", _TAIL_LINES)[-1] or "its log is empty"
+            if descriptor is not None:
+                os.close(descriptor)

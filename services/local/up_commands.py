@@ -42,7 +42,7 @@ def up(
     """Start store, Ray and service, wait until all are ready, and say where the page is."""
     from services.local.config_file import choose_config
     from services.local.everything import start_everything
-    from services.local.lifecycle import is_loopback
+    from textinv.settings import is_loopback
 
     settings = current_settings()
     stated = urlsplit(settings.service_url)

@@ -10,10 +10,11 @@ from services.config import ServiceConfig
 from services.drawing.studio import StudioFacts
 from services.teaching.job_list import JobList
 from services.teaching.job_watch import JobWatch, JobWatches
-from services.teaching.training_fleet import Fleet, driver_options, fleet_for
+from services.teaching.training_fleet import fleet_for
 from textinv.errors import RequestError
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.fleet import StoredFleet
+from textinv.jobs.fleet_driver import Fleet
 from textinv.plan.picture_facts import FactsCache
 from textinv.plan.resolve import BaseFacts
 from textinv.plan.shelf import Shelf, bucket_opener
@@ -48,7 +49,7 @@ class Learning:
     @cached_property
     def fleet(self) -> Fleet:
         """Whoever learns."""
-        return self._fleet or fleet_for(self.settings, driver_options(self.config.driver_options))
+        return self._fleet or fleet_for(self.settings, self.config.driver_options)
 
     @property
     def stored_fleet(self) -> StoredFleet:

@@ -23,7 +23,7 @@ from textinv.spec import TrainSpec, image_key
 from textinv.store import connect_store
 from textinv.store.protocol import ObjectStore
 from textinv.training import Work
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 SLOTS = 4
 

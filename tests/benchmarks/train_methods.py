@@ -28,7 +28,7 @@ from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.plan.resolve import BaseFacts
 from textinv.training import Work
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 SCRIPT_SAMPLES = 4
 

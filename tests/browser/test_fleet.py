@@ -9,14 +9,14 @@ import pytest
 from playwright.sync_api import expect
 
 from cluster.driver.nodes import NodeFacts
-from cluster.queue.lease import WorkerCard
-from services.teaching.training_fleet import DriverFacts
+from cluster.queue.messages import WorkerCard
 from tests.browser.accessibility import violations
 from tests.browser.conftest import OpenPage, shot
 from tests.browser.in_process import running, submit
 from tests.services.job_tools import FLEET, IdleFleet, report
 from textinv.jobs import Failure, JobStore
 from textinv.jobs.fleet import StoredFleet, status_key
+from textinv.jobs.fleet_driver import DriverFacts
 from textinv.models.base import BaseModel
 from textinv.store.memory import MemoryStore
 

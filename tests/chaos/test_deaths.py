@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import ray
 
-from cluster.queue.actor import NAMESPACE
-from cluster.queue.host import queue_name
-from cluster.worker.order import BaseOrder
+from cluster.queue.messages import BaseModelRef
+from cluster.queue.on_ray import find_queue
 from tests.chaos.conftest import Fleet, kill
 from textinv.store import EmbeddedServer
 from textinv.training.checkpoint import Checkpoint
@@ -134,8 +133,8 @@ def replacement_of(fleet: Fleet, victim: dict[str, object]) -> bool:
 
 def kill_queue(fleet: Fleet) -> None:
     record = fleet.record
-    base = BaseOrder(record.base_model, record.revision, record.base_revision)
-    kill(ray.get(ray.get_actor(queue_name(base), namespace=NAMESPACE).pid.remote()))
+    base = BaseModelRef(record.base_model, record.revision, record.base_revision)
+    kill(ray.get(find_queue(base).pid.remote()))
 
 
 def drain(address: str, node: str) -> None:

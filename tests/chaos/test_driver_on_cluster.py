@@ -91,4 +91,4 @@ def test_a_killed_driver_of_a_cluster_is_replaced_by_the_next_submission(
     assert again["status"]["state"] == "done"
     assert {summary.version for summary in registry.list()} == {1}
     assert len(registry.finished_fingerprints()) == 4
-    assert not line.place.has_driver()
+    assert not line.driver.has_driver()

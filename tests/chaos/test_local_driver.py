@@ -33,7 +33,7 @@ def test_a_driver_killed_in_mid_job_costs_no_finished_concept_and_unfinished_one
     assert submitted["counts"] == {"new": 4, "changed": 0, "done": 0}
     wait_until(lambda: len(registry.finished_fingerprints()) >= 2 and len(job_store.checkpoints()) >= 2)
     finished = registry.finished_fingerprints()
-    pid = command_line.place.driver_pid()
+    pid = command_line.driver.driver_pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
 
@@ -49,4 +49,4 @@ def test_a_driver_killed_in_mid_job_costs_no_finished_concept_and_unfinished_one
         assert [version.version for version in registry.versions(summary.name)] == [1]
         assert found.record["sample_passes"] == found.record["steps"] in (10, 20, 300)
     assert len(list(registry.list())) == 4
-    wait_until(lambda: not command_line.place.has_driver() and not list(command_line.place.orphans()), 30.0)
+    wait_until(lambda: not command_line.driver.has_driver() and not list(command_line.ray.orphans()), 30.0)

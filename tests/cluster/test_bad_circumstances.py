@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from cluster.driver.feed import Feed
-from cluster.worker.order import PackSettings
+from cluster.driver.open_jobs import OpenJobs
+from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from tests.cluster.whole_worker import CARD, LetsGo
 from tests.fixtures.faulty_store import FaultyStore
@@ -91,7 +91,7 @@ def work_through(
     """Learn a job of three concepts through the proxy."""
     record = make_job(store, 3, max_steps=10)
     registry, queue = Registry(connect_store(faulty_store.settings)), LetsGo()
-    feed = Feed(registry, record.fleet)
+    feed = OpenJobs(registry, record.fleet)
     job = feed.take_up(record.id)
     assert job is not None
     feed.tell(job, queue)

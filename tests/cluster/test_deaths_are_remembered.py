@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cluster.driver.driver import Driver
-from cluster.queue.lease import WorkerCard
+from cluster.queue.messages import WorkerCard
 from cluster.queue.queue import WorkQueue
 from tests.cluster.test_fleet_policy import NamedCrew
 from textinv.jobs import JobRecord, JobStore

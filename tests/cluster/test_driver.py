@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cluster.driver.driver import Driver
-from cluster.queue.lease import WorkerCard
+from cluster.queue.messages import WorkerCard
 from cluster.queue.queue import WorkQueue
-from cluster.worker.order import BaseOrder, PackSettings
+from cluster.worker.config import BaseModelRef, PackSettings
 from cluster.worker.worker import learn_leased
 from textinv.errors import BaseModelError, StoreError
 from textinv.jobs import JobRecord, JobStatus, JobStore
@@ -91,11 +91,11 @@ class Place:
         self.crews: list[ThreadCrew] = []
         self.driver = Driver(registry, FLEET, self._open, self._start, settings=FleetSettings(max_workers=max_workers))
 
-    def _open(self, base: BaseOrder) -> Any:
+    def _open(self, base: BaseModelRef) -> Any:
         self.queues.append(OneAtATime())
         return self.queues[-1]
 
-    def _start(self, name: str, base: BaseOrder, queue: str, num_workers: int) -> ThreadCrew:
+    def _start(self, name: str, base: BaseModelRef, num_workers: int) -> ThreadCrew:
         self.crews.append(ThreadCrew(name, self.queues[-1], self.registry, self.load, self.pack))
         return self.crews[-1]
 

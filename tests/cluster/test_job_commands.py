@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from cluster.commands import register
 from cluster.driver.driver import Driver
-from cluster.driver.feed import Feed
+from cluster.driver.open_jobs import OpenJobs
 from cluster.driver.reports import Reports
-from cluster.queue.lease import StepReport, WorkerCard
+from cluster.queue.messages import StepReport, WorkerCard
 from cluster.queue.queue import MAX_DEATHS, WorkQueue
 from textinv.errors import InputError, UnknownConceptError
 from textinv.jobs import Failure, JobRecord, JobStore
@@ -66,7 +66,7 @@ def test_a_poisoned_concept_is_shown_with_every_death_that_it_is_blamed_for(
     textinv: Callable[..., Any], s3_store: S3Store, make_job: MakeJob
 ) -> None:
     record, queue = make_job(s3_store), WorkQueue()
-    feed = Feed(Registry(s3_store), record.fleet)
+    feed = OpenJobs(Registry(s3_store), record.fleet)
     job = feed.take_up(record.id)
     assert job is not None
     feed.tell(job, queue)

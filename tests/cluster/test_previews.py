@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from cluster.driver.feed import Feed, OpenJob
+from cluster.driver.open_jobs import OpenJob, OpenJobs
 from cluster.driver.reports import MAX_POINTS, Reports, Trace
-from cluster.queue.lease import StepReport, WorkerCard
+from cluster.queue.messages import StepReport, WorkerCard
 from cluster.queue.queue import WorkQueue
-from cluster.worker.order import BaseOrder, PackSettings
+from cluster.worker.config import BaseModelRef, PackSettings
 from cluster.worker.outbox import Outbox
 from cluster.worker.previews import Previews
 from cluster.worker.worker import learn_leased
@@ -56,13 +56,13 @@ def learn(model: BaseModel, make_job: MakeJob, preview_every: int) -> tuple[Regi
     registry.store.put(f"jobs/{record.id}/specs/00000.gz", spec_sheets_of(specs)[0])
     ticks = iter(range(10**6))
     reports = Reports(job_store, lambda: float(next(ticks)))
-    job = OpenJob(record, "", BaseOrder("emoji", None, record.base_revision))
+    job = OpenJob(record, "", BaseModelRef("emoji", None, record.base_revision))
 
     def look(queue: WorkQueue) -> None:
         view = queue.view()
         reports.write(job, view.jobs[0], view)
 
-    queue, feed = Watched(look), Feed(registry, record.fleet)
+    queue, feed = Watched(look), OpenJobs(registry, record.fleet)
     taken = feed.take_up(record.id)
     assert taken is not None
     feed.tell(taken, queue)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from cluster.driver.feed import Feed
-from cluster.queue.lease import WorkerCard
+from cluster.driver.open_jobs import OpenJobs
+from cluster.queue.messages import WorkerCard
 from cluster.queue.queue import WorkQueue
-from cluster.worker.leased_work import LeasedWork
+from cluster.worker.leases import Leases
 from textinv.errors import CorruptObjectError, NewerProgramError
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.layout import spec_sheet_key
@@ -59,14 +59,14 @@ def test_a_worker_hands_back_what_it_does_not_know_and_learns_its_neighbour(
 ) -> None:
     record = make_job(registry.store, 2)
     job_store, queue = JobStore(registry.store), WorkQueue()
-    feed = Feed(registry, record.fleet)
-    job = feed.take_up(record.id)
+    open_jobs = OpenJobs(registry, record.fleet)
+    job = open_jobs.take_up(record.id)
     assert job is not None
-    feed.tell(job, queue)
+    open_jobs.tell(job, queue)
     newer, known = job_store.spec_sheet(record.id, 0)
     lines = b"\n".join([grown(newer), known.model_dump_json().encode()])
     registry.store.put(spec_sheet_key(record.id, 0), gzip.compress(lines))
-    with LeasedWork(queue, job_store, CARD, beat_s=60.0, wait=lambda seconds: None) as work:
+    with Leases(queue, job_store, CARD, beat_s=60.0, wait=lambda seconds: None) as work:
         taken = work.take()
         assert taken is not None
         assert taken.spec == known

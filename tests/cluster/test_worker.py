@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.driver.feed import Feed
-from cluster.queue.lease import WorkerCard
+from cluster.driver.open_jobs import OpenJobs
+from cluster.queue.messages import WorkerCard
 from cluster.queue.queue import WorkQueue
 from cluster.worker import worker
-from cluster.worker.order import PackSettings
+from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from tests.evaluation.tiny_encoders import clip_folder
 from textinv.errors import BaseModelError, CorruptObjectError, ImageError, ObjectNotFoundError
@@ -32,7 +32,7 @@ MakeJob = Callable[..., JobRecord]
 
 def serve(registry: Registry, record: JobRecord) -> WorkQueue:
     """A queue with the job in it, that lets workers go when they have nothing more."""
-    queue, feed = WorkQueue(), Feed(registry, record.fleet)
+    queue, feed = WorkQueue(), OpenJobs(registry, record.fleet)
     job = feed.take_up(record.id)
     assert job is not None
     feed.tell(job, queue)
@@ -53,7 +53,7 @@ def card(number: int = 0) -> WorkerCard:
 
 
 def told(registry: Registry, record: JobRecord) -> LetsGo:
-    queue, feed = LetsGo(), Feed(registry, record.fleet)
+    queue, feed = LetsGo(), OpenJobs(registry, record.fleet)
     job = feed.take_up(record.id)
     assert job is not None
     feed.tell(job, queue)

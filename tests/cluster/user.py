@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from cluster.driver.places import LocalPlace
+from cluster.driver.local_ray import LocalRay
+from textinv.jobs.home_driver import HomeDriver
 from textinv.settings import Settings, environment_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +23,7 @@ class CommandLine:
     """The command line of a user with a home folder of their own."""
 
     def __init__(self, settings: Settings) -> None:
-        self.place = LocalPlace(settings.home)
+        self.driver, self.ray = HomeDriver(settings.home), LocalRay(settings.home)
         # Threads that wait for each other in a busy loop are slow on a machine that does other things too.
         self._environment = os.environ | environment_of(settings) | {"OMP_NUM_THREADS": "1"}
         self._environment.pop("RAY_AUTH_MODE", None)
@@ -37,16 +38,16 @@ class CommandLine:
             text=True,
             check=False,
         )
-        log = self.place.log.read_text()[-3000:] if self.place.log.exists() else ""
+        log = self.driver.log.read_text()[-3000:] if self.driver.log.exists() else ""
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{log}"
         return json.loads(done.stdout)
 
     def end(self) -> None:
         """End the driver and its Ray."""
-        pid = self.place.driver_pid()
+        pid = self.driver.driver_pid()
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
-        for orphan in list(self.place.orphans()):
+        for orphan in list(self.ray.orphans()):
             os.kill(orphan, signal.SIGKILL)
 
 

@@ -12,7 +12,7 @@ from textinv.evaluation.classifier import load_classifier
 from textinv.evaluation.evaluate import judge_of
 from textinv.evaluation.prompts import DEFAULT, OBJECT, prompts_of
 from textinv.models import load_base_model
-from textinv.training.prompts import CONTEXT_PROMPTS
+from textinv.training.context import CONTEXT_PROMPTS
 
 
 def test_a_base_model_without_prompts_of_its_own_gets_the_papers(tmp_path: Path) -> None:

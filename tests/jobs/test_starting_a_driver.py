@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from services.teaching.training_fleet import LocalFleet
 from textinv.errors import ClusterError, InputError, SettingsError
 from textinv.jobs.cluster_driver import ensure_on_cluster, fleet_of, running_driver
 from textinv.jobs.fleet import StoredFleet, settings_key, status_key
+from textinv.jobs.fleet_driver import LocalFleet
 from textinv.jobs.home_driver import HomeDriver
 from textinv.settings import Settings, StoreSettings
 from textinv.store import MemoryStore
@@ -99,9 +99,9 @@ def test_the_drivers_environment_has_the_settings_and_nothing_of_the_ray_around(
     assert told["TEXTINV_HOME"] == str(tmp_path)
     assert not [name for name in told if name.startswith("RAY_")]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert "CUDA_VISIBLE_DEVICES" not in LocalFleet(Settings(home=tmp_path, store=STORE), "{}").environment
+    assert "CUDA_VISIBLE_DEVICES" not in HomeDriver(tmp_path).environment(Settings(home=tmp_path, store=STORE))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert LocalFleet(Settings(home=tmp_path, store=STORE), "{}").environment["CUDA_VISIBLE_DEVICES"] == "1"
+    assert HomeDriver(tmp_path).environment(Settings(home=tmp_path, store=STORE))["CUDA_VISIBLE_DEVICES"] == "1"
     assert Path(told["PYTHONPATH"].split(os.pathsep)[0], "cluster", "driver", "process.py").is_file()
 
 

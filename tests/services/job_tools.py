@@ -9,9 +9,9 @@ from PIL import Image
 
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.teaching.training_fleet import DriverFacts
 from tests.services.colour_studio import ColourStudio
 from textinv.jobs import ConceptStatus, JobRecord, JobStatus, JobStore
+from textinv.jobs.fleet_driver import DriverFacts
 from textinv.settings import StoreSettings
 from textinv.store.protocol import ObjectStore
 

@@ -16,14 +16,14 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from cluster.driver.places import LocalPlace
+from cluster.driver.local_ray import LocalRay
 from services.local.state import ServiceFolder
-from services.teaching.training_fleet import LocalFleet
 from tests.services.listening import is_loopback, listening
 from tests.services.served import free_port
 from textinv.cli import build_app
 from textinv.errors import SettingsError
 from textinv.jobs import JobStore
+from textinv.jobs.fleet_driver import LocalFleet
 from textinv.jobs.home_driver import HomeDriver
 from textinv.processes import processes_with
 from textinv.settings import Settings, environment_of
@@ -123,7 +123,7 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
         }
         job = client.post("/v1/jobs", json=posted).json()
         wait_for(lambda: client.get(job["url"]).json()["counts"]["running"] == 1)
-    for folder in (first["ray_folder"], LocalPlace(settings.home).ray_folder):
+    for folder in (first["ray_folder"], LocalRay(settings.home).folder):
         pids = set(processes_with("RAY_TMPDIR", str(folder)))
         addresses = listening(pids)
         assert len(addresses) > 5

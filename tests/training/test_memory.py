@@ -15,8 +15,8 @@ from textinv.models import load_base_model
 from textinv.models.base import BaseModel, Conditioning
 from textinv.training import Work, capacity
 from textinv.training.capacity import choose_num_slots, past_knee
-from textinv.training.local import learn
 from textinv.training.ranking import LOSS_SAMPLES, SHORTLIST
+from textinv.training.train import learn
 
 
 class SmallModel:

@@ -16,7 +16,7 @@ from textinv.evaluation import Drawing, Learned, evaluate, own_scorer
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.training import Scorer, Work
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 QUICK = Drawing(num_images=1, num_inference_steps=1)
 SHORT = {"max_steps": 1, "min_steps": 1, "resolution_px": 32, "timesteps": (0, 1000)}

@@ -16,8 +16,8 @@ from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.spec import OptimizerSpec, StopSpec
 from textinv.training import ConceptPack, Progress, Work, train_pack
-from textinv.training.local import Collected, WorkList, learn
-from textinv.training.stopping import has_converged
+from textinv.training.slot import has_converged
+from textinv.training.train import Collected, WorkList, learn
 
 MakeWork = Callable[..., Work]
 
@@ -143,7 +143,7 @@ def test_a_checkpoint_of_four_vectors_after_many_looks_stays_small(
     changes: dict[str, Any] = {"optimizer": adamw} if method == "adamw" else {}
     pack = ConceptPack(model, 1)
     slot = pack.add(works("one", num_vectors=4, **changes))
-    pack.evaluate()
+    pack.look()
     slot.history *= 80
     assert len(pack.checkpoint(slot)) < most
 

@@ -11,11 +11,10 @@ from urllib.parse import urlsplit
 
 from textinv.errors import ClusterError, SettingsError
 from textinv.jobs.home_driver import DRIVER_MODULE, HomeDriver, cluster_fleet
-from textinv.settings import Settings, StoreSettings, environment_of
+from textinv.settings import Settings, StoreSettings, environment_of, is_loopback
 
 START_S = 60.0
 FLEET = "textinv-fleet"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class JobClient(Protocol):
@@ -40,7 +39,7 @@ def fleet_of(settings: Settings) -> str:
     """
     if settings.ray_address is None:
         return HomeDriver(settings.home).fleet
-    if settings.store.endpoint_url is None and urlsplit(settings.ray_address).hostname not in _LOOPBACK:
+    if settings.store.endpoint_url is None and not is_loopback(urlsplit(settings.ray_address).hostname):
         raise SettingsError(
             f"the cluster at {settings.ray_address} cannot reach the embedded store of this machine: set "
             "store.endpoint_url to a store that both can reach"

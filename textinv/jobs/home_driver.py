@@ -1,33 +1,28 @@
 """The driver that serves a home folder, as a process of this machine, and the names of fleets.
 
-Owns the folder `<home>/cluster`, the lock that the driver holds as long as it lives, and starting its process, which
-whoever submits a job may do, so that a home folder has one fleet however jobs come in. A process id that was written
-down is never believed: only the lock says that a driver lives. Does not know what a driver does.
+Owns the folder `<home>/cluster`, the lock that the driver holds as long as it lives, and its command line and
+environment. A process id that was written down is never believed: only the lock says that a driver lives. Does not know
+what a driver does, nor who starts one (`fleet_driver`).
 """
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import json
 import os
 import re
-import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from textinv.errors import ClusterError
-from textinv.locks import is_held
-from textinv.processes import processes_with, runs_module
+from textinv.locks import is_held, try_lock
+from textinv.processes import last_words, processes_with, runs_module
 from textinv.settings import Settings, StoreSettings, environment_of, variable_of
 
 DRIVER_MODULE = "cluster.driver.process"
 """The program of a driver, as it is run: it lies in another room, and not in every installation."""
-_TAIL_LINES = 12
-_TRIES, _TRY_S = 20, 0.05
 
 
 class HomeDriver:
@@ -49,14 +44,7 @@ class HomeDriver:
     def lock(self) -> int | None:
         """Become the driver: the descriptor that holds the lock; None when there is a driver already."""
         self.prepare()
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        for _ in range(_TRIES):  # somebody who only looks holds the lock for an instant
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return descriptor
-            time.sleep(_TRY_S)
-        os.close(descriptor)
-        return None
+        return try_lock(self._lock)
 
     def has_driver(self) -> bool:
         """Whether a driver lives."""
@@ -84,44 +72,32 @@ class HomeDriver:
 
     def last_words(self) -> str:
         """The end of the driver's log."""
-        try:
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
-        except OSError:
-            return "it left no log"
-
-    def spawn(
-        self, settings: Settings, options: str, environment: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
-        """Start a driver with `options` (JSON) that outlives this process's terminal; it ends if there is one already.
-
-        Raises:
-            ClusterError: this installation has no driver.
-        """
-        self.prepare()
-        with self.log.open("ab") as log:
-            return subprocess.Popen(
-                self.command(options),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**self.environment(settings), **(environment or {})},
-                cwd=self.home,
-                start_new_session=True,
-            )
+        return last_words(self.log)
 
     def command(self, options: str) -> list[str]:
         """The command line of a driver."""
         return [sys.executable, "-m", DRIVER_MODULE, "--options", options]
 
-    def environment(self, settings: Settings) -> dict[str, str]:
-        """The environment of a driver: these settings, and nothing of a Ray that this process may be part of."""
+    def environment(self, settings: Settings, around: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment of a driver: these settings beside `around`.
+
+        None: this process's environment, but nothing of the Ray that it may be part of, which hides GPUs from it too.
+
+        Raises:
+            ClusterError: this installation has no driver.
+        """
         found = importlib.util.find_spec(DRIVER_MODULE.partition(".")[0])
         if found is None or found.origin is None:
             raise ClusterError("this installation has no cluster/: run from a checkout, which can train")
-        mine = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         root = str(Path(found.origin).resolve().parents[1])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        return mine | environment_of(settings) | {"PYTHONPATH": path}
+        around = _outside_ray() if around is None else around
+        return {**around, **environment_of(settings), "PYTHONPATH": path}
+
+
+def _outside_ray() -> dict[str, str]:
+    mine = ((name, value) for name, value in os.environ.items() if not name.startswith("RAY_"))
+    return {name: value for name, value in mine if value or not name.endswith("VISIBLE_DEVICES")}
 
 
 def cluster_fleet(address: str, store: StoreSettings) -> str:

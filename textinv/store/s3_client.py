@@ -12,10 +12,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from textinv.settings import StoreSettings
+from textinv.settings import StoreSettings, is_loopback
 
 MAX_CONNECTIONS = 32
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 _clients: dict[tuple[str | None, ...], Any] = {}
 _making = threading.Lock()
@@ -53,7 +52,7 @@ def _new_client(settings: StoreSettings, secret: str | None) -> Any:
 def _config(endpoint_url: str | None) -> Any:
     from botocore.config import Config
 
-    loopback = endpoint_url is not None and urlsplit(endpoint_url).hostname in _LOOPBACK
+    loopback = endpoint_url is not None and is_loopback(urlsplit(endpoint_url).hostname)
     return Config(
         signature_version="s3v4",
         s3={"addressing_style": "path" if endpoint_url else "auto"},

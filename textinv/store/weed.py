@@ -92,6 +92,8 @@ def write_private(path: Path, text: str) -> None:
 _BASE_PORTS = range(12000, 22000, 8)
 _NUM_PORTS = 6
 _GRPC_OFFSET = 10000
+LOG = "weed.out"
+"""What the server prints, in its folder."""
 
 
 def find_binary() -> Path:
@@ -141,7 +143,7 @@ def spawn(binary: Path, folder: Path, state: ServerState, lock: int) -> int:
     """
     command = [str(binary), f"-logdir={folder / 'logs'}", "mini", *_flags(folder, state)]
     shell = subprocess.run(
-        ["/bin/sh", "-c", '"$@" >"$0" 2>&1 & echo $!', str(folder / "weed.out"), *command],
+        ["/bin/sh", "-c", '"$@" >"$0" 2>&1 & echo $!', str(folder / LOG), *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         cwd=folder / "data",
@@ -188,14 +190,6 @@ def free_base_port(preferred: int) -> int:
         if all(_is_free(base + shift + offset) for shift in range(_NUM_PORTS) for offset in (0, _GRPC_OFFSET)):
             return base
     raise StoreError(f"no {_NUM_PORTS} neighbouring free ports between {_BASE_PORTS[0]} and {_BASE_PORTS[-1]}")
-
-
-def last_words(folder: Path) -> str:
-    """What the server printed last."""
-    with contextlib.suppress(OSError):
-        lines = (folder / "weed.out").read_text("utf-8", "replace").strip().splitlines()
-        return " | ".join(lines[-5:]) or "it printed nothing"
-    return "it printed nothing"
 
 
 def _is_free(port: int) -> bool:

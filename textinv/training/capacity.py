@@ -6,7 +6,6 @@ per process for each base model and size. Does not know concepts.
 """
 
 import time
-from dataclasses import dataclass
 from typing import Literal
 from weakref import WeakKeyDictionary
 
@@ -18,21 +17,13 @@ from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.models.knee import find_knee
 from textinv.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
-from textinv.training.memory import is_out_of_memory
+from textinv.training.memory import Capacity, is_out_of_memory
 from textinv.training.pack import ConceptPack
 from textinv.training.work import Work
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SAMPLES_PER_SLOT = 4
 TIMED_STEPS = 3
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """The number of slots, and the samples per second that were measured for each size tried (empty: it was given)."""
-
-    num_slots: int
-    samples_per_s: tuple[tuple[int, float], ...] = ()
 
 
 def choose_num_slots(model: BaseModel, num_slots: int | Literal["auto"], resolution_px: int | None = None) -> Capacity:

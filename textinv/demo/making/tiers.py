@@ -43,7 +43,7 @@ from textinv.placeholders import ConceptRef
 from textinv.plan import make_plan
 from textinv.plan.sources import fetch_pictures
 from textinv.training import Work
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 WAYS = ("learned", "initializer", "description")
 """The ways to ask for a concept, each in its own words."""

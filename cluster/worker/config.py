@@ -7,21 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cluster.queue.messages import BaseModelRef
 from textinv.settings import StoreSettings
-
-
-@dataclass(frozen=True)
-class BaseOrder:
-    """A base model: where it is, and which revision the specs were made for."""
-
-    name: str
-    revision: str | None
-    base_revision: str
-
-    @property
-    def key(self) -> str:
-        """What names its queue."""
-        return self.base_revision
 
 
 @dataclass(frozen=True)
@@ -45,12 +32,11 @@ class PackSettings:
 
 
 @dataclass(frozen=True)
-class WorkerOrder:
+class WorkerConfig:
     """What the workers of a crew are told."""
 
     crew: str
-    queue: str
-    base: BaseOrder
+    base: BaseModelRef
     store: StoreSettings
     pack: PackSettings = field(default_factory=PackSettings)
     base_models: Mapping[str, str] = field(default_factory=dict)

@@ -7,11 +7,11 @@ which the worker must drop. Does not train.
 import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from cluster.queue.client import QueueForWorkers
-from cluster.queue.lease import Lease, Orders, WorkerCard
-from cluster.queue.retries import pause_s, retry_of
+from cluster.queue.messages import BeatReply, Lease, WorkerCard
+from cluster.queue.on_ray import QueueForWorkers
+from cluster.queue.retries import patiently
 from textinv.errors import CancelledError, ClusterError, TextinvError
 from textinv.jobs import JobStore
 from textinv.jobs.layout import spec_sheet_key
@@ -20,7 +20,7 @@ from textinv.spec import image_key, read_spec
 from textinv.training import Work
 
 
-class LeasedWork:
+class Leases:
     """A `WorkSource` whose work comes from a queue and a store."""
 
     def __init__(
@@ -35,7 +35,7 @@ class LeasedWork:
         self._queue, self._job_store, self._card = queue, job_store, card
         self._beat_s = beat_s
         self._held: set[str] = set()
-        self._orders = Orders()
+        self._last_beat = BeatReply()
         self._request = 0
         self._dismissed = False
         self._not_before = 0.0
@@ -44,8 +44,8 @@ class LeasedWork:
         self._lines = lru_cache(maxsize=8)(job_store.spec_lines)
         self._beats = threading.Thread(target=self._keep_beating, name="textinv-beat", daemon=True)
 
-    def __enter__(self) -> "LeasedWork":
-        self._orders = self._queue.beat(self._card, ())
+    def __enter__(self) -> "Leases":
+        self._last_beat = self._queue.beat(self._card, ())
         self._beats.start()
         return self
 
@@ -66,23 +66,23 @@ class LeasedWork:
     @property
     def is_dismissed(self) -> bool:
         """Whether the worker shall hand back what it has."""
-        return self._orders.dismissed
+        return self._last_beat.dismissed
 
     def take(self) -> Work | None:
         """Lease the next spec and fetch its pictures and checkpoint; what cannot be fetched is reported and passed."""
         while not self._dismissed and time.monotonic() >= self._not_before:
-            answer = self._queue.take(self._card, self._request)
+            reply = self._queue.take(self._card, self._request)
             self._request += 1
-            self._dismissed = answer.dismissed
-            self._not_before = time.monotonic() + answer.wait_s
-            if answer.lease is None:
+            self._dismissed = reply.dismissed
+            self._not_before = time.monotonic() + reply.wait_s
+            if reply.lease is None:
                 return None
-            self._held.add(answer.lease.fingerprint)
+            self._held.add(reply.lease.fingerprint)
             try:
-                return self._fetch_patiently(answer.lease)
+                return patiently(partial(self._fetch, reply.lease), self._wait, self._over.is_set)
             except TextinvError as error:
-                self._queue.fail(self._card.id, answer.lease.fingerprint, error.code, error.message)
-                self.release(answer.lease.fingerprint)
+                self._queue.fail(self._card.id, reply.lease.fingerprint, error.code, error.message)
+                self.release(reply.lease.fingerprint)
         return None
 
     def release(self, fingerprint: str) -> None:
@@ -95,24 +95,13 @@ class LeasedWork:
         Raises:
             CancelledError: it is not.
         """
-        if fingerprint in self._orders.lost:
+        if fingerprint in self._last_beat.lost:
             raise CancelledError("the lease was lost to another worker", lost=True)
-        if fingerprint in self._orders.cancelled:
-            raise CancelledError("the concept was cancelled", keep_rows=self._orders.keep_rows)
-
-    def _fetch_patiently(self, lease: Lease) -> Work:
-        attempt = 0
-        while True:
-            try:
-                return self._fetch(lease)
-            except TextinvError as error:
-                if attempt >= retry_of(error.code).calls or self._over.is_set():
-                    raise
-            self._wait(pause_s(attempt))
-            attempt += 1
+        if fingerprint in self._last_beat.cancelled:
+            raise CancelledError("the concept was cancelled", keep_rows=self._last_beat.keep_rows)
 
     def _fetch(self, lease: Lease) -> Work:
-        line = self._lines(lease.job_id, lease.sheet)[lease.line]
+        line = self._lines(lease.job_id, lease.sheet)[lease.place]
         spec = read_spec(spec_sheet_key(lease.job_id, lease.sheet), line)
         pictures = fetch_pictures(spec, lambda digest: self._job_store.store.get(image_key(digest)).body)
         return Work(spec, pictures, self._job_store.checkpoint(lease.fingerprint), work_id=lease.fingerprint)
@@ -120,6 +109,6 @@ class LeasedWork:
     def _keep_beating(self) -> None:
         while not self._over.wait(self._beat_s):
             try:
-                self._orders = self._queue.beat(self._card, self.held)
+                self._last_beat = self._queue.beat(self._card, self.held)
             except ClusterError:
                 continue  # the queue is being restarted, or the cluster is going down: both show soon enough

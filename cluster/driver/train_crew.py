@@ -18,8 +18,8 @@ from ray.train.backend import Backend, BackendConfig
 from ray.train.v2._internal.execution.callback import ControllerCallback
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-from cluster.queue.actor import NAMESPACE
-from cluster.worker.order import WorkerOrder
+from cluster.queue.on_ray import find_queue
+from cluster.worker.config import WorkerConfig
 
 _PATIENCE_S = 10.0
 
@@ -55,26 +55,26 @@ class CrewSize:
 class TrainCrew:
     """A crew on Ray Train, run in a thread."""
 
-    def __init__(self, order: WorkerOrder, size: CrewSize, storage_path: str) -> None:
-        self.name = order.crew
+    def __init__(self, config: WorkerConfig, size: CrewSize, storage_path: str) -> None:
+        self.name = config.crew
         self.num_workers = size.num_workers
-        self._queue = ray.get_actor(order.queue, namespace=NAMESPACE)
+        self._queue = find_queue(config.base)
         self._problem: str | None = None
         self._trainer = DataParallelTrainer(
             _work,
-            train_loop_config={"order": order},
+            train_loop_config={"worker": config},
             backend_config=IndependentConfig(),
             scaling_config=ScalingConfig(
                 num_workers=size.num_workers, use_gpu=size.use_gpu, resources_per_worker=dict(size.resources)
             ),
             run_config=RunConfig(
-                name=order.crew,
+                name=config.crew,
                 storage_path=storage_path,
                 failure_config=FailureConfig(max_failures=-1),
-                callbacks=[_Introduction(order.crew, self._queue)],
+                callbacks=[_Introduction(config.crew, self._queue)],
             ),
         )
-        self._thread = threading.Thread(target=self._fit, name=f"textinv-{order.crew}", daemon=True)
+        self._thread = threading.Thread(target=self._fit, name=f"textinv-{config.crew}", daemon=True)
         self._thread.start()
 
     @property
@@ -115,4 +115,4 @@ class _Introduction(ControllerCallback):  # type: ignore[misc]
 def _work(config: dict[str, Any]) -> None:
     from cluster.worker.worker import run_worker  # diffusers and all: only workers need them
 
-    run_worker(config["order"])
+    run_worker(config["worker"])

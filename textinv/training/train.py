@@ -1,15 +1,44 @@
-"""Learning on this machine: work from a list, results in memory. For the command line, notebooks and benchmarks.
+"""The ways in: `train_pack` for whatever hands out work, `learn` for a list of it with results in memory.
 
-Owns the plainest source and sink. Does not know queues or registries.
+Owns how many slots a pack has, by what is asked for, and the plainest source and sink. Does not know how concepts are
+learned (`pack`), nor queues or registries.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Literal
 
 from textinv.errors import TextinvError
 from textinv.models.base import BaseModel
-from textinv.training.loop import train_pack
-from textinv.training.work import Progress, Scorer, TrainedConcept, Work
+from textinv.training.capacity import choose_num_slots
+from textinv.training.memory import Memory
+from textinv.training.pack import Training
+from textinv.training.work import Progress, Scorer, TrainedConcept, TrainingSink, Work, WorkSource
+
+
+def never() -> bool:
+    """Never drain."""
+    return False
+
+
+def train_pack(
+    model: BaseModel,
+    source: WorkSource,
+    sink: TrainingSink,
+    *,
+    num_slots: int | Literal["auto"] = "auto",
+    should_drain: Callable[[], bool] = never,
+    checkpoint_every_s: float = 30.0,
+    scorer: Scorer | None = None,
+) -> None:
+    """Learn everything that `source` hands out, `num_slots` concepts at a time, and tell `sink` what happens.
+
+    `auto` is measured at the resolution of the first work, and again where a pack of another resolution begins.
+    A `scorer` scores every learned concept; what it says goes into the record as `evaluation`. Returns when the source
+    has finished, or, after a checkpoint of every slot, when `should_drain` says so.
+    """
+    memory = Memory(partial(choose_num_slots, model, num_slots))
+    Training(model, source, sink, memory, scorer).run(should_drain, checkpoint_every_s)
 
 
 class WorkList:

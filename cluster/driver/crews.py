@@ -1,14 +1,45 @@
-"""When the crews of a fleet come and go.
+"""Crews as a driver sees them, and when they come and go.
 
-Owns the policy: pure functions of what a queue shows and of the fleet's settings. Does not start anything.
+Owns the protocol of a crew, so that drivers can be tested with crews that run in threads, and the policy: functions of
+what a queue shows and of the fleet's settings. Does not start anything.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from cluster.driver.crew_protocol import Crew
+from cluster.queue.messages import BaseModelRef
 from cluster.queue.views import QueueView
 from textinv.jobs.fleet import FleetSettings
+
+
+class Crew(Protocol):
+    """A fixed number of workers that come and go together."""
+
+    name: str
+    num_workers: int
+
+    @property
+    def ended(self) -> bool:
+        """Whether no worker of it lives any more."""
+        ...
+
+    @property
+    def problem(self) -> str | None:
+        """Why it ended, when it was not told to."""
+        ...
+
+    def abandon(self) -> None:
+        """Stop it without waiting for anything."""
+        ...
+
+
+class CrewStarter(Protocol):
+    """Starts crews."""
+
+    def __call__(self, name: str, base: BaseModelRef, num_workers: int) -> Crew:
+        """Start a crew on a base model."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

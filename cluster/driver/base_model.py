@@ -1,20 +1,19 @@
 """All that a driver does for one base model: its queue, its crews, the jobs that wait for it.
 
-Owns the round of a station: look at the queue, note what happened, report on jobs; then let crews come and go, with an
-eye on what the other base models have. Does not know Ray nor where jobs come from.
+Owns its round: look at the queue, note what happened, report on jobs; then let crews come and go, with an eye on
+what the other base models have. Does not know Ray nor where jobs come from.
 """
 
 import secrets
 import time
 from collections.abc import Callable, Sequence
 
-from cluster.driver.crew_protocol import Crew, CrewStarter
-from cluster.driver.feed import Feed, OpenJob
-from cluster.driver.fleet import NOBODY, Others, idle_crews, new_crews
+from cluster.driver.crews import NOBODY, Crew, CrewStarter, Others, idle_crews, new_crews
+from cluster.driver.open_jobs import OpenJob, OpenJobs
 from cluster.driver.reports import Reports
-from cluster.queue.host import QueueForDriver, queue_name
+from cluster.queue.messages import BaseModelRef
+from cluster.queue.on_ray import QueueForDriver
 from cluster.queue.views import Event, QueueView
-from cluster.worker.order import BaseOrder
 from textinv.jobs.fleet import FleetSettings
 
 MAX_FAILED_STARTS = 3
@@ -25,22 +24,22 @@ GRACE_S = 20.0
 """A crew that was dismissed may take so long to end; then it is abandoned."""
 
 
-class Station:
-    """A base model's place in a fleet."""
+class ServedBaseModel:
+    """A base model that a fleet serves."""
 
     def __init__(
         self,
-        base: BaseOrder,
+        base: BaseModelRef,
         queue: QueueForDriver,
         start_crew: CrewStarter,
-        feed: Feed,
+        open_jobs: OpenJobs,
         reports: Reports,
         clock: Callable[[], float] = time.monotonic,
         hear: Callable[[QueueView], None] = lambda view: None,
     ) -> None:
         """`hear` is told of every look at the queue."""
         self.base, self.queue = base, queue
-        self._start_crew, self._feed, self._reports, self._clock = start_crew, feed, reports, clock
+        self._start_crew, self._open_jobs, self._reports, self._clock = start_crew, open_jobs, reports, clock
         self._hear = hear
         self.crews: list[Crew] = []
         self.view: QueueView | None = None
@@ -60,7 +59,7 @@ class Station:
             view = self.queue.view(0)
         for event in view.events:
             self._reports.note(event)
-            self._feed.note(event)
+            self._open_jobs.note(event)
         self._keep_rows(view.events)
         self._seen, self.view = view.num_events, view
         self._hear(view)
@@ -100,23 +99,23 @@ class Station:
             crew.abandon()
 
     def _jobs(self) -> list[OpenJob]:
-        return [job for job in self._feed.jobs.values() if job.base.key == self.base.key]
+        return [job for job in self._open_jobs.jobs.values() if job.base.base_revision == self.base.base_revision]
 
     def _keep_rows(self, events: Sequence[Event]) -> None:
         """See that rows which are to be kept are published before their job is closed, whatever their worker did."""
         for job in self._jobs() if any(event.kind == "cancelled" for event in events) else ():
             mine = (event for event in events if event.kind == "cancelled" and job.record.id in event.jobs)
-            self._feed.keep_rows(job, {event.fingerprint for event in mine})
+            self._open_jobs.keep_rows(job, {event.fingerprint for event in mine})
 
     def _report(self, view: QueueView, problem: str | None) -> None:
         views = {job.job_id: job for job in view.jobs}
         for job in self._jobs():
             if job.record.id not in views:
-                self._feed.tell(job, self.queue)
+                self._open_jobs.tell(job, self.queue)
                 continue
             status = self._reports.write(job, views[job.record.id], view, problem)
             if status.ended:
-                self._feed.close(job, self.queue)
+                self._open_jobs.close(job, self.queue)
                 self._reports.forget(job.record.id)
 
     def _problem_of(self, view: QueueView) -> str | None:
@@ -147,7 +146,7 @@ class Station:
     def _hire(self, view: QueueView, settings: FleetSettings, others: Others) -> None:
         for size in new_crews(view, self.staying, settings, others):
             name = f"crew-{secrets.token_hex(3)}"
-            self.crews.append(self._start_crew(name, self.base, queue_name(self.base), size))
+            self.crews.append(self._start_crew(name, self.base, size))
 
     def _let_go(self, view: QueueView, settings: FleetSettings, others: Others) -> None:
         now, idle = self._clock(), idle_crews(view, self.crews, settings, others)

@@ -1,7 +1,7 @@
 """The Ray of a driver on this machine.
 
-Owns the folder of that Ray, the environment in which it is started, and ending what is left of it. Where the driver
-itself is, `textinv.jobs.home_driver` says.
+Owns the folder of that Ray, the environment in which it is started, and ending what is left of it. Does not know
+the driver: its lock, its log and its state are `textinv.jobs.home_driver`'s.
 """
 
 import contextlib
@@ -17,42 +17,41 @@ from textinv.jobs.home_driver import HomeDriver
 from textinv.processes import kill_processes_with, processes_with
 
 
-class LocalPlace(HomeDriver):
-    """The place of the local driver of a home folder."""
+class LocalRay:
+    """The Ray of a home folder's driver."""
 
     def __init__(self, home: Path) -> None:
-        super().__init__(home)
         # Ray's sockets lie in here, and their paths may have 107 characters only.
-        self.ray_folder = Path("/tmp") / f"textinv-{os.getuid()}-{self.digest}"
+        self.folder = Path("/tmp") / f"textinv-{os.getuid()}-{HomeDriver(home).digest}"
 
-    def prepare_ray_folder(self) -> None:
-        """Make the folder of this place's Ray, empty and private; what a dead driver's Ray left there is ended.
+    def prepare_folder(self) -> None:
+        """Make the folder, empty and private; what a dead driver's Ray left there is ended.
 
         Raises:
             ClusterError: somebody else has taken the folder.
         """
         with contextlib.suppress(FileExistsError):
-            self.ray_folder.mkdir(mode=0o700)
-        status = self.ray_folder.lstat()
+            self.folder.mkdir(mode=0o700)
+        status = self.folder.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-            raise ClusterError(f"{self.ray_folder} is not a private folder of ours: remove it and try again")
+            raise ClusterError(f"{self.folder} is not a private folder of ours: remove it and try again")
         self.end_orphans()
-        for entry in self.ray_folder.iterdir():
+        for entry in self.folder.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
             else:
                 entry.unlink(missing_ok=True)
         # Ray writes the address of its cluster into this folder, and fails when it is missing.
-        (self.ray_folder / "ray").mkdir()
+        (self.folder / "ray").mkdir()
 
     def end_orphans(self) -> None:
         """End the processes of a Ray that was started here."""
-        kill_processes_with("RAY_TMPDIR", str(self.ray_folder))
+        kill_processes_with("RAY_TMPDIR", str(self.folder))
 
-    def ray_environment(self) -> dict[str, str]:
-        """The environment in which this place's Ray is started: quiet, found again by its folder, closed to others."""
+    def environment(self) -> dict[str, str]:
+        """The environment in which this Ray is started: quiet, found again by its folder, closed to others."""
         return {
-            "RAY_TMPDIR": str(self.ray_folder),
+            "RAY_TMPDIR": str(self.folder),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             # Loopback only: what keeps Ray to itself on other systems does so here, where it would use all interfaces.
@@ -67,4 +66,4 @@ class LocalPlace(HomeDriver):
 
     def orphans(self) -> Iterator[int]:
         """Processes, other than this one, of a Ray that was started here."""
-        return processes_with("RAY_TMPDIR", str(self.ray_folder))
+        return processes_with("RAY_TMPDIR", str(self.folder))

@@ -1,4 +1,4 @@
-"""What the queue and its workers say to each other.
+"""What the queue, its workers and its driver say to each other.
 
 Owns these messages only. All of them are plain values that survive the way between processes.
 """
@@ -8,13 +8,28 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True)
+class BaseModelRef:
+    """A base model, which has a queue of its own: where it is, and which revision the specs were made for."""
+
+    name: str
+    revision: str | None
+    base_revision: str
+
+    @property
+    def queue_name(self) -> str:
+        """The name of its queue."""
+        return f"queue-{self.base_revision[:24]}"
+
+
+class SpecRef(NamedTuple):
     """One spec of a job as the queue knows it: which it is, and where it is written down."""
 
     fingerprint: str
     name: str
     sheet: int
-    line: int
+    place: int
+    """On the sheet, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +51,11 @@ class Lease:
     name: str
     job_id: str
     sheet: int
-    line: int
+    place: int
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TakeReply:
     """What `take` says: a lease, or nothing for now, or that the worker may go."""
 
     lease: Lease | None = None
@@ -50,7 +65,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class BeatReply:
     """What a heartbeat brings back: leases that the worker must drop, and whether it shall go."""
 
     cancelled: frozenset[str] = frozenset()

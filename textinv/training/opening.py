@@ -1,35 +1,34 @@
 """Opening a slot: everything that is done once per concept, before its first step.
 
-Owns fitting and encoding its pictures, tokenising its captions, and its first rows or those of its checkpoint. Does not
-know the other slots.
+Owns what is checked, and the first rows or those of the checkpoint. Does not know the other slots, nor how pictures
+(`latents`) and captions become what a step takes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from textinv.errors import CorruptObjectError, ImageError, InputError, NewerProgramError
-from textinv.images import Picture, fit_picture
+from textinv.errors import CorruptObjectError, InputError, NewerProgramError
 from textinv.models.base import BaseModel
 from textinv.spec import TrainSpec
-from textinv.training.captions import tokenize_captions
+from textinv.training.captions import captions_of, tokenize_captions
 from textinv.training.checkpoint import Checkpoint
-from textinv.training.context import encode_references
+from textinv.training.context import CONTEXT_PROMPTS, encode_references
 from textinv.training.initial import on_sphere, rows_of_embedding, rows_of_text
-from textinv.training.latents import PictureLatents, encode_pictures
-from textinv.training.prompts import CONTEXT_PROMPTS
-from textinv.training.ranking import rank_words
+from textinv.training.latents import encode_work
+from textinv.training.ranking import FixedLosses, rank_words
 from textinv.training.rows import fresh_state
 from textinv.training.slot import Slot
 from textinv.training.streams import Choices
 from textinv.training.work import Work
 
 
-def open_slot(model: BaseModel, work: Work, index: int, norms: Mapping[str, float]) -> tuple[Slot, dict[str, Tensor]]:
+def open_slot(
+    model: BaseModel, work: Work, index: int, norms: Mapping[str, float], fixed_losses: FixedLosses
+) -> tuple[Slot, dict[str, Tensor]]:
     """Prepare a concept for slot `index`; its row state as `RowTables.load` takes it.
+
+    `norms` are the mean lengths of each vocabulary's rows.
 
     Raises:
         InputError: its pictures, captions or initializer cannot be used.
@@ -47,11 +46,11 @@ def open_slot(model: BaseModel, work: Work, index: int, norms: Mapping[str, floa
     slot = Slot(work, index, latents, tokenize_captions(model, texts, spec.num_vectors), choices, references)
     slot.started_from = spec.init
     if work.checkpoint is None:
-        rows = first_rows(model, slot)
+        rows = first_rows(model, slot, fixed_losses)
         return slot, fresh_state(on_sphere(rows, norms, spec), anchors=rows)
     checkpoint = _matching(Checkpoint.from_bytes(work.checkpoint), spec)
     slot.restore(checkpoint.counters)
-    slot.best_rows = {name[5:]: value for name, value in checkpoint.tensors.items() if name.startswith("best.")}
+    slot.best_rows = dict(checkpoint.best_rows)
     return slot, dict(checkpoint.tensors)
 
 
@@ -69,7 +68,7 @@ def check_timesteps(model: BaseModel, spec: TrainSpec) -> None:
         )
 
 
-def first_rows(model: BaseModel, slot: Slot) -> dict[str, Tensor]:
+def first_rows(model: BaseModel, slot: Slot, fixed_losses: FixedLosses) -> dict[str, Tensor]:
     """The rows (N, D) per text encoder that the spec asks to start from; the slot is told the words that were found.
 
     Raises:
@@ -85,50 +84,9 @@ def first_rows(model: BaseModel, slot: Slot) -> dict[str, Tensor]:
     if spec.init_embedding is not None:
         return rows_of_embedding(model, spec.init_embedding, spec.num_vectors)
     if spec.init == "auto":
-        slot.started_from, rows = rank_words(model, slot, [picture.pixels for picture in slot.work.pictures])
+        slot.started_from, rows = rank_words(model, slot, fixed_losses)
         return rows
     return rows_of_text(model, spec.init, spec.num_vectors)
-
-
-def encode_work(model: BaseModel, work: Work) -> PictureLatents:
-    """Fit the pictures of a concept to its size and encode them.
-
-    Raises:
-        ImageError: there are none, or not as many as the spec says, or one whose mask or alpha keeps nothing of what is
-            left after cropping.
-    """
-    if not work.pictures:
-        raise ImageError(f"{work.spec.name} has no pictures: give it one to five")
-    if len(work.pictures) != len(work.spec.pictures):
-        raise ImageError(
-            f"{work.spec.name} names {len(work.spec.pictures)} pictures, but {len(work.pictures)} came: send all"
-        )
-    fitted = [_fit(picture, work.spec) for picture in work.pictures]
-    pixels_P3hw = torch.stack([torch.from_numpy(pixels) for pixels, _ in fitted])
-    weight_Phw = torch.stack([weight for _, weight in fitted])
-    return encode_pictures(model, pixels_P3hw, weight_Phw, flip=work.spec.flip)
-
-
-def _fit(picture: Picture, spec: TrainSpec) -> tuple[NDArray[np.float32], Tensor]:
-    side = spec.resolution_px
-    pixels, weight = fit_picture(picture, side, side, spec.crop, seed=spec.seed)
-    if weight is not None and not weight.any():
-        raise ImageError(
-            f"{picture.name} of {spec.name}: its mask or transparency leaves nothing of the square that is kept: crop "
-            "the picture around what is to be learned",
-            file=picture.name,
-        )
-    return pixels, torch.ones(side, side) if weight is None else torch.from_numpy(weight)
-
-
-def captions_of(spec: TrainSpec) -> tuple[Sequence[str], tuple[int, ...]]:
-    """All distinct captions, templates first; per picture the index of its own one, -1 for none."""
-    texts = list(spec.templates)
-    own = []
-    for picture in spec.pictures:
-        own.append(-1 if picture.caption is None else len(texts))
-        texts += [] if picture.caption is None else [picture.caption]
-    return texts, tuple(own)
 
 
 def _matching(checkpoint: Checkpoint, spec: TrainSpec) -> Checkpoint:

@@ -1,4 +1,4 @@
-"""From the store into the queues: which jobs are open, and how their specs stand.
+"""The jobs that a driver serves: which are open in the store, and how their specs stand, as queues are told.
 
 Owns reading job records and telling a queue about them, again and again: after a restart of either side, and whenever
 somebody changed a job. What is done is said by the registry, and nobody else. Rows of cancelled specs that are to be
@@ -9,11 +9,10 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from cluster.queue.host import QueueForDriver
-from cluster.queue.lease import Death, Entry
+from cluster.queue.messages import BaseModelRef, Death, SpecRef
+from cluster.queue.on_ray import QueueForDriver
 from cluster.queue.views import Event
 from cluster.worker.kept_rows import publish_best_rows
-from cluster.worker.order import BaseOrder
 from textinv.errors import CorruptObjectError, TextinvError
 from textinv.jobs import Cancellation, JobRecord, JobStore
 from textinv.jobs.record import Deaths
@@ -26,13 +25,13 @@ class OpenJob:
 
     record: JobRecord
     tag: str
-    base: BaseOrder
+    base: BaseModelRef
     keeps_rows: bool = False
     """Whether the best rows so far of what is cancelled are published."""
 
 
-class Feed:
-    """Reads the job store for a fleet's driver."""
+class OpenJobs:
+    """The open jobs of a fleet."""
 
     def __init__(self, registry: Registry, fleet: str) -> None:
         self.job_store = JobStore(registry.store)
@@ -55,7 +54,7 @@ class Feed:
             self._passed[job_id] = tag
             self.jobs.pop(job_id, None)
             return None
-        base = BaseOrder(record.base_model, record.revision, record.base_revision)
+        base = BaseModelRef(record.base_model, record.revision, record.base_revision)
         self.jobs[job_id] = OpenJob(record, tag, base)
         return self.jobs[job_id]
 
@@ -73,13 +72,11 @@ class Feed:
         job.keeps_rows = cancellation is not None and cancellation.keep_rows
         queue.open_job(record.id, record.priority, keep_rows=job.keeps_rows)
         died, dropped = self.job_store.died_fingerprints(), set[str]()
-        for entries, settled in _batches(self.job_store, record, done, failed, cancellation):
-            unwanted = queue.add(record.id, entries, settled)
+        for refs, settled in _batches(self.job_store, record, done, failed, cancellation):
+            unwanted = queue.add(record.id, refs, settled)
             if job.keeps_rows:
                 dropped |= unwanted
-            suspects = [
-                one.fingerprint for one in entries if one.fingerprint in died and one.fingerprint not in settled
-            ]
+            suspects = [one.fingerprint for one in refs if one.fingerprint in died and one.fingerprint not in settled]
             if suspects:
                 queue.recall({one: self._deaths_of(one) for one in suspects})
         self._died |= died
@@ -121,17 +118,17 @@ class Feed:
 
 def _batches(
     job_store: JobStore, record: JobRecord, done: set[str], failed: set[str], cancellation: Cancellation | None
-) -> Iterator[tuple[list[Entry], dict[str, str]]]:
+) -> Iterator[tuple[list[SpecRef], dict[str, str]]]:
     """A job's specs and the states of those that are not waiting, a sheet at a time."""
     for number, sheet in enumerate(job_store.spec_sheets(record)):
-        entries = [Entry(spec.fingerprint, spec.name, number, line) for line, spec in enumerate(sheet)]
-        stands = ((entry.fingerprint, _stand(entry, done, failed, cancellation)) for entry in entries)
-        yield entries, {fingerprint: stand for fingerprint, stand in stands if stand is not None}
+        refs = [SpecRef(spec.fingerprint, spec.name, number, place) for place, spec in enumerate(sheet)]
+        stands = ((ref.fingerprint, _stand(ref, done, failed, cancellation)) for ref in refs)
+        yield refs, {fingerprint: stand for fingerprint, stand in stands if stand is not None}
 
 
-def _stand(entry: Entry, done: set[str], failed: set[str], cancellation: Cancellation | None) -> str | None:
-    if entry.fingerprint in done:
+def _stand(ref: SpecRef, done: set[str], failed: set[str], cancellation: Cancellation | None) -> str | None:
+    if ref.fingerprint in done:
         return "done"
-    if cancellation is not None and cancellation.covers(entry.name):
+    if cancellation is not None and cancellation.covers(ref.name):
         return "cancelled"
-    return "failed" if entry.fingerprint in failed else None
+    return "failed" if ref.fingerprint in failed else None
