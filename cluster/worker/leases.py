@@ -34,7 +34,8 @@ class Leases:
     ) -> None:
         self._queue, self._job_store, self._card = queue, job_store, card
         self._beat_s = beat_s
-        self._held: set[str] = set()
+        self._held: dict[str, str] = {}
+        """The job of each lease, by fingerprint."""
         self._last_beat = BeatReply()
         self._request = 0
         self._dismissed = False
@@ -63,6 +64,10 @@ class Leases:
         """Fingerprints of what is leased."""
         return frozenset(self._held)
 
+    def job_of(self, fingerprint: str) -> str | None:
+        """The job for which something is leased; None when it is not."""
+        return self._held.get(fingerprint)
+
     @property
     def is_dismissed(self) -> bool:
         """Whether the worker shall hand back what it has."""
@@ -77,7 +82,7 @@ class Leases:
             self._not_before = time.monotonic() + reply.wait_s
             if reply.lease is None:
                 return None
-            self._held.add(reply.lease.fingerprint)
+            self._held[reply.lease.fingerprint] = reply.lease.job_id
             try:
                 return patiently(partial(self._fetch, reply.lease), self._wait, self._over.is_set)
             except TextinvError as error:
@@ -87,7 +92,7 @@ class Leases:
 
     def release(self, fingerprint: str) -> None:
         """Stop renewing a lease that has ended."""
-        self._held.discard(fingerprint)
+        self._held.pop(fingerprint, None)
 
     def check(self, fingerprint: str) -> None:
         """See whether a concept is still this worker's to train.

@@ -52,7 +52,8 @@ def test_jobs_are_listed_and_shown_with_what_became_of_each_concept(
     record, job_store = make_job(s3_store), JobStore(s3_store)
     spec = job_store.spec_sheet(record.id, 0)[1]
     job_store.write_failure(
-        Failure(fingerprint=spec.fingerprint, name=spec.name, code="diverged", message="the loss became infinite")
+        record.id,
+        Failure(fingerprint=spec.fingerprint, name=spec.name, code="diverged", message="the loss became infinite"),
     )
     assert [(row["job"], row["state"], row["concepts"]) for row in textinv("job", "ls")] == [(record.id, "waiting", 3)]
     shown = textinv("job", "show", record.id)

@@ -16,14 +16,16 @@ from pydantic import ValidationError
 from textinv.errors import CorruptObjectError, ObjectNotFoundError, StoreConflictError, UnknownConceptError
 from textinv.jobs.layout import (
     CHECKPOINTS,
-    DEATHS,
     FAILURES,
     JOBS,
     OPEN_JOBS,
     cancellation_key,
     checkpoint_key,
     deaths_key,
+    deaths_prefix,
     failure_key,
+    failures_prefix,
+    fingerprint_of,
     job_key,
     log_key,
     open_key,
@@ -138,11 +140,8 @@ class JobStore:
     def forget_misfortune(self, record: JobRecord) -> None:
         """Forget what of a job was cancelled and what failed."""
         self.store.delete([cancellation_key(record.id)])
-        failed = self.failed_fingerprints()
-        if failed:
-            wanted = (spec.fingerprint for spec in self.specs(record))
-            doomed = [one for one in wanted if one in failed]
-            self.store.delete([key(one) for one in doomed for key in (failure_key, deaths_key)])
+        failed = self.failed_fingerprints(record.id)
+        self.store.delete([key(record.id, one) for one in failed for key in (failure_key, deaths_key)])
 
     def cancel(self, job_id: str, names: Iterable[str] | None = None, keep_rows: bool = False) -> JobRecord:
         """Say that a job, or some of its concepts, are not wanted any more.
@@ -178,44 +177,49 @@ class JobStore:
         if latest.generation > record.generation:
             self._mark(latest)
 
-    def failed_fingerprints(self) -> set[str]:
-        """Fingerprints of all specs that were given up."""
-        return {info.key.removeprefix(FAILURES).removesuffix(".json") for info in self.store.list(FAILURES)}
+    def failed_fingerprints(self, job_id: str) -> set[str]:
+        """Fingerprints of a job's specs that were given up."""
+        return {fingerprint_of(info.key) for info in self.store.list(failures_prefix(job_id))}
 
-    def last_failures(self, most: int) -> list[tuple[str, datetime]]:
-        """Fingerprints of the specs that were given up last, and when; the last one first."""
+    def last_failures(self, most: int) -> list[tuple[str, str, datetime]]:
+        """The specs of any job that were given up last, by job and fingerprint, and when; the last one first."""
         infos = heapq.nlargest(most, self.store.list(FAILURES), key=lambda info: info.modified)
-        return [(info.key.removeprefix(FAILURES).removesuffix(".json"), info.modified) for info in infos]
+        return [(info.key.split("/")[1], fingerprint_of(info.key), info.modified) for info in infos]
 
-    def failure(self, fingerprint: str) -> Failure | None:
-        """Why a spec was given up."""
+    def failure(self, job_id: str, fingerprint: str) -> Failure | None:
+        """Why a spec of a job was given up."""
         try:
-            return Failure.model_validate_json(self.store.get(failure_key(fingerprint)).body)
+            return Failure.model_validate_json(self.store.get(failure_key(job_id, fingerprint)).body)
         except ObjectNotFoundError:
             return None
 
-    def write_failure(self, failure: Failure) -> None:
-        """Say why a spec was given up."""
-        self.store.put(failure_key(failure.fingerprint), failure.body(), JSON)
+    def write_failure(self, job_id: str, failure: Failure, *, unless_known: bool = False) -> None:
+        """Say why a spec of a job was given up; somebody else may have said it with more detail."""
+        key = failure_key(job_id, failure.fingerprint)
+        if not unless_known:
+            self.store.put(key, failure.body(), JSON)
+            return
+        with suppress(StoreConflictError):
+            self.store.create(key, failure.body(), JSON)
 
-    def died_fingerprints(self) -> set[str]:
-        """Fingerprints of all specs that workers died with."""
-        return {info.key.removeprefix(DEATHS).removesuffix(".json") for info in self.store.list(DEATHS)}
+    def died_fingerprints(self, job_id: str) -> set[str]:
+        """Fingerprints of a job's specs that workers died with."""
+        return {fingerprint_of(info.key) for info in self.store.list(deaths_prefix(job_id))}
 
-    def deaths(self, fingerprint: str) -> Deaths:
-        """Who died while they had a spec."""
+    def deaths(self, job_id: str, fingerprint: str) -> Deaths:
+        """Who died while they had a spec of a job."""
         try:
-            return Deaths.model_validate_json(self.store.get(deaths_key(fingerprint)).body)
+            return Deaths.model_validate_json(self.store.get(deaths_key(job_id, fingerprint)).body)
         except (ObjectNotFoundError, ValidationError):
             return Deaths(evidence=())
 
-    def write_deaths(self, fingerprint: str, deaths: Deaths) -> None:
+    def write_deaths(self, job_id: str, fingerprint: str, deaths: Deaths) -> None:
         """Keep the evidence against a spec, which nobody else may have after a restart."""
-        self.store.put(deaths_key(fingerprint), deaths.body(), JSON)
+        self.store.put(deaths_key(job_id, fingerprint), deaths.body(), JSON)
 
-    def drop_deaths(self, fingerprints: Iterable[str]) -> None:
-        """Forget the evidence against specs."""
-        self.store.delete([deaths_key(one) for one in fingerprints])
+    def drop_deaths(self, job_id: str, fingerprints: Iterable[str]) -> None:
+        """Forget the evidence against specs of a job."""
+        self.store.delete([deaths_key(job_id, one) for one in fingerprints])
 
     def checkpoint(self, fingerprint: str) -> bytes | None:
         """A concept's resumable state."""
