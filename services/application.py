@@ -8,8 +8,10 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
+from services.access.usage import Usage
 from services.config import ServiceConfig
-from services.drawing.replica import BookReplica, Front, StudioReplica
+from services.drawing.replica import StudioReplica
+from services.front import Front
 
 # A front only waits for replicas; what bounds it is memory for bodies.
 _FRONT_ONGOING = 1000
@@ -18,7 +20,7 @@ _SLACK = 64
 
 
 def build(config: ServiceConfig) -> Application:
-    """Build the application: fronts, studio replicas that are scaled by their queues, a book for several fronts."""
+    """Build the application: fronts, studio replicas that are scaled by their queues, and what several fronts share."""
     studio = (
         serve.deployment(StudioReplica)
         .options(
@@ -40,10 +42,10 @@ def build(config: ServiceConfig) -> Application:
     )
     if config.num_fronts == 1:
         return front.bind(config, studio, None)
-    book = serve.deployment(BookReplica).options(
+    usage = serve.deployment(Usage).options(
         num_replicas=1, max_ongoing_requests=_FRONT_ONGOING, ray_actor_options={"num_cpus": 0}
     )
-    return front.bind(config, studio, book.bind())
+    return front.bind(config, studio, usage.bind())
 
 
 def _scaling(config: ServiceConfig) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import typer
 from services.access import commands as key_commands
 from services.local import up_commands
 from services.local.up_commands import ConfigFile, Resize
-from textinv.cli.current import current_settings
+from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit
 
 
@@ -44,9 +44,9 @@ def up(
     json: AsJson = False,
 ) -> None:
     """Start the service and wait until it is ready."""
-    from services.config_file import choose_config
-    from services.local.lifecycle import is_loopback, start_service
-    from textinv.store import ensure_store
+    from services.local.config_file import choose_config
+    from services.local.lifecycle import start_service
+    from textinv.settings import is_loopback
 
     settings = current_settings()
     stated = urlsplit(settings.service_url)
@@ -60,7 +60,6 @@ def up(
         "resize": resize,
     }
     config = choose_config(config_file, flags, {"keys": not is_loopback(host)})
-    ensure_store(settings)
     state = start_service(settings, config, host, port or stated.port or 8000)
     emit(state, json, f"{state.base_model} draws at {state.url}")
 
@@ -88,7 +87,6 @@ def status(json: AsJson = False) -> None:
         "url": url,
         "base_model": state.base_model if state else None,
         "pid": state.pid if state and folder.is_kept() else None,
-        "ray_address": state.ray_address if state else None,
         "started": state.started if state else None,
         "log": str(folder.log) if folder.log.exists() else None,
     }

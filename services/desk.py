@@ -10,18 +10,18 @@ from contextlib import aclosing
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from services.access.front_usage import AskUsage, FrontUsage
+from services.access.in_flight import InFlight
 from services.access.keys import ApiKey, KeyRing
-from services.access.ledger import Book, Ledger, OwnLedger, SharedLedger
-from services.answers.replies import Replies
+from services.answers.idempotency import Replies
 from services.concept_list import ConceptList
 from services.config import ServiceConfig
-from services.drawing.in_flight import InFlight
 from services.drawing.studio import Begun, DrawEvent, Studio, StudioFacts
 from services.log_lines import note
 from services.teaching.learning import Learning
-from services.teaching.training_fleet import Fleet
 from textinv.errors import NotReadyError
 from textinv.generation.request import GenerateRequest
+from textinv.jobs.fleet_driver import Fleet
 from textinv.registry import Registry
 from textinv.store.protocol import ObjectStore
 
@@ -45,9 +45,9 @@ class Desk:
         studio: Studio,
         store: ObjectStore,
         fleet: Fleet | None = None,
-        book: Book | None = None,
+        shared_usage: AskUsage | None = None,
     ) -> None:
-        """`fleet` None: the one that the settings mean. `book` is what several fronts share, if there are."""
+        """`fleet` None: the one that the settings mean. `shared_usage` is that of several fronts, if there are."""
         self.config = config
         self.studio = studio
         self.store = store
@@ -55,7 +55,7 @@ class Desk:
         self.concepts = ConceptList(self.registry)
         self.key_ring = KeyRing(store)
         self.in_flight = InFlight()
-        self.ledger: Ledger = OwnLedger(self.in_flight) if book is None else SharedLedger(self.in_flight, book)
+        self.usage = FrontUsage(self.in_flight, shared_usage)
         self.replies = Replies(store)
         self.learning = Learning(config, store, fleet)
         self.known_facts: StudioFacts | None = None
@@ -71,7 +71,7 @@ class Desk:
         """
         if self.config.log_prompts:
             note(prompt=request.prompt, negative_prompt=request.negative_prompt)
-        async with self.ledger.place(key), aclosing(self.studio.draw(request, progress=progress)) as events:
+        async with self.usage.place(key), aclosing(self.studio.draw(request, progress=progress)) as events:
             async for event in events:
                 if isinstance(event, Begun):
                     note(concepts=list(event.concepts))

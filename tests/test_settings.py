@@ -7,6 +7,7 @@ import pytest
 
 from textinv.errors import SettingsError
 from textinv.settings import (
+    OWN_BASE_MODELS,
     LoadedSettings,
     environment_of,
     load_settings,
@@ -61,7 +62,7 @@ def test_a_file_can_be_named_and_its_paths_start_at_it(nowhere: Path, monkeypatc
     settings = load_settings().settings
     assert settings.home == Path("there/data")
     assert settings.gpu_hour_price == 2
-    assert settings.base_models == {"sd": "org/model"}
+    assert settings.base_models == {**OWN_BASE_MODELS, "sd": "org/model"}
     monkeypatch.setenv("TEXTINV_CONFIG", "nowhere.toml")
     with pytest.raises(SettingsError, match=r"nowhere\.toml, which is no file"):
         load_settings()
@@ -69,10 +70,27 @@ def test_a_file_can_be_named_and_its_paths_start_at_it(nowhere: Path, monkeypatc
 
 def test_base_models_are_written_as_pairs_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXTINV_BASE_MODELS", "sd=org/model, mine=/models/a.safetensors")
-    assert load_settings().settings.base_models == {"sd": "org/model", "mine": "/models/a.safetensors"}
+    mine = {"sd": "org/model", "mine": "/models/a.safetensors"}
+    assert load_settings().settings.base_models == OWN_BASE_MODELS | mine
     monkeypatch.setenv("TEXTINV_BASE_MODELS", "sd")
     with pytest.raises(SettingsError, match="alias=where"):
         load_settings()
+
+
+def test_the_own_base_model_is_a_default_that_can_be_given_another_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load_settings()
+    assert (loaded.settings.base_models, loaded.origin["base_models"]) == (OWN_BASE_MODELS, "default")
+    assert (Path(OWN_BASE_MODELS["emoji"]) / "model_index.json").is_file()
+    monkeypatch.setenv("TEXTINV_BASE_MODELS", "emoji=/my/own")
+    assert load_settings().settings.base_models == {"emoji": "/my/own"}
+
+
+def test_other_machines_are_told_of_stated_base_models_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the own base model lies differs from machine to machine."""
+    assert "TEXTINV_BASE_MODELS" not in environment_of(load_settings().settings)
+    for said in ("sd=org/model", "emoji=/my/own,sd=org/model"):
+        monkeypatch.setenv("TEXTINV_BASE_MODELS", said)
+        assert environment_of(load_settings().settings)["TEXTINV_BASE_MODELS"] == said
 
 
 def test_folders_of_encoders_start_where_they_are_said_and_reach_other_processes_in_full(

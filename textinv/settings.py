@@ -19,6 +19,8 @@ from textinv.errors import SettingsError
 ENVIRONMENT_PREFIX = "TEXTINV_"
 FILE_VARIABLE = "TEXTINV_CONFIG"
 EMBEDDED = "embedded store"
+OWN_BASE_MODELS: Mapping[str, str] = {"emoji": str(Path(__file__).parent / "demo" / "weights")}
+"""Aliases of the base models that come with every installation, each in its own folder."""
 
 
 class _Frozen(BaseModel):
@@ -49,8 +51,9 @@ class Settings(_Frozen):
     """The object store."""
     home: Path = Path(".textinv")
     """Folder for local state: data of the embedded store, caches, logs."""
-    base_models: Mapping[str, str] = Field(default_factory=dict)
-    """Short names of base models: alias = hub id, folder or file."""
+    base_models: Mapping[str, str] = Field(default=OWN_BASE_MODELS)
+    """Short names of base models: alias = hub id, folder or file. `emoji` is the one that comes with textinv, unless
+    it is given another meaning here."""
     encoders: tuple[Path, ...] = ()
     """CLIP or DINO folders that score what was learned, the most telling one first; none: the base model's own CLIP.
     Only a CLIP scores editability. Workers on other machines need them at the same paths; a driver that is running
@@ -65,6 +68,16 @@ class Settings(_Frozen):
     """Device for commands that compute on this machine: auto, cpu, cuda, cuda:1, mps."""
     gpu_hour_price: float | None = Field(default=None, ge=0)
     """Price of one GPU hour in any currency; with it, `plan` estimates costs."""
+
+    @field_validator("base_models")
+    @classmethod
+    def _with_own(cls, said: Mapping[str, str]) -> Mapping[str, str]:
+        return {**OWN_BASE_MODELS, **said}
+
+    @property
+    def stated_base_models(self) -> dict[str, str]:
+        """The aliases that were said; others stand for folders of this installation, which mean nothing elsewhere."""
+        return {alias: where for alias, where in self.base_models.items() if OWN_BASE_MODELS.get(alias) != where}
 
     @field_validator("encoders", mode="before")
     @classmethod
@@ -143,7 +156,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
         if name == "home":
             value = settings.home.absolute()
         elif name == "base_models":
-            value = ",".join(f"{alias}={where}" for alias, where in settings.base_models.items()) or None
+            value = ",".join(f"{alias}={where}" for alias, where in settings.stated_base_models.items()) or None
         elif name == "encoders":
             value = ",".join(str(folder.absolute()) for folder in settings.encoders) or None
         elif hasattr(value, "get_secret_value"):
@@ -151,6 +164,11 @@ def environment_of(settings: Settings) -> dict[str, str]:
         if value not in (None, ""):
             found[variable_of(name)] = str(value)
     return found
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether only this machine can reach a host."""
+    return host in ("127.0.0.1", "localhost", "::1")
 
 
 def mistyped_variables() -> Iterator[tuple[str, str]]:

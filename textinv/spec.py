@@ -116,3 +116,8 @@ class TrainSpec(_Frozen):
         for picture in identity["pictures"]:
             del picture["name"]
         return identity | {"objective": OBJECTIVE_VERSION, "base": self.base_revision or self.base_model}
+
+
+def image_key(digest: str) -> str:
+    """Key of a picture or mask in the store, by its digest."""
+    return f"images/{digest}"

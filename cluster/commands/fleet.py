@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.commands.following import settings_at
+from cluster.commands.follow import settings_at
 from cluster.driver.launch import state_of_driver
-from cluster.driver.places import LocalPlace
 from textinv.cli.output import AsJson, emit, rows_table
-from textinv.jobs.driver_job import fleet_of
-from textinv.jobs.fleet import FleetBook
+from textinv.jobs.cluster_driver import fleet_of
+from textinv.jobs.fleet import StoredFleet
+from textinv.jobs.home_driver import HomeDriver
 from textinv.settings import Settings
 
 TABLES = {
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 def status(address: Address = None, json: AsJson = False) -> None:
     """Show the driver, the crews and the workers."""
     settings = settings_at(address)
-    facts = {"driver": state_of_driver(settings), **_book(settings).status()}
+    facts = {"driver": state_of_driver(settings), **_stored_fleet(settings).status()}
     if json:
         emit(facts, json)
         return
@@ -65,17 +65,17 @@ def drain(address: Address = None, json: AsJson = False) -> None:
 
 def stop(json: AsJson = False) -> None:
     """Stop the local driver after its workers saved what they have; jobs go on with the next `submit` or `resume`."""
-    pid = LocalPlace(settings_at(None).home).driver_pid()
+    pid = HomeDriver(settings_at(None).home).driver_pid()
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
     emit({"stopped": pid is not None}, json, "it saves what it has and goes" if pid else "there was no driver")
 
 
 def _change(address: str | None, changes: dict[str, Any], json: bool) -> None:
-    emit(_book(settings_at(address)).change(changes), json)
+    emit(_stored_fleet(settings_at(address)).change(changes), json)
 
 
-def _book(settings: Settings) -> FleetBook:
+def _stored_fleet(settings: Settings) -> StoredFleet:
     from textinv.store import ensure_store
 
-    return FleetBook(ensure_store(settings), fleet_of(settings))
+    return StoredFleet(ensure_store(settings), fleet_of(settings))

@@ -1,29 +1,40 @@
-"""Following a job: from its status in the store to progress bars, or plain lines where there is no terminal.
+"""Following a job to its end, for `submit --follow`, `job wait` and whoever else watches one.
 
-Owns what is drawn. Reads the store only, so it can be stopped and taken up again at will. Does not know Ray.
+Owns what is drawn (progress bars, or plain lines where there is no terminal), starting a new driver when one died while
+somebody watches, and saying how a job ended. Reads the store only, so it can be stopped and taken up again at will.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import Any
 
+import typer
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from textinv.errors import StoreError
-from textinv.jobs import ConceptStatus, JobBook, JobRecord, JobStatus
-from textinv.jobs.book import has_ended
-from textinv.jobs.status import waiting_status
+from cluster.driver.launch import ensure_driver
+from cluster.driver.options import DriverOptions
+from textinv.cli.config import current_settings
+from textinv.cli.output import emit, stderr, warn
+from textinv.errors import ClusterError, StoreError
+from textinv.jobs import ConceptStatus, JobRecord, JobStatus, JobStore
+from textinv.jobs.cluster_driver import fleet_of
+from textinv.jobs.status import has_ended, waiting_status
+from textinv.settings import Settings
 
 POLL_S = 0.5
 MAX_BARS = 24
 PATIENCE_S = 120.0
 """A store may be silent for so long before following is given up."""
+_LOOK_S = 3.0
+MAX_RESTARTS = 3
+"""A driver that dies more often under one watcher is not started again."""
 
 
 def follow(
-    book: JobBook,
+    job_store: JobStore,
     record: JobRecord,
     console: Console,
     *,
@@ -43,7 +54,7 @@ def follow(
     with _shown(console) as screen:
         while not has_ended(status, record) and not (timeout_s is not None and time.monotonic() - begun > timeout_s):
             try:
-                found = book.status(record.id)
+                found = job_store.status(record.id)
                 answered = time.monotonic()
             except StoreError:
                 if time.monotonic() - answered > PATIENCE_S:
@@ -157,3 +168,56 @@ def concept_facts(concept: ConceptStatus) -> str:
     if concept.state == "running":
         return f"step {concept.step}{loss}"
     return concept.state
+
+
+def settings_at(address: str | None) -> Settings:
+    """The settings that hold, with another cluster if one is named."""
+    settings = current_settings()
+    return settings if address is None else settings.model_copy(update={"ray_address": address})
+
+
+class DriverWatch:
+    """Starts a new driver when the old one died."""
+
+    def __init__(self, settings: Settings, options: DriverOptions) -> None:
+        self._settings, self._options = settings, options
+        self._looked = time.monotonic()
+        self._restarts = 0
+
+    def __call__(self) -> None:
+        """Look, every few seconds.
+
+        Raises:
+            ClusterError: drivers die again and again.
+        """
+        if time.monotonic() - self._looked < _LOOK_S:
+            return
+        self._looked = time.monotonic()
+        if ensure_driver(self._settings, self._options):
+            self._restarts += 1
+            if self._restarts > MAX_RESTARTS:
+                raise ClusterError(f"the driver died {self._restarts} times: see `textinv job logs --driver`")
+            warn("the driver had died; another one goes on where it was")
+
+
+def watch(
+    job_store: JobStore, record: JobRecord, settings: Settings, options: DriverOptions, timeout_s: float | None = None
+) -> JobStatus:
+    """Follow a job on standard error to its end."""
+    if record.fleet != fleet_of(settings):
+        return follow(job_store, record, stderr(), timeout_s=timeout_s)
+    return follow(job_store, record, stderr(), keep_alive=DriverWatch(settings, options), timeout_s=timeout_s)
+
+
+def end_with(status: JobStatus, json: bool, facts: Mapping[str, Any] | None = None) -> None:
+    """Say how a job ended; fails when it did not end well."""
+    counts = {name: getattr(status, name) for name in ("done", "failed", "cancelled", "running", "waiting")}
+    text = f"job {status.job_id}: {status.state} ({', '.join(f'{n} {name}' for name, n in counts.items() if n)})"
+    for concept in status.concepts:
+        if concept.state == "failed":
+            text += f"\n{concept.name}: {concept.problem}"
+    if status.problem:
+        text += f"\n{status.problem}"
+    emit({**(facts or {}), "status": status.model_dump(mode="json")}, json, text)
+    if status.state != "done":
+        raise typer.Exit(1)

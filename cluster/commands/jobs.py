@@ -1,6 +1,6 @@
 """`textinv job`: what was submitted, how far it is, and changing one's mind.
 
-Owns the commands; all they do is written in the book of jobs, from where a driver reads it.
+Owns the commands; all they do is written in the job store, from where a driver reads it.
 """
 
 from pathlib import Path
@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.commands.following import end_with, settings_at, watch
+from cluster.commands.follow import end_with, settings_at, watch
 from cluster.driver.launch import ensure_driver
 from cluster.driver.options import DriverOptions
-from cluster.driver.places import LocalPlace
-from textinv.cli.current import current_settings
+from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit, rows_table
-from textinv.jobs.driver_job import fleet_of
-from textinv.jobs.status import current_status
+from textinv.jobs.cluster_driver import fleet_of
+from textinv.jobs.home_driver import HomeDriver
 
 if TYPE_CHECKING:
-    from textinv.jobs import JobBook, JobRecord, JobStatus
+    from textinv.jobs import JobRecord, JobStatus, JobStore
 
 Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job, as `textinv job ls` shows it.")]
 Address = Annotated[str | None, typer.Option(help="Jobs address of a Ray cluster; default: a local Ray.")]
@@ -35,18 +34,18 @@ def register(app: typer.Typer) -> None:
 
 def list_jobs(json: AsJson = False) -> None:
     """List jobs, the last submitted first."""
-    book = _book()
-    statuses = [(record, current_status(book, record)) for record in book.jobs()]
+    job_store = _job_store()
+    statuses = [(record, job_store.current_status(record)) for record in job_store.jobs()]
     rows = [_row(record, status) for record, status in statuses]
     emit(rows, json, rows_table(rows))
 
 
 def show(job: Job, json: AsJson = False) -> None:
     """Show a job and its concepts."""
-    book = _book()
-    record = book.load(job)
-    status = current_status(book, record)
-    concepts = _concepts(book, record, status)
+    job_store = _job_store()
+    record = job_store.load(job)
+    status = job_store.current_status(record)
+    concepts = _concepts(job_store, record, status)
     columns = ("name", "state", "step", "loss", "version", "problem")
     if json:
         emit({"record": record, "status": status.model_copy(update={"concepts": ()}), "concepts": concepts}, json)
@@ -65,10 +64,10 @@ def logs(
 ) -> None:
     """Show what happened in a job."""
     if driver or job is None:
-        text = LocalPlace(current_settings().home).last_words()
+        text = HomeDriver(current_settings().home).last_words()
     else:
-        book = _book()
-        text = book.log(book.load(job).id)
+        job_store = _job_store()
+        text = job_store.log(job_store.load(job).id)
     emit({"lines": text.splitlines()}, json, text or "(nothing yet)")
 
 
@@ -84,7 +83,7 @@ def report(
     from textinv.report import tell, write_page
     from textinv.report.events import write_events
 
-    story = tell(_book().store, job)
+    story = tell(_job_store().store, job)
     path = output or Path(f"{story.job.id}.html")
     write_page(story, path)
     told: dict[str, Any] = {"report": str(path), "concepts": len(story.concepts), "left_out": story.left_out}
@@ -100,8 +99,8 @@ def cancel(
     json: AsJson = False,
 ) -> None:
     """Cancel a job, or some of its concepts; what is published stays."""
-    book = _book()
-    book.cancel(job, concepts or None, keep_rows)
+    job_store = _job_store()
+    job_store.cancel(job, concepts or None, keep_rows)
     what = ", ".join(concepts) if concepts else "all that is not done"
     emit({"job": job, "cancelled": concepts or "all", "keep_rows": keep_rows}, json, f"job {job}: cancelled {what}")
 
@@ -109,7 +108,7 @@ def cancel(
 def resume(job: Job, address: Address = None, json: AsJson = False) -> None:
     """Take a job up again: what was cancelled or has failed is tried again, what is half done goes on."""
     settings = settings_at(address)
-    record = _book().resume(job, fleet_of(settings))
+    record = _job_store().resume(job, fleet_of(settings))
     started = ensure_driver(settings, DriverOptions())
     emit({"job": record.id, "driver_started": started}, json, f"job {record.id} goes on")
 
@@ -121,9 +120,9 @@ def wait(
     json: AsJson = False,
 ) -> None:
     """Wait for a job's end, showing progress; fails when it does not end well, or not in time."""
-    book = _book()
-    record = book.load(job)
-    end_with(watch(book, record, settings_at(address), DriverOptions(), timeout_s), json)
+    job_store = _job_store()
+    record = job_store.load(job)
+    end_with(watch(job_store, record, settings_at(address), DriverOptions(), timeout_s), json)
 
 
 def purge(
@@ -136,16 +135,16 @@ def purge(
 
     if not yes:
         typer.confirm(f"Delete the training pictures of {job} for good?", abort=True, err=True)
-    book = _book()
-    deleted = book.purge(job, Registry(book.store))
+    job_store = _job_store()
+    deleted = job_store.purge(job, Registry(job_store.store))
     emit({"job": job, "deleted": deleted}, json, f"{deleted} pictures were deleted")
 
 
-def _book() -> "JobBook":
-    from textinv.jobs import JobBook
+def _job_store() -> "JobStore":
+    from textinv.jobs import JobStore
     from textinv.store import ensure_store
 
-    return JobBook(ensure_store(current_settings()))
+    return JobStore(ensure_store(current_settings()))
 
 
 def _row(record: "JobRecord", status: "JobStatus") -> dict[str, Any]:
@@ -161,21 +160,21 @@ def _row(record: "JobRecord", status: "JobStatus") -> dict[str, Any]:
     }
 
 
-def _concepts(book: "JobBook", record: "JobRecord", status: "JobStatus") -> list[dict[str, Any]]:
-    """Each concept with what status, book and registry say of it; the registry is right about what is done."""
+def _concepts(job_store: "JobStore", record: "JobRecord", status: "JobStatus") -> list[dict[str, Any]]:
+    """Each concept with what status, job store and registry say of it; the registry is right about what is done."""
     from textinv.registry import Registry
 
     known = {concept.fingerprint: concept for concept in status.concepts}
-    done, failed = Registry(book.store).finished_fingerprints(), book.failed_fingerprints()
+    done, failed = Registry(job_store.store).finished_fingerprints(), job_store.failed_fingerprints()
     rows = []
-    for spec in (spec for sheet in book.sheets(record) for spec in sheet):
+    for spec in job_store.specs(record):
         fingerprint = spec.fingerprint
         row = known[fingerprint].model_dump() if fingerprint in known else _bare(spec.name, fingerprint)
         row["evidence"] = ()
         if fingerprint in done:
             row["state"] = "done"
         elif fingerprint in failed:
-            failure = book.failure(fingerprint)
+            failure = job_store.failure(fingerprint)
             row |= {"state": "failed", "problem": f"{failure.code}: {failure.message}" if failure else None}
             row["evidence"] = failure.evidence if failure else ()
         rows.append(row)

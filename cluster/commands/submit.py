@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress
 
-from cluster.commands.following import end_with, settings_at, watch
+from cluster.commands.follow import end_with, settings_at, watch
 from cluster.driver.launch import ensure_driver
 from cluster.driver.options import DriverOptions
-from textinv.cli.current import loaded_settings
+from textinv.cli.config import loaded_settings
 from textinv.cli.output import AsJson, emit, stderr, warn
 from textinv.errors import InputError
-from textinv.jobs.driver_job import fleet_of
+from textinv.jobs import JobStore
+from textinv.jobs.cluster_driver import fleet_of
 from textinv.jobs.record import MAX_PRIORITY
 
 if TYPE_CHECKING:
@@ -53,10 +54,10 @@ def submit(
 
     Each is scored by the encoders of the settings (`textinv --encoder FOLDER submit`), else by the base's own CLIP.
     """
-    from textinv.jobs import JobBook, submit_plan
+    from textinv.jobs.submission import submit_plan
     from textinv.manifest import load_manifest
     from textinv.plan import make_plan
-    from textinv.plan.base import base_name
+    from textinv.plan.resolve import base_name
     from textinv.registry import Registry
     from textinv.store import ensure_store
 
@@ -95,7 +96,7 @@ def submit(
         emit(facts, json, text)
         return
     stderr().print(text, markup=False)
-    end_with(watch(JobBook(registry.store), record, settings, options), json, facts)
+    end_with(watch(JobStore(registry.store), record, settings, options), json, facts)
 
 
 def _warn(plan: "Plan", options: DriverOptions, has_driver: bool) -> None:

@@ -1,6 +1,6 @@
 """The driver of a fleet: serves the jobs that are written in the store, and outlives each of them.
 
-Owns the rounds: which jobs there are, a station for each base model, the fleet's settings and status. It may be killed
+Owns the rounds: which jobs there are, the base models that they need, the fleet's settings and status. It may be killed
 at any time: a new one takes everything up from the store. Started by `cluster.driver.process`.
 """
 
@@ -15,17 +15,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cluster.driver.crew_protocol import CrewStarter
-from cluster.driver.feed import Feed
-from cluster.driver.fleet import Others, num_workers
+from cluster.driver.base_model import GRACE_S, ServedBaseModel
+from cluster.driver.crews import CrewStarter, Others, num_workers
+from cluster.driver.open_jobs import OpenJobs
 from cluster.driver.reports import EVERY_S, Reports
-from cluster.driver.station import GRACE_S, Station
-from cluster.queue.host import QueueForDriver
+from cluster.queue.messages import BaseModelRef
+from cluster.queue.on_ray import QueueForDriver
 from cluster.worker.meters import Board, NoBoard, QueueMeters
-from cluster.worker.order import BaseOrder
 from textinv.errors import ClusterError, ObjectNotFoundError, StoreError, StoreUnreachableError
-from textinv.jobs.book import now
 from textinv.jobs.fleet import FleetSettings, settings_key, status_key
+from textinv.jobs.record import now
 from textinv.registry import Registry
 from textinv.store.protocol import JSON
 
@@ -42,7 +41,7 @@ class Driver:
         self,
         registry: Registry,
         fleet: str,
-        open_queue: Callable[[BaseOrder], QueueForDriver],
+        open_queue: Callable[[BaseModelRef], QueueForDriver],
         start_crew: CrewStarter,
         *,
         settings: FleetSettings,
@@ -56,9 +55,9 @@ class Driver:
         self._settings, self._nodes = settings, nodes
         self._board = board or NoBoard()
         self._board.set("textinv_driver_started_seconds", time.time())
-        self._feed = Feed(registry, fleet)
-        self._reports = Reports(self._feed.book, clock)
-        self._stations: dict[str, Station] = {}
+        self._open_jobs = OpenJobs(registry, fleet)
+        self._reports = Reports(self._open_jobs.job_store, clock)
+        self._base_models: dict[str, ServedBaseModel] = {}
         self._looked = -EVERY_S
         self._busy = clock()
 
@@ -72,12 +71,12 @@ class Driver:
         if self._clock() - self._looked >= EVERY_S:
             self._look()
             self._looked = self._clock()
-        for station in self._stations.values():
-            station.look()
+        for base_model in self._base_models.values():
+            base_model.look()
         # Whoever has fewest workers, and of these who had none for longest, is the first to get what became free.
-        for station in sorted(self._stations.values(), key=lambda one: (num_workers(one.staying), one.served)):
-            station.staff(self._settings, self._others(station))
-        if self._feed.jobs:
+        for base_model in sorted(self._base_models.values(), key=lambda one: (num_workers(one.staying), one.served)):
+            base_model.staff(self._settings, self._others(base_model))
+        if self._open_jobs.jobs:
             self._busy = self._clock()
 
     def serve(
@@ -116,36 +115,36 @@ class Driver:
     def send_home(self) -> None:
         """Let all workers hand back what they have and go, and stop those that do not."""
         deadline = self._clock() + GRACE_S
-        for station in self._stations.values():
-            station.dismiss_all()
+        for base_model in self._base_models.values():
+            base_model.dismiss_all()
         while any(not crew.ended for crew in self._crews()) and self._clock() < deadline:
             time.sleep(POLL_S / 5)
-        for station in self._stations.values():
-            station.abandon_all()
+        for base_model in self._base_models.values():
+            base_model.abandon_all()
 
     def _look(self) -> None:
         """See what changed in the store."""
-        for job_id in self._feed.changed():
-            job = self._feed.take_up(job_id)
+        for job_id in self._open_jobs.changed():
+            job = self._open_jobs.take_up(job_id)
             if job is None:
-                for station in self._stations.values():
-                    station.queue.close_job(job_id)
+                for base_model in self._base_models.values():
+                    base_model.queue.close_job(job_id)
                 continue
-            self._feed.tell(job, self._station(job.base).queue)
+            self._open_jobs.tell(job, self._base_model(job.base).queue)
             self._reports.say(job_id, f"taken up by the driver of fleet {self._fleet}")
         self._read_settings()
         self._registry.store.put(status_key(self._fleet), json.dumps(self.status()).encode(), JSON)
 
-    def _station(self, base: BaseOrder) -> Station:
-        if base.key not in self._stations:
+    def _base_model(self, base: BaseModelRef) -> ServedBaseModel:
+        if base.base_revision not in self._base_models:
             queue, hear = self._open_queue(base), QueueMeters(self._board, base.name).hear
-            self._stations[base.key] = Station(
-                base, queue, self._start_crew, self._feed, self._reports, self._clock, hear
+            self._base_models[base.base_revision] = ServedBaseModel(
+                base, queue, self._start_crew, self._open_jobs, self._reports, self._clock, hear
             )
-        return self._stations[base.key]
+        return self._base_models[base.base_revision]
 
-    def _others(self, station: Station) -> Others:
-        others = [one for one in self._stations.values() if one is not station]
+    def _others(self, base_model: ServedBaseModel) -> Others:
+        others = [one for one in self._base_models.values() if one is not base_model]
         return Others(
             workers=sum(num_workers(one.crews) for one in others),
             staying=sum(num_workers(one.staying) for one in others),
@@ -160,16 +159,16 @@ class Driver:
             return  # those that the driver was started with hold
 
     def _crews(self) -> list[Any]:
-        return [crew for station in self._stations.values() for crew in station.crews]
+        return [crew for base_model in self._base_models.values() for crew in base_model.crews]
 
     def status(self) -> dict[str, Any]:
         """What `textinv fleet status` shows."""
-        views = [station.view for station in self._stations.values() if station.view is not None]
+        views = [base_model.view for base_model in self._base_models.values() if base_model.view is not None]
         return {
             "fleet": self._fleet,
             "updated": now(),
             "settings": self._settings.model_dump(),
-            "jobs": sorted(self._feed.jobs),
+            "jobs": sorted(self._open_jobs.jobs),
             "waiting": sum(view.waiting for view in views),
             "leased": sum(view.leased for view in views),
             "expiries": sum(view.expiries for view in views),

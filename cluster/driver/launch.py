@@ -1,20 +1,19 @@
-"""Making sure that a driver serves a job: on this machine, or on the cluster that the settings name.
+"""Making sure that a driver serves a job, from the command line, and looking at it.
 
-Owns starting drivers. A local one is a process that outlives the terminal; on a cluster it is a Ray job, one per fleet.
-Does not wait for jobs.
+Owns the way to a cluster's jobs, through Ray's jobs API, and that a local driver is waited for. How a driver is started
+is known to `textinv.jobs.fleet_driver`.
 """
 
 import os
-import time
 from typing import Any
 
+from cluster.driver.local_ray import LocalRay
 from cluster.driver.options import DriverOptions
-from cluster.driver.places import LocalPlace
 from textinv.errors import ClusterError
-from textinv.jobs.driver_job import START_S, ensure_on_cluster, fleet_of, running_driver
+from textinv.jobs.cluster_driver import fleet_of, running_driver
+from textinv.jobs.fleet_driver import LocalFleet, fleet_for
+from textinv.jobs.home_driver import HomeDriver
 from textinv.settings import Settings
-
-_POLL_S = 0.05
 
 
 def ensure_driver(settings: Settings, options: DriverOptions) -> bool:
@@ -23,22 +22,14 @@ def ensure_driver(settings: Settings, options: DriverOptions) -> bool:
     Raises:
         ClusterError: it does not start; the message holds the last words of its log.
     """
+    told = options.model_dump_json()
     if settings.ray_address is not None:
-        return ensure_on_cluster(job_client(settings.ray_address), settings, options.model_dump_json())
-    place = LocalPlace(settings.home)
-    if place.has_driver():
-        return False
-    rays = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
-    process = place.spawn(settings, options.model_dump_json(), rays | place.ray_environment())
-    deadline = time.monotonic() + START_S
-    while not place.has_driver():
-        if process.poll() is not None:
-            raise ClusterError(f"the driver did not start: {place.last_words()}", log=str(place.log))
-        if time.monotonic() > deadline:
-            process.kill()
-            raise ClusterError(f"the driver did not start within {START_S:.0f} s: {place.last_words()}")
-        time.sleep(_POLL_S)
-    return True
+        return fleet_for(settings, told, job_client).ensure()
+    fleet = LocalFleet(settings, told, os.environ | LocalRay(settings.home).environment())
+    started = fleet.ensure()
+    if started:
+        fleet.wait()
+    return started
 
 
 def job_client(address: str) -> Any:
@@ -60,5 +51,5 @@ def state_of_driver(settings: Settings) -> dict[str, Any]:
     if settings.ray_address is not None:
         ray_job = running_driver(job_client(settings.ray_address), fleet_of(settings))
         return {"running": ray_job is not None, "ray_job": ray_job}
-    place = LocalPlace(settings.home)
-    return {"running": place.has_driver(), "pid": place.driver_pid(), "log": str(place.log)}
+    driver = HomeDriver(settings.home)
+    return {"running": driver.has_driver(), "pid": driver.driver_pid(), "log": str(driver.log)}

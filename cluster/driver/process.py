@@ -16,17 +16,19 @@ from dataclasses import dataclass
 
 import ray
 
-from cluster.driver.crew import CrewSize, TrainCrew
-from cluster.driver.crew_protocol import Crew
+from cluster.driver.crews import Crew
 from cluster.driver.driver import Driver
+from cluster.driver.local_ray import LocalRay
 from cluster.driver.nodes import NodeWatch
 from cluster.driver.options import DriverOptions
-from cluster.driver.places import LocalPlace
-from cluster.queue.host import QueueHandle, queue_name
+from cluster.driver.train_crew import CrewSize, TrainCrew
+from cluster.queue.messages import BaseModelRef
+from cluster.queue.on_ray import DriversQueue
+from cluster.worker.config import PackSettings, WorkerConfig
 from cluster.worker.meters import RayBoard, TimedStore
-from cluster.worker.order import BaseOrder, PackSettings, WorkerOrder
 from textinv.errors import ClusterError, TextinvError
-from textinv.jobs.driver_job import store_settings
+from textinv.jobs.cluster_driver import store_settings
+from textinv.jobs.home_driver import HomeDriver
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings, load_settings
 from textinv.store import connect_store
@@ -46,7 +48,7 @@ class Starter:
     options: DriverOptions
     storage_path: str
 
-    def __call__(self, name: str, base: BaseOrder, queue: str, num_workers: int) -> Crew:
+    def __call__(self, name: str, base: BaseModelRef, num_workers: int) -> Crew:
         """Start a crew."""
         options = self.options
         pack = PackSettings(
@@ -60,8 +62,8 @@ class Starter:
         use_gpu = ray.cluster_resources().get("GPU", 0) >= 1 if options.use_gpu is None else options.use_gpu
         resources = {"CPU": float(options.threads)} | ({"GPU": 1.0} if use_gpu else {})
         encoders = tuple(str(folder.absolute()) for folder in self.settings.encoders)
-        order = WorkerOrder(name, queue, base, self.store, pack, dict(self.settings.base_models), encoders)
-        return TrainCrew(order, CrewSize(num_workers, resources), self.storage_path)
+        config = WorkerConfig(name, base, self.store, pack, self.settings.stated_base_models, encoders)
+        return TrainCrew(config, CrewSize(num_workers, resources), self.storage_path)
 
 
 def main() -> None:
@@ -75,7 +77,7 @@ def main() -> None:
     _heed_signals(stop)
     settings = load_settings().settings
     if not arguments.on_cluster:
-        _take_environment(LocalPlace(settings.home))
+        _take_environment(LocalRay(settings.home))
     try:
         if arguments.on_cluster:
             serve_on_cluster(settings, arguments.options, arguments.on_cluster, stop)
@@ -92,32 +94,33 @@ def _heed_signals(stop: threading.Event) -> None:
         signal.signal(sign, lambda *_: stop.set())
 
 
-def _take_environment(place: LocalPlace) -> None:
-    """Begin anew with the environment of this place's Ray, which Ray reads when it is imported."""
-    if os.environ.get("RAY_TMPDIR") != str(place.ray_folder):
-        environment = os.environ | place.ray_environment()
+def _take_environment(local_ray: LocalRay) -> None:
+    """Begin anew with the environment of this machine's Ray, which Ray reads when it is imported."""
+    if os.environ.get("RAY_TMPDIR") != str(local_ray.folder):
+        environment = os.environ | local_ray.environment()
         os.execve(sys.executable, [sys.executable, "-m", "cluster.driver.process", *sys.argv[1:]], environment)
 
 
 def serve_here(settings: Settings, options: DriverOptions, stop: threading.Event) -> None:
     """Serve the local fleet, unless another driver does; jobs that come in while this one ends are served too."""
-    place = LocalPlace(settings.home)
+    here = HomeDriver(settings.home)
     while not stop.is_set():
-        lock = place.lock()
+        lock = here.lock()
         if lock is None:
-            _LOG.info("another driver serves %s", place.home)
+            _LOG.info("another driver serves %s", here.home)
             return
         try:
-            place.write_state(pid=os.getpid())
-            _serve_here_once(settings, options, place, stop)
+            here.write_state(pid=os.getpid())
+            _serve_here_once(settings, options, here.fleet, stop)
         finally:
             os.close(lock)
-        if stop.is_set() or not _has_work(settings, place):
+        if stop.is_set() or not _has_work(settings, here.fleet):
             return  # whoever stops a driver may stop the store next, and must not see it started anew
 
 
-def _serve_here_once(settings: Settings, options: DriverOptions, place: LocalPlace, stop: threading.Event) -> None:
-    place.prepare_ray_folder()
+def _serve_here_once(settings: Settings, options: DriverOptions, fleet: str, stop: threading.Event) -> None:
+    local_ray = LocalRay(settings.home)
+    local_ray.prepare_folder()
     store = _reach_store(settings)
     try:
         ray.init(
@@ -132,13 +135,13 @@ def _serve_here_once(settings: Settings, options: DriverOptions, place: LocalPla
         raise ClusterError(f"Ray does not start on this machine: {error}") from error
     _heed_signals(stop)
     try:
-        _LOG.info("serving fleet %s", place.fleet)
-        driver = new_driver(settings, store, options, place.fleet, str(place.ray_folder / "train"))
+        _LOG.info("serving fleet %s", fleet)
+        driver = new_driver(settings, store, options, fleet, str(local_ray.folder / "train"))
         driver.serve(stop, IDLE_S, revive_store=lambda: _reach_store(settings))
     finally:
         ray.shutdown()
-        place.end_orphans()  # some of Ray's processes take their time, or the next Ray would find them
-        shutil.rmtree(place.ray_folder, ignore_errors=True)
+        local_ray.end_orphans()  # some of Ray's processes take their time, or the next Ray would find them
+        shutil.rmtree(local_ray.folder, ignore_errors=True)
 
 
 def serve_on_cluster(settings: Settings, options: DriverOptions, fleet: str, stop: threading.Event) -> None:
@@ -160,7 +163,7 @@ def new_driver(
     return Driver(
         Registry(TimedStore(connect_store(store), board)),
         fleet,
-        lambda base: QueueHandle(queue_name(base), options.lease_s),
+        lambda base: DriversQueue(base, options.lease_s),
         Starter(store, settings, options, storage_path),
         settings=options.fleet(ray.nodes()),
         board=board,
@@ -178,12 +181,12 @@ def _reach_store(settings: Settings) -> StoreSettings:
             os.environ["RAY_TMPDIR"] = mark
 
 
-def _has_work(settings: Settings, place: LocalPlace) -> bool:
+def _has_work(settings: Settings, fleet: str) -> bool:
     """Whether a job came in just before the lock was released, and its submitter still saw a driver."""
-    from textinv.jobs import JobBook
+    from textinv.jobs import JobStore
 
-    book = JobBook(connect_store(_reach_store(settings)))
-    return any(book.load(job_id).fleet == place.fleet for job_id in book.open_jobs())
+    job_store = JobStore(connect_store(_reach_store(settings)))
+    return any(job_store.load(job_id).fleet == fleet for job_id in job_store.open_jobs())
 
 
 if __name__ == "__main__":

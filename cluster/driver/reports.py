@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
-from cluster.driver.feed import OpenJob
-from cluster.queue.lease import StepReport
+from cluster.driver.open_jobs import OpenJob
+from cluster.queue.messages import StepReport
 from cluster.queue.views import SHOWN_WHOLE, Event, JobView, QueueView, SpecView
-from textinv.jobs import ConceptStatus, Failure, JobBook, JobStatus
+from textinv.jobs import ConceptStatus, Failure, JobStatus, JobStore
 from textinv.jobs.advice import WHY
-from textinv.jobs.book import now
 from textinv.jobs.layout import log_key
+from textinv.jobs.record import now
 from textinv.jobs.status import ConceptState, state_of
 
 EVERY_S = 1.0
@@ -53,7 +53,7 @@ class Trace:
 
 
 @dataclass
-class _Sheet:
+class _Reported:
     """What is known of a job's reports: when its status was written, and its log."""
 
     written: float = -EVERY_S
@@ -67,10 +67,10 @@ class _Sheet:
 class Reports:
     """Writes the statuses and logs of a driver's jobs."""
 
-    def __init__(self, book: JobBook, clock: Callable[[], float] = time.monotonic) -> None:
-        self._book = book
+    def __init__(self, job_store: JobStore, clock: Callable[[], float] = time.monotonic) -> None:
+        self._job_store = job_store
         self._clock = clock
-        self._sheets: dict[str, _Sheet] = {}
+        self._reported: dict[str, _Reported] = {}
 
     def note(self, event: Event) -> None:
         """Write an event into the logs of its jobs, and why a spec was given up where everybody finds it."""
@@ -79,50 +79,50 @@ class Reports:
         if event.kind == "failed" and event.deaths:
             code, _, message = event.text.partition(": ")
             evidence = tuple(death.as_json() for death in event.deaths)
-            self._book.write_failure(
+            self._job_store.write_failure(
                 Failure(fingerprint=event.fingerprint, name=event.name, code=code, message=message, evidence=evidence)
             )
 
     def say(self, job_id: str, text: str) -> None:
         """Write a line into a job's log."""
-        sheet = self._sheet(job_id)
-        sheet.lines.append(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {text}")
-        sheet.is_logged = False
+        reported = self._reported_of(job_id)
+        reported.lines.append(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {text}")
+        reported.is_logged = False
 
     def write(self, job: OpenJob, view: JobView, queue: QueueView, problem: str | None = None) -> JobStatus:
         """Write a job's status and log, if they changed and it is time."""
-        sheet = self._sheet(job.record.id)
+        reported = self._reported_of(job.record.id)
         if job.record.num_concepts <= SHOWN_WHOLE:
-            self._trace(sheet, view)
-        status = status_of(job, view, queue, problem, sheet.traces)
-        is_due = self._clock() - sheet.written >= EVERY_S
-        if status.ended or (is_due and not _same(status, sheet.status)):
-            self._book.write_status(status)
-            sheet.status, sheet.written = status, self._clock()
-        if not sheet.is_logged and (is_due or status.ended):
-            self._book.store.put(log_key(job.record.id), "\n".join(sheet.lines).encode(), "text/plain")
-            sheet.is_logged = True
+            self._trace(reported, view)
+        status = status_of(job, view, queue, problem, reported.traces)
+        is_due = self._clock() - reported.written >= EVERY_S
+        if status.ended or (is_due and not _same(status, reported.status)):
+            self._job_store.write_status(status)
+            reported.status, reported.written = status, self._clock()
+        if not reported.is_logged and (is_due or status.ended):
+            self._job_store.store.put(log_key(job.record.id), "\n".join(reported.lines).encode(), "text/plain")
+            reported.is_logged = True
         return status
 
-    def _trace(self, sheet: _Sheet, view: JobView) -> None:
+    def _trace(self, reported: _Reported, view: JobView) -> None:
         for spec in view.specs:
-            trace = sheet.traces.setdefault(spec.fingerprint, Trace())
+            trace = reported.traces.setdefault(spec.fingerprint, Trace())
             if spec.report is not None:
                 trace.hear(spec.report)
 
     def forget(self, job_id: str) -> None:
         """Be done with a job."""
-        self._sheets.pop(job_id, None)
+        self._reported.pop(job_id, None)
 
-    def _sheet(self, job_id: str) -> _Sheet:
-        if job_id not in self._sheets:
-            self._sheets[job_id] = _Sheet()
-            self._sheets[job_id].lines.extend(self._book.log(job_id).splitlines())
-            before = self._book.status(job_id)  # what another driver has seen of it
+    def _reported_of(self, job_id: str) -> _Reported:
+        if job_id not in self._reported:
+            self._reported[job_id] = _Reported()
+            self._reported[job_id].lines.extend(self._job_store.log(job_id).splitlines())
+            before = self._job_store.status(job_id)  # what another driver has seen of it
             for concept in before.concepts if before else ():
                 trace = Trace(list(concept.curve), list(concept.previews))
-                self._sheets[job_id].traces[concept.fingerprint] = trace
-        return self._sheets[job_id]
+                self._reported[job_id].traces[concept.fingerprint] = trace
+        return self._reported[job_id]
 
 
 def status_of(

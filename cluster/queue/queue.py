@@ -1,9 +1,9 @@
 """The work queue: which spec is whose, for all jobs on one base model.
 
 Owns leases, fairness between jobs, and what becomes of the specs of a dead worker. A plain class that is told the time
-by its caller, so it can be tested and simulated; `queue_actor.py` puts it into a process. All operations may be
+by its caller, so it can be tested and simulated; `on_ray.py` puts it into a process. All operations may be
 repeated: a caller that lost a reply asks again. Nothing here is durable: what is done is said by the registry, what
-failed and who died with what by the book of jobs, what is half done by checkpoints, and living workers report what they
+failed and who died with what by the job store, what is half done by checkpoints, and living workers report what they
 have with every beat.
 """
 
@@ -12,10 +12,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 
-from cluster.queue.lease import Answer, Death, Entry, Lease, Orders, StepReport, WorkerCard
-from cluster.queue.ledger import Item, JobLine, Member
+from cluster.queue.fair_share import FairShare, QueuedJob
+from cluster.queue.messages import BeatReply, Death, Lease, SpecRef, StepReport, TakeReply, WorkerCard
 from cluster.queue.retries import retry_of
-from cluster.queue.turns import Turns
+from cluster.queue.state import KnownWorker, QueuedSpec
 from cluster.queue.views import Event, QueueView, job_view, worker_view
 
 LEASE_S = 30.0
@@ -46,10 +46,10 @@ class WorkQueue:
         self._hold_until = clock() + hold_s
         self._lease_s = lease_s
         self._max_deaths = max_deaths
-        self._items: dict[str, Item] = {}
-        self._lines: dict[str, JobLine] = {}
-        self._turns = Turns(self._lines)
-        self._members: dict[str, Member] = {}
+        self._specs: dict[str, QueuedSpec] = {}
+        self._jobs: dict[str, QueuedJob] = {}
+        self._turns = FairShare(self._jobs)
+        self._workers: dict[str, KnownWorker] = {}
         """Those that were silent longest come first."""
         self._seats: dict[tuple[str, int], str] = {}
         self._dismissed: set[str] = set()
@@ -67,49 +67,52 @@ class WorkQueue:
     # What drivers say.
 
     def open_job(self, job_id: str, priority: int = 0, *, keep_rows: bool = False) -> None:
-        """Make a line for a job, or change what holds for it; its specs come with `add`."""
-        line = self._lines.setdefault(job_id, JobLine(job_id, self._clock()))
-        line.priority, line.keep_rows = priority, keep_rows
-        self._turns.note(line)
+        """Make a place for a job, or change what holds for it; its specs come with `add`."""
+        job = self._jobs.setdefault(job_id, QueuedJob(job_id, self._clock()))
+        job.priority, job.keep_rows = priority, keep_rows
+        self._turns.note(job)
 
-    def add(self, job_id: str, entries: Sequence[Entry], settled: Mapping[str, str] | None = None) -> frozenset[str]:
+    def add(self, job_id: str, specs: Sequence[SpecRef], settled: Mapping[str, str] | None = None) -> frozenset[str]:
         """Add specs to a job, or say again how they stand: `settled` names those that are done, failed or cancelled.
 
-        Returned are the cancelled ones that no worker has and no other job wants.
+        Returned are the cancelled ones that no worker has and no other job wants. A job that is not open, as the queue
+        began anew since, is left to the driver, who will notice.
         """
-        line, settled = self._lines[job_id], settled or {}
+        job, settled = self._jobs.get(job_id), settled or {}
+        if job is None:
+            return frozenset()
         dropped = set()
-        for entry in entries:
-            target = settled.get(entry.fingerprint, "waiting")
-            item = self._items.get(entry.fingerprint)
-            if item is None:
-                item = self._new_item(entry, job_id, target)
-            line.admit(item)
-            self._steer(item, target, line)
-            if item.state == "cancelled" and item.jobs == line.alone:
-                dropped.add(entry.fingerprint)
-        self._turns.note(line)
+        for ref in specs:
+            target = settled.get(ref.fingerprint, "waiting")
+            spec = self._specs.get(ref.fingerprint)
+            if spec is None:
+                spec = self._new_spec(ref, job_id, target)
+            job.admit(spec)
+            self._steer(spec, target, job)
+            if spec.state == "cancelled" and spec.jobs == job.alone:
+                dropped.add(ref.fingerprint)
+        self._turns.note(job)
         return frozenset(dropped)
 
     def recall(self, deaths: Mapping[str, tuple[Death, ...]]) -> None:
         """Say who died with specs before this queue began; of what it has seen itself it knows more."""
         for fingerprint, those in deaths.items():
-            item = self._items.get(fingerprint)
-            if item is not None and item.state in ("waiting", "leased") and len(those) > len(item.deaths):
-                item.deaths = those
-                if item.state == "waiting" and len(those) >= self._max_deaths:
-                    self._set_aside(item)
+            spec = self._specs.get(fingerprint)
+            if spec is not None and spec.state in ("waiting", "leased") and len(those) > len(spec.deaths):
+                spec.deaths = those
+                if spec.state == "waiting" and len(those) >= self._max_deaths:
+                    self._set_aside(spec)
 
     def close_job(self, job_id: str) -> None:
         """Forget a job; specs that other jobs want, and those that a worker has, stay."""
-        line = self._lines.pop(job_id, None)
-        for fingerprint in line.members if line else ():
-            item = self._items.get(fingerprint)
-            if item is None:
+        job = self._jobs.pop(job_id, None)
+        for fingerprint in job.members if job else ():
+            spec = self._specs.get(fingerprint)
+            if spec is None:
                 continue
-            item.jobs -= {job_id}
-            if not item.jobs and item.state != "leased":
-                self._forget(item)
+            spec.jobs -= {job_id}
+            if not spec.jobs and spec.state != "leased":
+                self._forget(spec)
 
     def dismiss(self, crews: Iterable[str]) -> None:
         """Let the workers of these crews hand back what they have and go."""
@@ -117,8 +120,8 @@ class WorkQueue:
 
     def bury_crew(self, crew: str) -> None:
         """Say that no worker of a crew lives any more."""
-        for member in [member for member in self._members.values() if member.card.crew == crew]:
-            self._bury(member, "its crew ended")
+        for worker in [worker for worker in self._workers.values() if worker.card.crew == crew]:
+            self._bury(worker, "its crew ended")
 
     def view(self, events_from: int = 0) -> QueueView:
         """Look at everything that a driver needs to know; events are given from a number on."""
@@ -127,8 +130,8 @@ class WorkQueue:
         awake = now - self._asleep
         fresh = max(0, min(self._num_events - events_from, len(self._events)))
         return QueueView(
-            jobs=tuple(job_view(line, self._items, running, now) for line in self._lines.values()),
-            workers=tuple(worker_view(member, self._items, awake) for member in self._members.values()),
+            jobs=tuple(job_view(job, self._specs, running, now) for job in self._jobs.values()),
+            workers=tuple(worker_view(worker, self._specs, awake) for worker in self._workers.values()),
             events=tuple(islice(self._events, len(self._events) - fresh, None)),
             num_events=self._num_events,
             waiting=self._counts["waiting"],
@@ -143,254 +146,254 @@ class WorkQueue:
 
     def join(self, card: WorkerCard) -> None:
         """Take in a worker; whoever sat on its seat before is dead."""
-        if card.id in self._members:
+        if card.id in self._workers:
             return
         before = self._seats.get((card.crew, card.seat))
         if before is not None:
-            self._bury(self._members[before], "its seat was taken by a replacement")
+            self._bury(self._workers[before], "its seat was taken by a replacement")
         self._seats[card.crew, card.seat] = card.id
-        self._members[card.id] = Member(card, self._clock() - self._asleep)
+        self._workers[card.id] = KnownWorker(card, self._clock() - self._asleep)
 
-    def take(self, card: WorkerCard, request: int) -> Answer:
+    def take(self, card: WorkerCard, request: int) -> TakeReply:
         """Lease a spec; the same request of the same worker gets the same answer."""
-        member = self._hear(card)
-        if request != member.request:
-            member.request, member.answer = request, self._answer(member)
-        return member.answer
+        worker = self._hear(card)
+        if request != worker.request:
+            worker.request, worker.reply = request, self._reply(worker)
+        return worker.reply
 
-    def beat(self, card: WorkerCard, held: Collection[str]) -> Orders:
+    def beat(self, card: WorkerCard, held: Collection[str]) -> BeatReply:
         """Renew a worker's leases and say which it must drop; an unknown worker is taken in with what it holds."""
-        member = self._hear(card)
-        lost = frozenset(fingerprint for fingerprint in held if not self._holds(member, fingerprint))
-        mine = [self._items[fingerprint] for fingerprint in held if fingerprint in member.leases]
-        unwanted = [item for item in mine if item.dropped]
-        return Orders(
-            cancelled=frozenset(item.entry.fingerprint for item in unwanted),
+        worker = self._hear(card)
+        lost = frozenset(fingerprint for fingerprint in held if not self._holds(worker, fingerprint))
+        mine = [self._specs[fingerprint] for fingerprint in held if fingerprint in worker.leases]
+        unwanted = [spec for spec in mine if spec.dropped]
+        return BeatReply(
+            cancelled=frozenset(spec.ref.fingerprint for spec in unwanted),
             lost=lost,
             dismissed=card.crew in self._dismissed,
             report_every_s=self._counts["leased"] / REPORTS_PER_S,
-            keep_rows=any(self._lines[job].keep_rows for item in unwanted for job in item.jobs if job in self._lines),
+            keep_rows=any(self._jobs[one].keep_rows for spec in unwanted for one in spec.jobs if one in self._jobs),
         )
 
-    def report(self, worker: str, fingerprint: str, report: StepReport) -> None:
+    def report(self, worker_id: str, fingerprint: str, report: StepReport) -> None:
         """Note how far a concept is."""
-        item = self._items.get(fingerprint)
-        if item is None or item.worker != worker:
+        spec = self._specs.get(fingerprint)
+        if spec is None or spec.worker != worker_id:
             return
-        if item.report is None and item.passes > report.sample_passes:
-            repeated = item.passes - report.sample_passes
+        if spec.report is None and spec.passes > report.sample_passes:
+            repeated = spec.passes - report.sample_passes
             self._repeated_passes += repeated
-            self._note("resumed", item, f"at step {report.step}; {repeated} sample passes are made again")
-        item.report = report
+            self._note("resumed", spec, f"at step {report.step}; {repeated} sample passes are made again")
+        spec.report = report
 
-    def finish(self, worker: str, fingerprint: str, version: int) -> None:
+    def finish(self, worker_id: str, fingerprint: str, version: int) -> None:
         """Note that a spec was published, whoever says so."""
-        item = self._items.get(fingerprint)
-        if item is None:
+        spec = self._specs.get(fingerprint)
+        if spec is None:
             self._early[fingerprint] = version
             return
-        item.version = version
-        if item.state != "done":
-            self._settle(item, "done")
+        spec.version = version
+        if spec.state != "done":
+            self._settle(spec, "done")
 
-    def fail(self, worker: str, fingerprint: str, code: str, message: str) -> bool:
+    def fail(self, worker_id: str, fingerprint: str, code: str, message: str) -> bool:
         """Note that a spec could not be learned; whether it is given up for good."""
-        item = self._items.get(fingerprint)
-        if item is None or item.worker != worker:
-            return item is not None and item.state == "failed"
-        if code == "cancelled" or item.dropped:
-            self._release(item, "it is wanted again")
-            return item.state == "cancelled"
-        item.tries += 1
-        if item.tries <= retry_of(code).concepts:
-            self._release(item, f"it is tried again after {code}: {message}", at_end=True)
+        spec = self._specs.get(fingerprint)
+        if spec is None or spec.worker != worker_id:
+            return spec is not None and spec.state == "failed"
+        if code == "cancelled" or spec.dropped:
+            self._release(spec, "it is wanted again")
+            return spec.state == "cancelled"
+        spec.tries += 1
+        if spec.tries <= retry_of(code).concepts:
+            self._release(spec, f"it is tried again after {code}: {message}", at_end=True)
             return False
-        item.problem = f"{code}: {message}"
-        self._settle(item, "failed")
+        spec.problem = f"{code}: {message}"
+        self._settle(spec, "failed")
         return True
 
-    def hand_back(self, worker: str, fingerprints: Collection[str]) -> None:
+    def hand_back(self, worker_id: str, fingerprints: Collection[str]) -> None:
         """Take specs back that a living worker does not want to finish; they are handed out next."""
         for fingerprint in fingerprints:
-            item = self._items.get(fingerprint)
-            if item is not None and item.worker == worker:
-                self._release(item, f"handed back by {worker}")
+            spec = self._specs.get(fingerprint)
+            if spec is not None and spec.worker == worker_id:
+                self._release(spec, f"handed back by {worker_id}")
 
-    def leave(self, worker: str, reason: str | None = None) -> None:
+    def leave(self, worker_id: str, reason: str | None = None) -> None:
         """Let a worker go; with a reason, it is dying of what it had."""
-        member = self._members.get(worker)
-        if member is None:
+        worker = self._workers.get(worker_id)
+        if worker is None:
             return
         if reason is not None:
-            self._bury(member, reason)
+            self._bury(worker, reason)
             return
-        self.hand_back(worker, tuple(member.leases))
-        self._part_with(member)
+        self.hand_back(worker_id, tuple(worker.leases))
+        self._part_with(worker)
 
     # Inside.
 
-    def _hear(self, card: WorkerCard) -> Member:
+    def _hear(self, card: WorkerCard) -> KnownWorker:
         """Note that a worker lives."""
         self._expire()
         self.join(card)
-        member = self._members[card.id] = self._members.pop(card.id)
-        member.seen = self._clock() - self._asleep
-        return member
+        worker = self._workers[card.id] = self._workers.pop(card.id)
+        worker.seen = self._clock() - self._asleep
+        return worker
 
-    def _part_with(self, member: Member) -> None:
-        card = member.card
-        self._members.pop(card.id, None)
+    def _part_with(self, worker: KnownWorker) -> None:
+        card = worker.card
+        self._workers.pop(card.id, None)
         if self._seats.get((card.crew, card.seat)) == card.id:
             del self._seats[card.crew, card.seat]
 
-    def _running(self) -> dict[str, list[Item]]:
+    def _running(self) -> dict[str, list[QueuedSpec]]:
         """The leased specs of each job."""
-        running: dict[str, list[Item]] = {}
-        for member in self._members.values():
-            for item in map(self._items.__getitem__, member.leases):
-                for job_id in item.jobs:
-                    running.setdefault(job_id, []).append(item)
+        running: dict[str, list[QueuedSpec]] = {}
+        for worker in self._workers.values():
+            for spec in map(self._specs.__getitem__, worker.leases):
+                for job_id in spec.jobs:
+                    running.setdefault(job_id, []).append(spec)
         return running
 
-    def _new_item(self, entry: Entry, job_id: str, target: str) -> Item:
-        item = self._items[entry.fingerprint] = Item(entry, job_id, target)
-        if entry.fingerprint in self._early:
-            item.state, item.version = "done", self._early.pop(entry.fingerprint)
-        self._counts[item.state] += 1
-        return item
+    def _new_spec(self, ref: SpecRef, job_id: str, target: str) -> QueuedSpec:
+        spec = self._specs[ref.fingerprint] = QueuedSpec(ref, job_id, target)
+        if ref.fingerprint in self._early:
+            spec.state, spec.version = "done", self._early.pop(ref.fingerprint)
+        self._counts[spec.state] += 1
+        return spec
 
-    def _forget(self, item: Item) -> None:
-        self._counts[item.state] -= 1
-        del self._items[item.entry.fingerprint]
+    def _forget(self, spec: QueuedSpec) -> None:
+        self._counts[spec.state] -= 1
+        del self._specs[spec.ref.fingerprint]
 
-    def _note(self, kind: str, item: Item, text: str, deaths: tuple[Death, ...] = ()) -> None:
-        entry = item.entry
-        self._events.append(Event(kind, entry.fingerprint, entry.name, tuple(sorted(item.jobs)), text, deaths))
+    def _note(self, kind: str, spec: QueuedSpec, text: str, deaths: tuple[Death, ...] = ()) -> None:
+        jobs = tuple(sorted(spec.jobs))
+        self._events.append(Event(kind, spec.ref.fingerprint, spec.ref.name, jobs, text, deaths))
         self._num_events += 1
 
-    def _steer(self, item: Item, target: str, line: JobLine) -> None:
+    def _steer(self, spec: QueuedSpec, target: str, job: QueuedJob) -> None:
         """Bring a spec to where the store says that it stands."""
         if target == "cancelled":
-            if len(item.jobs) > 1:
-                line.detach(item)
-            elif item.state in ("waiting", "leased"):
-                item.dropped = True
-                if item.state == "waiting":
-                    self._move(item, "cancelled")
-        elif target == "waiting" and item.state in ("failed", "cancelled"):
-            item.absolve()
-            self._move(item, "waiting", at_end=True)
+            if len(spec.jobs) > 1:
+                job.detach(spec)
+            elif spec.state in ("waiting", "leased"):
+                spec.dropped = True
+                if spec.state == "waiting":
+                    self._move(spec, "cancelled")
+        elif target == "waiting" and spec.state in ("failed", "cancelled"):
+            spec.absolve()
+            self._move(spec, "waiting", at_end=True)
         elif target == "waiting":
-            item.dropped = False
-        elif item.state == "waiting":
-            self._move(item, target)
+            spec.dropped = False
+        elif spec.state == "waiting":
+            self._move(spec, target)
 
-    def _answer(self, member: Member) -> Answer:
-        if member.card.crew in self._dismissed:
-            return Answer(dismissed=True)
+    def _reply(self, worker: KnownWorker) -> TakeReply:
+        if worker.card.crew in self._dismissed:
+            return TakeReply(dismissed=True)
         if self._clock() < self._hold_until:
-            return Answer()
-        alone = any(self._items[fingerprint].is_suspect(self._max_deaths) for fingerprint in member.leases)
-        item = None if alone else self._next(bool(member.leases))
-        if item is None:
-            return Answer(wait_s=len(self._members) / ASKS_PER_S)
-        self._lease(item, member)
-        entry = item.entry
-        return Answer(Lease(entry.fingerprint, entry.name, item.source, entry.sheet, entry.line))
+            return TakeReply()
+        alone = any(self._specs[fingerprint].is_suspect(self._max_deaths) for fingerprint in worker.leases)
+        spec = None if alone else self._next(bool(worker.leases))
+        if spec is None:
+            return TakeReply(wait_s=len(self._workers) / ASKS_PER_S)
+        self._lease(spec, worker)
+        ref = spec.ref
+        return TakeReply(Lease(ref.fingerprint, ref.name, spec.source, ref.sheet, ref.place))
 
-    def _next(self, has_company: bool) -> Item | None:
-        """The next spec of the line whose turn it is: highest priority, then fewest leases, then oldest."""
-        passed, item = [], None
-        for line in self._turns.in_order():
-            passed.append(line)
-            item = line.pop(self._items, self._max_deaths, to_company=has_company)
-            if item is not None:
-                item.line = line.job_id
-                line.leased += 1
+    def _next(self, has_company: bool) -> QueuedSpec | None:
+        """The next spec of the job whose turn it is: highest priority, then fewest leases, then oldest."""
+        passed, spec = [], None
+        for job in self._turns.in_order():
+            passed.append(job)
+            spec = job.pop(self._specs, self._max_deaths, to_company=has_company)
+            if spec is not None:
+                spec.leased_for = job.job_id
+                job.leased += 1
                 break
-        for line in passed:
-            self._turns.note(line)
-        return item
+        for job in passed:
+            self._turns.note(job)
+        return spec
 
-    def _lease(self, item: Item, member: Member) -> None:
-        self._move(item, "leased")
-        item.worker, item.report = member.card.id, None
-        member.leases.add(item.entry.fingerprint)
-        member.had_work = True
+    def _lease(self, spec: QueuedSpec, worker: KnownWorker) -> None:
+        self._move(spec, "leased")
+        spec.worker, spec.report = worker.card.id, None
+        worker.leases.add(spec.ref.fingerprint)
+        worker.had_work = True
         self._failed_starts.clear()
-        self._note("leased", item, f"leased by {member.card.id}")
+        self._note("leased", spec, f"leased by {worker.card.id}")
 
-    def _holds(self, member: Member, fingerprint: str) -> bool:
+    def _holds(self, worker: KnownWorker, fingerprint: str) -> bool:
         """Whether a lease is the worker's; one that nobody has becomes it."""
-        item = self._items.get(fingerprint)
-        if item is None:
+        spec = self._specs.get(fingerprint)
+        if spec is None:
             return True  # this queue was restarted and has not been told of the job yet
-        if item.state == "waiting":
-            self._lease(item, member)
-        return item.worker == member.card.id
+        if spec.state == "waiting":
+            self._lease(spec, worker)
+        return spec.worker == worker.card.id
 
-    def _move(self, item: Item, state: str, *, at_end: bool = False) -> None:
-        for job_id in item.jobs:
-            if job_id in self._lines:
-                line = self._lines[job_id]
-                line.move(item, state, at_end=at_end)
-                self._turns.note(line)
-        self._counts[item.state] -= 1
+    def _move(self, spec: QueuedSpec, state: str, *, at_end: bool = False) -> None:
+        for job_id in spec.jobs:
+            if job_id in self._jobs:
+                job = self._jobs[job_id]
+                job.move(spec, state, at_end=at_end)
+                self._turns.note(job)
+        self._counts[spec.state] -= 1
         self._counts[state] += 1
-        item.state = state
+        spec.state = state
 
-    def _settle(self, item: Item, state: str) -> None:
-        self._unlease(item)
-        self._move(item, state)
-        text = item.problem or (f"version {item.version}" if item.version else "")
-        self._note(state, item, text, item.deaths if state == "failed" else ())
-        if not item.jobs:
-            self._forget(item)
+    def _settle(self, spec: QueuedSpec, state: str) -> None:
+        self._unlease(spec)
+        self._move(spec, state)
+        text = spec.problem or (f"version {spec.version}" if spec.version else "")
+        self._note(state, spec, text, spec.deaths if state == "failed" else ())
+        if not spec.jobs:
+            self._forget(spec)
 
-    def _release(self, item: Item, why: str, *, at_end: bool = False, died: bool = False) -> None:
+    def _release(self, spec: QueuedSpec, why: str, *, at_end: bool = False, died: bool = False) -> None:
         """Take a spec from its worker: it waits again, if anybody wants it."""
-        if item.dropped or not item.jobs:
-            self._settle(item, "cancelled")
+        if spec.dropped or not spec.jobs:
+            self._settle(spec, "cancelled")
         else:
-            self._unlease(item)
-            self._move(item, "waiting", at_end=at_end)
-            self._note("returned", item, why, item.deaths if died else ())
+            self._unlease(spec)
+            self._move(spec, "waiting", at_end=at_end)
+            self._note("returned", spec, why, spec.deaths if died else ())
 
-    def _unlease(self, item: Item) -> None:
-        if item.worker is not None and item.worker in self._members:
-            self._members[item.worker].leases.discard(item.entry.fingerprint)
-        if item.line is not None and item.line in self._lines:
-            line = self._lines[item.line]
-            line.leased -= 1
-            self._turns.note(line)
-        item.passes = item.report.sample_passes if item.report else item.passes
-        item.worker = item.line = None
+    def _unlease(self, spec: QueuedSpec) -> None:
+        if spec.worker is not None and spec.worker in self._workers:
+            self._workers[spec.worker].leases.discard(spec.ref.fingerprint)
+        if spec.leased_for is not None and spec.leased_for in self._jobs:
+            job = self._jobs[spec.leased_for]
+            job.leased -= 1
+            self._turns.note(job)
+        spec.passes = spec.report.sample_passes if spec.report else spec.passes
+        spec.worker = spec.leased_for = None
 
-    def _bury(self, member: Member, reason: str) -> None:
-        card = member.card
+    def _bury(self, worker: KnownWorker, reason: str) -> None:
+        card = worker.card
         self._deaths += 1
-        for fingerprint in tuple(member.leases):
-            item = self._items[fingerprint]
-            step = item.report.step if item.report else 0
-            item.deaths += (Death(card.id, card.node, card.pid, step, reason, len(member.leases)),)
-            if len(item.deaths) >= self._max_deaths:
-                self._set_aside(item)
+        for fingerprint in tuple(worker.leases):
+            spec = self._specs[fingerprint]
+            step = spec.report.step if spec.report else 0
+            spec.deaths += (Death(card.id, card.node, card.pid, step, reason, len(worker.leases)),)
+            if len(spec.deaths) >= self._max_deaths:
+                self._set_aside(spec)
             else:
-                self._release(item, f"{card.id} died: {reason}", died=True)
-        if not member.had_work:
+                self._release(spec, f"{card.id} died: {reason}", died=True)
+        if not worker.had_work:
             self._failed_starts.append(reason)
-        self._part_with(member)
+        self._part_with(worker)
 
-    def _set_aside(self, item: Item) -> None:
-        last = item.deaths[-1].reason
-        item.problem = f"poisoned: {len(item.deaths)} workers died while they had it; the last: {last}"
-        self._settle(item, "failed")
+    def _set_aside(self, spec: QueuedSpec) -> None:
+        last = spec.deaths[-1].reason
+        spec.problem = f"poisoned: {len(spec.deaths)} workers died while they had it; the last: {last}"
+        self._settle(spec, "failed")
 
     def _expire(self) -> None:
         """Bury silent workers; time in which this queue itself did nothing does not count as silence."""
         now = self._clock()
         self._asleep += max(0.0, now - self._looked - self._lease_s / 2)
         self._looked, awake = now, now - self._asleep
-        while self._members and awake - (member := next(iter(self._members.values()))).seen > self._lease_s:
+        while self._workers and awake - (worker := next(iter(self._workers.values()))).seen > self._lease_s:
             self._expiries += 1
-            self._bury(member, f"it was silent for {awake - member.seen:.0f} s")
+            self._bury(worker, f"it was silent for {awake - worker.seen:.0f} s")

@@ -1,4 +1,4 @@
-"""What a queue shows of itself: plain values for drivers, made from its ledger.
+"""What a queue shows of itself: plain values for drivers, made from what it remembers.
 
 Owns how much is shown: all specs of a small job, else those that run and that ended last.
 """
@@ -6,8 +6,9 @@ Owns how much is shown: all specs of a small job, else those that run and that e
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cluster.queue.lease import Death, StepReport, WorkerCard
-from cluster.queue.ledger import Item, JobLine, Member
+from cluster.queue.fair_share import QueuedJob
+from cluster.queue.messages import Death, StepReport, WorkerCard
+from cluster.queue.state import KnownWorker, QueuedSpec
 
 SHOWN_WHOLE = 64
 """Jobs of up to so many specs are shown whole."""
@@ -88,35 +89,37 @@ class QueueView:
     """Workers that died."""
 
 
-def job_view(line: JobLine, items: Mapping[str, Item], running: Mapping[str, list[Item]], now: float) -> JobView:
+def job_view(
+    job: QueuedJob, specs: Mapping[str, QueuedSpec], running: Mapping[str, list[QueuedSpec]], now: float
+) -> JobView:
     """Show a job; `running` has the leased specs of each job."""
-    mine = running.get(line.job_id, [])
-    if len(line.members) <= SHOWN_WHOLE:
-        shown = [item for fingerprint in line.members if (item := items.get(fingerprint)) is not None]
+    mine = running.get(job.job_id, [])
+    if len(job.members) <= SHOWN_WHOLE:
+        shown = [spec for fingerprint in job.members if (spec := specs.get(fingerprint)) is not None]
     else:
-        ended = (items.get(fingerprint) for fingerprint in dict.fromkeys(line.recent))
-        shown = [*mine[:SHOWN_RUNNING], *(item for item in ended if item is not None and item.state != "leased")]
+        ended = (specs.get(fingerprint) for fingerprint in dict.fromkeys(job.recent))
+        shown = [*mine[:SHOWN_RUNNING], *(spec for spec in ended if spec is not None and spec.state != "leased")]
     return JobView(
-        job_id=line.job_id,
-        counts=dict(line.counts),
-        done_before=line.done_before,
-        elapsed_s=now - line.opened,
-        specs=tuple(_spec_view(item, line.job_id) for item in shown),
-        part_done=sum(_part(item) for item in mine),
+        job_id=job.job_id,
+        counts=dict(job.counts),
+        done_before=job.done_before,
+        elapsed_s=now - job.opened,
+        specs=tuple(_spec_view(spec, job.job_id) for spec in shown),
+        part_done=sum(_part(spec) for spec in mine),
     )
 
 
-def worker_view(member: Member, items: Mapping[str, Item], now: float) -> WorkerView:
+def worker_view(worker: KnownWorker, specs: Mapping[str, QueuedSpec], now: float) -> WorkerView:
     """Show a worker."""
-    names = sorted(items[fingerprint].entry.name for fingerprint in member.leases)
-    return WorkerView(member.card, tuple(names), now - member.seen)
+    names = sorted(specs[fingerprint].ref.name for fingerprint in worker.leases)
+    return WorkerView(worker.card, tuple(names), now - worker.seen)
 
 
-def _spec_view(item: Item, job_id: str) -> SpecView:
-    state = item.state if job_id in item.jobs else "cancelled"
-    entry = item.entry
-    return SpecView(entry.fingerprint, entry.name, state, item.worker, item.report, item.version, item.problem)
+def _spec_view(spec: QueuedSpec, job_id: str) -> SpecView:
+    state = spec.state if job_id in spec.jobs else "cancelled"
+    ref = spec.ref
+    return SpecView(ref.fingerprint, ref.name, state, spec.worker, spec.report, spec.version, spec.problem)
 
 
-def _part(item: Item) -> float:
-    return item.report.step / max(1, item.report.max_steps) if item.report else 0.0
+def _part(spec: QueuedSpec) -> float:
+    return spec.report.step / max(1, spec.report.max_steps) if spec.report else 0.0

@@ -14,8 +14,6 @@ from textinv.registry import Registry
 from textinv.spec import TrainSpec
 from textinv.training.checkpoint import Checkpoint
 
-_BEST = "best."
-
 
 def publish_best_rows(
     registry: Registry, spec: TrainSpec, data: bytes, record: Mapping[str, Any] | None = None
@@ -28,13 +26,12 @@ def publish_best_rows(
         CorruptObjectError: `data` is no checkpoint.
     """
     checkpoint = Checkpoint.from_bytes(data)
-    rows = {name.removeprefix(_BEST): rows for name, rows in checkpoint.tensors.items() if name.startswith(_BEST)}
-    if not rows:
+    if not checkpoint.best_rows:
         return None
     counters = checkpoint.counters
     published = registry.publish(
         spec.name,
-        Embedding(rows),
+        Embedding(checkpoint.best_rows),
         {**(record or _record(spec, counters)), "kept_step": counters["best_step"]},
         fingerprint=hashlib.sha256(f"{spec.fingerprint} cut short, {counters}".encode()).hexdigest(),
         base_model=spec.base_model,

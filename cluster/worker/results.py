@@ -1,6 +1,6 @@
 """What becomes of a concept that was trained: published, reported, kept for later, or given up.
 
-Owns a worker's `TrainingSink`: results go to the registry, checkpoints and failures to the book of jobs, progress to
+Owns a worker's `TrainingSink`: results go to the registry, checkpoints and failures to the job store, progress to
 the queue. Does not train and does not lease.
 """
 
@@ -8,15 +8,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from cluster.queue.client import QueueForWorkers
-from cluster.queue.lease import StepReport
+from cluster.queue.messages import StepReport
+from cluster.queue.on_ray import QueueForWorkers
 from cluster.worker.kept_rows import publish_best_rows
-from cluster.worker.leased_work import LeasedWork
+from cluster.worker.leases import Leases
 from cluster.worker.meters import NoBoard, PackMeters
 from cluster.worker.outbox import Outbox
 from cluster.worker.previews import Draw, Previews
 from textinv.errors import CancelledError, CorruptObjectError, TextinvError
-from textinv.jobs import Failure, JobBook
+from textinv.jobs import Failure, JobStore
 from textinv.jobs.previews import PREVIEW_FILE
 from textinv.registry import Registry
 from textinv.training import IN_TRAINING, Progress, TrainedConcept, Work
@@ -32,7 +32,7 @@ class Results:
         self,
         queue: QueueForWorkers,
         registry: Registry,
-        work: LeasedWork,
+        work: Leases,
         outbox: Outbox,
         worker: str,
         draw: Draw | None = None,
@@ -40,7 +40,7 @@ class Results:
     ) -> None:
         """`draw` makes preview pictures; None: there are none."""
         self._queue, self._registry, self._leases, self._outbox = queue, registry, work, outbox
-        self._book = JobBook(registry.store)
+        self._job_store = JobStore(registry.store)
         self._previews = Previews(registry.store, outbox, draw)
         self._worker = worker
         self._meters = meters or PackMeters(NoBoard(), "")
@@ -76,7 +76,7 @@ class Results:
 
     def checkpoint(self, work: Work, data: bytes) -> None:
         """Keep the work's state; losing one only costs time."""
-        self._outbox.post(lambda: self._book.write_checkpoint(work.work_id, data), lambda error: None)
+        self._outbox.post(lambda: self._job_store.write_checkpoint(work.work_id, data), lambda error: None)
 
     def finished(self, work: Work, concept: TrainedConcept) -> None:
         """Publish, then say so; a last preview shows the rows that are kept."""
@@ -99,7 +99,7 @@ class Results:
             self._queue.finish(self._worker, work.work_id, found.version)
             self._leases.release(work.work_id)
             self._previews.forget(work)
-            self._book.drop_checkpoint(work.work_id)
+            self._job_store.drop_checkpoint(work.work_id)
 
         self._outbox.post(publish, lambda error: self._give_up(work, error, concept.record))
 
@@ -115,7 +115,7 @@ class Results:
             )
         else:
             if isinstance(error, CorruptObjectError) and work.checkpoint is not None:
-                self._book.drop_checkpoint(work.work_id)  # the next try begins anew
+                self._job_store.drop_checkpoint(work.work_id)  # the next try begins anew
             self._give_up(work, error, record)
 
     def _report(self, work: Work, report: StepReport) -> None:
@@ -128,11 +128,11 @@ class Results:
             failure = Failure(
                 fingerprint=work.work_id, name=work.spec.name, code=error.code, message=error.message, record=record
             )
-            self._outbox.post(lambda: self._book.write_failure(failure), lambda error: None)
+            self._outbox.post(lambda: self._job_store.write_failure(failure), lambda error: None)
 
     def _keep_rows(self, work: Work, error: TextinvError, record: dict[str, Any]) -> None:
         """Publish the best rows, which the last checkpoint has, and then give the concept up."""
-        data = self._book.checkpoint(work.work_id)
+        data = self._job_store.checkpoint(work.work_id)
         if data is not None:
             publish_best_rows(self._registry, work.spec, data, record)
         self._give_up(work, error, record)

@@ -18,24 +18,24 @@ import ray
 import ray.train
 import torch
 
-from cluster.queue.actor import NAMESPACE
-from cluster.queue.client import QueueClient, QueueForWorkers
-from cluster.queue.lease import WorkerCard
-from cluster.worker.leased_work import LeasedWork
+from cluster.queue.messages import WorkerCard
+from cluster.queue.on_ray import QueueForWorkers, WorkersQueue, find_queue
+from cluster.worker.config import PackSettings, WorkerConfig
+from cluster.worker.leases import Leases
 from cluster.worker.meters import PackMeters, RayBoard, TimedStore
-from cluster.worker.order import PackSettings, WorkerOrder
 from cluster.worker.outbox import Outbox
 from cluster.worker.results import Results
 from textinv.errors import BaseModelMismatchError, ClusterError
-from textinv.evaluation import own_judge
-from textinv.jobs import JobBook
+from textinv.evaluation import own_scorer
+from textinv.evaluation.preview import draw_preview
+from textinv.jobs import JobStore
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.models.compiled import compiled, has_compiler
 from textinv.registry import Registry
+from textinv.settings import Settings
 from textinv.store import connect_store
 from textinv.training import train_pack
-from textinv.training.preview import draw_preview
 
 SLOTS_ON_CPU = 4
 """Packing more than a few concepts brings nothing on a CPU."""
@@ -46,33 +46,34 @@ LOOK_S = 1.0
 """A worker looks for such a notice so often."""
 
 
-def run_worker(order: WorkerOrder) -> None:
+def run_worker(config: WorkerConfig) -> None:
     """Work off the queue as a Ray Train worker."""
-    torch.set_num_threads(order.pack.threads)
-    queue = QueueClient(ray.get_actor(order.queue, namespace=NAMESPACE))
+    torch.set_num_threads(config.pack.threads)
+    queue = WorkersQueue(find_queue(config.base))
     board = RayBoard()
-    registry = Registry(TimedStore(connect_store(order.store), board))
+    registry = Registry(TimedStore(connect_store(config.store), board))
     seat = ray.train.get_context().get_world_rank()
     card = WorkerCard(
-        id=f"{order.crew}/{seat}-{secrets.token_hex(3)}",
-        crew=order.crew,
+        id=f"{config.crew}/{seat}-{secrets.token_hex(3)}",
+        crew=config.crew,
         seat=seat,
         node=ray.get_runtime_context().get_node_id(),
         pid=os.getpid(),
     )
-    meters = PackMeters(board, order.base.name)
-    encoders = [Path(folder) for folder in order.encoders]
-    learn_leased(lambda: load_model(order), queue, registry, card, order.pack, Notice(card.node), meters, encoders)
+    meters = PackMeters(board, config.base.name)
+    encoders = [Path(folder) for folder in config.encoders]
+    learn_leased(lambda: load_model(config), queue, registry, card, config.pack, Notice(card.node), meters, encoders)
 
 
-def load_model(order: WorkerOrder) -> BaseModel:
-    """Load the base model of an order.
+def load_model(config: WorkerConfig) -> BaseModel:
+    """Load the base model that a worker is told.
 
     Raises:
         BaseModelMismatchError: it is not what the specs were made for.
     """
-    base = order.base
-    model = load_base_model(base.name, revision=base.revision, device=order.pack.device, aliases=order.base_models)
+    base = config.base
+    aliases = Settings(base_models=config.base_models).base_models
+    model = load_base_model(base.name, revision=base.revision, device=config.pack.device, aliases=aliases)
     if base.base_revision and model.revision != base.base_revision:
         raise BaseModelMismatchError(
             f"{base.name} is {model.revision[:12]} here, but the job was planned with {base.base_revision[:12]}: give "
@@ -96,7 +97,7 @@ def learn_leased(
     The encoders in the folders `encoders` score what was learned; without any, the base model's own CLIP.
     """
     outbox = Outbox()
-    with LeasedWork(queue, JobBook(registry.store), card, beat_s=pack.beat_s) as leases:
+    with Leases(queue, JobStore(registry.store), card, beat_s=pack.beat_s) as leases:
         try:
             if leases.is_dismissed:
                 return
@@ -109,7 +110,7 @@ def learn_leased(
                 num_slots=slots_for(packed, pack.num_slots),
                 should_drain=lambda: leases.is_dismissed or has_notice(),
                 checkpoint_every_s=pack.checkpoint_every_s,
-                judge=own_judge(model, folders=encoders),
+                scorer=own_scorer(model, folders=encoders),
             )
         except BaseException as error:
             with suppress(ClusterError):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from services.access.keys import ApiKey, KeyRing, Role
-from textinv.cli.current import current_settings
+from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit, rows_table
 from textinv.store import ensure_store
 

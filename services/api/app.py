@@ -10,27 +10,26 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
 
-from services.api import health, models
-from services.api.a1111 import draw, listings, machine, progress, tasks
+from services.api import about
+from services.api.a1111 import draw, listings, progress
+from services.api.answering import ClientGoneError
 from services.api.concepts import concept_files, concepts, operation
 from services.api.description import describe
-from services.api.errors import add_error_handlers
-from services.api.images import edits, images, prompts
-from services.api.images.drawing import ClientGoneError
+from services.api.errors import CLIENT_GONE, add_error_handlers
+from services.api.images import edits, generations, prompts
 from services.api.jobs import events as jobs_events
 from services.api.jobs import fleet as jobs_fleet
 from services.api.jobs import jobs, training_pictures
 from services.api.jobs import submission as jobs_submission
 from services.api.passage import Passage
 from services.desk import Desk
-from services.page import router as page_router
-from services.statuses import CLIENT_GONE
+from services.page.routes import router as page_router
 
 _ROUTERS = (
-    health.router,
-    images.router,
+    about.health,
+    generations.router,
     edits.router,
-    models.router,
+    about.models,
     concepts.router,
     concept_files.router,
     operation.router,
@@ -42,8 +41,7 @@ _ROUTERS = (
     draw.router,
     listings.router,
     progress.router,
-    tasks.router,
-    machine.router,
+    progress.by_task,
     prompts.router,
     page_router,
 )

@@ -11,19 +11,21 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 
+import psutil
+import torch
+
 from services.config import MIB, ServiceConfig
-from services.drawing.memory import read_memory
 from services.drawing.studio import (
     Begun,
     DrawEvent,
     Drawing,
     Drawn,
-    Line,
     Progress,
     PromptRoom,
     Sketch,
     StudioFacts,
     StudioMemory,
+    Waiting,
 )
 from textinv.errors import (
     DeadlineError,
@@ -47,6 +49,13 @@ from textinv.registry import PublishedVersion, Registry
 from textinv.store import ensure_store
 
 PROGRESS_EVERY_S = 0.3
+# Memory of the GPU, by the names of A1111's `memory`. Source: A1111 `modules/api/api.py`, `get_memory`.
+_GPU_STATISTICS = {
+    "active": "active_bytes.all",
+    "allocated": "allocated_bytes.all",
+    "reserved": "reserved_bytes.all",
+    "inactive": "inactive_split_bytes.all",
+}
 # Threads that cut prompts into tokens; none of them waits for the store.
 _NUM_SUBMITTERS = 8
 # A device that has failed for good fails every request; a single failure may have been the request's.
@@ -70,10 +79,10 @@ class EngineStudio:
         return not self._closed and self._num_failures < _MAX_FAILURES
 
     @property
-    def line(self) -> Line:
-        """The line before this studio."""
+    def waiting(self) -> Waiting:
+        """What waits here."""
         num_waiting, wait_s = self.engine.outlook()
-        return Line(self._id, self.engine.limits, self.engine.model.native_px, num_waiting, wait_s)
+        return Waiting(self._id, self.engine.limits, self.engine.model.native_px, num_waiting, wait_s)
 
     def start(self) -> None:
         """Let the engine run."""
@@ -127,7 +136,7 @@ class EngineStudio:
         ticket.on_preview(lambda preview: _call_in(loop, lambda: events.put_nowait(preview)))
         ticket.add_done_callback(lambda _: _call_in(loop, lambda: events.put_nowait(None)))
         try:
-            yield Begun(used_concepts(request.refs, mounts), self.line)
+            yield Begun(used_concepts(request.refs, mounts), self.waiting)
             while True:
                 try:
                     preview = await asyncio.wait_for(events.get(), PROGRESS_EVERY_S if progress else None)
@@ -161,7 +170,7 @@ class EngineStudio:
             raise ServiceError("the request was cancelled in the engine") from error
         self._num_failures = 0
         drawings = (Drawing(image.pixels, image.seed, image.infotext, image.flagged) for image in images)
-        return Drawn(tuple(drawings), self.line)
+        return Drawn(tuple(drawings), self.waiting)
 
 
 def open_studio(config: ServiceConfig) -> EngineStudio:
@@ -219,3 +228,21 @@ def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
     """Call from the engine's thread; a loop that has ended has nobody left to tell."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(call)
+
+
+def read_memory(device: torch.device) -> StudioMemory:
+    """Read what this process uses, and what anybody could still have."""
+    machine, used = psutil.virtual_memory(), psutil.Process().memory_info().rss
+    return StudioMemory(
+        {"free": machine.available, "used": used, "total": machine.total},
+        _of_gpu(device) if device.type == "cuda" else None,
+    )
+
+
+def _of_gpu(device: torch.device) -> dict[str, dict[str, int]]:
+    free, total = torch.cuda.mem_get_info(device)
+    known = torch.cuda.memory_stats(device)
+    found = {"system": {"free": free, "used": total - free, "total": total}}
+    for name, key in _GPU_STATISTICS.items():
+        found[name] = {"current": known.get(f"{key}.current", 0), "peak": known.get(f"{key}.peak", 0)}
+    return found | {"events": {"retries": known.get("num_alloc_retries", 0), "oom": known.get("num_ooms", 0)}}

@@ -1,7 +1,7 @@
 """A studio behind a Serve handle: the replicas that draw, seen from the front.
 
 Owns the one retry when a replica dies, and the translation of Ray's errors. A retry has the same seed and the versions
-that the first try used, so it gives the same picture. For whom there is no room, by `KnownLines`, no replica is asked.
+that the first try used, so it gives the same picture. Who finds no room, by `KnownWaiting`, is sent away unasked.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -13,7 +13,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from services.drawing.known_lines import KnownLines
+from services.drawing.known_waiting import KnownWaiting
 from services.drawing.studio import Begun, DrawEvent, Drawn, PromptRoom, Refused, Sketch, StudioFacts, StudioMemory
 from textinv.errors import NotReadyError, OverloadedError, ServiceError, TextinvError
 from textinv.generation.prompt_aliases import expand_aliases
@@ -28,7 +28,7 @@ class RemoteStudio:
     def __init__(self, handle: DeploymentHandle) -> None:
         self._handle = handle
         self._streams = handle.options(stream=True)
-        self._lines = KnownLines()
+        self._waiting = KnownWaiting()
 
     async def facts(self) -> StudioFacts:
         """Say what is drawn with."""
@@ -56,7 +56,7 @@ class RemoteStudio:
 
     async def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
         """Draw a request, once more on another replica when the first one dies."""
-        with self._lines.sending(request) as answered:
+        with self._waiting.sending(request) as answered:
             async with aclosing(self._draw(request, progress, answered)) as events:
                 async for event in events:
                     yield event
@@ -74,7 +74,7 @@ class RemoteStudio:
                 async for event in stream:
                     answered()
                     if isinstance(event, Begun | Drawn | Refused):
-                        self._lines.hear(event.line)
+                        self._waiting.hear(event.waiting)
                     if isinstance(event, Refused):
                         has_ended = True
                         raise event.error

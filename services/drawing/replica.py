@@ -1,30 +1,19 @@
-"""What the two Serve deployments run: `StudioReplica` draws, `Front` speaks HTTP.
+"""The Serve deployment that draws: `StudioReplica`.
 
-Owns their life cycle under Ray Serve. What they do lies in `EngineStudio` and in `services.api`.
+Owns its life cycle under Ray Serve. What it does lies in `EngineStudio`.
 """
 
 import gc
 from collections.abc import AsyncGenerator, Mapping
 
-from fastapi import FastAPI
-from ray import serve
-from ray.serve.handle import DeploymentHandle
-
-from services.access.ledger import FrontBook
-from services.access.remote_book import RemoteBook
-from services.answers.pruning import Pruner
-from services.api.app import make_app
 from services.config import ServiceConfig
-from services.desk import Desk
-from services.drawing.remote_studio import RemoteStudio
 from services.drawing.studio import DrawEvent, PromptRoom, Refused, StudioFacts, StudioMemory
 from services.log_lines import write_log_lines
 from textinv.errors import NotReadyError, TextinvError
 from textinv.generation.request import GenerateRequest
-from textinv.store import ensure_store
 
 
-def _keep_for_good() -> None:
+def keep_for_good() -> None:
     """Take what start-up made out of garbage collection, which would hold up every request while it looks through it:
     a third of a second in a front."""
     gc.collect()
@@ -43,7 +32,7 @@ class StudioReplica:
         self._studio = open_studio(config)
         self._meters = Meters(self._studio)
         self._meters.start()
-        _keep_for_good()
+        keep_for_good()
 
     async def draw(self, request: GenerateRequest, progress: bool) -> AsyncGenerator[DrawEvent | Refused, None]:
         """Draw a request, or say why not; Serve cancels the generator when the caller leaves."""
@@ -52,7 +41,7 @@ class StudioReplica:
             async for event in events:
                 yield event
         except TextinvError as error:
-            yield Refused(error, self._studio.line)
+            yield Refused(error, self._studio.waiting)
         finally:
             await events.aclose()
 
@@ -78,32 +67,3 @@ class StudioReplica:
         if hasattr(self, "_meters"):
             self._meters.stop()
             self._studio.close()
-
-
-class BookReplica(FrontBook):
-    """What several fronts share; there is one."""
-
-    def __init__(self) -> None:  # Serve wants to see the arguments
-        super().__init__()
-
-
-@serve.ingress()
-class Front:
-    """HTTP for all studio replicas."""
-
-    def __init__(self, config: ServiceConfig, studio: DeploymentHandle, book: DeploymentHandle | None) -> None:
-        write_log_lines()
-        store = ensure_store(config.settings())
-        self._desk = Desk(config, RemoteStudio(studio), store, book=None if book is None else RemoteBook(book))
-        self._pruner = Pruner(store, config.url_expires_s)
-        self._pruner.start()
-        _keep_for_good()
-
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        """Give Serve the application."""
-        return make_app(self._desk, tells_request_id=False)
-
-    def __del__(self) -> None:
-        """Let the pruning end when Serve lets the front go."""
-        if hasattr(self, "_pruner"):
-            self._pruner.stop()

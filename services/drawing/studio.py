@@ -58,8 +58,8 @@ class LearnedOnBase(Protocol):
 
 
 @dataclass(frozen=True)
-class Line:
-    """The line before one studio (an id of its own): pictures that wait, seconds that one more of native size would."""
+class Waiting:
+    """What waits at one studio (an id of its own): pictures, and seconds that one more of native size would wait."""
 
     studio: str
     limits: Limits
@@ -73,7 +73,7 @@ class Begun:
     """The request was accepted; `concepts` says which versions it uses: name@version -> digest."""
 
     concepts: Mapping[str, str]
-    line: Line | None = None
+    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Drawn:
     """All pictures of a request, in order of their seeds."""
 
     drawings: tuple[Drawing, ...]
-    line: Line | None = None
+    waiting: Waiting | None = None
 
 
 DrawEvent = Begun | Progress | Sketch | Drawn
@@ -118,7 +118,7 @@ class Refused:
     """What a replica sends in place of an error: Ray makes several milliseconds of work of an exception's way."""
 
     error: TextinvError
-    line: Line | None = None
+    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from services.config import ServiceConfig
-from services.local.lifecycle import is_ready, start_service, stop_service
+from services.local.lifecycle import check_no_cluster, is_ready, start_service, stop_service
 from services.local.state import ServiceFolder, ServiceState
-from services.teaching.training_fleet import driver_options, fleet_for
+from services.teaching.training_fleet import fleet_for
 from textinv.errors import ClusterError, TextinvError
-from textinv.jobs import JobBook
-from textinv.jobs.driver_seat import DriverSeat
+from textinv.jobs import JobStore
+from textinv.jobs.home_driver import HomeDriver
 from textinv.settings import Settings
 from textinv.store import EmbeddedServer, ensure_store
 from textinv.store.protocol import ObjectStore
@@ -48,17 +48,18 @@ def start_everything(settings: Settings, config: ServiceConfig, host: str, port:
     """Start what does not run of store and service, and go on with interrupted jobs; a failure leaves nothing new.
 
     Raises:
-        SettingsError: the port is taken.
+        SettingsError: the port is taken, or the settings name a cluster.
         StoreError: the store does not start, or cannot be reached.
         ServiceError: the service does not start.
     """
+    check_no_cluster(settings)
     server = _embedded(settings)
     had_store = server is None or server.status().running
     store = ensure_store(settings)
     folder = ServiceFolder(settings.home)
     known = folder.load()
     # The Ray of a keeper that was killed answers for a while.
-    was_up = known is not None and (known.ray_address is not None or folder.is_kept()) and is_ready(known.url)
+    was_up = known is not None and folder.is_kept() and is_ready(known.url)
     try:
         service = start_service(settings, config, host, port)
     except TextinvError:
@@ -78,17 +79,17 @@ def stop_everything(settings: Settings) -> Down:
 
 
 def _resume(settings: Settings, config: ServiceConfig, store: ObjectStore) -> tuple[str, ...]:
-    fleet, book = fleet_for(settings, driver_options(config.driver_options)), JobBook(store)
-    left = tuple(job_id for job_id in book.open_jobs() if book.load(job_id).fleet == fleet.name)
+    fleet, job_store = fleet_for(settings, config.driver_options), JobStore(store)
+    left = tuple(job_id for job_id in job_store.open_jobs() if job_store.load(job_id).fleet == fleet.name)
     return left if left and fleet.ensure() else ()
 
 
 def _stop_driver(settings: Settings) -> bool:
     """End this machine's driver; one on a cluster serves others too, and stays."""
-    seat, told = DriverSeat(settings.home), set[int]()
+    driver, told = HomeDriver(settings.home), set[int]()
     deadline = time.monotonic() + _DRIVER_STOP_S
-    while seat.has_driver() or seat.driver_processes():
-        for pid in seat.driver_processes() - told:
+    while driver.has_driver() or driver.driver_processes():
+        for pid in driver.driver_processes() - told:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
             told.add(pid)

@@ -15,7 +15,7 @@ from ray.serve.config import HTTPOptions
 
 from services.application import build
 from services.config import ServiceConfig
-from services.local.keeper_order import KeeperOrder
+from services.local.state import ServiceToKeep
 
 APPLICATION = "textinv"
 # Ray's least is about 75 MiB; only pictures pass through the object store.
@@ -26,14 +26,14 @@ _MIN_CPUS = 4
 
 def main() -> None:
     """Hold a service until told to stop."""
-    order = KeeperOrder.model_validate_json(sys.stdin.buffer.read())
+    told = ServiceToKeep.model_validate_json(sys.stdin.buffer.read())
     stop = threading.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
-    start_ray(order.config)
+    start_ray(told.config)
     try:
-        serve.start(http_options=HTTPOptions(host=order.host, port=order.port))
-        serve.run(build(order.config), name=APPLICATION, route_prefix="/")
+        serve.start(http_options=HTTPOptions(host=told.host, port=told.port))
+        serve.run(build(told.config), name=APPLICATION, route_prefix="/")
         print("the service is up", flush=True)
         while not stop.wait(1.0):
             pass

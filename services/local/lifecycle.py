@@ -1,6 +1,6 @@
-"""Starting, finding and stopping a service: on this machine, or on the Ray cluster that the settings name.
+"""Starting, finding and stopping a service on this machine.
 
-Owns what `textinv serve up`, `down` and `status` do.
+Owns what `textinv serve up`, `down` and `status` do. On a cluster an operator deploys `services/deploy/serve.yaml`.
 """
 
 import os
@@ -19,40 +19,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from services.config import ServiceConfig
-from services.local.keeper_order import KeeperOrder
-from services.local.state import ServiceFolder, ServiceState
+from services.local.state import ServiceFolder, ServiceState, ServiceToKeep
 from textinv.errors import ServiceError, SettingsError
-from textinv.processes import kill_processes_with, processes_with
+from textinv.processes import kill_processes_with, last_words, processes_with
 from textinv.settings import Settings, environment_of
+from textinv.store import ensure_store
 
 START_S = 240.0
 _STOP_S = 60.0
 _POLL_S = 0.2
 _PORT_S = 20.0
 """A process that was killed holds its ports until its memory is freed (0.5 s for 1.2 GB), and is not seen then."""
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    return host in _LOOPBACK
 
 
 def start_service(settings: Settings, config: ServiceConfig, host: str, port: int) -> ServiceState:
     """Start a service and wait until it is ready; one that already runs is left alone.
 
     Raises:
-        SettingsError: the port is taken.
+        SettingsError: the port is taken, or the settings name a cluster.
+        StoreError: the store does not start, or cannot be reached.
         ServiceError: it does not start; the message holds the last words of its log.
     """
+    check_no_cluster(settings)
+    ensure_store(settings)
     folder = ServiceFolder(settings.home)
     folder.prepare()
-    if settings.ray_address is not None:
-        from services.local import on_cluster  # Ray is heavy, and only a cluster needs it in this process
-
-        state = _state(config, on_cluster.deploy(settings.ray_address, config, host, port), settings)
-        folder.save(state)
-        return state
     with folder.keeper_lock() as lock:
         running = folder.load()
         if lock is None and running is not None:
@@ -62,7 +53,7 @@ def start_service(settings: Settings, config: ServiceConfig, host: str, port: in
             raise ServiceError(f"a service is being started in {folder.path} by somebody else; wait for it")
         _end_remains(running)  # of a keeper that was killed
         _check_port(host, port, _PORT_S if running else 0.0)
-        process, state = _spawn(folder, settings, config, KeeperOrder(config=config, host=host, port=port), lock)
+        process, state = _spawn(folder, settings, ServiceToKeep(config=config, host=host, port=port), lock)
     _wait_until_ready(folder, state, lambda: process.poll() is None)
     return state
 
@@ -77,14 +68,22 @@ def stop_service(settings: Settings) -> bool:
     state = folder.load()
     if state is None:
         return False
-    if state.ray_address is not None:
-        from services.local import on_cluster
-
-        stopped = on_cluster.withdraw(state.ray_address)
-    else:
-        stopped = folder.is_kept() and _end(folder, state)
+    stopped = folder.is_kept() and _end(folder, state)
     folder.forget()
     return stopped
+
+
+def check_no_cluster(settings: Settings) -> None:
+    """Check that a service on this machine is what the settings mean.
+
+    Raises:
+        SettingsError: they name a Ray cluster.
+    """
+    if settings.ray_address is not None:
+        raise SettingsError(
+            f"ray_address is {settings.ray_address!r}, but this command starts a service on this machine only: deploy "
+            "services/deploy/serve.yaml on the cluster's own Serve (`serve deploy`), or leave ray_address out"
+        )
 
 
 def is_ready(url: str) -> bool:
@@ -113,19 +112,8 @@ def keeper_environment(settings: Settings, ray_folder: str) -> dict[str, str]:
     )
 
 
-def _state(config: ServiceConfig, url: str, settings: Settings) -> ServiceState:
-    return ServiceState(
-        url=url,
-        base_model=config.base_model,
-        pid=None,
-        ray_address=settings.ray_address,
-        ray_folder=None,
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
 def _spawn(
-    folder: ServiceFolder, settings: Settings, config: ServiceConfig, order: KeeperOrder, lock: int
+    folder: ServiceFolder, settings: Settings, told: ServiceToKeep, lock: int
 ) -> tuple[subprocess.Popen[bytes], ServiceState]:
     # Ray's sockets lie in here, and their paths may have 107 characters only.
     ray_folder = tempfile.mkdtemp(prefix="textinv-")
@@ -140,10 +128,15 @@ def _spawn(
             start_new_session=True,
         )
     assert process.stdin is not None
-    process.stdin.write(order.model_dump_json().encode())
+    process.stdin.write(told.model_dump_json().encode())
     process.stdin.close()
-    state = _state(config, f"http://{order.host}:{order.port}", settings)
-    state = state.model_copy(update={"pid": process.pid, "ray_folder": ray_folder})
+    state = ServiceState(
+        url=f"http://{told.host}:{told.port}",
+        base_model=told.config.base_model,
+        pid=process.pid,
+        ray_folder=ray_folder,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
     folder.save(state)
     return process, state
 
@@ -151,7 +144,7 @@ def _spawn(
 def _wait_until_ready(folder: ServiceFolder, state: ServiceState, lives: Callable[[], bool]) -> None:
     if _wait(lambda: not lives() or is_ready(state.url), START_S) and lives():
         return
-    said = folder.last_words()
+    said = last_words(folder.log)
     if folder.is_kept():
         _end(folder, state)
     folder.forget()
@@ -160,7 +153,6 @@ def _wait_until_ready(folder: ServiceFolder, state: ServiceState, lives: Callabl
 
 def _end(folder: ServiceFolder, state: ServiceState) -> bool:
     """Stop the keeper; what is left of its process session is ended by force."""
-    assert state.pid is not None
     os.kill(state.pid, signal.SIGTERM)
     if not _wait(lambda: not folder.is_kept(), _STOP_S):
         os.killpg(state.pid, signal.SIGKILL)
@@ -173,7 +165,7 @@ def _end(folder: ServiceFolder, state: ServiceState) -> bool:
 def _end_remains(state: ServiceState | None) -> None:
     """End the Ray of a keeper that is gone, which may still hold the port, and remove its folder."""
     if state and state.ray_folder:
-        _wait(lambda: not _killed_some(state.ray_folder or ""), _STOP_S)
+        _wait(lambda: not _killed_some(state.ray_folder), _STOP_S)
     _remove_ray_folder(state)
 
 

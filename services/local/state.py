@@ -1,32 +1,39 @@
-"""What is written down about a service that runs on this machine, and how to tell whether it still does.
+"""What is written down about a service that runs on this machine, what its keeper is told, and whether it still lives.
 
 Owns the folder `<home>/serve`. The keeper holds a lock on `keeper.lock` as long as it lives, because the open file is
 handed down to it; so a state file that was left behind is never believed, and a process id is never mistaken.
 """
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from textinv.locks import is_held
+from services.config import ServiceConfig
+from textinv.locks import is_held, try_lock
 
-_TAIL_LINES = 12
+
+class ServiceToKeep(BaseModel):
+    """A service to hold; store and credentials come through the environment, so none is written here."""
+
+    model_config = ConfigDict(frozen=True)
+
+    config: ServiceConfig
+    host: str
+    port: int
 
 
 class ServiceState(BaseModel):
-    """A service as it was started; `pid` is the keeper's, None when it runs on a Ray cluster."""
+    """A service as it was started; `pid` is its keeper's."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     url: str
     base_model: str
-    pid: int | None
-    ray_address: str | None
-    ray_folder: str | None
+    pid: int
+    ray_folder: str
     started: str
 
 
@@ -67,19 +74,9 @@ class ServiceFolder:
     @contextlib.contextmanager
     def keeper_lock(self) -> Iterator[int | None]:
         """Take the lock for a keeper to be started with; None when a keeper lives already."""
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = try_lock(self._lock)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield descriptor
-        except BlockingIOError:
-            yield None
         finally:
-            os.close(descriptor)
-
-    def last_words(self) -> str:
-        """The last lines of the log."""
-        try:
-            lines = self.log.read_text(errors="replace").splitlines()
-        except OSError:
-            return "it left no log"
-        return "\n".join(line for line in lines if line.strip()).rsplit("\n", _TAIL_LINES)[-1] or "its log is empty"
+            if descriptor is not None:
+                os.close(descriptor)

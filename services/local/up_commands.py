@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from textinv.cli.current import current_settings
+from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit, stderr, warn
 
 Resize = Annotated[
@@ -40,9 +40,9 @@ def up(
     json: AsJson = False,
 ) -> None:
     """Start store, Ray and service, wait until all are ready, and say where the page is."""
-    from services.config_file import choose_config
+    from services.local.config_file import choose_config
     from services.local.everything import start_everything
-    from services.local.lifecycle import is_loopback
+    from textinv.settings import is_loopback
 
     settings = current_settings()
     stated = urlsplit(settings.service_url)

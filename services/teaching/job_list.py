@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from textinv.errors import UnknownConceptError
-from textinv.jobs import JobBook, JobRecord, JobStatus
+from textinv.jobs import JobRecord, JobStatus, JobStore
 from textinv.jobs.layout import JOBS, job_key
-from textinv.jobs.status import current_status
 
 _KEPT_S = 2.0
 _AT_ONCE = 16
@@ -27,10 +26,12 @@ class JobPage(NamedTuple):
 
 
 class JobList:
-    """All jobs of a book, the last submitted first."""
+    """All jobs of a job store, the last submitted first."""
 
-    def __init__(self, book: JobBook, kept_s: float = _KEPT_S, clock: Callable[[], float] = time.monotonic) -> None:
-        self._book, self._kept_s, self._clock = book, kept_s, clock
+    def __init__(
+        self, job_store: JobStore, kept_s: float = _KEPT_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._job_store, self._kept_s, self._clock = job_store, kept_s, clock
         self._known: dict[str, tuple[str, JobRecord]] = {}
         self._snapshot: tuple[float, Sequence[JobRecord]] = (float("-inf"), ())
         self._reading = threading.Lock()
@@ -65,10 +66,12 @@ class JobList:
 
     def _with_status(self, records: Sequence[JobRecord]) -> list[tuple[JobRecord, JobStatus]]:
         with ThreadPoolExecutor(_AT_ONCE) as threads:
-            return list(zip(records, threads.map(lambda one: current_status(self._book, one), records), strict=True))
+            return list(
+                zip(records, threads.map(lambda one: self._job_store.current_status(one), records), strict=True)
+            )
 
     def _read(self) -> list[JobRecord]:
-        tags = {info.key: info.etag for info in self._book.store.list(JOBS) if info.key.endswith("/job.json")}
+        tags = {info.key: info.etag for info in self._job_store.store.list(JOBS) if info.key.endswith("/job.json")}
         changed = [key for key, tag in tags.items() if self._known.get(key, ("",))[0] != tag]
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             fresh = list(threads.map(self._load, changed))
@@ -79,6 +82,6 @@ class JobList:
 
     def _load(self, key: str) -> JobRecord | None:
         try:
-            return self._book.load(key.split("/")[1])
+            return self._job_store.load(key.split("/")[1])
         except UnknownConceptError:
             return None  # deleted since it was listed

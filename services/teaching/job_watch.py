@@ -14,10 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from textinv.errors import ClusterError, ObjectNotFoundError, StoreError
-from textinv.jobs import ConceptStatus, JobBook, JobRecord, JobStatus
-from textinv.jobs.book import has_ended
+from textinv.jobs import ConceptStatus, JobRecord, JobStatus, JobStore
 from textinv.jobs.layout import status_key
-from textinv.jobs.status import current_status, waiting_status
+from textinv.jobs.status import has_ended, waiting_status
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ class NewPreview(ConceptChange):
 class JobWatch:
     """One job that is followed; for readers in one event loop."""
 
-    def __init__(self, book: JobBook, record: JobRecord, revive: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, job_store: JobStore, record: JobRecord, revive: Callable[[], object] = lambda: None) -> None:
         """`revive` makes sure that a driver lives; it is called now and then while the job is not over."""
         self.token = secrets.token_hex(4)
         self.record = record
@@ -70,7 +69,7 @@ class JobWatch:
         self.number = 0
         """Of the last change."""
         self.rounds = 0
-        self._book, self._revive = book, revive
+        self._job_store, self._revive = job_store, revive
         self._changes: deque[tuple[int, Change]] = deque(maxlen=_MAX_KEPT)
         self._tag: str | None = None
         self._looked_at = float("-inf")
@@ -115,13 +114,13 @@ class JobWatch:
 
     def _read(self) -> None:
         if self.rounds % _RECORD_EVERY == 0:
-            self.record = self._book.load(self.record.id)
+            self.record = self._job_store.load(self.record.id)
         if self.rounds % _REVIVE_EVERY == _REVIVE_EVERY - 1 and not self.ended:
             self._keep_alive()
         found = self._changed_status()
         if found is not None:
             if found.generation > self.record.generation:
-                self.record = self._book.load(self.record.id)
+                self.record = self._job_store.load(self.record.id)
             for change in changes_between(self.status, found):
                 self.number += 1
                 self._changes.append((self.number, change))
@@ -131,11 +130,11 @@ class JobWatch:
         """The job's status, if it is another one than before and speaks of the job as it is now."""
         key = status_key(self.record.id)
         with suppress(ObjectNotFoundError):
-            stored = self._book.store.get(key) if self._tag is None else None
-            stored = stored or self._book.store.get_if_changed(key, self._tag or "")
+            stored = self._job_store.store.get(key) if self._tag is None else None
+            stored = stored or self._job_store.store.get_if_changed(key, self._tag or "")
             if stored is not None:
                 self._tag = stored.etag
-                status = current_status(self._book, self.record, stored.body)
+                status = self._job_store.current_status(self.record, stored.body)
                 return status if status != self.status else None
         return None
 
@@ -148,15 +147,15 @@ class JobWatch:
 class JobWatches:
     """The jobs that are followed on this front, and those that were lately."""
 
-    def __init__(self, book: JobBook) -> None:
-        self._book = book
+    def __init__(self, job_store: JobStore) -> None:
+        self._job_store = job_store
         self._watches: OrderedDict[str, JobWatch] = OrderedDict()
 
     def of(self, record: JobRecord, revive: Callable[[], object] = lambda: None) -> JobWatch:
         """The watch of a job."""
         watch = self._watches.get(record.id)
         if watch is None:
-            watch = self._watches[record.id] = JobWatch(self._book, record, revive)
+            watch = self._watches[record.id] = JobWatch(self._job_store, record, revive)
         if record.generation > watch.record.generation:
             watch.record = record
         self._watches.move_to_end(record.id)

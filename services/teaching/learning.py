@@ -1,6 +1,6 @@
 """Everything that routes about jobs and training pictures work with, in one object: `Learning`.
 
-Owns the bundle: the book of jobs, the fleet, facts of pictures, and the readers of running jobs. Knows no HTTP.
+Owns the bundle: the job store, the fleet, facts of pictures, and the readers of running jobs. Knows no HTTP.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from services.config import ServiceConfig
 from services.drawing.studio import StudioFacts
 from services.teaching.job_list import JobList
 from services.teaching.job_watch import JobWatch, JobWatches
-from services.teaching.training_fleet import Fleet, driver_options, fleet_for
+from services.teaching.training_fleet import fleet_for
 from textinv.errors import RequestError
-from textinv.jobs import JobBook, JobRecord
-from textinv.jobs.fleet import FleetBook
-from textinv.plan.base import BaseFacts
-from textinv.plan.buckets import bucket_opener
-from textinv.plan.facts import FactsCache
-from textinv.plan.shelf import Shelf
+from textinv.jobs import JobRecord, JobStore
+from textinv.jobs.fleet import StoredFleet
+from textinv.jobs.fleet_driver import Fleet
+from textinv.plan.picture_facts import FactsCache
+from textinv.plan.resolve import BaseFacts
+from textinv.plan.shelf import Shelf, bucket_opener
 from textinv.settings import Settings
 from textinv.spec import TrainSpec
 from textinv.store.protocol import ObjectStore
@@ -32,12 +32,14 @@ class Learning:
     def __init__(self, config: ServiceConfig, store: ObjectStore, fleet: Fleet | None = None) -> None:
         self.config = config
         self.store = store
-        self.book = JobBook(store)
-        self.jobs = JobList(self.book)
-        self.watches = JobWatches(self.book)
+        self.job_store = JobStore(store)
+        self.jobs = JobList(self.job_store)
+        self.watches = JobWatches(self.job_store)
         self._fleet = fleet
         self._facts = FactsCache(None)
-        self._sheet = lru_cache(_KNOWN_SHEETS)(lambda job_id, number, generation: self.book.sheet(job_id, number))
+        self._sheet = lru_cache(_KNOWN_SHEETS)(
+            lambda job_id, number, generation: self.job_store.spec_sheet(job_id, number)
+        )
 
     @cached_property
     def settings(self) -> Settings:
@@ -47,12 +49,12 @@ class Learning:
     @cached_property
     def fleet(self) -> Fleet:
         """Whoever learns."""
-        return self._fleet or fleet_for(self.settings, driver_options(self.config.driver_options))
+        return self._fleet or fleet_for(self.settings, self.config.driver_options)
 
     @property
-    def fleet_book(self) -> FleetBook:
+    def stored_fleet(self) -> StoredFleet:
         """The fleet's settings and status."""
-        return FleetBook(self.store, self.fleet.name)
+        return StoredFleet(self.store, self.fleet.name)
 
     @property
     def facts(self) -> FactsCache:
@@ -89,7 +91,7 @@ class Learning:
         if studio is not None and name in (self.config.base_model, studio.base_model):
             widths = tuple(sorted(studio.encoder_widths.values()))
             return BaseFacts(studio.base_revision, studio.native_px, studio.has_clip, widths)
-        allowed = {self.config.base_model, *self.settings.base_models}
+        allowed = {self.config.base_model, *self.settings.stated_base_models}
         if name not in allowed:
             raise RequestError(
                 f"base_model: {name[:80]!r} is not learned on here; use one of {', '.join(sorted(allowed))}",

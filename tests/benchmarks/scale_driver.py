@@ -7,8 +7,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from cluster.driver.feed import Feed
-from cluster.queue.lease import Entry
+from cluster.driver.open_jobs import OpenJobs
+from cluster.queue.messages import SpecRef
 from cluster.queue.queue import WorkQueue
 from textinv.registry import Registry
 from textinv.settings import load_settings
@@ -26,8 +26,8 @@ class QueueElsewhere:
     def open_job(self, job_id: str, priority: int = 0, *, keep_rows: bool = False) -> None:
         self._ask("open_job", job_id, priority)
 
-    def add(self, job_id: str, entries: Sequence[Entry], settled: Mapping[str, str] | None = None) -> None:
-        self._ask("add", job_id, entries, settled)
+    def add(self, job_id: str, specs: Sequence[SpecRef], settled: Mapping[str, str] | None = None) -> None:
+        self._ask("add", job_id, specs, settled)
 
     def close_job(self, job_id: str) -> None:
         self._ask("close_job", job_id)
@@ -60,7 +60,7 @@ def serve(pipe: Connection) -> None:
 def main() -> None:
     """Take up, tell, look, print."""
     registry, queue = Registry(connect_store(load_settings().settings.store)), QueueElsewhere()
-    feed = Feed(registry, sys.argv[2])
+    feed = OpenJobs(registry, sys.argv[2])
     job = feed.take_up(sys.argv[1])
     assert job is not None
     feed.tell(job, queue)

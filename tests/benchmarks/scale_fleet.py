@@ -1,4 +1,4 @@
-"""A fleet that exists in virtual time only: fake workers on the real queue, job book and registry.
+"""A fleet that exists in virtual time only: fake workers on the real queue, job store and registry.
 
 Workers lease, beat, report, keep checkpoints, publish and die as real ones do, but a minute of training takes no time.
 Deaths are of three kinds: the seat is filled again soon; it is filled after the lease has expired; the worker only
@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 
-from cluster.queue.lease import Answer, Entry, Lease, Orders, StepReport, WorkerCard
+from cluster.queue.messages import BeatReply, Lease, SpecRef, StepReport, TakeReply, WorkerCard
 from cluster.queue.queue import LEASE_S, WorkQueue
 from textinv.embedding import Embedding
-from textinv.jobs import JobBook
+from textinv.jobs import JobStore
 from textinv.jobs.layout import SPECS_PER_SHEET
 from textinv.registry import Registry
 from textinv.store import ObjectStore
@@ -107,7 +107,7 @@ class Fleet:
 
     def __init__(self, sizes: Sizes, store: ObjectStore) -> None:
         self.sizes, self.store = sizes, store
-        self.registry, self.book = Registry(store), JobBook(store)
+        self.registry, self.job_store = Registry(store), JobStore(store)
         self.clock, self.chance = Clock(), random.Random(sizes.seed)
         self.queue = TimedQueue(self.clock)
         self.done: set[str] = set()
@@ -140,9 +140,9 @@ class Fleet:
         """Tell the queue of the job, a sheet at a time, as a driver does."""
         begun = time.thread_time()
         self.queue.queue.open_job(JOB)
-        for entries in _sheets(self.sizes.concepts):
-            settled = {entry.fingerprint: "done" for entry in entries if entry.fingerprint in self.done}
-            self.queue.queue.add(JOB, entries, settled)
+        for refs in _sheets(self.sizes.concepts):
+            settled = {ref.fingerprint: "done" for ref in refs if ref.fingerprint in self.done}
+            self.queue.queue.add(JOB, refs, settled)
         self.refill_s.append(time.thread_time() - begun)
 
     def _replace_queue(self) -> None:
@@ -166,20 +166,20 @@ class Fleet:
 
     def _ask(self, worker: FakeWorker) -> None:
         while worker.alive and worker.awake and not worker.is_patient and len(worker.ends) < self.sizes.slots:
-            answer: Answer = self.queue.take(worker.card, worker.request)
+            reply: TakeReply = self.queue.take(worker.card, worker.request)
             worker.request += 1
-            if answer.lease is None:
+            if reply.lease is None:
                 worker.is_patient = True
-                self._at(self.clock.now + max(answer.wait_s, BEAT_S / 10), self._ask_again, worker)
+                self._at(self.clock.now + max(reply.wait_s, BEAT_S / 10), self._ask_again, worker)
                 return
-            self._begin(worker, answer.lease)
+            self._begin(worker, reply.lease)
 
     def _ask_again(self, worker: FakeWorker) -> None:
         worker.is_patient = False
         self._ask(worker)
 
     def _begin(self, worker: FakeWorker, lease: Lease) -> None:
-        saved = self.book.checkpoint(lease.fingerprint)
+        saved = self.job_store.checkpoint(lease.fingerprint)
         part_done = json.loads(saved)["part"] if saved else 0.0
         takes_s = self.chance.uniform(0.5, 1.5) * self.sizes.training_s
         worker.begun[lease.fingerprint] = self.clock.now - part_done * takes_s
@@ -203,17 +203,17 @@ class Fleet:
             return
         if worker.awake:
             worker.beats += 1
-            orders: Orders = self.queue.beat(worker.card, (*worker.ends, *worker.publishing))
-            for fingerprint in orders.lost:
+            reply: BeatReply = self.queue.beat(worker.card, (*worker.ends, *worker.publishing))
+            for fingerprint in reply.lost:
                 worker.ends.pop(fingerprint, None)
                 worker.begun.pop(fingerprint, None)
             for fingerprint in worker.ends:
-                if self.clock.now - worker.spoke.get(fingerprint, 0.0) >= orders.report_every_s:
+                if self.clock.now - worker.spoke.get(fingerprint, 0.0) >= reply.report_every_s:
                     self._report(worker, fingerprint, "training")
                 if worker.beats % BEATS_PER_CHECKPOINT == 0:
                     body = b'{"part": %.6f, "rows": "%s"}' % (self._part(worker, fingerprint), _ROWS)
-                    self.book.write_checkpoint(fingerprint, body)
-            if orders.lost:
+                    self.job_store.write_checkpoint(fingerprint, body)
+            if reply.lost:
                 self._ask(worker)
         self._at(self.clock.now + BEAT_S, self._beat, worker)
 
@@ -278,7 +278,7 @@ class Fleet:
     def _finished(self, worker: FakeWorker, fingerprint: str, version: int) -> None:
         worker.publishing.discard(fingerprint)
         self.queue.finish(worker.card.id, fingerprint, version)
-        self.book.drop_checkpoint(fingerprint)
+        self.job_store.drop_checkpoint(fingerprint)
         self.done.add(fingerprint)
 
 
@@ -287,7 +287,7 @@ def fingerprint_of(number: int) -> str:
     return f"{number:012x}{hashlib.sha256(str(number).encode()).hexdigest()[:52]}"
 
 
-def _sheets(num_concepts: int) -> Iterator[list[Entry]]:
+def _sheets(num_concepts: int) -> Iterator[list[SpecRef]]:
     for sheet, first in enumerate(range(0, num_concepts, SPECS_PER_SHEET)):
         numbers = range(first, min(first + SPECS_PER_SHEET, num_concepts))
-        yield [Entry(fingerprint_of(number), f"concept-{number}", sheet, number - first) for number in numbers]
+        yield [SpecRef(fingerprint_of(number), f"concept-{number}", sheet, number - first) for number in numbers]

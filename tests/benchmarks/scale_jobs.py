@@ -17,13 +17,13 @@ import yaml
 from PIL import Image
 
 from textinv.embedding import Embedding
-from textinv.jobs import JobBook, JobRecord, submit_plan
-from textinv.jobs.book import now
-from textinv.jobs.layout import sheet_key
-from textinv.jobs.record import job_id, sheets_of
+from textinv.jobs import JobRecord, JobStore
+from textinv.jobs.layout import spec_sheet_key
+from textinv.jobs.record import job_id, now, spec_sheets_of
+from textinv.jobs.submission import submit_plan
 from textinv.manifest import load_manifest
 from textinv.plan import Plan, make_plan
-from textinv.plan.base import BaseFacts
+from textinv.plan.resolve import BaseFacts
 from textinv.registry import Registry
 from textinv.settings import Settings, environment_of
 from textinv.spec import TrainSpec
@@ -126,7 +126,7 @@ def publish_some(plan: Plan, registry: Registry, num_concepts: int) -> None:
 
 def put_job(store: ObjectStore, specs: Sequence[TrainSpec], fleet: str, name: str) -> JobRecord:
     """Open a job whose pictures are in the store already, or are not needed."""
-    sheets = sheets_of(specs)
+    sheets = spec_sheets_of(specs)
     record = JobRecord(
         id=job_id(name, ((spec.name, spec.fingerprint) for spec in specs)),
         name=name,
@@ -138,8 +138,8 @@ def put_job(store: ObjectStore, specs: Sequence[TrainSpec], fleet: str, name: st
         num_sheets=len(sheets),
     )
     for number, body in enumerate(sheets):
-        store.put(sheet_key(record.id, number), body)
-    return JobBook(store).open(record)
+        store.put(spec_sheet_key(record.id, number), body)
+    return JobStore(store).open(record)
 
 
 def run(command: list[str], settings: Settings) -> str:

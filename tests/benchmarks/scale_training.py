@@ -14,17 +14,16 @@ from cluster.driver.options import DriverOptions
 from cluster.driver.process import new_driver
 from tests.cluster.conftest import make_spec
 from textinv.demo import WEIGHTS
-from textinv.jobs import JobBook
+from textinv.jobs import JobStore
 from textinv.models import base_revision, load_base_model
-from textinv.plan.fetch import fetch_pictures
-from textinv.plan.sources import image_key
+from textinv.plan.sources import fetch_pictures
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings
-from textinv.spec import TrainSpec
+from textinv.spec import TrainSpec, image_key
 from textinv.store import connect_store
 from textinv.store.protocol import ObjectStore
 from textinv.training import Work
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 SLOTS = 4
 
@@ -47,16 +46,16 @@ def crew_seconds(settings: StoreSettings, num_workers: int, num_concepts: int, m
     record = put_job(registry.store, specs_of(registry.store, num_concepts, max_steps, seed=num_workers), fleet, fleet)
     options = DriverOptions(workers=num_workers, threads_per_worker=1, num_slots=SLOTS)
     driver = new_driver(Settings(device="cpu"), settings, options, fleet, f"{os.environ['RAY_TMPDIR']}/train")
-    stop, book = threading.Event(), JobBook(registry.store)
+    stop, job_store = threading.Event(), JobStore(registry.store)
     thread = threading.Thread(target=driver.serve, args=(stop, None), daemon=True)
     thread.start()
     while sum(bool(worker["concepts"]) for worker in driver.status()["workers"]) < num_workers:
         time.sleep(0.02)
     begun, left = time.perf_counter(), num_concepts + earlier - len(registry.finished_fingerprints())
-    while record.id in book.open_jobs():
+    while record.id in job_store.open_jobs():
         time.sleep(0.05)
     seconds = time.perf_counter() - begun
-    status = book.status(record.id)
+    status = job_store.status(record.id)
     assert status is not None
     assert status.done == num_concepts
     stop.set()

@@ -30,8 +30,8 @@ from train_step import step_costs
 from textinv.demo import WEIGHTS
 from textinv.models import load_base_model
 from textinv.models.revision import hash_weights
-from textinv.plan.base import BaseFacts
 from textinv.plan.recipes import EVALUATION_SHARE, RECIPES
+from textinv.plan.resolve import BaseFacts
 from textinv.spec import OBJECTIVE_VERSION
 
 SCRIPT, PLAIN, PLAIN_WIDE = "(a) diffusers script", "(b) honest loop", "(b) honest loop, wide"

@@ -9,8 +9,7 @@ from textinv.demo.concept_pictures import Purpose, concept_pictures
 from textinv.demo.concepts import CONCEPTS, TIERS, DemoConcept
 from textinv.images import Picture
 from textinv.manifest.fields import ConceptFields, Manifest, TrainingFields
-from textinv.plan.base import BaseFacts
-from textinv.plan.resolve import Values, resolve_spec
+from textinv.plan.resolve import BaseFacts, Values, resolve_spec
 from textinv.spec import PictureRef
 from textinv.training import Work
 

@@ -35,13 +35,13 @@ from textinv.generation.request import GenerateRequest
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
-from textinv.plan.base import BaseFacts
+from textinv.plan.resolve import BaseFacts
 from textinv.training import Work
-from textinv.training.admission import encode_work
 from textinv.training.captions import tokenize_texts
-from textinv.training.local import learn
+from textinv.training.latents import encode_work
 from textinv.training.objective import add_noise, target_of
 from textinv.training.streams import Choices, draw
+from textinv.training.train import learn
 
 RANK, LEARNING_RATE, SAMPLES = 4, 1e-3, 4
 Pixels = NDArray[np.uint8]

@@ -26,9 +26,9 @@ from textinv.demo.concepts import DemoConcept
 from textinv.embedding import Embedding, import_embedding
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
-from textinv.plan.base import BaseFacts
+from textinv.plan.resolve import BaseFacts
 from textinv.training import Work
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 SCRIPT_SAMPLES = 4
 

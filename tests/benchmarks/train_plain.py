@@ -10,9 +10,11 @@ from torch import Tensor
 from textinv.embedding import Embedding
 from textinv.models.base import BaseModel, Tokens
 from textinv.training import Work
-from textinv.training.admission import encode_work, first_rows, open_slot
 from textinv.training.captions import tokenize_captions
+from textinv.training.latents import encode_work
 from textinv.training.objective import add_noise, target_of
+from textinv.training.opening import first_rows, open_slot
+from textinv.training.pack import fixed_losses
 
 STEPS, SAMPLES = 475, 2
 
@@ -22,8 +24,8 @@ def learn_plainly(model: BaseModel, work: Work, learning_rate: float, steps: int
     (encoder,) = model.encoder_names
     latents = encode_work(model, work)
     captions = tokenize_captions(model, work.spec.templates, work.spec.num_vectors)[encoder]
-    slot, _ = open_slot(model, work, 0, {encoder: 1.0})
-    rows = torch.nn.Parameter(first_rows(model, slot)[encoder])
+    slot, _ = open_slot(model, work, 0, {encoder: 1.0}, fixed_losses)
+    rows = torch.nn.Parameter(first_rows(model, slot, fixed_losses)[encoder])
     optimizer = torch.optim.AdamW([rows], lr=learning_rate, weight_decay=1e-2)
     generator = torch.Generator(model.device).manual_seed(work.spec.seed)
     for _ in range(steps):

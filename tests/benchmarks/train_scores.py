@@ -9,9 +9,11 @@ from train_concepts import pictures_of
 
 from textinv.demo.concept_pictures import prompt_for
 from textinv.demo.concepts import DemoConcept
-from textinv.demo.judge import JUDGE, load_judge
+from textinv.demo.judge import JUDGE
+from textinv.demo.judge import score as judge_score
 from textinv.embedding import Embedding
 from textinv.evaluation import own_encoder
+from textinv.evaluation.classifier import load_classifier
 from textinv.evaluation.scores import all_pairs, matched, norm_ratio
 from textinv.generation.draw import generate_all
 from textinv.generation.request import GenerateRequest
@@ -59,13 +61,11 @@ def _scores(
         "fidelity": all_pairs(encoder.pictures(drawn[0]), real),
         "editability": matched(encoder.pictures(edits), encoder.prompts(said)),
     }
-    if (JUDGE / "model.safetensors").exists():
-        judge = load_judge()
-        found["judge"] = judge.score(concept, np.stack(drawn[0]))
-        verdicts = judge.look(np.stack(edits))
-        right = [colour for colour in EDITS for _ in range(NUM_IMAGES)]
-        seen = [verdict.probability("background", colour) for verdict, colour in zip(verdicts, right, strict=True)]
-        found["judge_editability"] = fmean(seen)
+    judge = load_classifier(JUDGE)
+    found["judge"] = judge_score(judge, concept, np.stack(drawn[0]))
+    right = [colour for colour in EDITS for _ in range(NUM_IMAGES)]
+    seen = zip(judge.look(np.stack(edits)), right, strict=True)
+    found["judge_editability"] = fmean(one.probability("background", colour) for one, colour in seen)
     if embedding:
         (name,) = model.encoder_names
         found["norm_ratio"] = norm_ratio(embedding.rows[name], model.vocabulary(name))

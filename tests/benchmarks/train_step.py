@@ -8,9 +8,9 @@ import torch
 
 from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.training import ConceptPack, Work
-from textinv.training.batches import Batch, assemble
-from textinv.training.pack import evaluation_parts
-from textinv.training.pool import Pool, slot_losses
+from textinv.training.pack import Batch, assemble, slot_losses
+from textinv.training.pool import Pool
+from textinv.training.slot import look_parts
 
 
 def step_costs(model: BaseModel, works: list[Work], repeats: int) -> dict[str, float]:
@@ -22,8 +22,8 @@ def step_costs(model: BaseModel, works: list[Work], repeats: int) -> dict[str, f
     for work in works:
         pack.add(work)
     num_vectors = max(work.spec.num_vectors for work in works)
-    pool = Pool.of(pack.slots, num_vectors)
-    batch = assemble([pool.training_member(slot) for slot in pack.slots], model.device)
+    pool = pack.pool
+    batch = assemble(pool, pack.slots, model.device)
     parts: dict[str, Callable[[], None]] = {
         "packed": pack.step,
         "bare": lambda: bare_step(model, pool, batch, len(works) * num_vectors),
@@ -51,13 +51,13 @@ def _timed(part: Callable[[], None], device: torch.device) -> float:
 
 @torch.no_grad()
 def _look(model: BaseModel, pool: Pool, pack: ConceptPack, num_vectors: int) -> None:
-    """All slots look at their fixed batches, as `ConceptPack.evaluate` does when they are due."""
+    """All slots look at their fixed batches, as `ConceptPack.look` does when they are due."""
     rows = {
         name: torch.zeros(len(pack.slots), num_vectors, width, device=model.device)
         for name, width in model.encoder_widths.items()
     }
-    for part in evaluation_parts(pack.slots, pack.slots):
-        slot_losses(model, pool, assemble([pool.evaluation_member(slot) for slot in part], model.device), rows).tolist()
+    for part in look_parts(pack.slots, pack.slots):
+        slot_losses(model, pool, assemble(pool, part, model.device, fixed=True), rows).tolist()
 
 
 def bare_step(model: BaseModel, pool: Pool, batch: Batch, num_rows: int) -> None:

@@ -12,14 +12,14 @@ from services.api.app import make_app
 from services.config import ServiceConfig
 from services.desk import Desk
 from services.drawing.engine_studio import EngineStudio
-from services.teaching.training_fleet import Fleet
 from tests.services.job_tools import IdleFleet, photo
 from tests.services.served import free_port
 from textinv.embedding import Embedding
 from textinv.generation.admission import Limits
 from textinv.generation.cache import EmbeddingCache
 from textinv.generation.engine import Engine
-from textinv.jobs import JobBook, JobRecord
+from textinv.jobs import JobRecord, JobStore
+from textinv.jobs.fleet_driver import Fleet
 from textinv.jobs.previews import write_preview
 from textinv.models.base import BaseModel
 from textinv.registry import Registry
@@ -57,9 +57,9 @@ def submit(url: str, store: ObjectStore, *names: str, job: str) -> JobRecord:
     ids = [httpx.post(f"{url}/v1/images", content=photo(seed)).json()["id"] for seed in (1, 2, 3)]
     concepts = [{"name": name, "images": ids, "class_word": "fox"} for name in names]
     reply = httpx.post(f"{url}/v1/jobs", json={"base_model": "emoji", "name": job, "concepts": concepts}, timeout=30)
-    book = JobBook(store)
-    record = book.load(reply.json()["id"])
-    first = next(iter(book.sheets(record)))[0]
+    job_store = JobStore(store)
+    record = job_store.load(reply.json()["id"])
+    first = next(iter(job_store.spec_sheets(record)))[0]
     write_preview(store, first.fingerprint, 50, photo(4, form="JPEG"))
     return record
 

@@ -7,12 +7,12 @@ from playwright.sync_api import expect
 
 from services.access.keys import KeyRing
 from services.page.routes import FILES
-from services.teaching.training_fleet import DriverFacts
 from tests.browser.conftest import OpenPage, shot
 from tests.browser.in_process import publish, running, submit
 from tests.services.job_tools import IdleFleet
 from textinv.embedding import Embedding
 from textinv.errors import InputError, StoreUnreachableError, TextinvError, TrainingError
+from textinv.jobs.fleet_driver import DriverFacts
 from textinv.models.base import BaseModel
 from textinv.registry import Registry
 from textinv.store.memory import MemoryStore

@@ -9,14 +9,14 @@ import pytest
 from playwright.sync_api import expect
 
 from cluster.driver.nodes import NodeFacts
-from cluster.queue.lease import WorkerCard
-from services.teaching.training_fleet import DriverFacts
+from cluster.queue.messages import WorkerCard
 from tests.browser.accessibility import violations
 from tests.browser.conftest import OpenPage, shot
 from tests.browser.in_process import running, submit
 from tests.services.job_tools import FLEET, IdleFleet, report
-from textinv.jobs import Failure, JobBook
-from textinv.jobs.fleet import FleetBook, status_key
+from textinv.jobs import Failure, JobStore
+from textinv.jobs.fleet import StoredFleet, status_key
+from textinv.jobs.fleet_driver import DriverFacts
 from textinv.models.base import BaseModel
 from textinv.store.memory import MemoryStore
 
@@ -89,7 +89,7 @@ def test_workers_are_shown_with_what_they_learn_and_how_fast(
 ) -> None:
     job = submit(driven, seen, "young-fox", "young-owl", job="young ones")
     status = report(seen, job, step=40)
-    JobBook(seen).write_status(status.model_copy(update={"concepts_per_hour": 128.0}))
+    JobStore(seen).write_status(status.model_copy(update={"concepts_per_hour": 128.0}))
     facts = {"leased": 2, "waiting": 1, "jobs": [job.id], "crews": [{"name": "crew-1", "workers": 2}]}
     see(seen, ON_GPU, workers=working("young-fox", "young-owl"), **facts)
     page = open_page(f"{driven}/#/fleet", width, scheme)
@@ -114,8 +114,8 @@ def test_a_fleet_is_scaled_and_drained(driven: str, seen: MemoryStore, open_page
     page.get_by_role("button", name="Scale").click()
     expect(page.get_by_text("At most 5 workers, at least 2.")).to_be_visible()
     expect(page.get_by_text("of 5 allowed")).to_be_visible()
-    book = FleetBook(seen, FLEET)
-    held = book.settings()
+    fleet = StoredFleet(seen, FLEET)
+    held = fleet.settings()
     assert (held.min_workers, held.max_workers, held.draining) == (2, 5, False)
 
     page.get_by_role("button", name="Drain").click()
@@ -124,25 +124,25 @@ def test_a_fleet_is_scaled_and_drained(driven: str, seen: MemoryStore, open_page
     expect(page.get_by_text("jobs wait until you scale the fleet")).to_be_visible()
     expect(page.get_by_role("button", name="Drain")).to_be_disabled()
     expect(page.get_by_role("alert")).to_have_count(0)
-    assert book.settings().draining
+    assert fleet.settings().draining
     shot(page, "fleet-draining-1400")
     page.get_by_label("At most").fill("1")
     page.get_by_role("button", name="Scale").click()
     expect(page.get_by_role("alert")).to_contain_text("raise max or lower min")
-    assert book.settings() == held.model_copy(update={"draining": True})
+    assert fleet.settings() == held.model_copy(update={"draining": True})
     page.get_by_label("At most").fill("3")
     page.get_by_role("button", name="Scale").click()
     expect(page.get_by_text("of 3 allowed")).to_be_visible()
     expect(page.get_by_text("draining", exact=True)).to_have_count(0)
     expect(page.get_by_role("alert")).to_have_count(0)
-    assert not book.settings().draining
+    assert not fleet.settings().draining
 
 
 def test_failures_say_what_to_do_and_links_lead_to_the_dashboards(
     seen: MemoryStore, model: BaseModel, open_page: OpenPage
 ) -> None:
     message, prints = "not even one slot fits: 7.2 GiB are needed, 6 are free", "f" * 64
-    JobBook(seen).write_failure(Failure(fingerprint=prints, name="big-fox", code="out_of_memory", message=message))
+    JobStore(seen).write_failure(Failure(fingerprint=prints, name="big-fox", code="out_of_memory", message=message))
     links = {"Ray's dashboard": "http://ray.example:8265", "Grafana": "https://grafana.example/d/textinv"}
     urls = {"ray_dashboard_url": links["Ray's dashboard"], "grafana_url": links["Grafana"]}
     with running(seen, model, DrivenFleet(), **urls) as url:

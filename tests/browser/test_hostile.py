@@ -14,7 +14,7 @@ from tests.browser.in_process import HOSTILE
 from tests.services.job_tools import photo, report
 from textinv.embedding import import_embedding
 from textinv.generation.infotext import Infotext, write_infotext, write_png
-from textinv.jobs import JobBook
+from textinv.jobs import JobStore
 from textinv.models.base import BaseModel
 from textinv.registry import Registry
 from textinv.store.memory import MemoryStore
@@ -36,7 +36,7 @@ def test_a_job_and_how_it_failed(service: str, store: MemoryStore, open_page: Op
     concept = {"name": "sly-fox", "images": images, "class_word": "fox", "init": "red fox"}
     job = {"base_model": "emoji", "name": HOSTILE, "concepts": [concept]}
     submitted = httpx.post(f"{service}/v1/jobs", json=job, timeout=30).json()
-    record = JobBook(store).load(submitted["id"])
+    record = JobStore(store).load(submitted["id"])
     report(store, record, concept_state="failed", problem=f"training_failed: {HOSTILE}")
     page = open_page(f"{service}/#/jobs")
     expect(page.get_by_role("main")).to_contain_text(HOSTILE)

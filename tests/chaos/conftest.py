@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,24 +21,25 @@ from tests.chaos.outcome import (
     CHECKPOINT_S,
     MAX_STEPS,
     NUM_CONCEPTS,
+    NUM_SLOTS,
     SMALL,
+    Unharmed,
     check_each_concept_once,
     check_nothing_is_left,
     passes_between_checkpoints,
     train_unharmed,
+    works_of,
 )
-from tests.cluster.conftest import make_job, model, revision
-from textinv.embedding import Embedding
-from textinv.jobs import JobBook, JobRecord
-from textinv.jobs.fleet import FleetBook
+from tests.cluster.conftest import make_job, revision
+from textinv.jobs import JobRecord, JobStore
+from textinv.jobs.fleet import StoredFleet
 from textinv.models.base import BaseModel
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings, environment_of
 from textinv.store import MemoryStore, S3Store
 
-__all__ = ["make_job", "model", "revision"]
+__all__ = ["make_job", "revision"]
 FLEET = "fleet-of-tests"
-NUM_SLOTS = 3
 ROOT = Path(__file__).resolve().parents[2]
 MakeJob = Callable[..., JobRecord]
 
@@ -53,12 +54,12 @@ class Fleet:
     registry: Registry
     record: JobRecord
     folder: str
-    unharmed: Mapping[str, Embedding]
+    unharmed: Unharmed
     drivers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
-    def book(self) -> JobBook:
-        return JobBook(self.registry.store)
+    def job_store(self) -> JobStore:
+        return JobStore(self.registry.store)
 
     def start_driver(self) -> None:
         """Start a driver as a process of its own; its workers have one thread each."""
@@ -89,7 +90,7 @@ class Fleet:
         self.drivers[-1].wait()
 
     def status(self) -> dict[str, Any]:
-        return FleetBook(self.registry.store, FLEET).status()
+        return StoredFleet(self.registry.store, FLEET).status()
 
     def workers(self) -> list[dict[str, Any]]:
         """The workers that have leases, as the driver last saw them."""
@@ -110,16 +111,16 @@ class Fleet:
         return time.monotonic() - begun
 
     def log(self) -> str:
-        return self.book.log(self.record.id) + Path(f"{self.folder}/driver.log").read_text()[-3000:]
+        return self.job_store.log(self.record.id) + Path(f"{self.folder}/driver.log").read_text()[-3000:]
 
     @property
     def is_over(self) -> bool:
-        return self.record.id not in self.book.open_jobs()
+        return self.record.id not in self.job_store.open_jobs()
 
     def finish(self, num_killed_workers: int, repeated_elsewhere: int = 0) -> None:
         """Wait for the job's end; then nothing is lost, nothing was done twice, and little again."""
         seconds = self.wait_until(lambda: self.is_over)
-        status = self.book.status(self.record.id)
+        status = self.job_store.status(self.record.id)
         assert status is not None
         assert (status.state, status.done) == ("done", NUM_CONCEPTS), self.log()
         time.sleep(1.5)  # the fleet's status follows within a second
@@ -133,10 +134,11 @@ class Fleet:
 
 
 @pytest.fixture(scope="session")
-def unharmed(model: BaseModel, make_job: MakeJob) -> Mapping[str, Embedding]:
+def unharmed(emoji: BaseModel, make_job: MakeJob) -> Unharmed:
     """What the job's concepts learn when nobody dies."""
-    book = JobBook(MemoryStore())
-    return train_unharmed(model, book, make_job(book.store, NUM_CONCEPTS, MAX_STEPS, **SMALL))
+    job_store = JobStore(MemoryStore())
+    record = make_job(job_store.store, NUM_CONCEPTS, MAX_STEPS, **SMALL)
+    return train_unharmed(emoji, works_of(job_store, record))
 
 
 @pytest.fixture
@@ -144,7 +146,7 @@ def start_fleet(
     s3_settings: StoreSettings,
     s3_store: S3Store,
     make_job: MakeJob,
-    unharmed: Mapping[str, Embedding],
+    unharmed: Unharmed,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[[int], Fleet]]:
     """Starts a Ray cluster of so many one-CPU nodes beside the head, a job and its driver."""

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import ray
 
-from cluster.queue.actor import NAMESPACE
-from cluster.queue.host import queue_name
-from cluster.worker.order import BaseOrder
+from cluster.queue.messages import BaseModelRef
+from cluster.queue.on_ray import find_queue
 from tests.chaos.conftest import Fleet, kill
 from textinv.store import EmbeddedServer
 from textinv.training.checkpoint import Checkpoint
@@ -88,7 +87,7 @@ def test_a_killed_driver_takes_its_workers_along_and_the_resumed_job_goes_on(sta
     fleet.wait_for_workers()
     fleet.kill_driver()
     repeated = lost_passes(fleet)
-    fleet.book.resume(fleet.record.id)
+    fleet.job_store.resume(fleet.record.id)
     fleet.start_driver()
     fleet.finish(num_killed_workers=1, repeated_elsewhere=repeated)
 
@@ -98,7 +97,7 @@ def test_all_of_them_may_die_one_after_the_other(start_fleet: StartFleet, s3_ser
     fleet.wait_for_workers()
     fleet.kill_driver()
     repeated = lost_passes(fleet)
-    fleet.book.resume(fleet.record.id)
+    fleet.job_store.resume(fleet.record.id)
     begun = fleet.status()["updated"]
     fleet.start_driver()
     fleet.wait_until(lambda: fleet.status()["updated"] > begun)
@@ -134,8 +133,8 @@ def replacement_of(fleet: Fleet, victim: dict[str, object]) -> bool:
 
 def kill_queue(fleet: Fleet) -> None:
     record = fleet.record
-    base = BaseOrder(record.base_model, record.revision, record.base_revision)
-    kill(ray.get(ray.get_actor(queue_name(base), namespace=NAMESPACE).pid.remote()))
+    base = BaseModelRef(record.base_model, record.revision, record.base_revision)
+    kill(ray.get(find_queue(base).pid.remote()))
 
 
 def drain(address: str, node: str) -> None:
@@ -153,12 +152,12 @@ def pause(fleet: Fleet) -> None:
 
 def lost_passes(fleet: Fleet) -> int:
     """Sample passes that the store heard of and that no checkpoint holds."""
-    status = fleet.book.status(fleet.record.id)
+    status = fleet.job_store.status(fleet.record.id)
     assert status is not None
     lost = 0
     for concept in status.concepts:
         if concept.state == "running" and concept.fingerprint not in fleet.registry.finished_fingerprints():
-            saved = fleet.book.checkpoint(concept.fingerprint)
+            saved = fleet.job_store.checkpoint(concept.fingerprint)
             kept = Checkpoint.from_bytes(saved).counters["sample_passes"] if saved else 0
             lost += max(0, concept.sample_passes - kept)
     return lost

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.user import CommandLine, wait_until, write_manifest
-from textinv.jobs import JobBook
+from textinv.jobs import JobStore
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings
 from textinv.store import S3Store
@@ -78,10 +78,10 @@ def test_a_killed_driver_of_a_cluster_is_replaced_by_the_next_submission(
     head: HeadNode, tmp_path: Path, s3_settings: StoreSettings, s3_store: S3Store
 ) -> None:
     line = CommandLine(Settings(home=tmp_path / "home", store=s3_settings))
-    registry, book, manifest = Registry(s3_store), JobBook(s3_store), write_manifest(tmp_path)
+    registry, job_store, manifest = Registry(s3_store), JobStore(s3_store), write_manifest(tmp_path)
     options = ("--address", head.address, "--threads-per-worker", "1")
     assert line.run("submit", str(manifest), *options)["driver_started"]
-    wait_until(lambda: len(registry.finished_fingerprints()) >= 2 and len(book.checkpoints()) >= 2)
+    wait_until(lambda: len(registry.finished_fingerprints()) >= 2 and len(job_store.checkpoints()) >= 2)
     assert not line.run("submit", str(manifest), *options)["driver_started"]
     for pid in head.processes("cluster.driver.process"):
         os.kill(pid, signal.SIGKILL)
@@ -91,4 +91,4 @@ def test_a_killed_driver_of_a_cluster_is_replaced_by_the_next_submission(
     assert again["status"]["state"] == "done"
     assert {summary.version for summary in registry.list()} == {1}
     assert len(registry.finished_fingerprints()) == 4
-    assert not line.place.has_driver()
+    assert not line.driver.has_driver()

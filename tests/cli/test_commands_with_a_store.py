@@ -16,9 +16,9 @@ from textinv.generation import read_png_infotext
 from textinv.manifest import load_manifest
 from textinv.models import load_base_model
 from textinv.plan import make_plan
-from textinv.plan.sources import image_key
 from textinv.registry import Registry
 from textinv.settings import Settings
+from textinv.spec import image_key
 from textinv.store import EmbeddedServer, ensure_store
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "manifests" / "quickstart.yaml"

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from cluster.driver.feed import Feed
-from cluster.worker.order import PackSettings
+from cluster.driver.open_jobs import OpenJobs
+from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from tests.cluster.whole_worker import CARD, LetsGo
 from tests.fixtures.faulty_store import FaultyStore
-from textinv.jobs import JobBook, JobRecord
+from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.sweep import sweep_jobs
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
@@ -51,7 +51,7 @@ def test_workers_whose_clocks_are_hours_off_lease_checkpoint_and_publish_as_othe
     record, registry = make_job(s3_store, 2, max_steps=12), Registry(s3_store)
     early = run_worker(s3_settings, record.id, 9, wrong_clock(-7))
     assert early["counts"]["waiting"] == 2
-    assert len(JobBook(s3_store).checkpoints()) == 2
+    assert len(JobStore(s3_store).checkpoints()) == 2
     late = run_worker(s3_settings, record.id, 0, wrong_clock(31))
     assert early["year_to_minute"] < late["year_to_minute"]
     assert (late["counts"]["done"], late["expiries"], late["repeated_passes"]) == (2, 0, 0)
@@ -60,7 +60,7 @@ def test_workers_whose_clocks_are_hours_off_lease_checkpoint_and_publish_as_othe
     for number in range(2):
         found = registry.resolve(ConceptRef(f"concept-{number}"))
         assert (found.version, found.record["steps"], found.record["sample_passes"]) == (1, 12, 24)
-    assert JobBook(s3_store).checkpoints() == set()
+    assert JobStore(s3_store).checkpoints() == set()
 
 
 @pytest.mark.parametrize("faults", [{"swallow_every": 3}, {"delay_s": 0.15}], ids=["replies lost", "slow"])
@@ -91,7 +91,7 @@ def work_through(
     """Learn a job of three concepts through the proxy."""
     record = make_job(store, 3, max_steps=10)
     registry, queue = Registry(connect_store(faulty_store.settings)), LetsGo()
-    feed = Feed(registry, record.fleet)
+    feed = OpenJobs(registry, record.fleet)
     job = feed.take_up(record.id)
     assert job is not None
     feed.tell(job, queue)
@@ -109,7 +109,7 @@ def check_three_concepts(store: S3Store) -> None:
     registry.gc(grace_s=0)
     assert len({info.key.split("/")[1] for info in store.list("runs/")}) == 3
     sweep_jobs(registry, grace_s=0)
-    assert JobBook(store).checkpoints() == set()
+    assert JobStore(store).checkpoints() == set()
 
 
 def test_after_a_notice_a_worker_has_saved_and_handed_back_within_five_seconds(
@@ -120,4 +120,4 @@ def test_after_a_notice_a_worker_has_saved_and_handed_back_within_five_seconds(
     assert facts["hand_back_s"] < 5.0
     print(f"handed back {facts['hand_back_s']:.2f} s after the notice")
     assert facts["counts"]["waiting"] == 2
-    assert len(JobBook(s3_store).checkpoints()) == 2
+    assert len(JobStore(s3_store).checkpoints()) == 2

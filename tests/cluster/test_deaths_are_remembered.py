@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from cluster.driver.driver import Driver
-from cluster.queue.lease import WorkerCard
+from cluster.queue.messages import WorkerCard
 from cluster.queue.queue import WorkQueue
 from tests.cluster.test_fleet_policy import NamedCrew
-from textinv.jobs import JobBook, JobRecord
+from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.fleet import FleetSettings
 from textinv.jobs.layout import DEATHS
 from textinv.registry import Registry
@@ -23,7 +23,7 @@ class Place:
 
     def __init__(self, registry: Registry) -> None:
         self.now, self.requests = 0.0, 0
-        self.registry, self.book = registry, JobBook(registry.store)
+        self.registry, self.job_store = registry, JobStore(registry.store)
         self.queue, self.driver = self._new_queue(), self._new_driver()
 
     def __getattr__(self, name: str) -> Any:
@@ -82,12 +82,12 @@ def test_a_spec_is_set_aside_after_three_deaths_though_somebody_began_anew_after
     place.begin_anew(who)
     assert {place.take(2), place.take(2)} == {guilty, None}  # its last chance is without company
     place.die(2)
-    failure = place.book.failure(guilty)
+    failure = place.job_store.failure(guilty)
     assert failure is not None
     assert failure.code == "poisoned"
     assert [death["node"] for death in failure.evidence] == ["node-0", "node-1", "node-2"]
     assert place.remembered() != []
-    place.book.resume(place.record.id)
+    place.job_store.resume(place.record.id)
     assert place.remembered() == []
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from cluster.driver.driver import Driver
-from cluster.queue.lease import WorkerCard
+from cluster.queue.messages import WorkerCard
 from cluster.queue.queue import WorkQueue
-from cluster.worker.order import BaseOrder, PackSettings
+from cluster.worker.config import BaseModelRef, PackSettings
 from cluster.worker.worker import learn_leased
 from textinv.errors import BaseModelError, StoreError
-from textinv.jobs import JobBook, JobRecord, JobStatus
+from textinv.jobs import JobRecord, JobStatus, JobStore
 from textinv.jobs.fleet import FleetSettings, settings_key
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
@@ -86,16 +86,16 @@ class Place:
         self, registry: Registry, load: Callable[[], BaseModel], max_workers: int = 1, checkpoint_every_s: float = 0.0
     ) -> None:
         self.pack = PackSettings(num_slots=2, lease_s=6.0, checkpoint_every_s=checkpoint_every_s)
-        self.registry, self.book, self.load = registry, JobBook(registry.store), load
+        self.registry, self.job_store, self.load = registry, JobStore(registry.store), load
         self.queues: list[OneAtATime] = []
         self.crews: list[ThreadCrew] = []
         self.driver = Driver(registry, FLEET, self._open, self._start, settings=FleetSettings(max_workers=max_workers))
 
-    def _open(self, base: BaseOrder) -> Any:
+    def _open(self, base: BaseModelRef) -> Any:
         self.queues.append(OneAtATime())
         return self.queues[-1]
 
-    def _start(self, name: str, base: BaseOrder, queue: str, num_workers: int) -> ThreadCrew:
+    def _start(self, name: str, base: BaseModelRef, num_workers: int) -> ThreadCrew:
         self.crews.append(ThreadCrew(name, self.queues[-1], self.registry, self.load, self.pack))
         return self.crews[-1]
 
@@ -107,12 +107,12 @@ class Place:
             time.sleep(0.05)
 
     def status(self, record: JobRecord) -> JobStatus:
-        status = self.book.status(record.id)
+        status = self.job_store.status(record.id)
         assert status is not None
         return status
 
     def is_over(self, record: JobRecord) -> bool:
-        return record.id not in self.book.open_jobs()
+        return record.id not in self.job_store.open_jobs()
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_a_job_is_learned_reported_and_closed(place: Place, make_job: MakeJob) -
         (f"concept-{number}", 1, 5) for number in range(3)
     }
     assert all(concept.loss is not None for concept in status.concepts)
-    log = place.book.log(record.id)
+    log = place.job_store.log(record.id)
     assert "concept-2: done (version 1)" in log
 
 
@@ -139,12 +139,12 @@ def test_a_new_driver_trains_nothing_twice_and_resumes_what_was_half_done(
     registry: Registry, model: BaseModel, make_job: MakeJob
 ) -> None:
     first = Place(registry, lambda: model)
-    record = make_job(registry.store, 4, max_steps=30)
-    first.drive_until(lambda: len(registry.finished_fingerprints()) == 2 and len(first.book.checkpoints()) >= 1)
+    record = make_job(registry.store, 4, max_steps=12)
+    first.drive_until(lambda: len(registry.finished_fingerprints()) == 2 and len(first.job_store.checkpoints()) >= 1)
     first.crews[0].abandon()
     while not first.crews[0].ended:
         time.sleep(0.05)
-    half_done = first.book.checkpoints()
+    half_done = first.job_store.checkpoints()
     finished = {summary.name: summary for summary in registry.list()}
     second = Place(registry, lambda: model)
     second.drive_until(lambda: second.is_over(record))
@@ -156,7 +156,7 @@ def test_a_new_driver_trains_nothing_twice_and_resumes_what_was_half_done(
         assert registry.resolve(ConceptRef(name, None)).version == summary.version == 1
     assert half_done
     for number in range(4):
-        assert registry.resolve(ConceptRef(f"concept-{number}", None)).record["sample_passes"] == 60
+        assert registry.resolve(ConceptRef(f"concept-{number}", None)).record["sample_passes"] == 24
 
 
 def test_a_cancelled_concept_ends_without_a_version_and_a_resumed_job_learns_it(
@@ -164,14 +164,14 @@ def test_a_cancelled_concept_ends_without_a_version_and_a_resumed_job_learns_it(
 ) -> None:
     record = make_job(place.registry.store, 2, max_steps=400)
     place.drive_until(lambda: any(concept.step > 5 for concept in _concepts(place, record)))
-    place.book.cancel(record.id, ["concept-1"])
+    place.job_store.cancel(record.id, ["concept-1"])
     place.drive_until(lambda: _states(place, record)["concept-1"] == "cancelled")
     assert _states(place, record)["concept-0"] == "running"
-    place.book.cancel(record.id)
+    place.job_store.cancel(record.id)
     place.drive_until(lambda: place.is_over(record))
     assert place.status(record).state == "cancelled"
     assert list(place.registry.list()) == []
-    resumed = place.book.resume(record.id)
+    resumed = place.job_store.resume(record.id)
     place.drive_until(lambda: not place.is_over(record) and place.status(record).running == 2)
     assert place.status(record).generation == resumed.generation
 
@@ -179,12 +179,12 @@ def test_a_cancelled_concept_ends_without_a_version_and_a_resumed_job_learns_it(
 def test_rows_of_a_cancelled_concept_are_published_when_that_is_asked_for(place: Place, make_job: MakeJob) -> None:
     record = make_job(place.registry.store, 1, max_steps=400)
     place.drive_until(lambda: any(concept.step > 10 for concept in _concepts(place, record)))
-    place.book.cancel(record.id, keep_rows=True)
+    place.job_store.cancel(record.id, keep_rows=True)
     place.drive_until(lambda: place.is_over(record))
     place.driver.send_home()
     found = place.registry.resolve(ConceptRef("concept-0", None))
     assert found.record["stopped"] == "cancelled"
-    spec = place.book.sheet(record.id, 0)[0]
+    spec = place.job_store.spec_sheet(record.id, 0)[0]
     assert found.fingerprint != spec.fingerprint
 
 
@@ -194,8 +194,8 @@ def test_the_rows_that_are_kept_are_those_of_the_last_look_even_if_no_checkpoint
     place = Place(registry, lambda: model, checkpoint_every_s=1e6)
     record = make_job(registry.store, 1, max_steps=400)
     place.drive_until(lambda: any(concept.step > 10 for concept in _concepts(place, record)))
-    assert place.book.checkpoints() == set()
-    place.book.cancel(record.id, keep_rows=True)
+    assert place.job_store.checkpoints() == set()
+    place.job_store.cancel(record.id, keep_rows=True)
     place.drive_until(lambda: place.is_over(record))
     kept = registry.resolve(ConceptRef("concept-0", None)).record
     assert kept["kept_step"] == kept["steps"] > 10
@@ -214,7 +214,7 @@ def test_rows_of_a_concept_that_waits_half_done_are_published_from_its_checkpoin
     place.drive_until(lambda: not place.driver.status()["crews"])
     begun = {concept.name for concept in _concepts(place, record) if concept.step > 5}
     assert list(registry.list()) == []
-    place.book.cancel(record.id, keep_rows=True)
+    place.job_store.cancel(record.id, keep_rows=True)
     if whose == "another driver":
         place = Place(registry, lambda: model)
     place.drive_until(lambda: place.is_over(record))
@@ -251,12 +251,12 @@ def test_a_base_model_that_no_worker_can_load_fails_the_job_and_says_why(registr
 
 
 def test_a_drained_fleet_saves_what_it_has_and_goes_on_when_it_is_scaled(place: Place, make_job: MakeJob) -> None:
-    record = make_job(place.registry.store, 2, max_steps=60)
+    record = make_job(place.registry.store, 2, max_steps=40)
     place.drive_until(lambda: any(concept.step > 5 for concept in _concepts(place, record)))
     store = place.registry.store
     store.put(settings_key(FLEET), FleetSettings(draining=True).model_dump_json().encode())
     place.drive_until(lambda: not place.driver.status()["crews"])
-    assert len(place.book.checkpoints()) == 2
+    assert len(place.job_store.checkpoints()) == 2
     assert not place.is_over(record)
     store.put(settings_key(FLEET), FleetSettings().model_dump_json().encode())
     place.drive_until(lambda: place.is_over(record))
@@ -266,15 +266,15 @@ def test_a_drained_fleet_saves_what_it_has_and_goes_on_when_it_is_scaled(place: 
 
 def test_jobs_of_another_fleet_are_left_alone(place: Place, make_job: MakeJob) -> None:
     record = make_job(place.registry.store)
-    place.book.open(record.model_copy(update={"fleet": "somebody else's"}))
+    place.job_store.open(record.model_copy(update={"fleet": "somebody else's"}))
     for _ in range(3):
         place.driver.round()
-    assert place.book.status(record.id) is None
+    assert place.job_store.status(record.id) is None
     assert place.crews == []
 
 
 def _concepts(place: Place, record: JobRecord) -> Any:
-    status = place.book.status(record.id)
+    status = place.job_store.status(record.id)
     return status.concepts if status else ()
 
 

@@ -9,11 +9,11 @@ import ray
 from typer.testing import CliRunner
 
 from cluster.driver import process as driver_process
-from cluster.driver.fleet import idle_crews, new_crews
+from cluster.driver.crews import idle_crews, new_crews
 from cluster.driver.options import DriverOptions
-from cluster.queue.lease import WorkerCard
+from cluster.queue.messages import WorkerCard
 from cluster.queue.views import QueueView, WorkerView
-from cluster.worker.order import BaseOrder, PackSettings, WorkerOrder
+from cluster.worker.config import BaseModelRef, PackSettings, WorkerConfig
 from textinv.cli.app import build_app
 from textinv.errors import InputError
 from textinv.jobs.fleet import FleetSettings
@@ -88,14 +88,14 @@ def test_before_any_node_with_a_gpu_is_there_a_crew_is_one_worker() -> None:
 
 
 def test_what_submit_says_of_workers_reaches_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    orders: list[WorkerOrder] = []
-    monkeypatch.setattr(driver_process, "TrainCrew", lambda order, *_: orders.append(order))
+    configs: list[WorkerConfig] = []
+    monkeypatch.setattr(driver_process, "TrainCrew", lambda config, *_: configs.append(config))
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0})
     options = DriverOptions(num_slots=3, threads_per_worker=2, compiled=True, checkpoint_every_s=7.0)
     start = driver_process.Starter(StoreSettings(), Settings(device="cpu"), options, "somewhere")
-    start("crew", BaseOrder("emoji", None, "r"), "queue", 1)
+    start("crew", BaseModelRef("emoji", None, "r"), 1)
     expected = PackSettings(num_slots=3, threads=2, device="cpu", compiled=True, checkpoint_every_s=7.0)
-    assert [order.pack for order in orders] == [expected]
+    assert [config.pack for config in configs] == [expected]
 
 
 @pytest.mark.parametrize("slots", [(), ("--slots", "auto")])

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from cluster.commands.follow import follow
-from textinv.jobs import ConceptStatus, JobBook, JobRecord, JobStatus
+from textinv.jobs import ConceptStatus, JobRecord, JobStatus, JobStore
 from textinv.registry import Registry
 
 MakeJob = Callable[..., JobRecord]
@@ -42,19 +42,19 @@ def status_of(record: JobRecord, step: int, *, done: bool = False) -> JobStatus:
 def test_following_shows_steps_and_results_until_the_job_ends(
     registry: Registry, make_job: MakeJob, is_terminal: bool
 ) -> None:
-    book, record = JobBook(registry.store), make_job(registry.store, 1)
+    job_store, record = JobStore(registry.store), make_job(registry.store, 1)
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=is_terminal, width=160, soft_wrap=True)
-    book.write_status(status_of(record, 12))
+    job_store.write_status(status_of(record, 12))
 
     def end_soon() -> None:
         time.sleep(0.6)
-        book.write_status(status_of(record, 40, done=True))
+        job_store.write_status(status_of(record, 40, done=True))
 
     ending = threading.Thread(target=end_soon)
     ending.start()
     looks: list[int] = []
-    status = follow(book, record, console, keep_alive=lambda: looks.append(1), poll_s=0.1)
+    status = follow(job_store, record, console, keep_alive=lambda: looks.append(1), poll_s=0.1)
     ending.join()
     assert status.state == "done"
     assert looks
@@ -67,8 +67,8 @@ def test_following_shows_steps_and_results_until_the_job_ends(
 def test_following_ends_when_its_time_is_over_and_ignores_the_status_of_an_earlier_submission(
     registry: Registry, make_job: MakeJob
 ) -> None:
-    book, first = JobBook(registry.store), make_job(registry.store, 1)
-    book.write_status(status_of(first, 40, done=True))
-    record = book.resume(first.id)
-    status = follow(book, record, Console(file=io.StringIO()), timeout_s=0.3, poll_s=0.1)
+    job_store, first = JobStore(registry.store), make_job(registry.store, 1)
+    job_store.write_status(status_of(first, 40, done=True))
+    record = job_store.resume(first.id)
+    status = follow(job_store, record, Console(file=io.StringIO()), timeout_s=0.3, poll_s=0.1)
     assert status.state == "waiting"

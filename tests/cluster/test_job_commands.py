@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from cluster.commands import register
 from cluster.driver.driver import Driver
-from cluster.driver.feed import Feed
+from cluster.driver.open_jobs import OpenJobs
 from cluster.driver.reports import Reports
-from cluster.queue.lease import StepReport, WorkerCard
+from cluster.queue.messages import StepReport, WorkerCard
 from cluster.queue.queue import MAX_DEATHS, WorkQueue
 from textinv.errors import InputError, UnknownConceptError
-from textinv.jobs import Failure, JobBook, JobRecord
+from textinv.jobs import Failure, JobRecord, JobStore
 from textinv.jobs.fleet import FleetSettings
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings, environment_of
@@ -49,9 +49,9 @@ def textinv(tmp_path: Path, s3_settings: StoreSettings, monkeypatch: pytest.Monk
 def test_jobs_are_listed_and_shown_with_what_became_of_each_concept(
     textinv: Callable[..., Any], s3_store: S3Store, make_job: MakeJob
 ) -> None:
-    record, book = make_job(s3_store), JobBook(s3_store)
-    spec = book.sheet(record.id, 0)[1]
-    book.write_failure(
+    record, job_store = make_job(s3_store), JobStore(s3_store)
+    spec = job_store.spec_sheet(record.id, 0)[1]
+    job_store.write_failure(
         Failure(fingerprint=spec.fingerprint, name=spec.name, code="diverged", message="the loss became infinite")
     )
     assert [(row["job"], row["state"], row["concepts"]) for row in textinv("job", "ls")] == [(record.id, "waiting", 3)]
@@ -66,7 +66,7 @@ def test_a_poisoned_concept_is_shown_with_every_death_that_it_is_blamed_for(
     textinv: Callable[..., Any], s3_store: S3Store, make_job: MakeJob
 ) -> None:
     record, queue = make_job(s3_store), WorkQueue()
-    feed = Feed(Registry(s3_store), record.fleet)
+    feed = OpenJobs(Registry(s3_store), record.fleet)
     job = feed.take_up(record.id)
     assert job is not None
     feed.tell(job, queue)
@@ -77,7 +77,7 @@ def test_a_poisoned_concept_is_shown_with_every_death_that_it_is_blamed_for(
         queue.report(worker.id, lease.fingerprint, StepReport(20 + number, 100, 0.5, 40, 1.0, "training"))
         queue.leave(worker.id, "SIGSEGV")
     for event in queue.view().events:
-        Reports(feed.book).note(event)
+        Reports(feed.job_store).note(event)
     shown = textinv("job", "show", record.id)["concepts"]
     assert [(one["node"], one["step"], one["worker"], one["reason"]) for one in shown[0]["evidence"]] == [
         (f"node-{number}", 20 + number, f"crew/{number}", "SIGSEGV") for number in range(MAX_DEATHS)
@@ -91,12 +91,12 @@ def test_a_poisoned_concept_is_shown_with_every_death_that_it_is_blamed_for(
 def test_a_job_is_cancelled_in_part_and_purged_when_it_is_over(
     textinv: Callable[..., Any], s3_store: S3Store, make_job: MakeJob
 ) -> None:
-    record, book = make_job(s3_store), JobBook(s3_store)
+    record, job_store = make_job(s3_store), JobStore(s3_store)
     assert textinv("job", "cancel", record.id, "--concept", "concept-1")["cancelled"] == ["concept-1"]
-    cancellation = book.cancellation(record.id)
+    cancellation = job_store.cancellation(record.id)
     assert cancellation is not None
     assert cancellation.names == ("concept-1",)
-    book.close(book.load(record.id))
+    job_store.close(job_store.load(record.id))
     assert textinv("job", "purge", record.id, "--yes")["deleted"] == 9
     assert textinv("job", "logs", record.id) == {"lines": []}
 

@@ -12,10 +12,10 @@ from PIL import Image
 
 from textinv.embedding import Embedding
 from textinv.errors import SettingsError
-from textinv.jobs import Failure, JobBook, JobRecord
-from textinv.jobs.layout import sheet_key
+from textinv.jobs import Failure, JobRecord, JobStore
+from textinv.jobs.layout import spec_sheet_key
 from textinv.jobs.previews import write_preview
-from textinv.jobs.record import sheets_of
+from textinv.jobs.record import spec_sheets_of
 from textinv.registry import Registry
 from textinv.report import tell, write_page
 from textinv.report.curve import loss_curve
@@ -40,8 +40,8 @@ def store() -> MemoryStore:
 @pytest.fixture
 def job(store: MemoryStore, make_job: MakeJob) -> JobRecord:
     """One concept learned, one given up, one untouched."""
-    record, book = make_job(store), JobBook(store)
-    learned, given_up, _ = book.sheet(record.id, 0)
+    record, job_store = make_job(store), JobStore(store)
+    learned, given_up, _ = job_store.spec_sheet(record.id, 0)
     trace = [{"step": step, "loss": 0.2 - step / 1000} for step in range(0, 30, 5)]
     training = {"stopped": "converged", "steps": 25, "kept_step": 20, "sample_passes": 50, "trace": trace}
     Registry(store).publish(
@@ -52,7 +52,7 @@ def job(store: MemoryStore, make_job: MakeJob) -> JobRecord:
         base_model="emoji",
         base_revision=learned.base_revision,
     )
-    book.write_failure(
+    job_store.write_failure(
         Failure(
             fingerprint=given_up.fingerprint, name=given_up.name, code="diverged", message=HOSTILE, evidence=(DEATH,)
         )
@@ -81,7 +81,7 @@ def test_a_concept_without_scores_is_told_with_the_reason(
     store: MemoryStore, make_job: MakeJob, tmp_path: Path
 ) -> None:
     record = make_job(store, 1)
-    (spec,) = JobBook(store).sheet(record.id, 0)
+    (spec,) = JobStore(store).spec_sheet(record.id, 0)
     problem = {"code": "invalid_settings", "message": "it has no CLIP of its own"}
     Registry(store).publish(
         spec.name,
@@ -98,11 +98,12 @@ def test_a_concept_without_scores_is_told_with_the_reason(
 
 
 def test_what_people_wrote_stays_text(store: MemoryStore, job: JobRecord, tmp_path: Path) -> None:
-    book = JobBook(store)
-    specs = book.sheet(job.id, 0)
+    job_store = JobStore(store)
+    specs = job_store.spec_sheet(job.id, 0)
     hostile = [ref.model_copy(update={"caption": HOSTILE}) for ref in specs[2].pictures]
     store.put(
-        sheet_key(job.id, 0), sheets_of([*specs[:2], specs[2].model_copy(update={"pictures": tuple(hostile)})])[0]
+        spec_sheet_key(job.id, 0),
+        spec_sheets_of([*specs[:2], specs[2].model_copy(update={"pictures": tuple(hostile)})])[0],
     )
     write_page(tell(store, job.id), tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
@@ -112,9 +113,9 @@ def test_what_people_wrote_stays_text(store: MemoryStore, job: JobRecord, tmp_pa
 
 
 def test_purged_pictures_are_missed_and_the_rest_is_told(store: MemoryStore, job: JobRecord, tmp_path: Path) -> None:
-    book = JobBook(store)
-    book.close(book.load(job.id))
-    book.purge(job.id, Registry(store))
+    job_store = JobStore(store)
+    job_store.close(job_store.load(job.id))
+    job_store.purge(job.id, Registry(store))
     story = tell(store, job.id)
     assert [len(concept.pictures) for concept in story.concepts] == [0, 0, 0]
     write_page(story, tmp_path / "report.html")
@@ -124,7 +125,7 @@ def test_purged_pictures_are_missed_and_the_rest_is_told(store: MemoryStore, job
 def test_previews_are_shown_with_their_steps_and_not_too_many(
     store: MemoryStore, job: JobRecord, tmp_path: Path
 ) -> None:
-    spec = JobBook(store).sheet(job.id, 0)[0]
+    spec = JobStore(store).spec_sheet(job.id, 0)[0]
     file = io.BytesIO()
     Image.new("RGB", (8, 8), "teal").save(file, "JPEG")
     for step in range(0, 1000, 50):

@@ -7,12 +7,13 @@ import pytest
 import yaml
 
 from textinv.errors import ImageError, StoreConflictError, UnknownConceptError
-from textinv.jobs import Failure, JobBook, JobRecord, Submission, submit_plan
+from textinv.jobs import Failure, JobRecord, JobStore
+from textinv.jobs.submission import Submission, submit_plan
 from textinv.manifest import load_manifest
 from textinv.plan import Plan, make_plan
 from textinv.plan.resolve import BaseFacts
-from textinv.plan.sources import image_key
 from textinv.registry import Registry
+from textinv.spec import image_key
 
 MakeJob = Callable[..., JobRecord]
 DATA = Path(__file__).resolve().parents[1] / "data" / "quickstart"
@@ -41,11 +42,11 @@ def test_a_submitted_job_has_its_pictures_its_specs_and_a_mark(
 ) -> None:
     plan = planned(registry)
     made = submitted(plan, registry)
-    book = JobBook(registry.store)
+    job_store = JobStore(registry.store)
     assert made.record.id.startswith("my-things-")
     assert made.uploaded == len(plan.pictures) == 8
-    assert [spec for sheet in book.sheets(made.record) for spec in sheet] == [one.spec for one in plan.specs]
-    assert list(book.open_jobs()) == [made.record.id]
+    assert list(job_store.specs(made.record)) == [one.spec for one in plan.specs]
+    assert list(job_store.open_jobs()) == [made.record.id]
     for digest, source in plan.pictures.items():
         assert registry.store.get(image_key(digest)).body == source.read()
 
@@ -73,55 +74,55 @@ def test_a_picture_that_changed_after_it_was_planned_is_refused(
     (folder / "0.png").write_bytes((folder / "1.png").read_bytes())
     with pytest.raises(ImageError, match=r"0\.png changed"):
         submitted(plan, registry)
-    assert JobBook(registry.store).open_jobs() == {}
+    assert JobStore(registry.store).open_jobs() == {}
 
 
 def test_submitting_again_forgets_failures_and_cancellations(registry: Registry, planned: Callable[..., Plan]) -> None:
-    plan, book = planned(registry), JobBook(registry.store)
+    plan, job_store = planned(registry), JobStore(registry.store)
     record = submitted(plan, registry).record
     failed = plan.specs[0]
-    book.write_failure(
+    job_store.write_failure(
         Failure(fingerprint=failed.fingerprint, name=failed.spec.name, code="diverged", message="it diverged")
     )
-    book.cancel(record.id, [plan.specs[1].spec.name])
+    job_store.cancel(record.id, [plan.specs[1].spec.name])
     submitted(plan, registry)
-    assert book.failed_fingerprints() == set()
-    assert book.cancellation(record.id) is None
+    assert job_store.failed_fingerprints() == set()
+    assert job_store.cancellation(record.id) is None
 
 
 def test_cancellations_add_up_and_change_the_mark(registry: Registry, make_job: MakeJob) -> None:
-    book, record = JobBook(registry.store), make_job(registry.store)
-    mark = book.open_jobs()[record.id]
-    book.cancel(record.id, ["concept-0"])
-    book.cancel(record.id, ["concept-2"], keep_rows=True)
-    cancellation = book.cancellation(record.id)
+    job_store, record = JobStore(registry.store), make_job(registry.store)
+    mark = job_store.open_jobs()[record.id]
+    job_store.cancel(record.id, ["concept-0"])
+    job_store.cancel(record.id, ["concept-2"], keep_rows=True)
+    cancellation = job_store.cancellation(record.id)
     assert cancellation is not None
     assert [cancellation.covers(f"concept-{number}") for number in range(3)] == [True, False, True]
-    assert book.open_jobs()[record.id] != mark
+    assert job_store.open_jobs()[record.id] != mark
     with pytest.raises(UnknownConceptError, match="nobody"):
-        book.cancel(record.id, ["nobody"])
+        job_store.cancel(record.id, ["nobody"])
     with pytest.raises(UnknownConceptError, match="no job 'no-such-job'"):
-        book.load("no-such-job")
+        job_store.load("no-such-job")
 
 
 def test_closing_a_job_that_somebody_changed_leaves_it_open(registry: Registry, make_job: MakeJob) -> None:
-    book, record = JobBook(registry.store), make_job(registry.store)
-    resumed = book.resume(record.id)
-    book.close(record)
-    assert record.id in book.open_jobs()
-    book.close(resumed)
-    assert book.open_jobs() == {}
+    job_store, record = JobStore(registry.store), make_job(registry.store)
+    resumed = job_store.resume(record.id)
+    job_store.close(record)
+    assert record.id in job_store.open_jobs()
+    job_store.close(resumed)
+    assert job_store.open_jobs() == {}
 
 
 def test_purging_deletes_pictures_but_not_those_of_an_open_job(registry: Registry, make_job: MakeJob) -> None:
-    book = JobBook(registry.store)
+    job_store = JobStore(registry.store)
     record = make_job(registry.store, 3)
     with pytest.raises(StoreConflictError, match="is not over"):
-        book.purge(record.id, registry)
-    book.close(record)
+        job_store.purge(record.id, registry)
+    job_store.close(record)
     make_job(registry.store, 1, name="other")
-    assert book.purge(record.id, registry) == 6
-    kept = book.sheet(record.id, 0)[0]
+    assert job_store.purge(record.id, registry) == 6
+    kept = job_store.spec_sheet(record.id, 0)[0]
     assert registry.store.exists(image_key(kept.pictures[0].digest))
-    assert book.purge(record.id, registry) == 0
-    assert book.load(record.id) == record
+    assert job_store.purge(record.id, registry) == 0
+    assert job_store.load(record.id) == record

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from cluster.queue.lease import Entry, StepReport, WorkerCard
+from cluster.queue.messages import SpecRef, StepReport, WorkerCard
 from cluster.queue.queue import WorkQueue
+from cluster.worker.config import PackSettings
 from cluster.worker.meters import COUNTERS, GAUGES, HISTOGRAMS, PackMeters, QueueMeters, RayBoard, TimedStore
-from cluster.worker.order import PackSettings
 from cluster.worker.worker import learn_leased
 from tests.cluster.shown import RememberedBoard
 from tests.cluster.test_worker import card, told
@@ -33,7 +33,7 @@ class Clock:
 def queue_of(clock: Clock, *names: str) -> WorkQueue:
     queue = WorkQueue(clock, lease_s=10.0, max_deaths=2)
     queue.open_job("job")
-    queue.add("job", [Entry(f"fp-{name}", name, 0, number) for number, name in enumerate(names)])
+    queue.add("job", [SpecRef(f"fp-{name}", name, 0, number) for number, name in enumerate(names)])
     return queue
 
 

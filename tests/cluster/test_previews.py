@@ -7,18 +7,18 @@ import pytest
 import torch
 from PIL import Image
 
-from cluster.driver.feed import Feed, OpenJob
+from cluster.driver.open_jobs import OpenJob, OpenJobs
 from cluster.driver.reports import MAX_POINTS, Reports, Trace
-from cluster.queue.lease import StepReport, WorkerCard
+from cluster.queue.messages import StepReport, WorkerCard
 from cluster.queue.queue import WorkQueue
-from cluster.worker.order import BaseOrder, PackSettings
+from cluster.worker.config import BaseModelRef, PackSettings
 from cluster.worker.outbox import Outbox
 from cluster.worker.previews import Previews
 from cluster.worker.worker import learn_leased
 from textinv.errors import ServiceError
-from textinv.jobs import JobBook, JobRecord
+from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.previews import PREVIEW_FILE, preview_steps, read_preview
-from textinv.jobs.record import sheets_of
+from textinv.jobs.record import spec_sheets_of
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.plan.estimate import MAX_PREVIEWS
@@ -50,19 +50,19 @@ class Watched(WorkQueue):
 def learn(model: BaseModel, make_job: MakeJob, preview_every: int) -> tuple[Registry, JobRecord]:
     """Learn a job of one concept, reporting as a driver does."""
     registry = Registry(MemoryStore())
-    book = JobBook(registry.store)
+    job_store = JobStore(registry.store)
     record = make_job(registry.store, 1, max_steps=10)
-    specs = [spec.model_copy(update={"preview_every": preview_every}) for spec in book.sheet(record.id, 0)]
-    registry.store.put(f"jobs/{record.id}/specs/00000.gz", sheets_of(specs)[0])
+    specs = [spec.model_copy(update={"preview_every": preview_every}) for spec in job_store.spec_sheet(record.id, 0)]
+    registry.store.put(f"jobs/{record.id}/specs/00000.gz", spec_sheets_of(specs)[0])
     ticks = iter(range(10**6))
-    reports = Reports(book, lambda: float(next(ticks)))
-    job = OpenJob(record, "", BaseOrder("emoji", None, record.base_revision))
+    reports = Reports(job_store, lambda: float(next(ticks)))
+    job = OpenJob(record, "", BaseModelRef("emoji", None, record.base_revision))
 
     def look(queue: WorkQueue) -> None:
         view = queue.view()
         reports.write(job, view.jobs[0], view)
 
-    queue, feed = Watched(look), Feed(registry, record.fleet)
+    queue, feed = Watched(look), OpenJobs(registry, record.fleet)
     taken = feed.take_up(record.id)
     assert taken is not None
     feed.tell(taken, queue)
@@ -93,13 +93,13 @@ def test_drawing_previews_changes_nothing_of_what_is_learned(both) -> None:  # t
 
 def test_a_preview_every_so_many_steps_and_one_of_what_is_kept_lie_in_the_store(both) -> None:  # type: ignore[no-untyped-def]
     (registry, record), (without, _) = both
-    (spec,) = JobBook(registry.store).sheet(record.id, 0)
+    (spec,) = JobStore(registry.store).spec_sheet(record.id, 0)
     assert preview_steps(registry.store, spec.fingerprint) == [5, 10]
     first, picture = (read_preview(registry.store, spec.fingerprint, step) for step in (5, 10))
     assert first is not None
     assert picture is not None
     assert first != picture
-    assert Image.open(io.BytesIO(picture)).size == (64, 64)
+    assert Image.open(io.BytesIO(picture)).size == (32, 32)
     entry = registry.entry(spec.name, 1)
     assert registry.store.get(entry.artifacts[PREVIEW_FILE].key).body == picture
     assert entry.artifacts[PREVIEW_FILE].media_type == "image/jpeg"
@@ -109,7 +109,7 @@ def test_a_preview_every_so_many_steps_and_one_of_what_is_kept_lie_in_the_store(
 
 def test_the_status_tells_the_curve_the_previews_and_why_it_stopped(both) -> None:  # type: ignore[no-untyped-def]
     (registry, record), _ = both
-    status = JobBook(registry.store).status(record.id)
+    status = JobStore(registry.store).status(record.id)
     assert status is not None
     for concept in status.concepts:
         trace = current(registry, concept.name).record["trace"]
@@ -120,7 +120,7 @@ def test_the_status_tells_the_curve_the_previews_and_why_it_stopped(both) -> Non
 
 def test_a_preview_that_fails_or_is_one_too_many_costs_nothing_but_itself(both) -> None:  # type: ignore[no-untyped-def]
     (registry, record), _ = both
-    spec = JobBook(registry.store).sheet(record.id, 0)[0]
+    spec = JobStore(registry.store).spec_sheet(record.id, 0)[0]
     work = Work(spec, [], work_id="work")
     embedding = current(registry, spec.name).embedding
     store, outbox = MemoryStore(), Outbox()

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from cluster.queue.lease import Entry, StepReport, WorkerCard
+from cluster.queue.messages import SpecRef, StepReport, WorkerCard
 from cluster.queue.queue import ASKS_PER_S, REPORTS_PER_S, WorkQueue
 from cluster.queue.views import JobView
 
@@ -31,8 +31,8 @@ def card(name: str, seat: int = 0, crew: str = "crew") -> WorkerCard:
     return WorkerCard(id=name, crew=crew, seat=seat)
 
 
-def entries(*names: str) -> list[Entry]:
-    return [Entry(f"fp-{name}", name, 0, line) for line, name in enumerate(names)]
+def specs(*names: str) -> list[SpecRef]:
+    return [SpecRef(f"fp-{name}", name, 0, index) for index, name in enumerate(names)]
 
 
 def held_by(queue: WorkQueue, worker: WorkerCard) -> list[str]:
@@ -61,7 +61,7 @@ def clock() -> Clock:
 def queue(clock: Clock) -> WorkQueue:
     queue = WorkQueue(clock, lease_s=30.0)
     queue.open_job("job")
-    queue.add("job", entries("a", "b", "c"))
+    queue.add("job", specs("a", "b", "c"))
     return queue
 
 
@@ -189,7 +189,7 @@ def test_a_worker_gets_something_as_long_as_anything_waits_whatever_happens(cloc
     queue, chance = WorkQueue(clock, max_deaths=10**9), random.Random(7)
     for number in range(5):
         queue.open_job(f"job{number}", priority=number % 2)
-        queue.add(f"job{number}", entries(*(f"{spec}" for spec in range(number * 20, number * 20 + 40))))
+        queue.add(f"job{number}", specs(*(f"{spec}" for spec in range(number * 20, number * 20 + 40))))
     held: dict[int, list[str]] = {seat: [] for seat in range(6)}
     lives = Counter[int]()
     for request in range(1500):
@@ -221,7 +221,7 @@ def test_workers_that_find_nothing_ask_less_often_the_more_they_are(clock: Clock
 def test_the_more_concepts_are_learned_at_once_the_less_often_each_is_spoken_of(clock: Clock) -> None:
     queue = WorkQueue(clock)
     queue.open_job("job")
-    queue.add("job", entries(*(f"c{number}" for number in range(1000))))
+    queue.add("job", specs(*(f"c{number}" for number in range(1000))))
     for number in range(1000):
         queue.take(card("one"), number)
     assert queue.beat(card("one"), held_by(queue, card("one"))).report_every_s == 1000 / REPORTS_PER_S
@@ -232,9 +232,9 @@ def test_jobs_of_equal_priority_share_and_a_higher_one_goes_first(clock: Clock) 
     for job_id in ("big", "small", "urgent"):
         queue.open_job(job_id, priority=5 if job_id == "urgent" else 0)
         clock.now += 1
-    queue.add("big", entries(*(f"big{number}" for number in range(20))))
-    queue.add("small", entries("small0", "small1", "small2"))
-    queue.add("urgent", entries("urgent0"))
+    queue.add("big", specs(*(f"big{number}" for number in range(20))))
+    queue.add("small", specs("small0", "small1", "small2"))
+    queue.add("urgent", specs("urgent0"))
     names = [take(queue, card("one"), request) or "" for request in range(7)]
     assert names[0] == "urgent0"
     assert Counter(name.rstrip("0123456789") for name in names[1:]) == {"big": 3, "small": 3}
@@ -242,7 +242,7 @@ def test_jobs_of_equal_priority_share_and_a_higher_one_goes_first(clock: Clock) 
 
 def test_a_spec_of_two_jobs_is_trained_once_and_counts_for_both(queue: WorkQueue) -> None:
     queue.open_job("other")
-    queue.add("other", entries("a"))
+    queue.add("other", specs("a"))
     one = card("one")
     assert [take(queue, one, request) for request in range(4)].count("a") == 1
     queue.finish("one", "fp-a", 2)
@@ -252,11 +252,11 @@ def test_a_spec_of_two_jobs_is_trained_once_and_counts_for_both(queue: WorkQueue
 
 def test_a_cancelled_spec_is_dropped_by_its_worker_unless_another_job_wants_it(queue: WorkQueue) -> None:
     queue.open_job("other")
-    queue.add("other", entries("a"))
+    queue.add("other", specs("a"))
     one = card("one")
     assert (take(queue, one, 0), take(queue, one, 1)) == ("a", "b")
     queue.open_job("job", keep_rows=True)
-    queue.add("job", entries("a", "b", "c"), dict.fromkeys(("fp-a", "fp-b", "fp-c"), "cancelled"))
+    queue.add("job", specs("a", "b", "c"), dict.fromkeys(("fp-a", "fp-b", "fp-c"), "cancelled"))
     orders = queue.beat(one, ["fp-a", "fp-b"])
     assert orders.cancelled == {"fp-b"}
     assert orders.keep_rows
@@ -268,9 +268,9 @@ def test_a_cancelled_spec_is_dropped_by_its_worker_unless_another_job_wants_it(q
 def test_what_was_cancelled_or_failed_is_handed_out_again_when_the_job_says_so(queue: WorkQueue) -> None:
     take(queue, card("one"), 0)
     queue.fail("one", "fp-a", "invalid_image", "no picture")
-    queue.add("job", entries("a", "b", "c"), {"fp-a": "failed", "fp-b": "cancelled", "fp-c": "cancelled"})
+    queue.add("job", specs("a", "b", "c"), {"fp-a": "failed", "fp-b": "cancelled", "fp-c": "cancelled"})
     assert counts(queue) == {"failed": 1, "cancelled": 2}
-    queue.add("job", entries("a", "b", "c"))
+    queue.add("job", specs("a", "b", "c"))
     assert counts(queue) == {"waiting": 3}
     assert {take(queue, card("one"), request) for request in range(1, 4)} == {"a", "b", "c"}
 
@@ -278,7 +278,7 @@ def test_what_was_cancelled_or_failed_is_handed_out_again_when_the_job_says_so(q
 def test_what_is_done_already_is_not_handed_out(clock: Clock) -> None:
     queue = WorkQueue(clock)
     queue.open_job("job")
-    queue.add("job", entries("a", "b"), {"fp-a": "done"})
+    queue.add("job", specs("a", "b"), {"fp-a": "done"})
     assert take(queue, card("one"), 0) == "b"
     assert take(queue, card("one"), 1) is None
 
@@ -297,7 +297,7 @@ def test_a_queue_that_was_restarted_learns_from_heartbeats_what_living_workers_h
     living, other = card("living", 0), card("other", 1)
     assert queue.beat(living, ["fp-a"]).lost == frozenset()
     queue.open_job("job")
-    queue.add("job", entries("a", "b"))
+    queue.add("job", specs("a", "b"))
     assert take(queue, other, 0) is None
     queue.beat(living, ["fp-a"])
     clock.pass_by(queue, 16, living, other)
@@ -309,7 +309,7 @@ def test_a_result_that_arrives_before_the_job_is_known_again_is_not_lost(clock: 
     queue = WorkQueue(clock)
     queue.finish("one", "fp-a", 4)
     queue.open_job("job")
-    queue.add("job", entries("a"))
+    queue.add("job", specs("a"))
     assert counts(queue) == {"done": 1}
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import ray
 
-from cluster.queue.client import QueueClient
-from cluster.queue.lease import Orders, StepReport, WorkerCard
+from cluster.queue.messages import BeatReply, StepReport, WorkerCard
+from cluster.queue.on_ray import WorkersQueue
 
 pytestmark = pytest.mark.ray
 
@@ -17,8 +17,8 @@ class Listener:
     def __init__(self) -> None:
         self.heard: list[tuple[int, str]] = []
 
-    def beat(self, card: WorkerCard, held: list[str]) -> Orders:
-        return Orders(report_every_s=3600.0)
+    def beat(self, card: WorkerCard, held: list[str]) -> BeatReply:
+        return BeatReply(report_every_s=3600.0)
 
     def report(self, worker: str, fingerprint: str, report: StepReport) -> None:
         self.heard.append((report.step, report.state))
@@ -29,7 +29,7 @@ class Listener:
 
 def test_in_a_large_fleet_a_worker_speaks_of_a_concept_only_now_and_then_but_always_of_its_end(local_ray: str) -> None:
     actor: Any = ray.remote(Listener).options(num_cpus=0).remote()
-    client = QueueClient(actor)
+    client = WorkersQueue(actor)
 
     def say(step: int, state: str = "training") -> None:
         client.report("w", "fp", StepReport(step, 9, 0.1, step, 1.0, state))

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cluster.queue.lease import Entry, WorkerCard
+from cluster.queue.messages import BaseModelRef, SpecRef, WorkerCard
 
 pytestmark = pytest.mark.ray
 
@@ -14,16 +14,14 @@ pytestmark = pytest.mark.ray
 def test_a_killed_queue_is_restarted_under_its_name_and_told_again(local_ray: str) -> None:
     import ray
 
-    from cluster.queue.actor import NAMESPACE
-    from cluster.queue.client import QueueClient
-    from cluster.queue.host import QueueHandle
+    from cluster.queue.on_ray import DriversQueue, WorkersQueue, find_queue
 
-    host = QueueHandle("queue-of-tests", 2.0)
-    actor = ray.get_actor("queue-of-tests", namespace=NAMESPACE)
-    worker, card = QueueClient(actor), WorkerCard("crew/0", "crew", 0)
-    entries = [Entry("fp-a", "a", 0, 0), Entry("fp-b", "b", 0, 1)]
+    base = BaseModelRef("emoji", None, "of-tests")
+    host, actor = DriversQueue(base, 2.0), find_queue(base)
+    worker, card = WorkersQueue(actor), WorkerCard("crew/0", "crew", 0)
+    specs = [SpecRef("fp-a", "a", 0, 0), SpecRef("fp-b", "b", 0, 1)]
     host.open_job("job")
-    host.add("job", entries)
+    host.add("job", specs)
     lease = worker.take(card, 0).lease
     assert lease is not None
     assert lease.name == "a"
@@ -32,7 +30,7 @@ def test_a_killed_queue_is_restarted_under_its_name_and_told_again(local_ray: st
     assert worker.beat(card, ["fp-a"]).lost == frozenset()
     assert host.view().jobs == ()
     host.open_job("job")
-    host.add("job", entries)
+    host.add("job", specs)
     worker.beat(card, ["fp-a"])
     deadline = time.monotonic() + 20.0
     while (answer := worker.take(card, 1 + int(time.monotonic() * 10))).lease is None:

@@ -1,4 +1,4 @@
-"""A simulated fleet on the real queue, job book and registry: as the benchmark of scale runs it, but small."""
+"""A simulated fleet on the real queue, job store and registry: as the benchmark of scale runs it, but small."""
 
 import importlib
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from textinv.jobs import JobBook
+from textinv.jobs import JobStore
 from textinv.registry import Registry
 from textinv.store import MemoryStore
 
@@ -34,4 +34,4 @@ def test_workers_and_the_queue_die_and_every_concept_is_done_and_published_once(
     assert {summary.name: summary.version for summary in registry.list()} == dict.fromkeys(names, 1)
     assert all(len(registry.versions(name)) == 1 for name in names)
     assert len(registry.finished_fingerprints()) == NUM_CONCEPTS
-    assert JobBook(store).checkpoints() == set()
+    assert JobStore(store).checkpoints() == set()

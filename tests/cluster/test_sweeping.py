@@ -7,7 +7,7 @@ import torch
 
 from textinv.embedding import Embedding
 from textinv.errors import CorruptObjectError
-from textinv.jobs import JobBook, JobRecord
+from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.previews import PREVIEW_FILE, preview_steps, write_preview
 from textinv.jobs.sweep import sweep_jobs
 from textinv.placeholders import ConceptRef
@@ -47,36 +47,36 @@ def swept(registry: Registry, grace_s: float = 0.0, dry_run: bool = False) -> li
 
 
 def previews_of(registry: Registry, record: JobRecord) -> dict[str, list[int]]:
-    specs = JobBook(registry.store).sheet(record.id, 0)
+    specs = JobStore(registry.store).spec_sheet(record.id, 0)
     return {spec.name: preview_steps(registry.store, spec.fingerprint) for spec in specs}
 
 
 def test_a_checkpoint_that_came_after_the_end_is_swept_away_and_others_are_not(
     registry: Registry, make_job: MakeJob
 ) -> None:
-    book = JobBook(registry.store)
-    done, _ = book.sheet(make_job(registry.store, 2).id, 0)
+    job_store = JobStore(registry.store)
+    done, _ = job_store.spec_sheet(make_job(registry.store, 2).id, 0)
     publish(registry, done)
-    book.write_checkpoint(done.fingerprint, b"late")
-    book.write_checkpoint("unfinished", b"needed")
+    job_store.write_checkpoint(done.fingerprint, b"late")
+    job_store.write_checkpoint("unfinished", b"needed")
     late = [f"checkpoints/{done.fingerprint}"]
     assert (swept(registry, 3600, dry_run=True), swept(registry, 3600), swept(registry, 3600)) == (late, late, [])
-    assert book.checkpoints() == {"unfinished"}
+    assert job_store.checkpoints() == {"unfinished"}
 
 
 def test_previews_of_what_has_no_version_and_is_not_learned_any_more_are_swept_away(
     registry: Registry, make_job: MakeJob
 ) -> None:
-    book, record = JobBook(registry.store), make_job(registry.store, 4)
-    done, removed, given_up, resumable = book.sheet(record.id, 0)
+    job_store, record = JobStore(registry.store), make_job(registry.store, 4)
+    done, removed, given_up, resumable = job_store.spec_sheet(record.id, 0)
     for spec in (done, removed):
         publish(registry, spec)
     for spec in (given_up, resumable):
         write_preview(registry.store, spec.fingerprint, 5, b"drawn")
-    book.write_checkpoint(resumable.fingerprint, b"state")
+    job_store.write_checkpoint(resumable.fingerprint, b"state")
     registry.remove(removed.name)
     assert swept(registry) == []  # the job is open: all of them may be learned yet
-    book.close(record)
+    job_store.close(record)
     assert swept(registry, grace_s=3600) == []
     doomed = [f"previews/{removed.fingerprint}/{step:06d}.jpg" for step in (5, 10)]
     doomed.append(f"previews/{given_up.fingerprint}/000005.jpg")
@@ -96,18 +96,18 @@ def test_previews_of_what_has_no_version_and_is_not_learned_any_more_are_swept_a
 def test_a_purge_deletes_the_pictures_beside_versions_and_leaves_them_whole(
     registry: Registry, make_job: MakeJob
 ) -> None:
-    book, record = JobBook(registry.store), make_job(registry.store, 2)
-    (spec, other) = book.sheet(record.id, 0)
+    job_store, record = JobStore(registry.store), make_job(registry.store, 2)
+    (spec, other) = job_store.spec_sheet(record.id, 0)
     for one in (spec, other):
         publish(registry, one)
-    book.close(record)
+    job_store.close(record)
     shared = make_job(registry.store, 1, name="still learning")  # it needs the pictures of the first
-    book.purge(record.id, registry)
+    job_store.purge(record.id, registry)
     assert registry.picture(spec.name) == (b"drawn", "image/jpeg")
     assert registry.picture(other.name) is None
     assert (len(registry.pictures(spec.name, 1)), len(registry.pictures(other.name, 1))) == (1, 0)
-    book.close(shared)
-    book.purge(record.id, registry)
+    job_store.close(shared)
+    job_store.purge(record.id, registry)
     assert registry.picture(spec.name) is None
     assert [info.key for info in registry.store.list("") if info.key.endswith(".jpg")] == []
     assert list(registry.verify()) == []
@@ -121,7 +121,7 @@ def test_a_purge_deletes_the_pictures_beside_versions_and_leaves_them_whole(
 
 
 def test_a_purge_that_was_cut_short_is_carried_through_by_gc(registry: Registry, make_job: MakeJob) -> None:
-    spec, other = JobBook(registry.store).sheet(make_job(registry.store, 2).id, 0)
+    spec, other = JobStore(registry.store).spec_sheet(make_job(registry.store, 2).id, 0)
     for one in (spec, other):
         publish(registry, one)
     (_, artifact) = registry.pictures(spec.name, 1)[0]
@@ -134,7 +134,7 @@ def test_a_purge_that_was_cut_short_is_carried_through_by_gc(registry: Registry,
 
 
 def test_a_picture_that_nobody_purged_and_that_is_gone_is_reported(registry: Registry, make_job: MakeJob) -> None:
-    (spec,) = JobBook(registry.store).sheet(make_job(registry.store, 1).id, 0)
+    (spec,) = JobStore(registry.store).spec_sheet(make_job(registry.store, 1).id, 0)
     publish(registry, spec)
     (_, artifact) = registry.pictures(spec.name, 1)[0]
     registry.store.delete([artifact.key])

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from cluster.driver.base_model import LINGER_S
+from cluster.driver.crews import Others, idle_crews, new_crews
 from cluster.driver.driver import Driver
-from cluster.driver.fleet import Others, idle_crews, new_crews
-from cluster.driver.station import LINGER_S
-from cluster.queue.lease import WorkerCard
+from cluster.queue.messages import BaseModelRef, WorkerCard
 from cluster.queue.queue import WorkQueue
 from cluster.queue.views import QueueView
-from cluster.worker.order import BaseOrder
-from textinv.jobs import JobBook, JobRecord
+from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.fleet import FleetSettings
 from textinv.jobs.layout import job_key
 from textinv.registry import Registry
@@ -46,11 +45,11 @@ class Place:
         settings = FleetSettings(max_workers=max_workers, crew_size=crew_size)
         self.driver = Driver(registry, FLEET, self._open, self._start, settings=settings, clock=lambda: self.now)
 
-    def _open(self, base: BaseOrder) -> WorkQueue:
-        return self.queues.setdefault(base.key, WorkQueue(lambda: self.now))
+    def _open(self, base: BaseModelRef) -> WorkQueue:
+        return self.queues.setdefault(base.base_revision, WorkQueue(lambda: self.now))
 
-    def _start(self, name: str, base: BaseOrder, queue: str, num_workers: int) -> NamedCrew:
-        self.crews.append(NamedCrew(name, base.key, num_workers))
+    def _start(self, name: str, base: BaseModelRef, num_workers: int) -> NamedCrew:
+        self.crews.append(NamedCrew(name, base.base_revision, num_workers))
         return self.crews[-1]
 
     def submit(self, base: str, name: str = "job", num_concepts: int = 6) -> None:
@@ -145,4 +144,4 @@ def test_every_job_of_both_base_models_comes_to_its_end(place: Place) -> None:
     for base in ("one", "two"):
         place.learn_all(base)
     place.round()
-    assert JobBook(place.store).open_jobs() == {}
+    assert JobStore(place.store).open_jobs() == {}

@@ -8,22 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from cluster.driver.feed import Feed
-from cluster.queue.lease import WorkerCard
+from cluster.driver.open_jobs import OpenJobs
+from cluster.queue.messages import WorkerCard
 from cluster.queue.queue import WorkQueue
 from cluster.worker import worker
-from cluster.worker.order import PackSettings
+from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from tests.evaluation.tiny_encoders import clip_folder
 from textinv.errors import BaseModelError, CorruptObjectError, ImageError, ObjectNotFoundError
-from textinv.jobs import JobBook, JobRecord
-from textinv.jobs.layout import checkpoint_key, sheet_key
-from textinv.jobs.record import sheets_of
+from textinv.jobs import JobRecord, JobStore
+from textinv.jobs.layout import checkpoint_key, spec_sheet_key
+from textinv.jobs.record import spec_sheets_of
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
-from textinv.plan.sources import image_key
 from textinv.registry import Registry
-from textinv.spec import PictureRef
+from textinv.spec import PictureRef, image_key
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import ObjectStore
 
@@ -33,7 +32,7 @@ MakeJob = Callable[..., JobRecord]
 
 def serve(registry: Registry, record: JobRecord) -> WorkQueue:
     """A queue with the job in it, that lets workers go when they have nothing more."""
-    queue, feed = WorkQueue(), Feed(registry, record.fleet)
+    queue, feed = WorkQueue(), OpenJobs(registry, record.fleet)
     job = feed.take_up(record.id)
     assert job is not None
     feed.tell(job, queue)
@@ -54,7 +53,7 @@ def card(number: int = 0) -> WorkerCard:
 
 
 def told(registry: Registry, record: JobRecord) -> LetsGo:
-    queue, feed = LetsGo(), Feed(registry, record.fleet)
+    queue, feed = LetsGo(), OpenJobs(registry, record.fleet)
     job = feed.take_up(record.id)
     assert job is not None
     feed.tell(job, queue)
@@ -69,15 +68,15 @@ def test_a_worker_publishes_every_concept_and_leaves_no_checkpoint(
     job = queue.view().jobs[0]
     assert job.counts["done"] == 3
     assert {summary.name: summary.version for summary in registry.list()} == {f"concept-{n}": 1 for n in range(3)}
-    assert JobBook(registry.store).checkpoints() == set()
+    assert JobStore(registry.store).checkpoints() == set()
     record = registry.resolve(ConceptRef("concept-0", None)).record
     assert record["worker"] == "crew/0"
     assert queue.view().workers == ()
 
 
-def test_what_a_worker_learned_is_scored_in_its_record(registry: Registry, model: BaseModel, make_job: MakeJob) -> None:
+def test_what_a_worker_learned_is_scored_in_its_record(registry: Registry, emoji: BaseModel, make_job: MakeJob) -> None:
     learn_leased(
-        lambda: model, told(registry, make_job(registry.store, 1, evaluate=True, kind="style")), registry, card(), PACK
+        lambda: emoji, told(registry, make_job(registry.store, 1, evaluate=True, kind="style")), registry, card(), PACK
     )
     evaluation = registry.resolve(ConceptRef("concept-0")).record["evaluation"]
     assert {"fidelity", "real_to_real", "initializer_fidelity", "editability"} < set(evaluation["encoders"][0])
@@ -102,7 +101,7 @@ def test_a_worker_that_is_told_to_go_hands_back_and_the_next_one_resumes_from_it
     steps = iter(range(1000))
     learn_leased(lambda: model, queue, registry, card(), PACK, lambda: next(steps) >= 7)
     assert queue.view().jobs[0].counts["waiting"] == 2
-    assert len(JobBook(registry.store).checkpoints()) == 2
+    assert len(JobStore(registry.store).checkpoints()) == 2
     assert all(event.kind != "failed" for event in queue.view().events)
     learn_leased(lambda: model, queue, registry, card(1), PACK)
     record = registry.resolve(ConceptRef("concept-0", None)).record
@@ -141,7 +140,7 @@ def calm(model: BaseModel, make_job: MakeJob) -> Registry:
 
 def harm(store: ObjectStore, record: JobRecord, way: str) -> None:
     """Make the first picture of the second concept unreadable."""
-    specs = JobBook(store).sheet(record.id, 0)
+    specs = JobStore(store).spec_sheet(record.id, 0)
     first, *others = specs[1].pictures
     rubbish = b"no picture at all"
     if way == "gone":
@@ -152,7 +151,7 @@ def harm(store: ObjectStore, record: JobRecord, way: str) -> None:
         digest = hashlib.sha256(rubbish).hexdigest()
         store.put(image_key(digest), rubbish)
         specs[1] = specs[1].model_copy(update={"pictures": (PictureRef(digest=digest, name="rubbish.png"), *others)})
-        store.put(sheet_key(record.id, 0), sheets_of(specs)[0])
+        store.put(spec_sheet_key(record.id, 0), spec_sheets_of(specs)[0])
 
 
 @pytest.mark.parametrize(
@@ -184,7 +183,7 @@ def test_a_broken_checkpoint_costs_another_try_and_then_the_concept(
     registry: Registry, model: BaseModel, make_job: MakeJob
 ) -> None:
     record = make_job(registry.store, 1)
-    spec = JobBook(registry.store).sheet(record.id, 0)[0]
+    spec = JobStore(registry.store).spec_sheet(record.id, 0)[0]
     registry.store.put(checkpoint_key(spec.fingerprint), b"rubbish")
     queue = told(registry, record)
     learn_leased(lambda: model, queue, registry, card(), PACK)

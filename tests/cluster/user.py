@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from cluster.driver.places import LocalPlace
+from cluster.driver.local_ray import LocalRay
+from textinv.jobs.home_driver import HomeDriver
 from textinv.settings import Settings, environment_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +23,7 @@ class CommandLine:
     """The command line of a user with a home folder of their own."""
 
     def __init__(self, settings: Settings) -> None:
-        self.place = LocalPlace(settings.home)
+        self.driver, self.ray = HomeDriver(settings.home), LocalRay(settings.home)
         # Threads that wait for each other in a busy loop are slow on a machine that does other things too.
         self._environment = os.environ | environment_of(settings) | {"OMP_NUM_THREADS": "1"}
         self._environment.pop("RAY_AUTH_MODE", None)
@@ -37,16 +38,16 @@ class CommandLine:
             text=True,
             check=False,
         )
-        log = self.place.log.read_text()[-3000:] if self.place.log.exists() else ""
+        log = self.driver.log.read_text()[-3000:] if self.driver.log.exists() else ""
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{log}"
         return json.loads(done.stdout)
 
     def end(self) -> None:
         """End the driver and its Ray."""
-        pid = self.place.driver_pid()
+        pid = self.driver.driver_pid()
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
-        for orphan in list(self.place.orphans()):
+        for orphan in list(self.ray.orphans()):
             os.kill(orphan, signal.SIGKILL)
 
 
@@ -57,12 +58,12 @@ def wait_until(is_so: Callable[[], bool], patience_s: float = 120.0) -> None:
         time.sleep(0.1)
 
 
-def write_manifest(folder: Path) -> Path:
-    """Four concepts, the later ones longer; the first two are scored too, the later ones only learned."""
+def write_manifest(folder: Path, steps: Sequence[int] = (10, 20, 300, 300)) -> Path:
+    """A concept for each number of steps; those of few steps are scored too, the longer ones only learned."""
     data = ROOT / "tests" / "data" / "quickstart"
     concepts = [
-        {"name": folder.name, "images": str(folder), "init": "ball", "max_steps": steps, "evaluate": steps < 100}
-        for folder, steps in zip(sorted(data.iterdir()), (10, 20, 300, 300), strict=True)
+        {"name": folder.name, "images": str(folder), "init": "ball", "max_steps": number, "evaluate": number < 100}
+        for folder, number in zip(sorted(data.iterdir()), steps, strict=False)
     ]
     defaults = {"samples_per_step": 1, "stop": "fixed", "advanced": {"stop_every": 10, "stop_samples": 2}}
     path = folder / "four.yaml"

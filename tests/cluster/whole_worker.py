@@ -9,13 +9,13 @@ import time
 from datetime import UTC, datetime
 from itertools import count
 
-from cluster.driver.feed import Feed
-from cluster.queue.lease import Answer, WorkerCard
+from cluster.driver.open_jobs import OpenJobs
+from cluster.queue.messages import TakeReply, WorkerCard
 from cluster.queue.queue import WorkQueue
-from cluster.worker.order import PackSettings
+from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from textinv.demo import WEIGHTS
-from textinv.jobs import JobBook
+from textinv.jobs import JobStore
 from textinv.models import load_base_model
 from textinv.registry import Registry
 from textinv.settings import load_settings
@@ -27,7 +27,7 @@ CARD = WorkerCard("crew/0", "crew", 0)
 class LetsGo(WorkQueue):
     """Dismisses a crew as soon as everything is settled, as a driver would."""
 
-    def take(self, card: WorkerCard, request: int) -> Answer:
+    def take(self, card: WorkerCard, request: int) -> TakeReply:
         """Lease a spec."""
         if not self.view().jobs[0].unsettled:
             self.dismiss([card.crew])
@@ -38,7 +38,7 @@ def main() -> None:
     """Work."""
     job_id, num_looks = sys.argv[1], int(sys.argv[2])
     registry = Registry(connect_store(load_settings().settings.store))
-    feed, queue, looks = Feed(registry, JobBook(registry.store).load(job_id).fleet), LetsGo(lease_s=6.0), count()
+    feed, queue, looks = OpenJobs(registry, JobStore(registry.store).load(job_id).fleet), LetsGo(lease_s=6.0), count()
     job = feed.take_up(job_id)
     assert job is not None
     feed.tell(job, queue)

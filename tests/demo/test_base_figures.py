@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from textinv.demo.drawing import DemoBase, load_demo_base
 from textinv.demo.icons import OBJECTS
+from textinv.demo.making.drawing import DemoBase, load_demo_base
 from textinv.demo.making.drawing_figures import (
     FIGURES,
     background_is_right,
@@ -58,6 +58,7 @@ def test_every_question_has_its_answer_among_the_alternatives() -> None:
     assert {len(scene.scene.things) for scene in two_questions(5)} == {2}
 
 
+@pytest.mark.load
 def test_the_clip_tells_real_pictures_far_better_than_chance(base: DemoBase) -> None:
     for name, chance in (("object", 1 / len(OBJECTS)), ("two", 1 / 4), ("pair", 1 / len(OBJECTS))):
         ask, rule, _ = FIGURES[name]

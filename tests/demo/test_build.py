@@ -7,14 +7,16 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 
-from textinv.demo.drawing import load_demo_base
-from textinv.demo.icons import HELD_OUT_OBJECTS, OBJECTS, PACKAGES
-from textinv.demo.judge import load_judge
+from textinv.demo.icons import HELD_OUT_OBJECTS, OBJECTS
 from textinv.demo.making.build import TINY, Workshop, build
 from textinv.demo.making.card import model_card
+from textinv.demo.making.drawing import load_demo_base
+from textinv.demo.making.rendering import PACKAGES
+from textinv.evaluation.classifier import load_classifier
 from textinv.models.revision import hash_weights
 
 pytest.importorskip("resvg_py")
+pytestmark = pytest.mark.load
 
 STEPS = ("packages", "sprites", "tokenizer", "clip", "vae", "decoder", "unet", "judge", "assemble")
 
@@ -52,7 +54,7 @@ def test_a_tiny_base_is_built_from_packages_and_draws_in_diffusers(
 
     base = load_demo_base(shop.weights)
     assert base.draw(["a fox", "two owl"], num_inference_steps=2).shape == (2, 64, 64, 3)
-    assert load_judge(shop.weights / "judge").look(base.draw(["a fox"], num_inference_steps=1))[0].answer("count")
+    assert load_classifier(shop.weights / "judge").look(base.draw(["a fox"], num_inference_steps=1))[0].answer("count")
     card = model_card(shop.weights, {"clip top-1 of 128": 0.5, "vae psnr dB": 20.0})
     assert "has not been measured" in card
     assert "Textual Inversion" not in card

@@ -8,7 +8,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from textinv.cli.demo import register
+from textinv.demo.commands import register
 from textinv.errors import InputError
 
 

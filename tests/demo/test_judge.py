@@ -6,8 +6,9 @@ import numpy as np
 
 from textinv.demo.concept_pictures import concept_pictures
 from textinv.demo.concepts import DemoConcept, Tier, concepts_of, find_concept
-from textinv.demo.drawing import Pixels
-from textinv.demo.judge import JUDGE, concept_truth, load_judge, scene_truth
+from textinv.demo.judge import JUDGE, concept_truth, scene_truth, score, shows
+from textinv.evaluation.classifier import load_classifier
+from textinv.evaluation.judge import Pixels
 
 
 def pixels_of(concept: DemoConcept) -> Pixels:
@@ -15,7 +16,7 @@ def pixels_of(concept: DemoConcept) -> Pixels:
 
 
 def mean_shown(tier: Tier) -> float:
-    return mean(load_judge().shows(concept, pixels_of(concept)) for concept in concepts_of(tier))
+    return mean(shows(load_classifier(JUDGE), concept, pixels_of(concept)) for concept in concepts_of(tier))
 
 
 def test_most_pictures_of_held_out_objects_and_styles_are_recognised() -> None:
@@ -24,11 +25,11 @@ def test_most_pictures_of_held_out_objects_and_styles_are_recognised() -> None:
 
 
 def test_pictures_score_higher_for_their_own_concept_than_for_others() -> None:
-    concepts = concepts_of("held-out-object")
+    concepts, judge = concepts_of("held-out-object"), load_classifier(JUDGE)
     for concept in concepts:
         pictures = pixels_of(concept)
-        own = load_judge().score(concept, pictures)
-        assert all(own > load_judge().score(other, pictures) for other in concepts if other is not concept)
+        own = score(judge, concept, pictures)
+        assert all(own > score(judge, other, pictures) for other in concepts if other is not concept)
 
 
 def test_the_truth_of_a_scene_leaves_out_what_an_effect_hides() -> None:

@@ -19,20 +19,20 @@ from textinv.evaluation.encoders import PictureEncoder, own_encoder
 from textinv.evaluation.scores import all_pairs
 from textinv.generation import GenerateRequest, generate_all
 from textinv.manifest import load_manifest
-from textinv.models import BaseModel, load_base_model
+from textinv.models import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.plan import make_plan
-from textinv.plan.fetch import fetch_pictures
+from textinv.plan.sources import fetch_pictures
 from textinv.spec import TrainSpec
 from textinv.training import Work
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).parents[2]
 SWAPPED = {"tall-crab": "tulip", "tulip": "tall-crab"}
 PROMPTS = {"object": "a {} on a white background", "style": "a {} of a crown"}
-NUM_PICTURES = 6
-SHORT = {"object": 40, "style": 80}
+NUM_PICTURES, NUM_INFERENCE_STEPS = 4, 15
+SHORT = {"object": 20, "style": 30}
 """After so many steps a concept must be known, whatever the recipe's own rule of stopping says of it."""
 WHOLE: Mapping[str, int] = {}
 
@@ -40,8 +40,8 @@ Pictures = list[NDArray[np.uint8]]
 
 
 @pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model("emoji", device="cpu")
+def model(emoji: BaseModel) -> BaseModel:
+    return emoji
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +74,20 @@ def in_steps(spec: TrainSpec, steps: Mapping[str, int]) -> TrainSpec:
     return spec if given is None else spec.model_copy(update={"max_steps": given, "min_steps": given})
 
 
+@pytest.fixture(scope="module")
+def drawn(model: BaseModel, encoder: PictureEncoder, learned: Mapping[str, Embedding]) -> Mapping[str, Tensor]:
+    """What the encoder sees in pictures of each embedding."""
+    features = {}
+    for name, embedding in learned.items():
+        kind, ref = "style" if name.endswith("-style") else "object", ConceptRef(name)
+        features[name] = encoder.pictures(_draw(model, PROMPTS[kind].format(ref.placeholder), {ref: embedding}))
+    return features
+
+
 def _draw(model: BaseModel, prompt: str, mounts: Mapping[ConceptRef, Embedding]) -> Pictures:
-    requests = [(GenerateRequest(prompt, seed=seed, num_inference_steps=20), mounts) for seed in range(NUM_PICTURES)]
+    fields = {"num_inference_steps": NUM_INFERENCE_STEPS}
+    requests = [(GenerateRequest(prompt, seed=seed, **fields), mounts) for seed in range(NUM_PICTURES)]
     return [image.pixels for images in generate_all(model, requests) for image in images]
-
-
-def _draw_learned(model: BaseModel, name: str, kind: str, embedding: Embedding) -> Pictures:
-    ref = ConceptRef(name)
-    return _draw(model, PROMPTS[kind].format(ref.placeholder), {ref: embedding})
 
 
 def _unseen(encoder: PictureEncoder, name: str) -> Tensor:
@@ -101,24 +107,22 @@ def _unseen(encoder: PictureEncoder, name: str) -> Tensor:
 def test_the_learned_word_draws_its_concept_better_than_the_initializer_word(
     model: BaseModel,
     encoder: PictureEncoder,
-    learned: Mapping[str, Embedding],
+    drawn: Mapping[str, Tensor],
     name: str,
     kind: str,
     initializer: str,
 ) -> None:
     unseen = _unseen(encoder, name)
     by_word = encoder.pictures(_draw(model, PROMPTS[kind].format(initializer), {}))
-    by_concept = encoder.pictures(_draw_learned(model, name, kind, learned[name]))
-    assert all_pairs(by_concept, unseen) > all_pairs(by_word, unseen)
+    assert all_pairs(drawn[name], unseen) > all_pairs(by_word, unseen)
 
 
 @pytest.mark.parametrize(("name", "other"), SWAPPED.items())
 def test_a_word_draws_what_it_was_shown_and_not_what_it_is_called(
-    model: BaseModel, encoder: PictureEncoder, learned: Mapping[str, Embedding], name: str, other: str
+    encoder: PictureEncoder, drawn: Mapping[str, Tensor], name: str, other: str
 ) -> None:
     own, others = _unseen(encoder, name), _unseen(encoder, other)
-    right = encoder.pictures(_draw_learned(model, name, "object", learned[name]))
-    swapped = encoder.pictures(_draw_learned(model, name, "object", learned[f"swapped-{name}"]))
+    right, swapped = drawn[name], drawn[f"swapped-{name}"]
     assert all_pairs(right, own) > all_pairs(right, others)
     assert all_pairs(swapped, others) > all_pairs(swapped, own)
     assert torch.isfinite(right).all()

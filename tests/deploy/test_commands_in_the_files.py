@@ -1,6 +1,8 @@
-"""Whatever `textinv ...` a deployment file or the cluster's README tells people to run exists, with these options."""
+"""What deployment files, the cluster's README and the entry points name exists: commands, options, import paths."""
 
+import importlib
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 import typer.main
 
 from textinv.cli import build_app
+from textinv.jobs.home_driver import DRIVER_MODULE
 
 ROOT = Path(__file__).parents[2]
 FILES = [*sorted((ROOT / "cluster" / "deploy").rglob("*.yaml")), ROOT / "cluster" / "README.md"]
@@ -33,6 +36,40 @@ def test_the_command_exists(path: Path, line: str) -> None:
         command = command.commands[name]
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     assert {word for word in words if re.match(r"--\w", word)} <= known, f"{path}: {line}"
+
+
+def named_objects() -> Iterator[str]:
+    """Import paths, `module:name`, of Serve's configurations and of the entry points."""
+    for path in [*FILES, *sorted((ROOT / "services" / "deploy").rglob("*.yaml"))]:
+        yield from re.findall(r"^\s*import_path: (\S+)$", path.read_text(), re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for entry_points in (project["scripts"], *project["entry-points"].values()):
+        yield from entry_points.values()
+
+
+def named_modules() -> Iterator[str]:
+    """Modules that deployment files run, and the one that a driver is."""
+    yield DRIVER_MODULE
+    for path in [*(ROOT / "cluster" / "deploy").rglob("*"), *(ROOT / "services" / "deploy").rglob("*.yaml")]:
+        if path.is_file():
+            yield from re.findall(r"-m (textinv[\w.]*|cluster[\w.]*|services[\w.]*)", path.read_text())
+
+
+@pytest.mark.parametrize("named", sorted(set(named_objects())))
+def test_the_object_can_be_imported(named: str) -> None:
+    module, _, name = named.partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.parametrize("module", sorted(set(named_modules())))
+def test_the_module_can_be_run(module: str) -> None:
+    assert callable(importlib.import_module(module).main)
+
+
+def test_serve_files_and_entry_points_are_among_them() -> None:
+    assert {"services.application:build", "cluster.commands:register", "services.commands:register"} <= {
+        *named_objects()
+    }
 
 
 def test_files_and_runbook_do_tell_commands() -> None:

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
-from services.deploy.check import check_serve_file
+from tests.services.serve_file_check import check_serve_file
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "cluster" / "deploy"

@@ -15,7 +15,7 @@ import yaml
 from ray.scripts.scripts import drain_node
 
 from cluster.worker.worker import DRAIN_S, LOOK_S
-from services.deploy.check import check_serve_file
+from tests.services.serve_file_check import check_serve_file
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "cluster" / "deploy" / "kuberay").glob("*.yaml"))

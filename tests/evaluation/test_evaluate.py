@@ -10,20 +10,18 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer, CLIPTextModel
 
 from tests.evaluation.tiny_encoders import clip_folder, dino_folder
-from textinv.demo import WEIGHTS
 from textinv.demo.concept_pictures import concept_pictures
 from textinv.demo.concepts import find_concept
 from textinv.embedding import Embedding
 from textinv.errors import SettingsError
-from textinv.evaluation import Drawing, Judged, evaluate, load_encoder, own_encoder
+from textinv.evaluation import Drawing, Learned, evaluate, load_encoder, own_encoder
 from textinv.images import Picture
-from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 
 
 @pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model(str(WEIGHTS), device="cpu", dtype="float32")
+def model(emoji: BaseModel) -> BaseModel:
+    return emoji
 
 
 def real_pictures(name: str) -> list[Picture]:
@@ -35,10 +33,10 @@ def real_pictures(name: str) -> list[Picture]:
 
 def test_a_concept_is_scored_beside_both_anchors_in_plain_json(model: BaseModel) -> None:
     start = {"text_encoder": model.token_rows("text_encoder", "panda").float()}
-    judged = Judged(Embedding(start), "object", "panda")
+    learned = Learned(Embedding(start), "object", "panda")
     report = evaluate(
         model,
-        judged,
+        learned,
         real_pictures("checkered-panda"),
         drawing=Drawing(num_images=2, num_inference_steps=2),
         prompts=("a {} on a blue background", "two {}"),
@@ -104,10 +102,10 @@ def test_a_dino_folder_judges_pictures_and_leaves_editability_out(model: BaseMod
     assert_features(encoder.pictures(pixels_of("dotty-fox", "candy-rocket")), 32)
     with pytest.raises(SettingsError, match="reads no text"):
         encoder.prompts(["a fox"])
-    judged = Judged(Embedding({"text_encoder": model.token_rows("text_encoder", "panda").float()}), "object", "panda")
+    learned = Learned(Embedding({"text_encoder": model.token_rows("text_encoder", "panda").float()}), "object", "panda")
     report = evaluate(
         model,
-        judged,
+        learned,
         real_pictures("checkered-panda"),
         encoders=(encoder,),
         drawing=Drawing(num_images=1, num_inference_steps=1),

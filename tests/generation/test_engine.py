@@ -26,15 +26,10 @@ from textinv.generation.infotext import read_infotext, read_png_infotext
 from textinv.generation.readback import read_request
 from textinv.generation.request import GenerateRequest
 from textinv.generation.ticket import Preview
-from textinv.models import BaseModel, load_base_model
+from textinv.models import BaseModel
 from textinv.placeholders import ConceptRef
 
 FROG = ConceptRef("frog-one")
-
-
-@pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model("emoji", device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")

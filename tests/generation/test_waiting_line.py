@@ -1,10 +1,10 @@
-"""Whose turn it is, how long it will take, and what the knee is."""
+"""Whose turn it is, and how long it will take."""
 
 from dataclasses import dataclass
 
 import pytest
 
-from textinv.generation.pace import Pace, find_knee
+from textinv.generation.pace import Pace
 from textinv.generation.recently_used import RecentlyUsed
 from textinv.generation.waiting import WaitingLine
 
@@ -120,12 +120,6 @@ def test_sizes_that_share_a_step_share_its_seconds() -> None:
     pace = Pace()
     pace.observe([(64, 64), (128, 64), (64, 64)], 0.4)
     assert pace.wait_s({(64, 64): 2, (128, 64): 1}) == pytest.approx(0.4)
-
-
-def test_the_knee_is_the_smallest_batch_that_nearly_reaches_the_best_throughput() -> None:
-    assert find_knee({1: 1.0, 2: 1.0, 4: 1.1, 8: 2.15, 16: 4.4}) == 4
-    assert find_knee({1: 1.0, 2: 2.1, 4: 2.0, 8: 2.0}) == 8
-    assert find_knee({1: 1.0}) == find_knee({}) == 1
 
 
 def test_a_bounded_cache_forgets_what_was_used_longest_ago() -> None:

@@ -52,7 +52,7 @@ def works() -> Callable[[BaseModel, int], list[Work]]:
     """Works for a pack: concepts of the demo world, with seeds of their own."""
     from train_concepts import chosen_concepts, works_of
 
-    from textinv.plan.base import BaseFacts
+    from textinv.plan.resolve import BaseFacts
 
     def make(model: BaseModel, count: int) -> list[Work]:
         concepts = chosen_concepts(8)

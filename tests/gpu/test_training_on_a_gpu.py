@@ -12,7 +12,7 @@ from textinv.models.base import BaseModel
 from textinv.models.compiled import compiled
 from textinv.training import ConceptPack, Work
 from textinv.training.capacity import choose_num_slots
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 pytestmark = pytest.mark.gpu
 MakeWorks = Callable[[BaseModel, int], list[Work]]

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from textinv.images import as_trained, crop_box, decode_picture
-from textinv.plan.facts import FactsCache
 from textinv.plan.picture_check import check_picture
+from textinv.plan.picture_facts import FactsCache
 
 
 def png(width: int, height: int, seed: int = 0, alpha: int | None = None) -> bytes:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from textinv.models import BaseModel, batch_prompts
+from textinv.models.text_encoder import TextEncoder
 from textinv.placeholders import ConceptRef
 
 FOX, CUP = ConceptRef("my-fox"), ConceptRef("my-cup", 2)
@@ -26,17 +27,32 @@ def _encode(model: BaseModel, prompt: str, rows: Mapping[ConceptRef, Mapping[str
     return model.encode_text(batch.tokens, batch.rows).hidden_BLD
 
 
+def _weights(model: BaseModel) -> dict[str, Tensor]:
+    """All tensors of the networks that a model holds, wherever it keeps them."""
+    networks, waiting = dict[str, nn.Module](), [("model", value) for value in vars(model).items()]
+    while waiting:
+        path, (name, value) = waiting.pop()
+        if isinstance(value, nn.Module):
+            networks[f"{path}.{name}"] = value
+        elif isinstance(value, Mapping):
+            waiting += [(f"{path}.{name}", (str(key), one)) for key, one in value.items()]
+        elif isinstance(value, TextEncoder):
+            waiting += [(f"{path}.{name}", one) for one in vars(value).items()]
+    assert len(networks) >= 3  # a UNet, a VAE, a text encoder
+    return {f"{path}.{name}": one for path, network in networks.items() for name, one in network.state_dict().items()}
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_weights_tokenizer_and_encodings_are_bit_identical_after_rows_were_written(
     tiny: Callable[[str], BaseModel], family: str
 ) -> None:
     model = tiny(family)
-    weights = {name: tensor.clone() for name, tensor in model.weights().items()}
+    weights = {name: tensor.clone() for name, tensor in _weights(model).items()}
     tokens, plain = model.tokenize([PROMPT.replace("<my-fox>", "fox")], {}), _encode(model, "a fox", {})
     written = _encode(model, PROMPT, {FOX: _rows(model, 2, seed=1)})
     assert not torch.equal(written, _encode(model, PROMPT, {FOX: _rows(model, 2, seed=2)}))
-    assert weights.keys() == model.weights().keys()
-    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.weights().items())
+    assert weights.keys() == _weights(model).keys()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in _weights(model).items())
     for name in model.encoder_names:
         assert model.tokenize([PROMPT.replace("<my-fox>", "fox")], {})[name].ids_BL.equal(tokens[name].ids_BL)
     assert torch.equal(_encode(model, "a fox", {}), plain)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from textinv.manifest import load_manifest
 from textinv.plan import Plan, make_plan
-from textinv.plan.base import BaseFacts
+from textinv.plan.resolve import BaseFacts
 from textinv.registry import Registry
 from textinv.settings import Settings
 

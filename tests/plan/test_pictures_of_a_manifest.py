@@ -9,11 +9,11 @@ from PIL import Image
 from textinv.errors import ManifestError
 from textinv.manifest import parse_manifest
 from textinv.plan import Plan, make_plan
-from textinv.plan.base import BaseFacts
-from textinv.plan.fetch import fetch_pictures
+from textinv.plan.resolve import BaseFacts
 from textinv.plan.shelf import Shelf
-from textinv.plan.sources import image_key
+from textinv.plan.sources import fetch_pictures
 from textinv.settings import Settings
+from textinv.spec import image_key
 from textinv.store import MemoryStore
 
 Planned = Callable[..., Plan]

@@ -13,9 +13,9 @@ from textinv.embedding.formats import export_bytes
 from textinv.errors import ManifestError
 from textinv.placeholders import ConceptRef
 from textinv.plan import Plan, PlannedSpec
-from textinv.plan.base import BaseFacts
 from textinv.plan.estimate import EVALUATION_PASSES, MAX_PREVIEWS, PREVIEW_PASSES
 from textinv.plan.published import FEW
+from textinv.plan.resolve import BaseFacts
 from textinv.registry import Registry
 from textinv.settings import Settings
 from textinv.store import MemoryStore

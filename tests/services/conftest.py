@@ -6,6 +6,8 @@ import httpx
 import pytest
 import torch
 
+from services.access.front_usage import AskUsage
+from services.access.usage import Usage
 from services.api.app import make_app
 from services.config import ServiceConfig
 from services.desk import Desk
@@ -47,6 +49,11 @@ def desk(config: ServiceConfig, studio: ColourStudio, store: MemoryStore) -> Des
 async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(desk) as client:
         yield client
+
+
+def asking(usage: Usage) -> AskUsage:
+    """The way of several fronts in this process to what they share."""
+    return lambda method, *arguments: getattr(usage, method)(*arguments)
 
 
 def client_of(desk: Desk, address: str = "127.0.0.1") -> httpx.AsyncClient:

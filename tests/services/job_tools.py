@@ -9,9 +9,9 @@ from PIL import Image
 
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.teaching.training_fleet import DriverFacts
 from tests.services.colour_studio import ColourStudio
-from textinv.jobs import ConceptStatus, JobBook, JobRecord, JobStatus
+from textinv.jobs import ConceptStatus, JobRecord, JobStatus, JobStore
+from textinv.jobs.fleet_driver import DriverFacts
 from textinv.settings import StoreSettings
 from textinv.store.protocol import ObjectStore
 
@@ -76,8 +76,8 @@ def report(
     **concept: Any,
 ) -> JobStatus:
     """Say, as a driver does, how far the first concept of a job is; of the others, that wait, so many are named."""
-    book = JobBook(store)
-    spec, *others = [spec for sheet in book.sheets(record) for spec in sheet]
+    job_store = JobStore(store)
+    spec, *others = job_store.specs(record)
     first = ConceptStatus(
         name=spec.name, fingerprint=spec.fingerprint, state=concept_state, **{"max_steps": spec.max_steps, **concept}
     )
@@ -92,5 +92,5 @@ def report(
         concepts=(first, *rest),
         **counts,
     )
-    book.write_status(status)
+    job_store.write_status(status)
     return status

@@ -14,7 +14,7 @@ from PIL import Image
 
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.drawing.memory import read_memory
+from services.drawing.engine_studio import read_memory
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of
 from textinv.store.memory import MemoryStore

@@ -17,8 +17,8 @@ from tests.services.job_tools import photo
 from tests.services.unsteady_store import UnsteadyStore
 from textinv.errors import AccessError, StoreUnreachableError
 from textinv.jobs.previews import PREVIEW_FILE
-from textinv.plan.sources import image_key
 from textinv.registry import Registry
+from textinv.spec import image_key
 from textinv.store.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.config import ServiceConfig
-from services.config_file import choose_config
 from services.local import everything, lifecycle
+from services.local.config_file import choose_config
 from services.local.everything import Up
 from services.local.state import ServiceState
 from textinv.cli import build_app
@@ -39,9 +39,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[ServiceConf
     def start(settings: Settings, config: ServiceConfig, host: str, port: int) -> ServiceState:
         configs.append(config)
         url = f"http://{host}:{port}"
-        return ServiceState(
-            url=url, base_model=config.base_model, pid=1, ray_address=None, ray_folder=None, started="now"
-        )
+        return ServiceState(url=url, base_model=config.base_model, pid=1, ray_folder="", started="now")
 
     def start_all(settings: Settings, config: ServiceConfig, host: str, port: int) -> Up:
         return Up(start(settings, config, host, port), False, ())

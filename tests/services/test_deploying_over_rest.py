@@ -21,7 +21,7 @@ from tests.services.pictures import pixels_of
 from textinv.settings import StoreSettings
 from textinv.store import connect_store
 
-pytestmark = [pytest.mark.ray, pytest.mark.store]
+pytestmark = [pytest.mark.ray, pytest.mark.store, pytest.mark.load]
 ROOT = Path(__file__).parents[2]
 TOKEN = "t" * 32
 HEAD = """
@@ -98,7 +98,7 @@ def test_the_shipped_config_is_deployed_over_rest_asks_for_a_key_and_draws(
         status = application.get("status", "")
     assert status == "RUNNING", application
     replicas = {name: len(one["replicas"]) for name, one in application["deployments"].items()}
-    assert replicas == {"Front": 2, "StudioReplica": 1, "BookReplica": 1}
+    assert replicas == {"Front": 2, "StudioReplica": 1, "Usage": 1}
     assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).json()["base_model"] == "emoji"
     refused = httpx.post(f"http://127.0.0.1:{port}/v1/images/generations", json={"prompt": "a frog"}, timeout=60)
     assert refused.status_code == 401

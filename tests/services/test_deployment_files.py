@@ -9,8 +9,8 @@ import yaml
 
 from services.application import build
 from services.config import ServiceConfig
-from services.deploy.check import check_serve_file
 from services.drawing.meters import COUNTERS, GAUGES
+from tests.services.serve_file_check import check_serve_file
 from textinv.errors import SettingsError
 
 DEPLOY = Path(__file__).parents[2] / "services" / "deploy"

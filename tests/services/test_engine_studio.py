@@ -26,7 +26,6 @@ from textinv.generation.cache import EmbeddingCache
 from textinv.generation.engine import Engine
 from textinv.generation.request import GenerateRequest
 from textinv.generation.ticket import Ticket
-from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.registry import Registry
 from textinv.settings import StoreSettings
@@ -52,8 +51,8 @@ class UnsteadyStore(MemoryStore):
 
 
 @pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model("emoji", device="cpu")
+def model(emoji: BaseModel) -> BaseModel:
+    return emoji
 
 
 @pytest.fixture

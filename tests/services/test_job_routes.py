@@ -15,8 +15,8 @@ from services.desk import Desk
 from tests.services.conftest import client_of
 from tests.services.job_tools import FLEET, manifest_of, open_desk, photo, report, submit, upload
 from textinv.embedding import Embedding
-from textinv.jobs import Failure, JobBook
-from textinv.jobs.fleet import FleetBook, status_key
+from textinv.jobs import Failure, JobStore
+from textinv.jobs.fleet import StoredFleet, status_key
 from textinv.jobs.previews import write_preview
 from textinv.plan.estimate import EVALUATION_PASSES
 from textinv.store import S3Store
@@ -31,8 +31,8 @@ def desk(s3_store: S3Store) -> Desk:
 
 
 @pytest.fixture
-def book(s3_store: S3Store) -> JobBook:
-    return JobBook(s3_store)
+def job_store(s3_store: S3Store) -> JobStore:
+    return JobStore(s3_store)
 
 
 @pytest.fixture
@@ -41,14 +41,14 @@ async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_a_dry_run_plans_and_writes_nothing(client: httpx.AsyncClient, desk: Desk, book: JobBook) -> None:
+async def test_a_dry_run_plans_and_writes_nothing(client: httpx.AsyncClient, desk: Desk, job_store: JobStore) -> None:
     manifest = manifest_of(await upload(client, 1, 2), "fox", "hen", recipe="fast")
     told = (await client.post("/v1/jobs", params={"dry_run": True}, json=manifest)).json()
     assert (told["dry_run"], told["driver"], told["counts"]) == (True, None, {"new": 2, "changed": 0, "done": 0})
     assert told["estimate"]["max_sample_passes"] == 2 * 60 * 4
     assert told["estimate"]["preview_passes"] == 2 * 15
     assert told["estimate"]["evaluation_passes"] == 2 * EVALUATION_PASSES
-    assert book.jobs() == []
+    assert job_store.jobs() == []
     assert desk.learning.fleet.num_asked == 0  # type: ignore[attr-defined]
     real = (await client.post("/v1/jobs", json=manifest)).json()
     assert real["id"] == told["id"]
@@ -62,17 +62,17 @@ async def test_scoring_is_not_counted_where_there_is_no_clip(client: httpx.Async
 
 
 async def test_a_job_is_written_down_as_the_command_line_does_and_the_fleet_is_wanted(
-    client: httpx.AsyncClient, desk: Desk, book: JobBook
+    client: httpx.AsyncClient, desk: Desk, job_store: JobStore
 ) -> None:
     told = await submit(client, "my-fox", recipe="fast")
-    record = book.load(told["id"])
+    record = job_store.load(told["id"])
     assert (record.fleet, record.name_prefix, record.base_revision) == (FLEET, "my-fox", "c0ffee")
-    assert record.id in book.open_jobs()
-    (spec,) = book.sheet(record.id, 0)
+    assert record.id in job_store.open_jobs()
+    (spec,) = job_store.spec_sheet(record.id, 0)
     assert (spec.max_steps, spec.preview_every, len(spec.pictures)) == (60, 50, 3)
     assert told["driver"] == {"running": True, "state": "running", "problem": None}
     again = await submit(client, "my-fox", recipe="fast")
-    assert (again["id"], len(book.jobs())) == (told["id"], 1)
+    assert (again["id"], len(job_store.jobs())) == (told["id"], 1)
 
 
 async def test_yaml_is_the_same_manifest_as_json(client: httpx.AsyncClient) -> None:
@@ -100,7 +100,7 @@ async def test_yaml_is_the_same_manifest_as_json(client: httpx.AsyncClient) -> N
     ],
 )
 async def test_what_a_manifest_from_afar_may_not_say_is_a_400_that_names_the_field(
-    client: httpx.AsyncClient, book: JobBook, change: dict[str, object], param: str
+    client: httpx.AsyncClient, job_store: JobStore, change: dict[str, object], param: str
 ) -> None:
     manifest = manifest_of(await upload(client, 1), "fox")
     manifest["concepts"][0] |= change
@@ -109,7 +109,7 @@ async def test_what_a_manifest_from_afar_may_not_say_is_a_400_that_names_the_fie
     assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
     assert reply.json()["error"]["param"] == param
     assert reply.json()["problems"][0]["field"] == param
-    assert book.jobs() == []
+    assert job_store.jobs() == []
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ async def test_the_same_idempotency_key_submits_once(client: httpx.AsyncClient, 
     assert (other.status_code, other.json()["error"]["param"]) == (400, "Idempotency-Key")
 
 
-async def test_jobs_are_listed_by_page_and_by_state(client: httpx.AsyncClient, book: JobBook) -> None:
+async def test_jobs_are_listed_by_page_and_by_state(client: httpx.AsyncClient, job_store: JobStore) -> None:
     ids = [(await submit(client, f"fox-{number}"))["id"] for number in range(3)]
     listed: list[str] = []
     after: str | None = ""
@@ -173,18 +173,20 @@ async def test_jobs_are_listed_by_page_and_by_state(client: httpx.AsyncClient, b
         listed += [job["id"] for job in page["data"]]
         after = page["next"]
     assert sorted(listed) == sorted(ids)
-    report(book.store, book.load(ids[0]), "running", step=5)
+    report(job_store.store, job_store.load(ids[0]), "running", step=5)
     running = (await client.get("/v1/jobs", params={"state": "running"})).json()
     assert ([job["id"] for job in running["data"]], running["total"]) == ([ids[0]], 1)
     assert (await client.get("/v1/jobs", params={"state": "flying"})).status_code == 400
 
 
-async def test_a_job_is_shown_with_curve_previews_and_what_is_left(client: httpx.AsyncClient, book: JobBook) -> None:
+async def test_a_job_is_shown_with_curve_previews_and_what_is_left(
+    client: httpx.AsyncClient, job_store: JobStore
+) -> None:
     told = await submit(client, "fox", "hen")
-    record = book.load(told["id"])
+    record = job_store.load(told["id"])
     curve = ((0, 0.5), (5, 0.4))
-    report(book.store, record, step=50, max_steps=250, loss=0.4, elapsed_s=10.0, curve=curve, previews=(50,))
-    write_preview(book.store, book.sheet(record.id, 0)[0].fingerprint, 50, b"jpeg")
+    report(job_store.store, record, step=50, max_steps=250, loss=0.4, elapsed_s=10.0, curve=curve, previews=(50,))
+    write_preview(job_store.store, job_store.spec_sheet(record.id, 0)[0].fingerprint, 50, b"jpeg")
     shown = (await client.get(told["url"])).json()
     assert shown["counts"] == {"waiting": 1, "running": 1, "done": 0, "failed": 0, "cancelled": 0}
     fox, hen = shown["concepts"]
@@ -199,13 +201,15 @@ async def test_a_job_is_shown_with_curve_previews_and_what_is_left(client: httpx
     assert [one["name"] for one in waiting["concepts"]] == ["hen"]
 
 
-async def test_a_failure_is_told_with_what_to_do(client: httpx.AsyncClient, book: JobBook) -> None:
+async def test_a_failure_is_told_with_what_to_do(client: httpx.AsyncClient, job_store: JobStore) -> None:
     told = await submit(client, "fox")
-    record = book.load(told["id"])
-    fingerprint = book.sheet(record.id, 0)[0].fingerprint
+    record = job_store.load(told["id"])
+    fingerprint = job_store.spec_sheet(record.id, 0)[0].fingerprint
     evidence = ({"worker": "crew/0", "step": 3},)
-    book.write_failure(Failure(fingerprint=fingerprint, name="fox", code="diverged", message="up", evidence=evidence))
-    report(book.store, record, "failed", concept_state="failed", problem="diverged: up")
+    job_store.write_failure(
+        Failure(fingerprint=fingerprint, name="fox", code="diverged", message="up", evidence=evidence)
+    )
+    report(job_store.store, record, "failed", concept_state="failed", problem="diverged: up")
     (concept,) = (await client.get(told["url"])).json()["concepts"]
     assert (concept["failure"]["code"], concept["failure"]["message"]) == ("diverged", "up")
     alone = (await client.get(f"{told['url']}/concepts/fox")).json()
@@ -231,12 +235,12 @@ async def test_a_job_that_is_not_there_is_a_404(client: httpx.AsyncClient, job: 
 
 
 async def test_cancelling_and_resuming_are_written_where_drivers_read_them(
-    client: httpx.AsyncClient, desk: Desk, book: JobBook
+    client: httpx.AsyncClient, desk: Desk, job_store: JobStore
 ) -> None:
     told = await submit(client, "fox", "hen")
     body = {"keep_best": True, "concepts": ["hen"]}
     assert (await client.post(f"{told['url']}/cancel", json=body)).status_code == 200
-    cancellation = book.cancellation(told["id"])
+    cancellation = job_store.cancellation(told["id"])
     assert cancellation is not None
     assert (cancellation.names, cancellation.keep_rows) == (("hen",), True)
     wrong = await client.post(f"{told['url']}/cancel", json={"concepts": ["owl"]})
@@ -245,7 +249,7 @@ async def test_cancelling_and_resuming_are_written_where_drivers_read_them(
     assert (await client.post(f"{told['url']}/cancel")).status_code == 200
     resumed = await client.post(f"{told['url']}/resume")
     assert resumed.json()["generation"] > told.get("generation", 1)
-    assert book.cancellation(told["id"]) is None
+    assert job_store.cancellation(told["id"]) is None
     assert desk.learning.fleet.num_asked == 2  # type: ignore[attr-defined]
 
 
@@ -261,7 +265,7 @@ async def test_the_fleet_is_shown_scaled_and_drained_by_the_records_of_the_comma
     assert (await client.post("/v1/fleet/drain")).json()["settings"]["draining"] is True
     scaled = (await client.post("/v1/fleet/scale", json={"min": 1, "max": 4})).json()["settings"]
     assert scaled == {"min_workers": 1, "max_workers": 4, "crew_size": 1, "draining": False}
-    assert FleetBook(s3_store, FLEET).settings().max_workers == 4
+    assert StoredFleet(s3_store, FLEET).settings().max_workers == 4
     for wrong in ({"min": 5}, {"max": 0}, {"max": "many"}, {"most": 3}):
         reply = await client.post("/v1/fleet/scale", json=wrong)
         assert reply.status_code == 400
@@ -327,10 +331,10 @@ async def test_keys_decide_who_may_submit_see_and_operate(s3_store: S3Store) -> 
 
 
 async def test_the_examples_of_the_api_document_have_the_fields_of_real_answers(
-    client: httpx.AsyncClient, book: JobBook
+    client: httpx.AsyncClient, job_store: JobStore
 ) -> None:
     told = await submit(client, "fox")
-    report(book.store, book.load(told["id"]), step=5, loss=0.5)
+    report(job_store.store, job_store.load(told["id"]), step=5, loss=0.5)
     shown = (await client.get(told["url"])).json()
     assert set(told) == set(jobs_examples.SUBMITTED)
     assert set(told["estimate"]) >= set(jobs_examples.SUBMITTED["estimate"])
@@ -353,14 +357,14 @@ async def test_a_job_that_waits_for_a_drained_fleet_says_so(client: httpx.AsyncC
 
 
 async def test_a_large_job_is_paged_and_each_concept_tells_its_curve_from_wherever_it_lies(
-    client: httpx.AsyncClient, desk: Desk, book: JobBook
+    client: httpx.AsyncClient, desk: Desk, job_store: JobStore
 ) -> None:
     told = await submit(client, *(f"fox-{number:03d}" for number in range(300)))
-    record = book.load(told["id"])
-    first, *_, second = [spec for sheet in book.sheets(record) for spec in sheet]
+    record = job_store.load(told["id"])
+    first, *_, second = job_store.specs(record)
     history = [{"step": 0, "loss": 0.5, "train_loss": None}, {"step": 5, "loss": 0.4, "train_loss": 0.6}]
     counters = {"step": 5, "history": history}
-    book.write_checkpoint(first.fingerprint, Checkpoint(first.fingerprint, counters, {}).to_bytes())
+    job_store.write_checkpoint(first.fingerprint, Checkpoint(first.fingerprint, counters, {}).to_bytes())
     record_of_second = {"stopped": "converged", "steps": 5, "sample_passes": 20, "seconds": 2.0, "trace": history}
     desk.registry.publish(
         second.name,
@@ -370,7 +374,7 @@ async def test_a_large_job_is_paged_and_each_concept_tells_its_curve_from_wherev
         base_model="colours",
         base_revision="c0ffee",
     )
-    report(book.store, record, step=5, loss=0.4, num_waiting=5)
+    report(job_store.store, record, step=5, loss=0.4, num_waiting=5)
 
     page = (await client.get(told["url"], params={"offset": 254, "limit": 4})).json()
     assert [one["name"] for one in page["concepts"]] == ["fox-254", "fox-255", "fox-256", "fox-257"]
@@ -385,14 +389,14 @@ async def test_a_large_job_is_paged_and_each_concept_tells_its_curve_from_wherev
     assert (alone[1]["version"], alone[1]["why_stopped"][:8], alone[1]["step"]) == (1, "its loss", 5)
 
 
-async def test_purging_a_job_takes_its_previews_along(client: httpx.AsyncClient, book: JobBook) -> None:
+async def test_purging_a_job_takes_its_previews_along(client: httpx.AsyncClient, job_store: JobStore) -> None:
     told = await submit(client, "fox")
-    record = book.load(told["id"])
-    (spec,) = book.sheet(record.id, 0)
-    write_preview(book.store, spec.fingerprint, 50, b"jpeg")
+    record = job_store.load(told["id"])
+    (spec,) = job_store.spec_sheet(record.id, 0)
+    write_preview(job_store.store, spec.fingerprint, 50, b"jpeg")
     too_early = await client.post(f"{told['url']}/purge")
     assert (too_early.status_code, too_early.json()["error"]["param"]) == (400, "job")
-    book.close(record)
+    job_store.close(record)
     assert (await client.post(f"{told['url']}/purge")).json()["pictures"] == 3
     assert (await client.get(f"{told['url']}/concepts/fox/previews/50")).status_code == 404
     thumbnail = (await client.get(told["url"])).json()["concepts"][0]["pictures"][0]["thumbnail"]

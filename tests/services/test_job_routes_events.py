@@ -14,7 +14,7 @@ from services.desk import Desk
 from services.teaching import job_watch
 from tests.services.conftest import client_of
 from tests.services.job_tools import open_desk, report, submit
-from textinv.jobs import JobBook, JobRecord
+from textinv.jobs import JobRecord, JobStore
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import StoredObject
 
@@ -107,7 +107,7 @@ async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def record(client: httpx.AsyncClient, store: CountingStore) -> JobRecord:
-    return JobBook(store).load((await submit(client, "fox", "hen"))["id"])
+    return JobStore(store).load((await submit(client, "fox", "hen"))["id"])
 
 
 def url_of(record: JobRecord) -> str:

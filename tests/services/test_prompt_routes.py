@@ -13,8 +13,8 @@ from tests.services.conftest import client_of, publish
 from tests.services.job_tools import photo
 from textinv.generation.infotext import write_png
 from textinv.jobs.previews import PREVIEW_FILE, drop_previews, write_preview
-from textinv.plan.sources import image_key
 from textinv.registry import Registry
+from textinv.spec import image_key
 from textinv.store import S3Store
 from textinv.store.memory import MemoryStore
 

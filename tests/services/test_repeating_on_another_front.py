@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from services.access.ledger import TELL_EVERY_S, FrontBook
-from services.answers.replies import Replies
+from services.access.front_usage import TELL_EVERY_S
+from services.access.usage import Usage
+from services.answers.idempotency import Replies
 from services.config import ServiceConfig
 from services.desk import Desk
 from tests.services.colour_studio import ColourStudio
-from tests.services.conftest import client_of
+from tests.services.conftest import asking, client_of
 from textinv.errors import StoreUnreachableError
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import BINARY, JSON, StoredObject
@@ -28,7 +29,7 @@ SENT = {"prompt": "a hill", "num_inference_steps": 75}
 STEP_S = 0.03
 
 
-class Line(MemoryStore):
+class CutOffStore(MemoryStore):
     """A store as one front reaches it, or does not any more."""
 
     def __init__(self, store: MemoryStore) -> None:
@@ -60,8 +61,8 @@ def studio(store: MemoryStore) -> ColourStudio:
 @pytest.fixture
 def desks(studio: ColourStudio, store: MemoryStore) -> list[Desk]:
     """Two fronts of one service."""
-    config, book = ServiceConfig(base_model="colours", keys=False, num_fronts=2), FrontBook()
-    desks = [Desk(config, studio, Line(store), book=book) for _ in range(2)]
+    config, shared = ServiceConfig(base_model="colours", keys=False, num_fronts=2), asking(Usage())
+    desks = [Desk(config, studio, CutOffStore(store), shared_usage=shared) for _ in range(2)]
     for desk in desks:
         desk.replies = Replies(desk.store, beat_s=BEAT_S)
     return desks
@@ -81,7 +82,7 @@ async def until(studio: ColourStudio, num_running: int) -> None:
 
 
 def cut(desk: Desk, is_cut: bool) -> None:
-    assert isinstance(desk.store, Line)
+    assert isinstance(desk.store, CutOffStore)
     desk.store.is_cut = is_cut
 
 

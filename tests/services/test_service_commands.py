@@ -14,7 +14,7 @@ from services.local.lifecycle import keeper_environment, start_service, stop_ser
 from services.local.state import ServiceFolder, ServiceState
 from textinv.cli import build_app
 from textinv.errors import InputError, SettingsError
-from textinv.settings import Settings, environment_of, load_settings
+from textinv.settings import OWN_BASE_MODELS, Settings, environment_of, load_settings
 from textinv.store import connect_store
 
 pytestmark = pytest.mark.store
@@ -65,8 +65,7 @@ def test_a_state_that_was_left_behind_is_not_believed(settings: Settings) -> Non
             url="http://127.0.0.1:1",
             base_model="emoji",
             pid=os.getpid(),  # a process that lives and is not a keeper: it must survive `down`
-            ray_address=None,
-            ray_folder=None,
+            ray_folder="",
             started="2020-01-01T00:00:00+00:00",
         )
     )
@@ -83,8 +82,25 @@ def test_a_port_that_is_taken_is_named(settings: Settings) -> None:
             start_service(settings, ServiceConfig(), "127.0.0.1", port)
 
 
+@pytest.mark.parametrize("command", [("serve", "up"), ("up",)], ids=" ".join)
+def test_with_a_cluster_in_the_settings_nothing_is_started_and_what_to_deploy_is_said(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEXTINV_HOME", str(tmp_path))
+    monkeypatch.setenv("TEXTINV_RAY_ADDRESS", "http://head:8265")
+    failed = textinv(*command)
+    assert isinstance(failed.exception, SettingsError)
+    assert "http://head:8265" in failed.exception.message
+    assert "services/deploy/serve.yaml" in failed.exception.message
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_settings_survive_the_way_through_the_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    changes = {"base_models": {"a": "/x", "b": "hub/y"}, "encoders": (Path("/clip"), Path("/dino")), "device": "cpu"}
+    changes = {
+        "base_models": {**OWN_BASE_MODELS, "a": "/x", "b": "hub/y"},
+        "encoders": (Path("/clip"), Path("/dino")),
+        "device": "cpu",
+    }
     given = settings.model_copy(update=changes)
     for name, value in environment_of(given).items():
         monkeypatch.setenv(name, value)

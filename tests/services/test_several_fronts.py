@@ -9,13 +9,14 @@ import httpx
 import pytest
 from PIL import Image
 
+from services.access.front_usage import TELL_EVERY_S, FrontUsage
+from services.access.in_flight import InFlight
 from services.access.keys import KeyRing
-from services.access.ledger import TELL_EVERY_S, FrontBook, SharedLedger
+from services.access.usage import Usage
 from services.config import ServiceConfig
 from services.desk import Desk
-from services.drawing.in_flight import InFlight
 from tests.services.colour_studio import ColourStudio
-from tests.services.conftest import client_of
+from tests.services.conftest import asking, client_of
 from textinv.errors import NotReadyError
 from textinv.store.memory import MemoryStore
 
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.anyio
 URL, TXT2IMG = "/v1/images/generations", "/sdapi/v1/txt2img"
 
 
-class UnsteadyBook(FrontBook):
-    """A book that can be lost."""
+class UnsteadyUsage(Usage):
+    """A usage of all fronts that can be lost."""
 
     there = True
     slow_s = 0.0
@@ -32,13 +33,13 @@ class UnsteadyBook(FrontBook):
     async def enter(self, front: str, place: str, key: object) -> None:
         await asyncio.sleep(self.slow_s)
         if not self.there:
-            raise NotReadyError("the book is lost")
+            raise NotReadyError("the usage is lost")
         await super().enter(front, place, key)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def book() -> UnsteadyBook:
-    return UnsteadyBook()
+def usage() -> UnsteadyUsage:
+    return UnsteadyUsage()
 
 
 @pytest.fixture
@@ -48,9 +49,9 @@ def config() -> ServiceConfig:
 
 @pytest.fixture
 async def fronts(
-    config: ServiceConfig, studio: ColourStudio, store: MemoryStore, book: UnsteadyBook
+    config: ServiceConfig, studio: ColourStudio, store: MemoryStore, usage: UnsteadyUsage
 ) -> AsyncIterator[list[httpx.AsyncClient]]:
-    clients = [client_of(Desk(config, studio, store, book=book)) for _ in range(2)]
+    clients = [client_of(Desk(config, studio, store, shared_usage=asking(usage))) for _ in range(2)]
     yield clients
     await asyncio.sleep(2 * TELL_EVERY_S)
     for one in clients:
@@ -85,12 +86,12 @@ class TestWithKeys:
             statuses = sorted([(await one).status_code for one in asked])
             assert statuses == [200, 200, 429, 429]
 
-    async def test_without_the_book_a_front_counts_for_itself(
-        self, fronts: list[httpx.AsyncClient], store: MemoryStore, studio: ColourStudio, book: UnsteadyBook
+    async def test_without_the_others_a_front_counts_for_itself(
+        self, fronts: list[httpx.AsyncClient], store: MemoryStore, studio: ColourStudio, usage: UnsteadyUsage
     ) -> None:
         text, _ = KeyRing(store).create("page", "generate", concurrency=1)
         headers = {"authorization": f"Bearer {text}"}
-        book.there = False
+        usage.there = False
         studio.step_s = 0.02
         sent = {"prompt": "a", "num_inference_steps": 20}
         asked = [asyncio.create_task(fronts[k % 2].post(URL, json=sent, headers=headers)) for k in range(4)]
@@ -168,28 +169,28 @@ async def test_who_never_looks_costs_no_previews(client: httpx.AsyncClient, stud
 
 async def test_a_front_that_fell_silent_holds_no_places(store: MemoryStore) -> None:
     now = 0.0
-    book = FrontBook(clock=lambda: now)
+    usage = Usage(clock=lambda: now)
     _, key = KeyRing(store).create("page", "generate", concurrency=1)
-    await book.enter("dead", "p1", key)
+    await usage.enter("dead", "p1", key)
     now = 60.0
-    await book.enter("alive", "p2", key)
-    assert (await book.tell("alive", [], [("p2", key.id)])).interrupted == ()
+    await usage.enter("alive", "p2", key)
+    assert (await usage.tell("alive", [], [("p2", key.id)])) == ()
 
 
-async def test_who_leaves_while_a_place_is_asked_for_holds_none(store: MemoryStore, book: UnsteadyBook) -> None:
+async def test_who_leaves_while_a_place_is_asked_for_holds_none(store: MemoryStore, usage: UnsteadyUsage) -> None:
     _, key = KeyRing(store).create("page", "generate", concurrency=1)
-    ledger = SharedLedger(InFlight(), book)
+    front = FrontUsage(InFlight(), asking(usage))
 
     async def draw() -> None:
-        async with ledger.place(key):
+        async with front.place(key):
             await asyncio.sleep(0)
 
-    book.slow_s = 60.0
+    usage.slow_s = 60.0
     leaving = asyncio.create_task(draw())
     await asyncio.sleep(2 * TELL_EVERY_S)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
-    book.slow_s = 0.0
+    usage.slow_s = 0.0
     await draw()
     await asyncio.sleep(2 * TELL_EVERY_S)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.statuses import STATUSES, status_of
+from services.api.errors import STATUSES, status_of
 from textinv.errors import InputError, SettingsError, TextinvError, UnknownConceptError
 
 

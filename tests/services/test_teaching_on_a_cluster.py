@@ -10,11 +10,11 @@ import pytest
 from services.config import ServiceConfig
 from services.desk import Desk
 from services.drawing.studio import StudioFacts
-from services.teaching.training_fleet import ClusterFleet
 from tests.chaos.test_driver_on_cluster import HeadNode
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of
 from tests.services.job_tools import manifest_of, upload
+from textinv.jobs.fleet_driver import ClusterFleet
 from textinv.models import base_revision
 from textinv.placeholders import ConceptRef
 from textinv.registry import Registry

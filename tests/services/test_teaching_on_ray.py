@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cluster.driver.places import LocalPlace
+from cluster.driver.local_ray import LocalRay
 from tests.services.served import served
+from textinv.jobs.home_driver import HomeDriver
 from textinv.settings import Settings
 from textinv.store import EmbeddedServer
 
@@ -39,14 +40,14 @@ def client(settings: Settings) -> Iterator[httpx.Client]:
 
 def end_fleet(settings: Settings) -> None:
     """Wait until the driver has ended by itself, as it does without work; end what is left of it."""
-    place = LocalPlace(settings.home)
+    driver = HomeDriver(settings.home)
     deadline = time.monotonic() + 60
-    while place.has_driver() and time.monotonic() < deadline:
+    while driver.has_driver() and time.monotonic() < deadline:
         time.sleep(0.2)
-    pid = place.driver_pid()
+    pid = driver.driver_pid()
     if pid is not None:
         os.kill(pid, signal.SIGKILL)
-    for orphan in list(place.orphans()):
+    for orphan in list(LocalRay(settings.home).orphans()):
         os.kill(orphan, signal.SIGKILL)
 
 
@@ -106,7 +107,7 @@ def test_pictures_become_a_concept_that_is_watched_and_drawn(client: httpx.Clien
     )
     assert np.abs(drawn - plain).mean() > 1
     assert submit(client, "my-umbrella", max_steps=20, min_steps=20, stop="fixed")["state"] == "done"
-    assert client.get("/v1/fleet").json()["fleet"] == LocalPlace(settings.home).fleet
+    assert client.get("/v1/fleet").json()["fleet"] == HomeDriver(settings.home).fleet
 
 
 def test_a_job_is_cancelled_with_its_best_rows_and_learned_to_the_end_when_resumed(client: httpx.Client) -> None:

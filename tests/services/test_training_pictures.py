@@ -13,7 +13,7 @@ from services.desk import Desk
 from tests.services.conftest import client_of
 from tests.services.job_tools import open_desk, photo
 from tests.services.pictures import decompression_bomb, half_transparent_png, png
-from textinv.plan.sources import image_key
+from textinv.spec import image_key
 from textinv.store import S3Store
 
 pytestmark = [pytest.mark.anyio, pytest.mark.store]

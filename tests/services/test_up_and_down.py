@@ -16,15 +16,15 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from cluster.driver.places import LocalPlace
+from cluster.driver.local_ray import LocalRay
 from services.local.state import ServiceFolder
-from services.teaching.training_fleet import LocalFleet
 from tests.services.listening import is_loopback, listening
 from tests.services.served import free_port
 from textinv.cli import build_app
 from textinv.errors import SettingsError
-from textinv.jobs import JobBook
-from textinv.jobs.driver_seat import DriverSeat
+from textinv.jobs import JobStore
+from textinv.jobs.fleet_driver import LocalFleet
+from textinv.jobs.home_driver import HomeDriver
 from textinv.processes import processes_with
 from textinv.settings import Settings, environment_of
 from textinv.store import EmbeddedServer, connect_store
@@ -85,11 +85,11 @@ def test_down_of_what_is_not_up_does_nothing(settings: Settings) -> None:
 def test_down_ends_a_driver_that_is_still_starting_before_it_can_start_the_store(settings: Settings) -> None:
     EmbeddedServer(settings.home).up()
     LocalFleet(settings, "{}").ensure()
-    seat = DriverSeat(settings.home)
-    assert seat.driver_processes()
-    assert not seat.has_driver()
+    driver = HomeDriver(settings.home)
+    assert driver.driver_processes()
+    assert not driver.has_driver()
     assert told("down") == {"stopped": ["workers", "store"]}
-    assert not seat.driver_processes()
+    assert not driver.driver_processes()
     time.sleep(1.0)
     assert not EmbeddedServer(settings.home).status().running
 
@@ -123,7 +123,7 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
         }
         job = client.post("/v1/jobs", json=posted).json()
         wait_for(lambda: client.get(job["url"]).json()["counts"]["running"] == 1)
-    for folder in (first["ray_folder"], LocalPlace(settings.home).ray_folder):
+    for folder in (first["ray_folder"], LocalRay(settings.home).folder):
         pids = set(processes_with("RAY_TMPDIR", str(folder)))
         addresses = listening(pids)
         assert len(addresses) > 5
@@ -134,12 +134,12 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
         assert "AuthenticationError" in asks_ray(gcs_address(pids), "f" * 64)
     stopped = told("down")["stopped"]
     assert stopped == ["service", "workers", "store"]
-    assert not DriverSeat(settings.home).has_driver()
+    assert not HomeDriver(settings.home).has_driver()
     assert not EmbeddedServer(settings.home).status().running
-    book = JobBook(connect_store(EmbeddedServer(settings.home).up()))
-    status = book.status(job["id"])
+    job_store = JobStore(connect_store(EmbeddedServer(settings.home).up()))
+    status = job_store.status(job["id"])
     assert status is not None
-    saved = book.checkpoint(status.concepts[0].fingerprint)
+    saved = job_store.checkpoint(status.concepts[0].fingerprint)
     assert saved is not None
     assert Checkpoint.from_bytes(saved).counters["step"] >= status.concepts[0].step
 
@@ -155,6 +155,6 @@ def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_dea
     assert not Path(service.ray_folder or "/").exists()
     store = EmbeddedServer(settings.home).settings()
     assert store is not None
-    wait_for(lambda: job["id"] not in JobBook(connect_store(store)).open_jobs())
+    wait_for(lambda: job["id"] not in JobStore(connect_store(store)).open_jobs())
     with httpx.Client(base_url=settings.service_url, timeout=120) as client:
         assert client.get(job["url"]).json()["state"] == "done"

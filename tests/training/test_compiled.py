@@ -10,7 +10,7 @@ from torch.fx import GraphModule
 from textinv.models.base import BaseModel
 from textinv.models.compiled import compiled
 from textinv.training import Work
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 
 class Captured:

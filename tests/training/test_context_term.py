@@ -8,10 +8,10 @@ import torch
 from textinv.models.base import BaseModel
 from textinv.training import Work
 from textinv.training.captions import tokenize_captions
-from textinv.training.context import context_losses, encode_references
+from textinv.training.context import CONTEXT_PROMPTS, encode_references
 from textinv.training.initial import rows_of_text
-from textinv.training.local import learn
-from textinv.training.prompts import CONTEXT_PROMPTS
+from textinv.training.objective import context_losses
+from textinv.training.train import learn
 
 
 def terms(model: BaseModel, class_word: str, rows: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -13,7 +13,7 @@ from textinv.models import load_base_model
 from textinv.placeholders import ConceptRef
 from textinv.spec import OptimizerSpec
 from textinv.training import Work
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 FAMILIES = [(family, "epsilon") for family in ("sd1", "sd2", "sdxl", "ldm", "pooling")] + [("sd2", "v_prediction")]
 

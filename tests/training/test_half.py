@@ -8,8 +8,8 @@ import torch
 from tests.models.tiny_bases import make_base
 from textinv.models import load_base_model
 from textinv.training import Work
-from textinv.training.local import learn
 from textinv.training.pack import gradients_of
+from textinv.training.train import learn
 
 
 def test_gradients_too_small_for_float16_arrive() -> None:

@@ -13,18 +13,17 @@ from torch import Tensor
 from textinv.demo.concepts import CONCEPTS
 from textinv.errors import DivergedError, ImageError
 from textinv.models.base import BaseModel
-from textinv.plan.base import BaseFacts
 from textinv.plan.recipes import DEFAULT_RECIPE, RECIPES
+from textinv.plan.resolve import BaseFacts
 from textinv.spec import OptimizerSpec, StopSpec
 from textinv.training import ConceptPack, TrainedConcept, Work
 from textinv.training.checkpoint import Checkpoint
-from textinv.training.local import Collected, WorkList, learn
-from textinv.training.loop import train_pack
+from textinv.training.train import Collected, WorkList, learn, train_pack
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 MakeWork = Callable[..., Work]
-STEPS = 100
+MANY_STEPS, FEW_STEPS = 100, 20
 
 
 def rows_of(concept: TrainedConcept) -> Tensor:
@@ -70,35 +69,53 @@ def learned_until(model: BaseModel, step: int, mine: Work, *others: Work) -> byt
 
 
 LONG = (pytest.mark.load, pytest.mark.timeout(900))
+WAYS = [
+    pytest.param(DEFAULT_RECIPE, FEW_STEPS, id=f"{DEFAULT_RECIPE} for a while"),
+    *(pytest.param(recipe, MANY_STEPS, id=recipe, marks=LONG) for recipe in RECIPES),
+]
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [pytest.param(recipe, marks=() if recipe == DEFAULT_RECIPE else LONG) for recipe in RECIPES],
-)
+@pytest.mark.parametrize(("recipe", "steps"), WAYS)
 def test_a_concept_learns_the_same_alone_and_interrupted_among_strangers(
-    recipe: str, model: BaseModel, works: MakeWork
+    recipe: str, steps: int, model: BaseModel, works: MakeWork
 ) -> None:
     """On a concept where steps of a fixed length once grew a rounding to a tenth of the rows."""
     from train_concepts import works_of
 
     hard = [concept for concept in CONCEPTS if concept.name == "tulip"]
-    longer = dict.fromkeys(("min_steps", "max_steps"), 2 * STEPS) if RECIPES[recipe].max_steps <= STEPS else {}
+    longer = dict.fromkeys(("min_steps", "max_steps"), 2 * steps) if RECIPES[recipe].max_steps <= steps else {}
     (mine,) = works_of(hard, {"recipe": recipe, **longer}, 1, BaseFacts(model.revision, model.native_px))
-    alone = Checkpoint.from_bytes(learned_until(model, STEPS, mine))
-    interrupted = learned_until(model, STEPS // 2, mine, *strangers(works, 7, max_steps=STEPS))
+    alone = Checkpoint.from_bytes(learned_until(model, steps, mine))
+    num_strangers = 7 if steps == MANY_STEPS else 3
+    interrupted = learned_until(model, steps // 2, mine, *strangers(works, num_strangers, max_steps=steps))
     rest = Work(mine.spec, mine.pictures, interrupted, mine.work_id)
-    among = Checkpoint.from_bytes(learned_until(model, STEPS, rest, *strangers(works, 2, max_steps=STEPS)))
-    assert alone.counters["step"] == among.counters["step"] >= STEPS
-    rows, expected = (one.tensors["rows.text_encoder"] for one in (among, alone))
-    assert (rows - expected).norm() / expected.norm() < 1e-3
+    among = Checkpoint.from_bytes(learned_until(model, steps, rest, *strangers(works, 2, max_steps=steps)))
+    assert alone.counters["step"] == among.counters["step"] >= steps
+    limit = 1e-3 if steps == FEW_STEPS else max(1e-3, min(10 * rounding(model, works, mine, alone), 1e-2))
+    assert distance(among, alone) < limit
     found, wanted = ([seen["loss"] for seen in one.counters["history"]] for one in (among, alone))
-    assert found == pytest.approx(wanted, rel=1e-3)
+    assert found == pytest.approx(wanted, rel=limit)
+
+
+def distance(one: Checkpoint, two: Checkpoint) -> float:
+    """Relative difference of the rows of two checkpoints."""
+    rows, expected = (each.tensors["rows.text_encoder"] for each in (one, two))
+    return float((rows - expected).norm() / expected.norm())
+
+
+def rounding(model: BaseModel, works: MakeWork, mine: Work, alone: Checkpoint) -> float:
+    """What this machine's rounding grows to in so many steps: the difference that a single neighbour makes.
+
+    AdamW lets it grow to 3e-4 in a hundred steps on one CPU; on others it may be more.
+    """
+    steps = alone.counters["step"]
+    beside = learned_until(model, steps, mine, *strangers(works, 1, max_steps=steps))
+    return distance(Checkpoint.from_bytes(beside), alone)
 
 
 def run_pack(pack: ConceptPack, steps: int) -> None:
     for _ in range(steps):
-        pack.evaluate()
+        pack.look()
         pack.step()
 
 

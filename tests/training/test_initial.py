@@ -13,13 +13,14 @@ from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.training import ConceptPack, Work
 from textinv.training.initial import spread
-from textinv.training.local import learn
+from textinv.training.record import cosine_to
+from textinv.training.train import learn
 
 
 def starting_rows(model: BaseModel, work: Work) -> torch.Tensor:
     pack = ConceptPack(model, 1)
     slot = pack.add(work)
-    pack.evaluate()
+    pack.look()
     return slot.latest_rows["text_encoder"]
 
 
@@ -95,6 +96,7 @@ def test_the_record_says_how_far_the_rows_went_from_those_that_auto_found(
     moved = torch.nn.functional.cosine_similarity(learned.embedding.rows["text_encoder"], began, dim=-1).mean()
     assert learned.record["cosine_to_initializer"]["text_encoder"] == pytest.approx(float(moved), abs=1e-4)
     assert moved < 0.999
+    assert cosine_to(torch.tensor([[1.0, 1.0]]), torch.tensor([[2.0, 0.0]])) == pytest.approx(0.5**0.5)
 
 
 def test_auto_without_a_clip_takes_the_shortlisted_word_with_the_lowest_loss(
@@ -103,9 +105,9 @@ def test_auto_without_a_clip_takes_the_shortlisted_word_with_the_lowest_loss(
     plain: BaseModel = WithoutClip(model)  # type: ignore[assignment]
     pack = ConceptPack(plain, 1)
     slot = pack.add(works("a", init="auto", optimizer=adamw))
-    pack.evaluate()
+    pack.look()
     for word in ("ball", "fish", "house"):
         other = ConceptPack(plain, 1)
         rival = other.add(works("b", init=word, optimizer=adamw))
-        other.evaluate()
+        other.look()
         assert slot.history[0].loss <= rival.history[0].loss + 1e-5

@@ -14,9 +14,9 @@ from textinv.errors import OutOfMemoryError
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel, Conditioning
 from textinv.training import Work, capacity
-from textinv.training.capacity import choose_num_slots, knee, past_knee
-from textinv.training.local import learn
+from textinv.training.capacity import choose_num_slots, past_knee
 from textinv.training.ranking import LOSS_SAMPLES, SHORTLIST
+from textinv.training.train import learn
 
 
 class SmallModel:
@@ -91,9 +91,8 @@ def test_words_are_ranked_by_loss_in_forwards_that_do_not_grow_with_the_shortlis
     assert max(sizes) <= LOSS_SAMPLES
 
 
-def test_the_knee_is_the_smallest_pack_near_the_best_throughput() -> None:
+def test_packs_are_measured_until_a_larger_one_brings_little() -> None:
     measured = [(1, 10.0), (2, 19.0), (4, 30.0), (8, 33.0), (16, 33.5)]
-    assert knee(measured) == 8
     assert [past_knee(measured[:count]) for count in range(1, 6)] == [False, False, False, False, True]
 
 

@@ -1,14 +1,17 @@
 """What the frozen model should predict and how samples are masked and padded."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from textinv.errors import BaseModelError
-from textinv.training.batches import Member, assemble, padded_size
+from textinv.models.base import BaseModel
+from textinv.training import ConceptPack, Work
 from textinv.training.objective import add_noise, sample_losses, target_of
-from textinv.training.streams import Choices, draw
+from textinv.training.pack import assemble
+from textinv.training.streams import padded_size
 
 ALPHAS = torch.tensor([0.9, 0.5, 0.1])
 
@@ -44,13 +47,16 @@ def test_padding_is_at_most_a_third_and_sizes_are_few() -> None:
     assert len(set(sizes)) <= 20
 
 
-def test_samples_with_one_caption_share_it_and_padding_weighs_nothing() -> None:
-    choices = Choices(num_pictures=2, num_templates=1, timesteps=(0, 1000), flip=False, latent_shape=(4, 8, 8))
-    members = [Member(slot, 10 * slot, 2, 7 * slot, draw(slot, 3, count, choices)) for slot, count in ((0, 4), (2, 1))]
-    batch = assemble(members, torch.device("cpu"))
-    assert batch.num_samples == 5
-    assert batch.captions_K[batch.caption_of_B].tolist() == [0, 0, 0, 0, 14, 0]
+def test_samples_with_one_caption_share_it_and_padding_weighs_nothing(
+    tiny: BaseModel, works: Callable[..., Work]
+) -> None:
+    pack = ConceptPack(tiny, 3)
+    two = {"picture_list": works("any").pictures[:2], "templates": ("a {}",), "resolution_px": 32}
+    slots = [pack.add(works(f"c{index}", samples_per_step=count, **two)) for index, count in enumerate((4, 2, 1))]
+    pack.remove(slots[1])
+    batch = assemble(pack.pool, pack.slots, tiny.device)
+    assert batch.captions_K[batch.caption_of_B].tolist() == [0, 0, 0, 0, 1, 0]
     assert batch.share_B.tolist() == [0.25] * 4 + [1.0, 0.0]
     assert batch.slot_of_B.tolist() == [0, 0, 0, 0, 2, 0]
-    assert batch.latents_B[4] in (20, 21)
-    assert torch.equal(batch.noise_BCHW[4:5], members[1].draw.noises_2BCHW[1])
+    assert batch.latents_B[4] in (2, 3)
+    assert torch.equal(batch.noise_BCHW[4:5], slots[2].training_draw().noises_2BCHW[1])

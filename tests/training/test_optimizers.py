@@ -11,7 +11,7 @@ from textinv.training.optimizers import RowState, StepSettings
 NORM = 0.37
 
 
-def settings(num_slots: int, **given: float | list[float]) -> StepSettings:
+def settings(num_slots: int, **given: float | list[float]) -> StepSettings[Tensor]:
     """Settings of a step; what is not given is off."""
     defaults: dict[str, float | list[float]] = {
         "live": 1, "sphere": 1, "rate": 0.08, "number": 1, "kappa": 0,

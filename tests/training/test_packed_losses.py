@@ -8,9 +8,9 @@ import torch
 
 from textinv.models.base import BaseModel
 from textinv.training import ConceptPack, Work
-from textinv.training.batches import assemble
-from textinv.training.local import learn
-from textinv.training.pool import Pool, slot_losses
+from textinv.training.pack import assemble, slot_losses
+from textinv.training.pool import Pool
+from textinv.training.train import learn
 
 MakeWork = Callable[..., Work]
 
@@ -19,8 +19,8 @@ def test_the_loss_of_one_slot_has_no_gradient_by_another_slots_rows(model: BaseM
     pack = ConceptPack(model, 3)
     for index, colour in enumerate(("red", "teal", "yellow")):
         pack.add(works(colour, colour, num_vectors=2, samples_per_step=1 + index, class_word="fox", context_weight=0.1))
-    pool = Pool.of(pack.slots, 2)
-    batch = assemble([pool.training_member(slot) for slot in pack.slots], model.device)
+    pool = pack.pool
+    batch = assemble(pool, pack.slots, model.device)
     rows = torch.randn(3, 2, model.encoder_widths["text_encoder"]).requires_grad_()
     losses = slot_losses(model, pool, batch, {"text_encoder": rows})
     for slot in range(3):
@@ -34,11 +34,10 @@ def test_a_packed_loss_is_the_mean_over_the_slots_own_samples(model: BaseModel, 
     pack.add(works("one", samples_per_step=3))
     pack.add(works("two", "teal", samples_per_step=2))
     rows = {"text_encoder": torch.randn(2, 1, model.encoder_widths["text_encoder"])}
-    both = Pool.of(pack.slots, 1)
-    together = slot_losses(model, both, assemble([both.training_member(s) for s in pack.slots], model.device), rows)
+    together = slot_losses(model, pack.pool, assemble(pack.pool, pack.slots, model.device), rows)
     for slot in pack.slots:
         own = Pool.of([slot], 1)
-        alone = slot_losses(model, own, assemble([own.training_member(slot)], model.device), rows)
+        alone = slot_losses(model, own, assemble(own, [slot], model.device), rows)
         assert torch.allclose(alone[slot.index], together[slot.index], rtol=1e-4)
         assert alone[1 - slot.index] == 0
 

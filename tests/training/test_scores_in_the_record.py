@@ -12,11 +12,11 @@ from tests.evaluation.tiny_encoders import clip_folder, dino_folder
 from tests.models.tiny_bases import make_base
 from textinv.embedding import Embedding
 from textinv.errors import SettingsError
-from textinv.evaluation import Drawing, Judge, Judged, evaluate, own_judge
+from textinv.evaluation import Drawing, Learned, evaluate, own_scorer
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
-from textinv.training import Work
-from textinv.training.local import learn
+from textinv.training import Scorer, Work
+from textinv.training.train import learn
 
 QUICK = Drawing(num_images=1, num_inference_steps=1)
 SHORT = {"max_steps": 1, "min_steps": 1, "resolution_px": 32, "timesteps": (0, 1000)}
@@ -40,15 +40,15 @@ def undrawable(model: BaseModel) -> BaseModel:
     return refusing
 
 
-def judged_by(judge: Judge, model: BaseModel, work: Work) -> dict[str, Any]:
-    """What a judge says of a concept whose rows are those of a word."""
+def scores_by(scorer: Scorer, model: BaseModel, work: Work) -> dict[str, Any]:
+    """What a scorer says of a concept whose rows are those of a word."""
     rows = {name: model.token_rows(name, "ball").float() for name in model.encoder_names}
-    return judge(work.spec, work.pictures, Embedding(rows), "ball")
+    return scorer(work.spec, work.pictures, Embedding(rows), "ball")
 
 
 def test_the_record_holds_both_opinions_with_both_anchors(model: BaseModel, works: Any) -> None:
     work = works("disk", max_steps=1, min_steps=1)
-    record = learn(model, [work], num_slots=1, judge=own_judge(model, QUICK)).concepts["disk"].record
+    record = learn(model, [work], num_slots=1, scorer=own_scorer(model, QUICK)).concepts["disk"].record
     (own,) = record["evaluation"]["encoders"]
     assert {"fidelity", "real_to_real", "initializer_fidelity", "editability"} < set(own)
     assert {"shows", "editability"} <= set(record["evaluation"]["judge"])
@@ -59,7 +59,7 @@ def test_the_record_holds_both_opinions_with_both_anchors(model: BaseModel, work
 @pytest.mark.parametrize("class_word", [None, "key"])
 def test_words_that_were_found_are_the_anchor(class_word: str | None, model: BaseModel, works: Any) -> None:
     work = works("found", max_steps=1, min_steps=1, init="auto", class_word=class_word)
-    record = learn(model, [work], num_slots=1, judge=own_judge(model, QUICK)).concepts["found"].record
+    record = learn(model, [work], num_slots=1, scorer=own_scorer(model, QUICK)).concepts["found"].record
     (own,) = record["evaluation"]["encoders"]
     assert record["evaluation"]["anchor_word"] == record["started_from"] != class_word
     assert "initializer_fidelity" in own
@@ -68,7 +68,7 @@ def test_words_that_were_found_are_the_anchor(class_word: str | None, model: Bas
 
 def test_a_manifest_may_say_that_nothing_is_scored(model: BaseModel, works: Any) -> None:
     work = works("plain", max_steps=1, min_steps=1, evaluate=False)
-    record = learn(model, [work], num_slots=1, judge=own_judge(model, QUICK)).concepts["plain"].record
+    record = learn(model, [work], num_slots=1, scorer=own_scorer(model, QUICK)).concepts["plain"].record
     assert "evaluation" not in record
 
 
@@ -83,7 +83,7 @@ def test_a_concept_whose_scoring_fails_is_learned_all_the_same(model: BaseModel,
         raise RuntimeError("not enough memory")
 
     broken.decode_latents = cannot_draw  # type: ignore[method-assign]
-    done = learn(broken, [works("kept", max_steps=1, min_steps=1)], num_slots=1, judge=own_judge(broken, QUICK))
+    done = learn(broken, [works("kept", max_steps=1, min_steps=1)], num_slots=1, scorer=own_scorer(broken, QUICK))
     assert "not enough memory" in done.concepts["kept"].record["evaluation"]["error"]["message"]
     assert not done.errors
 
@@ -91,37 +91,37 @@ def test_a_concept_whose_scoring_fails_is_learned_all_the_same(model: BaseModel,
 def test_without_an_encoder_nothing_is_drawn_and_the_record_says_why_and_what_is_known(
     tiny: BaseModel, works: Any
 ) -> None:
-    evaluation = judged_by(own_judge(undrawable(tiny), QUICK), tiny, works("kept"))
+    evaluation = scores_by(own_scorer(undrawable(tiny), QUICK), tiny, works("kept"))
     assert evaluation["norm_ratio"]["text_encoder"] > 0
     assert evaluation["anchor_word"] == "ball"
     assert evaluation["error"]["code"] == SettingsError.code
     assert "no CLIP of its own" in evaluation["error"]["message"]
     assert "TEXTINV_ENCODERS" in evaluation["error"]["message"]
     assert "encoders" not in evaluation
-    done = learn(tiny, [works("kept", **SHORT)], num_slots=1, judge=own_judge(tiny, QUICK))
+    done = learn(tiny, [works("kept", **SHORT)], num_slots=1, scorer=own_scorer(tiny, QUICK))
     assert done.concepts["kept"].record["evaluation"]["error"] == evaluation["error"]
     assert not done.errors
 
 
 def test_scoring_without_an_encoder_is_an_error_before_anything_is_drawn(tiny: BaseModel, works: Any) -> None:
-    judged = Judged(Embedding({"text_encoder": tiny.token_rows("text_encoder", "ball").float()}), "object", "ball")
+    learned = Learned(Embedding({"text_encoder": tiny.token_rows("text_encoder", "ball").float()}), "object", "ball")
     with pytest.raises(SettingsError, match="--encoder"):
-        evaluate(undrawable(tiny), judged, works("a").pictures)
+        evaluate(undrawable(tiny), learned, works("a").pictures)
 
 
 def test_folders_of_encoders_score_what_is_learned_on_any_base_and_are_loaded_once(
     tiny: BaseModel, works: Any, tmp_path: Path
 ) -> None:
     folders = [clip_folder(tmp_path / "clip"), dino_folder(tmp_path / "dino")]
-    judge, judged = own_judge(tiny, QUICK, folders), []
+    scorer, given_out = own_scorer(tiny, QUICK, folders), []
 
-    def judge_and_take_away(*given: Any) -> dict[str, Any]:
-        judged.append(judge(*given))
+    def score_and_take_away(*given: Any) -> dict[str, Any]:
+        given_out.append(scorer(*given))
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
-        return judged[-1]
+        return given_out[-1]
 
-    done = learn(tiny, [works("one", **SHORT), works("two", **SHORT)], num_slots=1, judge=judge_and_take_away)
+    done = learn(tiny, [works("one", **SHORT), works("two", **SHORT)], num_slots=1, scorer=score_and_take_away)
     for name in ("one", "two"):
         evaluation = done.concepts[name].record["evaluation"]
         clip, dino = evaluation["encoders"]
@@ -136,10 +136,10 @@ def test_a_folder_of_no_encoder_is_named_in_the_record_and_nothing_is_drawn(
     tiny: BaseModel, works: Any, tmp_path: Path
 ) -> None:
     for folder, reason in ((tmp_path, "holds no CLIP or DINO"), (tmp_path / "absent", "is no folder")):
-        evaluation = judged_by(own_judge(undrawable(tiny), QUICK, [folder]), tiny, works("kept"))
+        evaluation = scores_by(own_scorer(undrawable(tiny), QUICK, [folder]), tiny, works("kept"))
         assert f"{folder} {reason}" in evaluation["error"]["message"]
         assert {"norm_ratio", "anchor_word"} < set(evaluation)
-        done = learn(tiny, [works("kept", **SHORT)], num_slots=1, judge=own_judge(tiny, QUICK, [folder]))
+        done = learn(tiny, [works("kept", **SHORT)], num_slots=1, scorer=own_scorer(tiny, QUICK, [folder]))
         assert done.concepts["kept"].record["evaluation"]["error"] == evaluation["error"]
         assert not done.errors
 
@@ -147,6 +147,6 @@ def test_a_folder_of_no_encoder_is_named_in_the_record_and_nothing_is_drawn(
 def test_where_only_the_classifier_of_the_demo_base_can_judge_it_does(model: BaseModel, works: Any) -> None:
     blind = copy.copy(model)
     blind.clip = None
-    evaluation = judged_by(own_judge(blind, QUICK), blind, works("kept"))
+    evaluation = scores_by(own_scorer(blind, QUICK), blind, works("kept"))
     assert evaluation["encoders"] == []
     assert {"shows", "editability"} <= set(evaluation["judge"])

@@ -11,10 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from textinv.demo import WEIGHTS
 from textinv.models import load_base_model
-from textinv.plan.base import BaseFacts
+from textinv.plan.resolve import BaseFacts
 from textinv.training import ConceptPack
-from textinv.training.batches import assemble
-from textinv.training.pool import Pool
+from textinv.training.pack import assemble
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
@@ -45,8 +44,8 @@ def test_a_packed_step_asks_for_hardly_more_operations_than_a_bare_one() -> None
     for work in works_of(chosen_concepts(8), {"samples_per_step": 1}, 0, facts):
         pack.add(work)
     num_vectors = max(slot.spec.num_vectors for slot in pack.slots)
-    pool = Pool.of(pack.slots, num_vectors)
-    batch = assemble([pool.training_member(slot) for slot in pack.slots], model.device)
+    pool = pack.pool
+    batch = assemble(pool, pack.slots, model.device)
     pack.step()  # the first one after a slot was filled joins what all slots have
     bare = operations(lambda: bare_step(model, pool, batch, 8 * num_vectors))
     assert bare < operations(pack.step) < 1.1 * bare

@@ -5,8 +5,8 @@ from statistics import pvariance
 
 import pytest
 
-from textinv.training.schedules import FLOOR, rate_at
-from textinv.training.stopping import dvar_ratio, has_converged
+from textinv.training.optimizers import FLOOR, rate_at
+from textinv.training.slot import dvar_ratio, has_converged
 
 
 def falling_then_flat(length: int) -> list[float]:

@@ -1,9 +1,12 @@
 """Every draw is a pure function of (concept seed, step, purpose)."""
 
+import dataclasses
+
 import numpy as np
+import pytest
 import torch
 
-from textinv.training.streams import Choices, draw, seed_of, stratified
+from textinv.training.streams import Choices, draw, draw_index, seed_of, stratified
 
 CHOICES = Choices(num_pictures=3, num_templates=5, timesteps=(300, 700), flip=True, latent_shape=(4, 8, 8))
 
@@ -52,3 +55,16 @@ def test_nothing_is_flipped_when_flips_are_off() -> None:
     without = Choices(3, 5, (0, 1000), False, (4, 8, 8))
     assert not any(draw(1, step, 4, without).flips_B.any() for step in range(20))
     assert any(draw(1, step, 4, CHOICES).flips_B.any() for step in range(20))
+
+
+def test_draws_are_those_that_concepts_were_learned_by_before() -> None:
+    """Of other draws a resumed concept would become another, and a fingerprint would promise what is not so."""
+    choices = dataclasses.replace(CHOICES, own_captions=(-1, 5, -1))
+    drawn = draw(7, 11, 4, choices)
+    assert drawn.pictures_B.tolist() == [1, 1, 0, 2]
+    assert drawn.flips_B.tolist() == [0, 1, 1, 1]
+    assert drawn.captions_B.tolist() == [5, 5, 1, 2]
+    assert drawn.timesteps_B.tolist() == [303, 498, 561, 672]
+    assert drawn.noises_2BCHW[:, 2, 1, 3, 4].tolist() == pytest.approx([-0.9941419363, -0.0491528064], rel=1e-5)
+    assert draw(7, 0, 4, choices, "evaluate").timesteps_B.tolist() == [347, 474, 555, 648]
+    assert [draw_index(7, "context", step, 16) for step in range(5)] == [0, 9, 7, 6, 2]

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from textinv.errors import CancelledError, ImageError
-from textinv.evaluation import Drawing, own_judge
+from textinv.evaluation import Drawing, own_scorer
 from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.spec import OptimizerSpec, StopSpec
 from textinv.training import ConceptPack, Progress, Work, train_pack
-from textinv.training.local import Collected, WorkList, learn
-from textinv.training.stopping import has_converged
+from textinv.training.slot import has_converged
+from textinv.training.train import Collected, WorkList, learn
 
 MakeWork = Callable[..., Work]
 
@@ -143,7 +143,7 @@ def test_a_checkpoint_of_four_vectors_after_many_looks_stays_small(
     changes: dict[str, Any] = {"optimizer": adamw} if method == "adamw" else {}
     pack = ConceptPack(model, 1)
     slot = pack.add(works("one", num_vectors=4, **changes))
-    pack.evaluate()
+    pack.look()
     slot.history *= 80
     assert len(pack.checkpoint(slot)) < most
 
@@ -174,9 +174,9 @@ def test_a_cancelled_concept_leaves_and_the_others_go_on(tiny: BaseModel, works:
     assert learned.concepts["two"].record["steps"] == 20
 
 
-def test_a_judges_opinion_goes_into_the_record(model: BaseModel, works: MakeWork) -> None:
-    judge = own_judge(model, Drawing(num_images=1, num_inference_steps=2))
-    learned = learn(model, [works("one", max_steps=2, class_word=None, init="ball")], num_slots=1, judge=judge)
+def test_the_scores_go_into_the_record(model: BaseModel, works: MakeWork) -> None:
+    scorer = own_scorer(model, Drawing(num_images=1, num_inference_steps=2))
+    learned = learn(model, [works("one", max_steps=2, class_word=None, init="ball")], num_slots=1, scorer=scorer)
     report = learned.records["one"]["evaluation"]
     assert -1 < report["encoders"][0]["fidelity"] < report["encoders"][0]["real_to_real"]
     assert learned.records["one"]["cosine_to_initializer"]["text_encoder"] > 0.9

@@ -14,12 +14,12 @@ from typing import Annotated
 
 import typer
 
-from textinv.cli.current import remember_flags
+from textinv.cli.config import remember_flags
 from textinv.cli.output import report_error
 from textinv.errors import TextinvError
 
 COMMAND_GROUP = "textinv.commands"
-OWN_COMMANDS = ("validate", "plan", "generate", "evaluate", "concept", "store", "config", "demo")
+OWN_COMMANDS = ("manifest", "generate", "evaluate", "concept", "store", "config")
 """Modules of `textinv.cli` with a `register(app)` of their own commands."""
 
 

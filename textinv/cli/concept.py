@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textinv.cli.current import current_settings
+from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit, rows_table
 from textinv.errors import InputError
 from textinv.placeholders import ConceptRef, parse_ref

@@ -1,11 +1,18 @@
-"""`textinv config`: every setting, its value, and where the value came from."""
+"""The settings that hold for the command that is running, and `textinv config`, which shows them.
+
+Owns what the flags before the command said. Commands of every room read their settings here.
+"""
+
+from collections.abc import Mapping
+from contextvars import ContextVar
 
 import typer
 from pydantic import BaseModel
 
-from textinv.cli.current import loaded_settings
 from textinv.cli.output import AsJson, emit, plain, rows_table, warn
-from textinv.settings import mistyped_variables
+from textinv.settings import LoadedSettings, Settings, load_settings, mistyped_variables
+
+_said: ContextVar[Mapping[str, object] | None] = ContextVar("flags", default=None)
 
 
 def register(app: typer.Typer) -> None:
@@ -31,3 +38,26 @@ def _value(settings: BaseModel, name: str) -> object:
     for part in name.split("."):
         value = value[part] if isinstance(value, dict) else value
     return value
+
+
+def remember_flags(flags: Mapping[str, object]) -> None:
+    """Keep what the flags said, by dotted setting name."""
+    _said.set(dict(flags))
+
+
+def loaded_settings() -> LoadedSettings:
+    """Settings with the origin of each.
+
+    Raises:
+        SettingsError: a name or value cannot be used.
+    """
+    return load_settings(_said.get())
+
+
+def current_settings() -> Settings:
+    """Settings of the command that is running.
+
+    Raises:
+        SettingsError: a name or value cannot be used.
+    """
+    return loaded_settings().settings

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Group
 
-from textinv.cli.current import current_settings
+from textinv.cli.config import current_settings
 from textinv.cli.generate import load_for
 from textinv.cli.output import AsJson, emit, rows_table, stderr
 from textinv.errors import InputError, ObjectNotFoundError
 
 if TYPE_CHECKING:
-    from textinv.evaluation import Judged
+    from textinv.evaluation import Learned
     from textinv.images import Picture
     from textinv.registry import PublishedVersion
     from textinv.spec import TrainSpec
@@ -33,7 +33,7 @@ def evaluate(
     class_word: Annotated[str | None, typer.Option(help="What kind of thing it is; default: its record's.")] = None,
     encoder: Annotated[
         list[Path] | None,
-        typer.Option(help="A CLIP or DINO folder to judge with; can be given again. Default: those of the settings."),
+        typer.Option(help="A CLIP or DINO folder to score with; can be given again. Default: those of the settings."),
     ] = None,
     num_images: Annotated[int, typer.Option(min=1, help="Pictures to draw of it.")] = 4,
     steps: Annotated[int, typer.Option(min=1, help="Inference steps of each; scores depend on it.")] = 25,
@@ -45,7 +45,7 @@ def evaluate(
     The scores are also kept beside the version; `textinv concept show` has them.
     """
     from textinv.evaluation import Drawing, load_encoder
-    from textinv.evaluation import evaluate as judge
+    from textinv.evaluation import evaluate as score
     from textinv.models.placement import choose_placement
     from textinv.placeholders import parse_ref
     from textinv.registry import Registry
@@ -61,7 +61,7 @@ def evaluate(
     model = load_for([version], None, None, settings)
     with stderr().status("drawing and judging"):
         drawing = Drawing(num_images, steps, seed=seed)
-        scores = judge(model, _judged(version, class_word), real, encoders=encoders, drawing=drawing)
+        scores = score(model, _learned(version, class_word), real, encoders=encoders, drawing=drawing)
     if "cosine_to_initializer" in version.record:
         scores["cosine_to_initializer"] = version.record["cosine_to_initializer"]
     pictures_used = {"pictures": pictures or "training", "num_pictures": len(real)}
@@ -69,15 +69,15 @@ def evaluate(
     emit({"name": version.name, "version": version.version, **scores}, json, _table(scores))
 
 
-def _judged(version: "PublishedVersion", class_word: str | None) -> "Judged":
+def _learned(version: "PublishedVersion", class_word: str | None) -> "Learned":
     """The concept with what its record says of it; a concept that came from elsewhere has no spec."""
-    from textinv.evaluation import Judged
-    from textinv.evaluation.report import judged_of
+    from textinv.evaluation import Learned
+    from textinv.evaluation.scorer import learned_of
 
     spec = _spec_of(version)
     if spec is None:
-        return Judged(version.embedding, "object", class_word)
-    return judged_of(spec, version.embedding, version.record.get("started_from"), class_word)
+        return Learned(version.embedding, "object", class_word)
+    return learned_of(spec, version.embedding, version.record.get("started_from"), class_word)
 
 
 def _spec_of(version: "PublishedVersion") -> "TrainSpec | None":
@@ -102,8 +102,8 @@ def _given(text: str) -> list["Picture"]:
 
 def _learned_from(version: "PublishedVersion", store: "ObjectStore") -> Sequence["Picture"]:
     """The training pictures, which lie in the store until they are purged."""
-    from textinv.plan.fetch import fetch_pictures
-    from textinv.plan.sources import image_key
+    from textinv.plan.sources import fetch_pictures
+    from textinv.spec import image_key
 
     spec = _spec_of(version)
     if spec is None:

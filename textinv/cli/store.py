@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from textinv.cli.current import current_settings
+from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit
 from textinv.errors import SettingsError, StoreError
 from textinv.settings import Settings

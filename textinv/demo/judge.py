@@ -1,30 +1,24 @@
-"""A judge of pictures of the demo's world that no recipe ever sees: it names what a picture shows.
+"""The judge of the demo's world: what it is asked, and what is true of scenes and concepts.
 
-Owns a small convolutional classifier (objects, trained and held out; drawing styles; hues; patterns; effects;
-backgrounds; counts) and the score of a picture against the ground truth of a concept. Independent of the base's CLIP:
-trained on other pictures, from nothing, by `train_judge`.
-
-Legend: B pictures, C channels, H W size, K answers to one question.
+Owns the questions (objects, trained and held out; drawing styles; hues; patterns; effects; backgrounds; counts), their
+right answers, and how plainly pictures show a concept. Independent of the base's CLIP: trained on other pictures, from
+nothing, by `train_judge`. Does not know how a judge works.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
-from torch import Tensor, nn
 
 from textinv.demo import WEIGHTS
 from textinv.demo.artwork import demo_sprites
 from textinv.demo.concepts import DemoConcept
-from textinv.demo.drawing import Pixels, from_uint8
 from textinv.demo.held_out_styles import HELD_OUT_EFFECTS
 from textinv.demo.icons import HELD_OUT_OBJECTS, HELD_OUT_STYLE, OBJECTS, STYLE_WORDS
-from textinv.demo.world import COLOURS, HUE_WORDS, PATTERNS, Scene, Thing, hue_word, rotate_hue
+from textinv.demo.world import COLOURS, HUE_WORDS, PATTERNS, PICTURE_PX, Scene, Thing, hue_word, rotate_hue
+from textinv.evaluation.classifier import ClassifierConfig
+from textinv.evaluation.judge import Judge, share_of
 
 JUDGE = WEIGHTS / "judge"
 NONE = "none"
@@ -40,87 +34,25 @@ QUESTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """What the judge is asked of every picture, and the possible answers."""
 
-WIDTHS = (24, 48, 96, 192)
+CONFIG = ClassifierConfig(
+    widths=(24, 48, 96, 192),
+    size_px=PICTURE_PX,
+    questions=dict(QUESTIONS),
+    about={"object": ("object", "hue", "pattern"), "style": ("style", "effect")},
+    says_nothing=(("effect", NONE),),
+)
+"""What is trained; the judge that ships has its own beside its weights."""
 
 
-class JudgeNet(nn.Module):
-    """Four residual stages, each halving the picture, and one linear head per question."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        stages: list[nn.Module] = []
-        for before, width in zip((3, *WIDTHS), WIDTHS, strict=False):
-            stages += [_normed(before, width, stride=2), _Residual(width)]
-        self.stages = nn.Sequential(*stages)
-        self.heads = nn.ModuleDict({name: nn.Linear(2 * WIDTHS[-1], len(QUESTIONS[name])) for name in QUESTIONS})
-
-    def forward(self, pixels_BCHW: Tensor) -> dict[str, Tensor]:
-        """Logits `(B, K)` per question."""
-        seen_BCHW = self.stages(pixels_BCHW)
-        pooled = torch.cat([seen_BCHW.mean((2, 3)), seen_BCHW.amax((2, 3))], 1)
-        return {name: head(pooled) for name, head in self.heads.items()}
+def score(judge: Judge, concept: DemoConcept, pixels_BHWC: NDArray[np.uint8]) -> float:
+    """How plainly pictures show a concept: mean probability of everything that is true of it, in [0, 1]."""
+    return share_of(judge.look(pixels_BHWC), concept_truth(concept))
 
 
-class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.inside = _normed(width, width, stride=1)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        return x_BCHW + torch.as_tensor(self.inside(x_BCHW))
-
-
-def _normed(before: int, width: int, stride: int) -> nn.Sequential:
-    conv = nn.Conv2d(before, width, 3, stride, padding=1, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU())
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the judge sees in one picture: a probability for each answer to each question."""
-
-    probabilities: Mapping[str, NDArray[np.float32]]
-
-    def answer(self, question: str) -> str:
-        """The likeliest answer."""
-        return QUESTIONS[question][int(self.probabilities[question].argmax())]
-
-    def probability(self, question: str, answer: str) -> float:
-        """How likely one answer is, in [0, 1]."""
-        return float(self.probabilities[question][QUESTIONS[question].index(answer)])
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A trained judge."""
-
-    net: JudgeNet
-
-    @torch.no_grad()
-    def look(self, pixels_BHWC: Pixels) -> list[Verdict]:
-        """Judge pictures of 64 px."""
-        answers = {name: logits.softmax(-1).numpy() for name, logits in self.net(from_uint8(pixels_BHWC)).items()}
-        return [Verdict({name: answers[name][place] for name in answers}) for place in range(len(pixels_BHWC))]
-
-    def score(self, concept: DemoConcept, pixels_BHWC: Pixels) -> float:
-        """How plainly pictures show a concept: mean probability of everything that is true of it, in [0, 1]."""
-        truth = concept_truth(concept)
-        verdicts = self.look(pixels_BHWC)
-        return float(np.mean([verdict.probability(*fact) for verdict in verdicts for fact in truth.items()]))
-
-    def shows(self, concept: DemoConcept, pixels_BHWC: Pixels) -> float:
-        """Share of pictures in which every likeliest answer is true of the concept."""
-        truth = concept_truth(concept)
-        verdicts = self.look(pixels_BHWC)
-        return float(np.mean([all(v.answer(name) == right for name, right in truth.items()) for v in verdicts]))
-
-
-@cache
-def load_judge(folder: Path = JUDGE) -> Judge:
-    """Load the judge that ships with the base, or another one from its folder."""
-    net = JudgeNet()
-    net.load_state_dict({name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()})
-    return Judge(net.eval().requires_grad_(False))
+def shows(judge: Judge, concept: DemoConcept, pixels_BHWC: NDArray[np.uint8]) -> float:
+    """Share of pictures in which every likeliest answer is true of the concept."""
+    truth, seen = concept_truth(concept), judge.look(pixels_BHWC)
+    return float(np.mean([all(one.answer(name) == right for name, right in truth.items()) for one in seen]))
 
 
 def concept_truth(concept: DemoConcept) -> dict[str, str]:
@@ -153,12 +85,3 @@ def _hue(style: str, name: str, degrees: float) -> str:
     rgba = demo_sprites()[style, name].astype(np.float32)
     rgba[..., :3] = rotate_hue(rgba[..., :3], degrees)
     return hue_word(rgba) or NONE
-
-
-def right_answers(scenes: Sequence[Scene]) -> dict[str, Tensor]:
-    """Index of the right answer per question `(B,)`; -1 where it cannot be seen."""
-    truths = [scene_truth(scene) for scene in scenes]
-    return {
-        name: torch.tensor([answers.index(truth[name]) if name in truth else -1 for truth in truths])
-        for name, answers in QUESTIONS.items()
-    }

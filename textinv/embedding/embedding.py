@@ -9,7 +9,7 @@ Shapes: N vectors, D width of a text encoder.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import safetensors.torch
@@ -36,6 +36,10 @@ class Embedding:
     """
 
     rows: Mapping[str, Tensor]
+    num_vectors: int = field(init=False)
+    """Number of vectors per text encoder, N."""
+    widths: dict[str, int] = field(init=False)
+    """Width of each text encoder's rows, D."""
 
     def __post_init__(self) -> None:
         if not self.rows:
@@ -45,16 +49,8 @@ class Embedding:
         if len(set(counts.values())) > 1:
             raise EmbeddingFormatError(f"every text encoder needs the same number of vectors; these have {counts}")
         object.__setattr__(self, "rows", rows)
-
-    @property
-    def num_vectors(self) -> int:
-        """Number of vectors per text encoder, N."""
-        return len(next(iter(self.rows.values())))
-
-    @property
-    def widths(self) -> dict[str, int]:
-        """Width of each text encoder's rows, D."""
-        return {encoder: rows_ND.shape[1] for encoder, rows_ND in self.rows.items()}
+        object.__setattr__(self, "num_vectors", len(next(iter(rows.values()))))
+        object.__setattr__(self, "widths", {encoder: rows_ND.shape[1] for encoder, rows_ND in rows.items()})
 
     @property
     def size_bytes(self) -> int:

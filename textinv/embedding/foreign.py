@@ -5,7 +5,10 @@ stranger: pickles are read by torch's weights-only reader, which builds tensors 
 and sizes are looked at before memory is taken.
 """
 
+import base64
+import binascii
 import io
+import json
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -15,10 +18,10 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from textinv.embedding.embedding import ENCODER_NAMES, Embedding
-from textinv.embedding.web_ui_picture import read_web_ui_picture
 from textinv.errors import EmbeddingFormatError
 
 MAX_FILE_BYTES = 64 * 2**20
@@ -27,6 +30,9 @@ _PICKLES = {".pt", ".bin", ".pth", ".ckpt"}
 _FIRST = {"text_encoder", "clip_l", "emb_params", "emp_params"}
 _SECOND = {"text_encoder_2", "clip_g"}
 _T5 = {"t5", "t5xxl"}
+_TEXT_CHUNK = "sd-ti-embedding"
+"""Of a PNG: base64 of JSON in which {"TORCHTENSOR": nested lists} stands for a tensor. The hidden border that
+repeats it is not read."""
 
 
 class _ParameterDict(dict[str, Any]):
@@ -85,7 +91,7 @@ def _read(path: Path) -> Any:
     if suffix in _PICKLES:
         return _read_pickle(data, path.name)
     if suffix in _PICTURES:
-        return read_web_ui_picture(data, path.name)
+        return _read_web_ui_picture(data, path.name)
     kinds = ", ".join(sorted({".safetensors"} | _PICKLES | _PICTURES))
     raise EmbeddingFormatError(f"{path.name} has none of the endings of embedding files: {kinds}")
 
@@ -159,3 +165,26 @@ def _by_encoder(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]
 
 def _two_dimensional(tensor: Tensor) -> Tensor:
     return tensor[None] if tensor.dim() == 1 else tensor
+
+
+def _read_web_ui_picture(data: bytes, source: str) -> Any:
+    """Read what the picture carries.
+
+    Raises:
+        EmbeddingFormatError: it carries no embedding.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            chunk = picture.info.get(_TEXT_CHUNK)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise EmbeddingFormatError(f"{source} is not a picture: {error}") from error
+    if not isinstance(chunk, str):
+        raise EmbeddingFormatError(f"{source} is a picture without an embedding in its text chunks")
+    try:
+        return json.loads(base64.b64decode(chunk), object_hook=_tensor)
+    except (ValueError, TypeError, binascii.Error, RecursionError) as error:
+        raise EmbeddingFormatError(f"{source} carries an embedding that cannot be read: {error}") from error
+
+
+def _tensor(value: dict[str, Any]) -> Any:
+    return torch.tensor(value["TORCHTENSOR"], dtype=torch.float32) if "TORCHTENSOR" in value else value

@@ -1,7 +1,12 @@
-"""Judging learned concepts: fidelity, editability, rows, and the anchors that give the figures a scale."""
+"""Scores of learned concepts: fidelity, editability, rows, and the anchors that give the figures a scale.
+
+Owns what is drawn for them, the encoders and the judge that look at it, and the prompts, where a base model's folder
+may bring its own (`judge/`, `evaluation.json`). Does not know packs, registries or any base model. Open `evaluate`
+first.
+"""
 
 from textinv.evaluation.encoders import PictureEncoder, load_encoder, own_encoder
-from textinv.evaluation.evaluate import Drawing, Judged, evaluate
-from textinv.evaluation.report import Judge, own_judge
+from textinv.evaluation.evaluate import Drawing, Learned, evaluate
+from textinv.evaluation.scorer import own_scorer
 
-__all__ = ["Drawing", "Judge", "Judged", "PictureEncoder", "evaluate", "load_encoder", "own_encoder", "own_judge"]
+__all__ = ["Drawing", "Learned", "PictureEncoder", "evaluate", "load_encoder", "own_encoder", "own_scorer"]

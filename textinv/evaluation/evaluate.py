@@ -1,4 +1,4 @@
-"""Judge a learned concept: is it the thing, and do prompts still work?
+"""Score a learned concept: is it the thing, and do prompts still work?
 
 Owns which pictures are drawn and which scores are taken, with both anchors: what real pictures reach among themselves,
 and what the initializer's words reach without any learning (the class word where it has none). Does not know training,
@@ -7,16 +7,14 @@ registries or files.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from textinv.embedding import Embedding
 from textinv.evaluation import scores
-from textinv.evaluation.demo_judge import DemoJudge, knows
+from textinv.evaluation.classifier import has_classifier, load_classifier
 from textinv.evaluation.encoders import PictureEncoder, own_encoder
-from textinv.evaluation.prompts import EDITABILITY, FIDELITY
+from textinv.evaluation.judge import Judge, Opinion, Pixels, check_asks
+from textinv.evaluation.prompts import Kind, prompts_of
 from textinv.generation.draw import generate_all
 from textinv.generation.request import GenerateRequest
 from textinv.images import Picture
@@ -24,15 +22,14 @@ from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 
 CONCEPT = ConceptRef("concept")
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The concept to judge."""
+class Learned:
+    """A learned concept, as far as its scores depend on it."""
 
     embedding: Embedding
-    kind: Literal["object", "style"]
+    kind: Kind
     class_word: str | None
     """What kind of thing it is: takes the placeholder's place where a prompt is read. None: editability is left out."""
     started_from: str | None = None
@@ -57,7 +54,7 @@ class Drawing:
 
 def evaluate(
     model: BaseModel,
-    judged: Judged,
+    learned: Learned,
     pictures: Sequence[Picture],
     *,
     encoders: Sequence[PictureEncoder] = (),
@@ -66,35 +63,49 @@ def evaluate(
 ) -> dict[str, Any]:
     """Draw with a concept and score it against real pictures (held out, else those of the training); plain JSON.
 
-    On the demo base `judge` holds what a classifier says that no recipe sees.
+    `prompts` take the place of those that belong to the base model. Where it has a judge, `judge` holds what that says.
 
     Raises:
-        SettingsError: no encoder was given and the base model has none of its own; nothing is drawn then.
+        SettingsError: no encoder was given and the base model has neither one of its own nor a judge.
+        BaseModelError: its judge or its evaluation prompts cannot be used. Nothing is drawn in either case.
     """
-    has_judge = knows(model)
-    used = encoders or (() if has_judge and model.clip is None else (own_encoder(model),))
+    judge, of_base = judge_of(model), prompts_of(model.folder)
+    if judge is not None:
+        check_asks(judge, of_base.asks)
+    used = encoders or (() if judge and model.clip is None else (own_encoder(model),))
     drawing = drawing or Drawing()
-    lines = tuple(prompts or EDITABILITY[judged.kind])
-    drawn = _draw(model, judged, drawing, lines)
+    lines = tuple(prompts or of_base.editability[learned.kind])
+    drawn = _draw(model, learned, drawing, of_base.fidelity[learned.kind], lines)
     real = [picture.pixels for picture in pictures]
     edits = dict(zip(lines, drawn.edits, strict=True))
-    own = {"judge": DemoJudge(judged.kind, pictures).scores(drawn.concept, drawn.word, edits)} if has_judge else {}
+    opinion = Opinion(judge, learned.kind, pictures) if judge else None
+    own = {"judge": opinion.scores(drawn.concept, drawn.word, edits, of_base.asks)} if opinion else {}
     return {
-        "encoders": [_scores(encoder, drawn, real, judged.class_word, lines) for encoder in used],
+        "encoders": [_scores(encoder, drawn, real, learned.class_word, lines) for encoder in used],
         **own,
-        **facts_of(model, judged),
+        **facts_of(model, learned),
         "prompts": list(lines),
         "drawing": drawing.__dict__.copy(),
     }
 
 
-def facts_of(model: BaseModel, judged: Judged) -> dict[str, Any]:
+def judge_of(model: BaseModel) -> Judge | None:
+    """The judge in the base model's folder.
+
+    Raises:
+        BaseModelError: it cannot be loaded.
+    """
+    folder = model.folder / "judge" if model.folder else None
+    return load_classifier(folder) if folder and has_classifier(folder) else None
+
+
+def facts_of(model: BaseModel, learned: Learned) -> dict[str, Any]:
     """What can be said of a concept without drawing it: how long its rows are, and its anchor word; plain JSON."""
     ratios = {
         name: scores.norm_ratio(rows_ND, model.vocabulary(name).detach().cpu())
-        for name, rows_ND in judged.embedding.rows.items()
+        for name, rows_ND in learned.embedding.rows.items()
     }
-    return {"norm_ratio": ratios, "anchor_word": judged.anchor_word}
+    return {"norm_ratio": ratios, "anchor_word": learned.anchor_word}
 
 
 @dataclass(frozen=True)
@@ -106,12 +117,11 @@ class _Drawn:
     word: Sequence[Pixels]
 
 
-def _draw(model: BaseModel, judged: Judged, drawing: Drawing, lines: Sequence[str]) -> _Drawn:
-    mounts = {CONCEPT: judged.embedding}
-    plain = FIDELITY[judged.kind]
+def _draw(model: BaseModel, learned: Learned, drawing: Drawing, plain: str, lines: Sequence[str]) -> _Drawn:
+    mounts = {CONCEPT: learned.embedding}
     asked = [(plain.replace("{}", CONCEPT.placeholder), drawing.num_images)]
     asked += [(line.replace("{}", CONCEPT.placeholder), 1) for line in lines]
-    asked += [(plain.replace("{}", judged.anchor_word), drawing.num_images)] if judged.anchor_word else []
+    asked += [(plain.replace("{}", learned.anchor_word), drawing.num_images)] if learned.anchor_word else []
     requests = [
         GenerateRequest(
             prompt=text,
@@ -125,7 +135,7 @@ def _draw(model: BaseModel, judged: Judged, drawing: Drawing, lines: Sequence[st
     images = generate_all(model, [(request, mounts) for request in requests])
     pixels = [[image.pixels for image in group] for group in images]
     edits = [group[0] for group in pixels[1 : 1 + len(lines)]]
-    return _Drawn(pixels[0], edits, pixels[-1] if judged.anchor_word else [])
+    return _Drawn(pixels[0], edits, pixels[-1] if learned.anchor_word else [])
 
 
 def _scores(

@@ -1,28 +1,77 @@
-"""Prompts that editability is judged by: {} is where the concept goes.
+"""Prompts that scores are taken with: {} is where the concept goes.
 
-Data only. Shares no line with the prompts that training uses.
+Owns the default, which a base model replaces by an `evaluation.json` beside its weights when it knows other things.
+Does not know who draws them, nor the prompts that training uses.
 """
 
-from typing import Literal
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
 
-FIDELITY: dict[Literal["object", "style"], str] = {"object": "a photo of {}", "style": "a picture in the style of {}"}
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from textinv.errors import BaseModelError
+
+FILE = "evaluation.json"
+Kind = Literal["object", "style"]
+
+
+def _with_a_place(line: str) -> str:
+    if "{}" not in line:
+        raise ValueError("has no {} where the concept goes")
+    return line
+
+
+Line = Annotated[str, AfterValidator(_with_a_place)]
+
+FIDELITY: dict[Kind, str] = {"object": "a photo of {}", "style": "a picture in the style of {}"}
+
+# The edits that Gal et al. 2022, arXiv:2208.01618, show: figures 1 and 7.
 OBJECT = (
-    "a {} on a blue background",
-    "a {} on a green background",
-    "a red {}",
-    "a tiny {}",
-    "a sketch of a {}",
-    "a pixel art of a {}",
-    "two {}",
-    "a {} and a banana",
+    "an oil painting of {}",
+    "app icon of {}",
+    "Elmo sitting in the same pose as {}",
+    "crochet {}",
+    "painting of two {} fishing on a boat",
+    "a {} backpack",
+    "Banksy art of {}",
+    "a {} themed lunchbox",
 )
-
 STYLE = (
-    "a fox in {} style",
-    "a house in {} style",
-    "a rose in {} style",
-    "a banana in {} style on a blue background",
+    "the streets of Paris in the style of {}",
+    "adorable corgi in the style of {}",
+    "painting of a black hole in the style of {}",
+    "Times Square in the style of {}",
 )
 
-EDITABILITY: dict[Literal["object", "style"], tuple[str, ...]] = {"object": OBJECT, "style": STYLE}
+
+class EvaluationPrompts(BaseModel):
+    """What a base model is asked to draw of a concept that is scored, by the concept's kind."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fidelity: dict[Kind, Line] = FIDELITY
+    """The prompt whose pictures are compared with real ones."""
+    editability: dict[Kind, Annotated[tuple[Line, ...], Field(min_length=1)]] = {"object": OBJECT, "style": STYLE}
+    """Prompts that put the concept into other company; one picture of each is compared with its prompt."""
+    asks: dict[Line, tuple[str, str]] = {}
+    """What a prompt asks for, as a question of the base model's judge and the right answer; others are not judged."""
+
+
+DEFAULT = EvaluationPrompts()
+
+
+@cache
+def prompts_of(folder: Path | None) -> EvaluationPrompts:
+    """The prompts that belong to the base model in a folder; the default where it brings none.
+
+    Raises:
+        BaseModelError: its file cannot be read.
+    """
+    file = folder / FILE if folder else None
+    if file is None or not file.is_file():
+        return DEFAULT
+    try:
+        return EvaluationPrompts.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise BaseModelError(f"{file} holds no evaluation prompts: {error}; correct or remove it") from error

@@ -4,7 +4,6 @@ All features are unit vectors, so a cosine is a product. Shapes: G drawn picture
 of the features, N vectors, V vocabulary, D width of a text encoder.
 """
 
-import torch
 from torch import Tensor
 
 
@@ -30,8 +29,3 @@ def matched(pictures_GF: Tensor, prompts_GF: Tensor) -> float:
 def norm_ratio(rows_ND: Tensor, vocabulary_VD: Tensor) -> float:
     """Mean norm of the learned rows over that of the vocabulary: far above 1, prompts stop working."""
     return float(rows_ND.float().norm(dim=-1).mean() / vocabulary_VD.float().norm(dim=-1).mean())
-
-
-def cosine_to(rows_ND: Tensor, initial_ND: Tensor) -> float:
-    """Mean cosine of the learned rows with the rows that they started from."""
-    return float(torch.nn.functional.cosine_similarity(rows_ND.float(), initial_ND.float(), dim=-1).mean())

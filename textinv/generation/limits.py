@@ -11,8 +11,9 @@ from typing import Literal
 
 import torch
 
-from textinv.generation.pace import Size, find_knee
+from textinv.generation.pace import Size
 from textinv.models.base import BaseModel, Conditioning
+from textinv.models.knee import find_knee
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,6 @@ Owns measured seconds by size and batch; a size without any goes by its area. Do
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-# The knee is the smallest batch that reaches this share of the best throughput measured.
-KNEE_SHARE = 0.9
 # Weight of the newest measurement in the running mean.
 _NEWEST = 0.2
 # A step that something else held up says little about the next ones: it counts as so many times the expected at most.
@@ -98,10 +96,3 @@ def _nearest_number(numbers: Iterable[int], pictures: float) -> int:
 
 def _area(size: Size) -> int:
     return size[0] * size[1]
-
-
-def find_knee(seconds_of: Mapping[int, float]) -> int:
-    """Find the smallest batch that nearly reaches the best throughput, from seconds per step; 1 if unknown."""
-    throughput = {size: size / seconds for size, seconds in seconds_of.items()}
-    good_enough = KNEE_SHARE * max(throughput.values(), default=0.0)
-    return min((size for size in throughput if throughput[size] >= good_enough), default=1)

@@ -19,8 +19,7 @@ from textinv.generation.mounts import Mount, embedding_of
 from textinv.generation.prompt_aliases import expand_aliases
 from textinv.generation.recently_used import RecentlyUsed
 from textinv.models.base import BaseModel, Conditioning
-from textinv.models.prompt import TokenizedPrompt
-from textinv.models.token_batch import TokenBatch, batch_prompts
+from textinv.models.prompt import TokenBatch, TokenizedPrompt, batch_prompts
 from textinv.placeholders import ConceptRef, refs_in
 
 DEFAULT_CACHE_BYTES = 256 * 2**20

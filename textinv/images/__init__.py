@@ -1,4 +1,7 @@
-"""Pictures: decoding what people have, refusing what is no picture, and fitting it to a training size."""
+"""Pictures: decoding what people have, refusing what is no picture, and fitting it to a training size.
+
+Owns pixels and the weight of each; does not know manifests, stores or models. Open `decode.py` first.
+"""
 
 from textinv.images.decode import Picture, decode_picture
 from textinv.images.duplicates import near_duplicates

@@ -1,21 +1,19 @@
 """Jobs: submitted manifests as records in the object store, which any process can read and any may pick up.
 
-Between a plan and whoever trains it; knows neither Ray nor how training is spread out.
+Between a plan and whoever trains it. Owns the records, the order in which they are written, and how the process that
+trains (the driver) is found or started; knows neither Ray nor how training is spread out. Open `layout.py` first for
+what lies where, `job_store.py` for reading and changing it.
 """
 
-from textinv.jobs.book import JobBook
-from textinv.jobs.outcome import Failure
-from textinv.jobs.record import Cancellation, JobRecord
+from textinv.jobs.job_store import JobStore
+from textinv.jobs.record import Cancellation, Failure, JobRecord
 from textinv.jobs.status import ConceptStatus, JobStatus
-from textinv.jobs.submission import Submission, submit_plan
 
 __all__ = [
     "Cancellation",
     "ConceptStatus",
     "Failure",
-    "JobBook",
     "JobRecord",
     "JobStatus",
-    "Submission",
-    "submit_plan",
+    "JobStore",
 ]

@@ -1,6 +1,6 @@
 """A job's concepts one by one, as people and programs are told of them.
 
-Owns putting together what the status, the registry, the book of failures and checkpoints say of a concept: the registry
+Owns putting together what the status, the registry, stored failures and checkpoints say of a concept: the registry
 is right about what is done, the status about what runs. Reads as little as the question needs.
 """
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from textinv.errors import CorruptObjectError, UnknownConceptError
-from textinv.jobs.book import JobBook
-from textinv.jobs.outcome import Failure
+from textinv.jobs.job_store import JobStore
 from textinv.jobs.previews import preview_steps
+from textinv.jobs.record import Failure
 from textinv.jobs.status import ConceptStatus, JobStatus
 from textinv.placeholders import ConceptRef
 from textinv.plan.published import finished_versions
@@ -35,10 +35,10 @@ class ConceptDetail:
 
 
 def concept_details(
-    book: JobBook, registry: "Registry", status: JobStatus, specs: Sequence[TrainSpec]
+    job_store: JobStore, registry: "Registry", status: JobStatus, specs: Sequence[TrainSpec]
 ) -> list[ConceptDetail]:
     """How these concepts of a job are; the registry is asked about those that the status does not name."""
-    return list(_with_failures(book, _known(registry, status, specs), status.ended))
+    return list(_with_failures(job_store, _known(registry, status, specs), status.ended))
 
 
 def _known(registry: "Registry", status: JobStatus, specs: Sequence[TrainSpec]) -> list[ConceptDetail]:
@@ -54,18 +54,18 @@ def _known(registry: "Registry", status: JobStatus, specs: Sequence[TrainSpec]) 
     return found
 
 
-def concept_detail(book: JobBook, registry: "Registry", status: JobStatus, spec: TrainSpec) -> ConceptDetail:
+def concept_detail(job_store: JobStore, registry: "Registry", status: JobStatus, spec: TrainSpec) -> ConceptDetail:
     """All that is known of one concept of a job: its whole curve, its previews, its record."""
-    (detail,) = _with_failures(book, _known(registry, status, [spec]), True)
+    (detail,) = _with_failures(job_store, _known(registry, status, [spec]), True)
     one, fingerprint = detail.status, spec.fingerprint
     record = _record(registry, spec, one)
     curve, counters = one.curve, record
     if record is None:
         record_of_failure = detail.failure.record if detail.failure else {}
-        curve = max(one.curve, curve_of(record_of_failure), _checkpointed(book, fingerprint), key=len)
+        curve = max(one.curve, curve_of(record_of_failure), _checkpointed(job_store, fingerprint), key=len)
     else:
         curve = curve_of(record)
-    changes: dict[str, Any] = {"curve": curve, "previews": tuple(preview_steps(book.store, fingerprint))}
+    changes: dict[str, Any] = {"curve": curve, "previews": tuple(preview_steps(job_store.store, fingerprint))}
     if counters is not None:
         last = curve[-1][1] if curve else one.loss
         changes |= {
@@ -92,11 +92,11 @@ def _unseen(spec: TrainSpec, fingerprint: str, status: JobStatus) -> ConceptStat
     return ConceptStatus(name=spec.name, fingerprint=fingerprint, state=state, max_steps=spec.max_steps)  # type: ignore[arg-type]
 
 
-def _with_failures(book: JobBook, details: Iterable[ConceptDetail], is_over: bool) -> Iterable[ConceptDetail]:
+def _with_failures(job_store: JobStore, details: Iterable[ConceptDetail], is_over: bool) -> Iterable[ConceptDetail]:
     for detail in details:
         status = detail.status
         if status.state == "failed" or (status.state == "waiting" and is_over):
-            failure = book.failure(status.fingerprint)
+            failure = job_store.failure(status.fingerprint)
             if failure is not None:
                 problem = f"{failure.code}: {failure.message}"
                 status = status.model_copy(update={"state": "failed", "problem": problem})
@@ -113,11 +113,11 @@ def _record(registry: "Registry", spec: TrainSpec, status: ConceptStatus) -> Map
         return None  # removed since
 
 
-def _checkpointed(book: JobBook, fingerprint: str) -> Curve:
+def _checkpointed(job_store: JobStore, fingerprint: str) -> Curve:
     """The curve of a concept in training, from its last checkpoint."""
     from textinv.training.checkpoint import Checkpoint  # torch: only here
 
-    data = book.checkpoint(fingerprint)
+    data = job_store.checkpoint(fingerprint)
     if data is None:
         return ()
     try:

@@ -39,7 +39,7 @@ def status_key(fleet: str) -> str:
     return f"fleets/{fleet}/status.json"
 
 
-class FleetBook:
+class StoredFleet:
     """A fleet's settings and status in `store`."""
 
     def __init__(self, store: ObjectStore, fleet: str) -> None:

@@ -28,7 +28,7 @@ def job_key(job_id: str) -> str:
     return f"{JOBS}{job_id}/job.json"
 
 
-def sheet_key(job_id: str, sheet: int) -> str:
+def spec_sheet_key(job_id: str, sheet: int) -> str:
     """Key of a sheet of a job's specs."""
     return f"{JOBS}{job_id}/specs/{sheet:05d}.gz"
 

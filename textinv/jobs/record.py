@@ -1,13 +1,15 @@
 """What a job is: an immutable list of specs under an id that follows from them, and a few facts around it.
 
-Owns the JSON of records and cancellations and the bytes of spec sheets. Lenient when reading.
+Owns the JSON of job records, cancellations, failures and deaths, and the bytes of spec sheets. Lenient when reading.
+What went well is in the registry.
 """
 
 import gzip
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -64,6 +66,30 @@ class Cancellation(Stored):
         return self.names is None or name in self.names
 
 
+class Failure(Stored):
+    """A spec that was given up; submitting or resuming its job tries it again."""
+
+    fingerprint: str
+    name: str
+    code: str
+    message: str
+    evidence: tuple[dict[str, Any], ...] = ()
+    """Workers that died while they had it, with what was known of each."""
+    record: dict[str, Any] = Field(default_factory=dict)
+    """What training knew of it."""
+
+
+class Deaths(Stored):
+    """Workers that died while they had a spec, with what was known of each."""
+
+    evidence: tuple[dict[str, Any], ...]
+
+
+def now() -> str:
+    """The time by this machine's clock, as records hold it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def job_id(name: str, identities: Iterable[tuple[str, str]]) -> str:
     """The id of a job from its name and the (name, fingerprint) of its specs: the same manifest is the same job."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "job"
@@ -71,14 +97,14 @@ def job_id(name: str, identities: Iterable[tuple[str, str]]) -> str:
     return f"{slug}-{digest[:10]}"
 
 
-def sheets_of(specs: Sequence[TrainSpec]) -> list[bytes]:
+def spec_sheets_of(specs: Sequence[TrainSpec]) -> list[bytes]:
     """Pack specs into sheets; equal specs give equal bytes."""
     lines = [spec.model_dump_json().encode() for spec in specs]
     parts = [lines[start : start + SPECS_PER_SHEET] for start in range(0, len(lines), SPECS_PER_SHEET)]
     return [gzip.compress(b"\n".join(part), compresslevel=6, mtime=0) for part in parts]
 
 
-def read_sheet(key: str, body: bytes) -> list[TrainSpec]:
+def read_spec_sheet(key: str, body: bytes) -> list[TrainSpec]:
     """Unpack a sheet.
 
     Raises:

@@ -3,14 +3,11 @@
 Owns the JSON of a status. It is derived: losing one loses nothing.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 
 from textinv.jobs.record import JobRecord, Stored
-
-if TYPE_CHECKING:
-    from textinv.jobs.book import JobBook
 
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 ConceptState = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -82,12 +79,6 @@ class JobStatus(Stored):
         return self.state in ENDED
 
 
-def current_status(book: "JobBook", record: JobRecord, body: bytes | None = None) -> JobStatus:
-    """What holds of a job: what its driver last said (`body`, else as it is stored), unless the job changed since."""
-    status = book.status(record.id) if body is None else JobStatus.read(body)
-    return status if status is not None and status.generation >= record.generation else waiting_status(record)
-
-
 def waiting_status(record: JobRecord) -> JobStatus:
     """The status of a job that nobody has taken up yet."""
     return JobStatus(
@@ -109,3 +100,8 @@ def state_of(waiting: int, running: int, done: int, failed: int, cancelled: int)
     if failed:
         return "failed"
     return "cancelled" if cancelled else "done"
+
+
+def has_ended(status: JobStatus | None, record: JobRecord) -> bool:
+    """Whether a status says that this generation of a job is over."""
+    return status is not None and status.generation >= record.generation and status.state in ENDED

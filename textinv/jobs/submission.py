@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textinv.errors import ImageError
-from textinv.jobs.book import JobBook, now
-from textinv.jobs.layout import sheet_key
-from textinv.jobs.record import JobRecord, job_id, sheets_of
+from textinv.jobs.job_store import JobStore
+from textinv.jobs.layout import spec_sheet_key
+from textinv.jobs.record import JobRecord, job_id, now, spec_sheets_of
 from textinv.plan import Plan
-from textinv.plan.sources import Source, image_key
+from textinv.plan.sources import Source
+from textinv.spec import image_key
 from textinv.store.protocol import ObjectStore
 
 if TYPE_CHECKING:
@@ -54,18 +55,18 @@ def submit_plan(
         ImageError: a picture changed or vanished since it was planned.
         StoreError: the store failed; trying again is safe.
     """
-    store, book = registry.store, JobBook(registry.store)
+    store, job_store = registry.store, JobStore(registry.store)
     uploaded = upload_pictures(_needed(plan), store, progress)
     moved = [planned for planned in plan.specs if planned.head_moves and planned.version is not None]
     for planned in moved:
         registry.move_head(planned.spec.name, planned.version or 0)
-    sheets = sheets_of([planned.spec for planned in plan.specs])
+    sheets = spec_sheets_of([planned.spec for planned in plan.specs])
     record = _record(plan, base_model, revision, len(sheets)).model_copy(update={"fleet": fleet, "priority": priority})
     for number, body in enumerate(sheets):
-        store.put(sheet_key(record.id, number), body)
-    book.forget_misfortune(record)
+        store.put(spec_sheet_key(record.id, number), body)
+    job_store.forget_misfortune(record)
     is_done = all(planned.state == "done" for planned in plan.specs)
-    return Submission(book.open(record, is_done=is_done), uploaded, len(moved))
+    return Submission(job_store.open(record, is_done=is_done), uploaded, len(moved))
 
 
 def id_of(plan: Plan) -> str:

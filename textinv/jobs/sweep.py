@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from textinv.jobs.book import JobBook
+from textinv.jobs.job_store import JobStore
 from textinv.jobs.layout import CHECKPOINTS, DEATHS
 from textinv.jobs.previews import list_previews
-from textinv.store.protocol import ObjectInfo, ObjectStore
-from textinv.store.server_time import server_time
+from textinv.store.protocol import ObjectInfo, ObjectStore, server_time
 
 if TYPE_CHECKING:
     from textinv.registry import Registry
@@ -25,10 +24,10 @@ def sweep_jobs(registry: "Registry", *, grace_s: float, dry_run: bool = False) -
     and previews that nobody needs, the youngest of a spec older than `grace_s` by the store's own clock; what was
     removed, or would be.
     """
-    store, book = registry.store, JobBook(registry.store)
+    store, job_store = registry.store, JobStore(registry.store)
     # What is needed is asked for in the order in which a spec goes through it, so that none slips through between.
     old = _old_previews(store, grace_s)
-    wanted = set(_open_specs(book)) if old else set()
+    wanted = set(_open_specs(job_store)) if old else set()
     resumable = {info.key.removeprefix(CHECKPOINTS): info for info in store.list(CHECKPOINTS)}
     done = registry.finished_fingerprints()
     doomed = [info for fingerprint, info in resumable.items() if fingerprint in done]
@@ -50,8 +49,7 @@ def _old_previews(store: ObjectStore, grace_s: float) -> dict[str, list[ObjectIn
     return {fingerprint: infos for fingerprint, infos in found.items() if all(info.modified <= limit for info in infos)}
 
 
-def _open_specs(book: JobBook) -> Iterator[str]:
+def _open_specs(job_store: JobStore) -> Iterator[str]:
     """Fingerprints of the specs of all jobs that have work to do."""
-    for job_id in book.open_jobs():
-        for sheet in book.sheets(book.load(job_id)):
-            yield from (spec.fingerprint for spec in sheet)
+    for job_id in job_store.open_jobs():
+        yield from (spec.fingerprint for spec in job_store.specs(job_store.load(job_id)))

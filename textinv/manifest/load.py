@@ -17,7 +17,7 @@ from textinv.manifest.explain import explain
 from textinv.manifest.fields import ConceptFields, Manifest
 from textinv.manifest.origin import Origin, Problem, raise_problems
 from textinv.manifest.rules import broken_rules
-from textinv.manifest.text import parse_yaml
+from textinv.manifest.yaml_text import parse_yaml
 
 MAX_BYTES = 100_000_000
 

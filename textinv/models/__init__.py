@@ -1,13 +1,13 @@
 """Base models: frozen diffusion components of several families behind one interface.
 
 Owns loading them, tokenising prompts with placeholders, writing rows at call time, and running their parts. Does not
-know concepts' pictures, training or serving.
+know concepts' pictures, training or serving. Open `base.py` first: the interface and its values; a new family is one
+class in `families/`.
 """
 
 from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.load import base_revision, load_base_model, look_up, native_size_px
-from textinv.models.prompt import PromptPiece, TokenizedPrompt
-from textinv.models.token_batch import TokenBatch, batch_prompts
+from textinv.models.prompt import PromptPiece, TokenBatch, TokenizedPrompt, batch_prompts
 
 __all__ = [
     "BaseModel",

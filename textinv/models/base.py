@@ -1,7 +1,7 @@
 """What the rest of the project knows of a base model: frozen diffusion components that take rows at call time.
 
-Owns the interface and its values. Does not know how a family encodes text, nor where weights lie. On the way:
-`TrainSpec`s and `BaseModel` -> pack; a prompt and `BaseModel` -> engine.
+Owns the interface; the values on its text path are in `prompt`. Does not know how a family encodes text, nor where
+weights lie. On the way: `TrainSpec`s and `BaseModel` -> pack; a prompt and `BaseModel` -> engine.
 
 Shapes: B batch, L tokens (the window, or several windows of a long prompt), D width of the hidden states that the UNet
 attends to, P width of the pooled text, V vocabulary, R rows, N vectors, C channels, H rows, W columns, T timesteps.
@@ -9,74 +9,17 @@ attends to, P width of the pooled text, V vocabulary, R rows, N vectors, C chann
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from textinv.models.clip import Clip
-from textinv.models.prompt import PromptPiece, TokenizedPrompt
+from textinv.models.prompt import Conditioning, PromptPiece, TokenizedPrompt, Tokens
 from textinv.placeholders import ConceptRef
 
-
-@dataclass(frozen=True)
-class Tokens:
-    """One text encoder's tokens of B texts."""
-
-    ids_BL: Tensor
-    """Vocabulary ids, also where a row is written: there stands a filler id that is no special token."""
-    row_BL: Tensor
-    """-1 where the vocabulary's own row stays, else the index into that encoder's rows (R, D)."""
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """What the UNet is told about B texts."""
-
-    hidden_BLD: Tensor
-    pooled_BD: Tensor | None = None
-    mask_BL: Tensor | None = None
-    """True where there is text; None when all of it is."""
-
-    def index(self, index_K: Tensor) -> "Conditioning":
-        """Pick texts; an index may occur several times."""
-        pooled_BD = None if self.pooled_BD is None else self.pooled_BD[index_K]
-        mask_BL = None if self.mask_BL is None else self.mask_BL[index_K]
-        return Conditioning(self.hidden_BLD[index_K], pooled_BD, mask_BL)
-
-    def joined(self) -> "Conditioning":
-        """Join B chunks of one prompt into one text (1, B * L, D); the pooled text is the first chunk's."""
-        pooled_BD = None if self.pooled_BD is None else self.pooled_BD[:1]
-        mask_BL = None if self.mask_BL is None else self.mask_BL.reshape(1, -1)
-        return Conditioning(self.hidden_BLD.reshape(1, -1, self.hidden_BLD.shape[-1]), pooled_BD, mask_BL)
-
-    def zeros(self) -> "Conditioning":
-        """The same shapes with nothing said."""
-        pooled_BD = None if self.pooled_BD is None else torch.zeros_like(self.pooled_BD)
-        return Conditioning(torch.zeros_like(self.hidden_BLD), pooled_BD, self.mask_BL)
-
-    @staticmethod
-    def cat(parts: Sequence["Conditioning"]) -> "Conditioning":
-        """Put texts one after the other; shorter ones are padded and masked, which only `masks_text` models take."""
-        length = max(part.hidden_BLD.shape[1] for part in parts)
-        hidden_BLD = torch.cat([_pad(part.hidden_BLD, length) for part in parts])
-        pooled = [part.pooled_BD for part in parts if part.pooled_BD is not None]
-        pooled_BD = torch.cat(pooled) if pooled else None
-        if all(part.mask_BL is None and part.hidden_BLD.shape[1] == length for part in parts):
-            return Conditioning(hidden_BLD, pooled_BD)
-        return Conditioning(hidden_BLD, pooled_BD, torch.cat([_pad(_mask(part), length) for part in parts]))
-
-
-def _mask(part: Conditioning) -> Tensor:
-    if part.mask_BL is not None:
-        return part.mask_BL
-    return torch.ones(part.hidden_BLD.shape[:2], dtype=torch.bool, device=part.hidden_BLD.device)
-
-
-def _pad(tensor_BL: Tensor, length: int) -> Tensor:
-    batch, own, *rest = tensor_BL.shape
-    return tensor_BL if own == length else torch.cat([tensor_BL, tensor_BL.new_zeros(batch, length - own, *rest)], 1)
+__all__ = ["BaseModel", "Conditioning", "Tokens"]
 
 
 class BaseModel(ABC):
@@ -109,6 +52,8 @@ class BaseModel(ABC):
     """Whether an empty negative prompt is no text at all, `Conditioning.zeros`, rather than the text ""."""
     clip: Clip | None
     """The base model's own CLIP when it ships one."""
+    folder: Path | None = None
+    """Where its files lie on this machine, and what was put beside them."""
 
     @abstractmethod
     def tokenize(self, texts: Sequence[str], rows_of: Mapping[ConceptRef, range]) -> dict[str, Tokens]:
@@ -142,10 +87,6 @@ class BaseModel(ABC):
             PromptError: one placeholder alone is longer than the window.
             UnknownConceptError: a placeholder is not in `vectors_of`.
         """
-
-    @abstractmethod
-    def weights(self) -> dict[str, Tensor]:
-        """All frozen tensors by part and name, to be read only."""
 
     @abstractmethod
     def vocabulary(self, encoder: str) -> Tensor:

@@ -17,9 +17,8 @@ from textinv.errors import BaseModelError, PromptError
 from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.clip import Clip
 from textinv.models.placement import Placement
-from textinv.models.prompt import PromptPiece, TokenizedPrompt
+from textinv.models.prompt import PromptPiece, TokenizedPrompt, tokens_of
 from textinv.models.text_encoder import TextEncoder
-from textinv.models.token_batch import tokens_of
 from textinv.placeholders import ConceptRef
 
 
@@ -100,11 +99,6 @@ class LatentDiffusionModel(BaseModel):
 
     def count_tokens(self, prompt: str, vectors_of: Mapping[ConceptRef, int]) -> int:
         return max(encoder.num_tokens(prompt, vectors_of) for encoder in self._encoders.values())
-
-    def weights(self) -> dict[str, Tensor]:
-        parts = {"unet": self._unet, self.vae_name: self._vae}
-        parts |= {name: encoder.network for name, encoder in self._encoders.items()}
-        return {f"{part}.{name}": one for part, network in parts.items() for name, one in network.state_dict().items()}
 
     def vocabulary(self, encoder: str) -> Tensor:
         return self._encoders[encoder].embedding.weight

@@ -31,13 +31,15 @@ def load_base_model(
         BaseModelError: there is no such base model, or it cannot be loaded.
     """
     placement = choose_placement(device, dtype)
-    location = locate(name, revision, aliases or {}, weights=True)
+    location = locate(name, revision, aliases, weights=True)
     family = _family_of(name, location)
     found = _revision_of(name, location, revision)
     pipeline = _load_pipeline(name, family, location, placement)
     components = pipeline.components
     clip = load_clip(location.folder / "clip", components["tokenizer"], placement.device)
-    return family(name, found, location.read_json("model_index.json"), components, clip, placement)
+    model = family(name, found, location.read_json("model_index.json"), components, clip, placement)
+    model.folder = location.folder
+    return model
 
 
 def base_revision(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> str:
@@ -46,7 +48,7 @@ def base_revision(name: str, *, revision: str | None = None, aliases: Mapping[st
     Raises:
         BaseModelError: there is no such base model, or it has another revision than `revision`.
     """
-    return _revision_of(name, locate(name, revision, aliases or {}, weights=False), revision)
+    return _revision_of(name, locate(name, revision, aliases, weights=False), revision)
 
 
 def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> int:
@@ -55,7 +57,7 @@ def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[s
     Raises:
         BaseModelError: there is no such base model.
     """
-    location = locate(name, revision, aliases or {}, weights=False)
+    location = locate(name, revision, aliases, weights=False)
     return _native_size_px(name, _family_of(name, location), location)
 
 
@@ -75,7 +77,7 @@ def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str
     Raises:
         BaseModelError: there is no such base model, or it has another revision than `revision`.
     """
-    location = locate(name, revision, aliases or {}, weights=False)
+    location = locate(name, revision, aliases, weights=False)
     family = _family_of(name, location)
     return Found(
         revision=_revision_of(name, location, revision),

@@ -1,6 +1,11 @@
 """Where a base model lies: a folder, a single file, or a repository of the model hub.
 
-Owns resolving what a person wrote, and reading small files of it without loading weights. Does not know families.
+Owns resolving what a person wrote, reading small files of it without loading weights, and which files of a repository
+are fetched (what is in the hub's cache already is used without the network). Does not know families.
+
+A single file holds weights only: Stable Diffusion 1, 2 or XL in the layout of their original repositories. The configs
+and the tokenizer come from a folder beside it with the file's name without its suffix (`model.safetensors` and
+`model/model_index.json`), else from the hub repository that diffusers knows for the checkpoint's kind.
 """
 
 import json
@@ -10,14 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textinv.demo import WEIGHTS
-from textinv.errors import BaseModelError
-from textinv.models.hub import fetch_snapshot
-from textinv.models.single_file import CHECKPOINT_SUFFIXES, find_config
+from diffusers.loaders.single_file_utils import fetch_diffusers_config, load_single_file_checkpoint
+from huggingface_hub import snapshot_download
 
-SHIPPED = {"emoji": str(WEIGHTS)}
-"""Base models that come with the project."""
+from textinv.errors import BaseModelError
+from textinv.models.revision import parts_without_weights
+from textinv.settings import OWN_BASE_MODELS
+
+CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
+_SMALL = ["model_index.json", "evaluation.json", "*/*.json", "*/*.txt"]
+_NOT_NEEDED = [
+    "safety_checker/*",
+    "feature_extractor/*",
+    "image_encoder/*",
+    "*.fp16.*",
+    "*.non_ema.*",
+    "*flax*",
+    "*onnx*",
+]
 
 
 @dataclass(frozen=True)
@@ -45,13 +61,15 @@ class Location:
         return found
 
 
-def locate(name: str, revision: str | None, aliases: Mapping[str, str], *, weights: bool) -> Location:
+def locate(name: str, revision: str | None, aliases: Mapping[str, str] | None, *, weights: bool) -> Location:
     """Find a base model; of a hub repository only the small files are fetched unless `weights` are asked for.
+
+    `aliases` are those of the settings; None: what these are where nothing was said.
 
     Raises:
         BaseModelError: there is nothing of that name.
     """
-    target = aliases.get(name) or SHIPPED.get(name) or name
+    target = (OWN_BASE_MODELS if aliases is None else aliases).get(name, name)
     path = Path(target).expanduser()
     if path.is_dir():
         return Location(_checked_folder(path))
@@ -73,3 +91,51 @@ def _checked_folder(folder: Path) -> Path:
             f"{folder} has no model_index.json: it is no diffusers folder; give one that save_pretrained wrote"
         )
     return folder
+
+
+def fetch_snapshot(repository: str, revision: str | None, *, weights: bool) -> Path:
+    """Fetch a repository's small files, and its weights when they are asked for; the folder is named by its commit.
+
+    Raises:
+        BaseModelError: the repository, the revision or the hub cannot be reached.
+    """
+    if not weights:
+        return _download(repository, revision, _SMALL)
+    folder = _download(repository, revision, [*_SMALL, "*/*.safetensors"])
+    missing = parts_without_weights(folder)
+    if missing:
+        return _download(repository, folder.name, [*_SMALL, *[f"{part}/*.bin" for part in missing]])
+    return folder
+
+
+def _download(repository: str, revision: str | None, patterns: list[str]) -> Path:
+    try:
+        return Path(
+            snapshot_download(repository, revision=revision, allow_patterns=patterns, ignore_patterns=_NOT_NEEDED)
+        )
+    except Exception as error:  # the hub's client lets its HTTP library's errors through, whichever that is
+        at = f" at revision {revision}" if revision else ""
+        raise BaseModelError(
+            f"the base model {repository!r}{at} is no file or folder here, and the model hub did not give it: {error}; "
+            "correct the name or the revision, log in to the hub, or name a folder"
+        ) from error
+
+
+def find_config(checkpoint: Path) -> Path:
+    """Find the folder of configs that goes with a checkpoint.
+
+    Raises:
+        BaseModelError: there is none.
+    """
+    beside = checkpoint.with_suffix("")
+    if (beside / "model_index.json").is_file():
+        return beside
+    try:
+        repository = fetch_diffusers_config(load_single_file_checkpoint(str(checkpoint)))[
+            "pretrained_model_name_or_path"
+        ]
+        return fetch_snapshot(repository, None, weights=False)
+    except (BaseModelError, OSError, ValueError, RuntimeError) as error:
+        raise BaseModelError(
+            f"{checkpoint} needs the configs of its kind: put a diffusers folder without weights at {beside} ({error})"
+        ) from error

@@ -1,15 +1,18 @@
-"""Tokenised prompts: chunks of one window, placeholders still by name.
+"""A prompt on its way to the UNet: pieces, tokens in chunks of one window, a batch of many, and what the encoders say.
 
-Owns splitting at placeholders, chunking, and joining many prompts into one batch with one table of rows. Does not know
-models. Around a placeholder plain text is tokenised as separate words, exactly as when the placeholder were a token of
-the vocabulary (diffusers' `load_textual_inversion`).
+Owns these values, splitting at placeholders, chunking, and joining many prompts into one batch with one table of rows.
+Does not know models. Around a placeholder plain text is tokenised as separate words, exactly as when the placeholder
+were a token of the vocabulary (diffusers' `load_textual_inversion`).
 
-Shapes: B chunks, L window, R rows, N vectors, D width.
+Shapes: B chunks or texts, L window, R rows, N vectors, D width, P width of the pooled text, K picked texts.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
 
 from textinv.errors import PromptError, UnknownConceptError
 from textinv.placeholders import ConceptRef, split_prompt
@@ -72,6 +75,83 @@ class TokenizedPrompt:
         return list(dict.fromkeys(token.row.ref for token in tokens if token.row is not None))
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """One text encoder's tokens of B texts."""
+
+    ids_BL: Tensor
+    """Vocabulary ids, also where a row is written: there stands a filler id that is no special token."""
+    row_BL: Tensor
+    """-1 where the vocabulary's own row stays, else the index into that encoder's rows (R, D)."""
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the UNet is told about B texts."""
+
+    hidden_BLD: Tensor
+    pooled_BD: Tensor | None = None
+    mask_BL: Tensor | None = None
+    """True where there is text; None when all of it is."""
+
+    def index(self, index_K: Tensor) -> "Conditioning":
+        """Pick texts; an index may occur several times."""
+        pooled_BD = None if self.pooled_BD is None else self.pooled_BD[index_K]
+        mask_BL = None if self.mask_BL is None else self.mask_BL[index_K]
+        return Conditioning(self.hidden_BLD[index_K], pooled_BD, mask_BL)
+
+    def joined(self) -> "Conditioning":
+        """Join B chunks of one prompt into one text (1, B * L, D); the pooled text is the first chunk's."""
+        pooled_BD = None if self.pooled_BD is None else self.pooled_BD[:1]
+        mask_BL = None if self.mask_BL is None else self.mask_BL.reshape(1, -1)
+        return Conditioning(self.hidden_BLD.reshape(1, -1, self.hidden_BLD.shape[-1]), pooled_BD, mask_BL)
+
+    def zeros(self) -> "Conditioning":
+        """The same shapes with nothing said."""
+        pooled_BD = None if self.pooled_BD is None else torch.zeros_like(self.pooled_BD)
+        return Conditioning(torch.zeros_like(self.hidden_BLD), pooled_BD, self.mask_BL)
+
+    @staticmethod
+    def cat(parts: Sequence["Conditioning"]) -> "Conditioning":
+        """Put texts one after the other; shorter ones are padded and masked, which only `masks_text` models take."""
+        length = max(part.hidden_BLD.shape[1] for part in parts)
+        hidden_BLD = torch.cat([_pad(part.hidden_BLD, length) for part in parts])
+        pooled = [part.pooled_BD for part in parts if part.pooled_BD is not None]
+        pooled_BD = torch.cat(pooled) if pooled else None
+        if all(part.mask_BL is None and part.hidden_BLD.shape[1] == length for part in parts):
+            return Conditioning(hidden_BLD, pooled_BD)
+        return Conditioning(hidden_BLD, pooled_BD, torch.cat([_pad(_mask(part), length) for part in parts]))
+
+
+def _mask(part: Conditioning) -> Tensor:
+    if part.mask_BL is not None:
+        return part.mask_BL
+    return torch.ones(part.hidden_BLD.shape[:2], dtype=torch.bool, device=part.hidden_BLD.device)
+
+
+def _pad(tensor_BL: Tensor, length: int) -> Tensor:
+    batch, own, *rest = tensor_BL.shape
+    return tensor_BL if own == length else torch.cat([tensor_BL, tensor_BL.new_zeros(batch, length - own, *rest)], 1)
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Prompts ready for `BaseModel.encode_text`, on the CPU."""
+
+    tokens: dict[str, Tokens]
+    rows: dict[str, Tensor]
+    """Rows (R, D) per text encoder: every concept once, however often it is named."""
+    weights: dict[str, Tensor]
+    """Attention weights (B, L) per text encoder."""
+    chunks: tuple[range, ...]
+    """Which of the B chunks are each prompt's."""
+
+    def split(self, conditioning: Conditioning) -> list[Conditioning]:
+        """Split the encoding of all chunks into one text per prompt (1, chunks * L, D)."""
+        device = conditioning.hidden_BLD.device
+        return [conditioning.index(torch.tensor(list(one), device=device)).joined() for one in self.chunks]
+
+
 def split_units(
     pieces: Sequence[PromptPiece],
     vectors_of: Mapping[ConceptRef, int],
@@ -120,3 +200,35 @@ def _checked_vectors(ref: ConceptRef, vectors_of: Mapping[ConceptRef, int], fram
             max_vectors=frame.room,
         )
     return count
+
+
+def batch_prompts(prompts: Sequence[TokenizedPrompt], rows_of: Mapping[ConceptRef, Mapping[str, Tensor]]) -> TokenBatch:
+    """Join prompts; `rows_of` holds each concept's rows (N, D) per text encoder, as `Embedding.rows` does."""
+    encoders = list(prompts[0].chunks)
+    refs = list(dict.fromkeys(ref for prompt in prompts for ref in prompt.refs))
+    tokens, rows, weights = {}, {}, {}
+    for encoder in encoders:
+        starts = _starts(refs, {ref: len(rows_of[ref][encoder]) for ref in refs})
+        chunks = [chunk for prompt in prompts for chunk in prompt.chunks[encoder]]
+        tokens[encoder] = tokens_of(chunks, starts)
+        weights[encoder] = torch.tensor([[token.weight for token in chunk] for chunk in chunks])
+        if refs:
+            rows[encoder] = torch.cat([rows_of[ref][encoder] for ref in refs])
+    ends = torch.tensor([prompt.num_chunks for prompt in prompts]).cumsum(0).tolist()
+    spans = tuple(range(end - prompt.num_chunks, end) for prompt, end in zip(prompts, ends, strict=True))
+    return TokenBatch(tokens, rows, weights, spans)
+
+
+def tokens_of(chunks: Sequence[Sequence[Token]], starts: Mapping[ConceptRef, int]) -> Tokens:
+    """Turn chunks into tensors; the rows of a concept begin at its start."""
+    row = [[-1 if token.row is None else starts[token.row.ref] + token.row.vector for token in one] for one in chunks]
+    return Tokens(torch.tensor([[token.id for token in chunk] for chunk in chunks]), torch.tensor(row))
+
+
+def _starts(refs: Sequence[ConceptRef], counts: Mapping[ConceptRef, int]) -> dict[ConceptRef, int]:
+    starts: dict[ConceptRef, int] = {}
+    total = 0
+    for ref in refs:
+        starts[ref] = total
+        total += counts[ref]
+    return starts

@@ -1,17 +1,31 @@
 """One frozen text encoder with its tokenizer: text to ids, ids and rows to hidden states.
 
-Owns what all encoders share. Does not know which hidden states a family's UNet wants.
+Owns what all encoders share, and writing placeholder rows into the token embeddings for the length of one call. The
+vocabulary, the tokenizer and the weights stay as they are: a hook on the embedding layer replaces what the layer looked
+up at the marked positions. What to write travels in a context variable, so calls of several threads never see each
+other's rows, and no lock is needed. Does not know which hidden states a family's UNet wants.
+
+Shapes: B texts, L tokens, R rows, D width.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
-from textinv.models.base import Tokens
-from textinv.models.prompt import Frame, PromptPiece, Token, chunk_units, split_units
-from textinv.models.written_rows import accept_rows, rows_written
+from textinv.models.prompt import Frame, PromptPiece, Token, Tokens, chunk_units, split_units
 from textinv.placeholders import ConceptRef
+
+
+class _Written(NamedTuple):
+    row_BL: Tensor
+    rows_RD: Tensor
+
+
+_WRITTEN: ContextVar[_Written | None] = ContextVar("written_rows", default=None)
 
 
 class TextEncoder:
@@ -23,7 +37,7 @@ class TextEncoder:
         self.embedding = embedding
         self.frame = _frame(tokenizer, window)
         self._tokenizer = tokenizer
-        accept_rows(self.embedding)
+        embedding.register_forward_hook(_write)
 
     @property
     def width(self) -> int:
@@ -52,7 +66,7 @@ class TextEncoder:
         """Run the encoder with rows (R, D) written; the answer is the network's own output object."""
         device = self.embedding.weight.device
         rows_RD = None if rows_RD is None else rows_RD.to(device)
-        with rows_written(tokens.row_BL.to(device), rows_RD):
+        with _rows_written(tokens.row_BL.to(device), rows_RD):
             return self.network(input_ids=tokens.ids_BL.to(device), **options)
 
 
@@ -67,3 +81,22 @@ def _frame(tokenizer: Any, window: int) -> Frame:
     special = set(tokenizer.all_special_ids)
     filler = next(token for token in range(len(tokenizer)) if token not in special)
     return Frame(begin=begin, end=end, pad=tokenizer.pad_token_id, filler=filler, window=window)
+
+
+@contextmanager
+def _rows_written(row_BL: Tensor, rows_RD: Tensor | None) -> Iterator[None]:
+    """Write row `row_BL[b, l]` of `rows_RD` at each position where it is not negative, in this thread only."""
+    written = None if rows_RD is None or not len(rows_RD) else _Written(row_BL, rows_RD)
+    token = _WRITTEN.set(written)
+    try:
+        yield
+    finally:
+        _WRITTEN.reset(token)
+
+
+def _write(_layer: nn.Module, _inputs: tuple[Tensor, ...], looked_up_BLD: Tensor) -> Tensor:
+    written = _WRITTEN.get()
+    if written is None:
+        return looked_up_BLD
+    rows_BLD = written.rows_RD.to(looked_up_BLD.dtype)[written.row_BL.clamp(min=0)]
+    return torch.where(written.row_BL[..., None] >= 0, rows_BLD, looked_up_BLD)

@@ -12,8 +12,8 @@ from typing import Any
 from textinv.manifest.fields import Manifest, TrainingFields
 from textinv.manifest.load import Draft, draft_manifest
 from textinv.manifest.origin import Problem, in_order
-from textinv.plan.facts import FactsCache
 from textinv.plan.picture_check import least_px
+from textinv.plan.picture_facts import FactsCache
 from textinv.plan.pictures import Gathered, Wanted, gather_all
 from textinv.plan.resolve import Values, broken_combinations
 from textinv.plan.shelf import shelf_for

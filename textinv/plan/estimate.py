@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from textinv.plan.progress import PlannedSpec
-from textinv.plan.published import example_records
+from textinv.plan.published import PlannedSpec, example_records
 from textinv.spec import TrainSpec
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from textinv.manifest.fields import Manifest
 from textinv.manifest.origin import Problem
 from textinv.manifest.rules import EMBEDDING_FILE, parse_ref_or_none
 from textinv.placeholders import ConceptRef
-from textinv.plan.base import BaseFacts
-from textinv.plan.resolve import Values
+from textinv.plan.resolve import BaseFacts, Values
 
 if TYPE_CHECKING:
     from textinv.embedding import Embedding

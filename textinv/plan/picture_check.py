@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from textinv.images.duplicates import are_alike
-from textinv.plan.facts import PictureFacts
+from textinv.plan.picture_facts import PictureFacts
 
 ProblemKind = Literal["too_small", "enlarged", "near_duplicate", "same_picture"]
 REFUSED: frozenset[ProblemKind] = frozenset(("too_small",))

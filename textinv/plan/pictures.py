@@ -15,8 +15,8 @@ from textinv.images.fit import mask_problem
 from textinv.manifest.fields import ConceptFields, ImageEntry
 from textinv.manifest.origin import Origin, Place, Problem
 from textinv.manifest.rules import caption_problem, caption_text
-from textinv.plan.facts import FactsCache, PictureFacts
 from textinv.plan.picture_check import REFUSED, size_problem
+from textinv.plan.picture_facts import FactsCache, PictureFacts
 from textinv.plan.shelf import Shelf
 from textinv.plan.sources import Source
 from textinv.spec import PictureRef

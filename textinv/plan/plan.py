@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from textinv.manifest.fields import Manifest
 from textinv.manifest.origin import Origin, Problem, raise_problems
-from textinv.plan.base import BaseFacts, base_facts
 from textinv.plan.estimate import Estimate, estimate
-from textinv.plan.facts import FactsCache
 from textinv.plan.initializers import Initializers
 from textinv.plan.picture_check import least_px
+from textinv.plan.picture_facts import FactsCache
 from textinv.plan.pictures import Gathered, Wanted, gather_all
-from textinv.plan.progress import PlannedSpec, compare
-from textinv.plan.resolve import Values, broken_combinations, resolution_of, resolve_spec
+from textinv.plan.published import PlannedSpec, compare
+from textinv.plan.resolve import BaseFacts, Values, base_facts, broken_combinations, resolution_of, resolve_spec
 from textinv.plan.shelf import Shelf, shelf_for
 from textinv.plan.sources import Source
 from textinv.settings import Settings

@@ -1,19 +1,57 @@
-"""What a person wrote, laid over a recipe: one complete spec per concept.
+"""What a person wrote, laid over a recipe and a base model: one complete spec per concept.
 
-Owns the order in which a value is looked for: the concept, the manifest's defaults, the recipe. Pictures and
-initializers come from elsewhere, already pinned.
+Owns the order in which a value is looked for (the concept, the manifest's defaults, the recipe) and what needs to be
+known of a base model for that, without loading it. Pictures and initializers come from elsewhere, already pinned.
 """
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from textinv.manifest.fields import AdvancedFields, ConceptFields, Manifest, TrainingFields
 from textinv.manifest.origin import Place, Problem
-from textinv.plan.base import BaseFacts, base_name
 from textinv.plan.recipes import DEFAULT_RECIPE, LEARNING_RATES, RECIPES, Recipe, steps_between_looks
 from textinv.plan.templates import TEMPLATES
+from textinv.settings import Settings
 from textinv.spec import Kind, OptimizerSpec, PictureRef, StopSpec, TrainSpec
+
+
+@dataclass(frozen=True)
+class BaseFacts:
+    """What a plan needs to know of a base model."""
+
+    revision: str
+    native_px: int
+    """The size that it was trained at."""
+    has_clip: bool = True
+    """Whether it has a CLIP of its own, which scores what is learned on it; True where nobody looked."""
+    row_widths: tuple[int, ...] = ()
+    """Widths of its text encoders' rows, ascending; empty where nobody looked."""
+
+
+def base_name(manifest: Manifest) -> str:
+    """The base model as a worker can find it: a path is made absolute."""
+    name, folder = manifest.base_model, manifest.origin.folder
+    if folder is not None and name.startswith((".", "~")):
+        return str((folder / Path(name).expanduser()).resolve())
+    return name
+
+
+def base_facts(manifest: Manifest, settings: Settings) -> BaseFacts:
+    """Look a base model up.
+
+    Raises:
+        BaseModelError: it cannot be found or read.
+    """
+    from textinv.models import look_up  # torch: only when nobody looked it up before
+
+    found = look_up(base_name(manifest), revision=manifest.revision, aliases=settings.base_models)
+    return BaseFacts(**found._asdict())
+
 
 LEAST_SAMPLES = 8
 """In a fixed batch by which a concept stops."""
@@ -38,6 +76,12 @@ class Values:
         """What holds for a field of the recipe."""
         value = self._stated.get(field)
         return getattr(self.recipe, field) if value is None else value
+
+    def shared(self, spec: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+        """What holds for the fields of a spec that a recipe has as well, there with a prefix: by name, so that a new
+        one needs no line here."""
+        names = {field.name for field in fields(Recipe)}
+        return {field: self[prefix + field] for field in spec.model_fields if prefix + field in names}
 
     def place(self, index: int, field: str) -> Place:
         """Where a field is written: in the concept, else in the defaults."""
@@ -64,32 +108,30 @@ def resolve_spec(
     kind: Kind = values.stated("kind") or "object"
     class_word = values.stated("class_word")
     templates = values.stated("templates") or kind
-    return TrainSpec(
-        name=concept.name,
-        kind=kind,
-        pictures=tuple(pictures),
-        base_model=base_name(values.manifest),
-        base_revision=base.revision,
-        class_word=class_word,
-        init=init,
-        init_embedding=init_embedding,
-        num_vectors=values["num_vectors"],
-        resolution_px=resolution_of(values, base),
-        crop=values.stated("crop") or "center",
-        flip=bool(values.stated("flip")),
-        templates=TEMPLATES[templates] if isinstance(templates, str) else tuple(templates),
-        samples_per_step=values["samples_per_step"],
-        max_steps=values["max_steps"],
-        min_steps=_min_steps(values),
-        optimizer=_optimizer(values),
-        timesteps=tuple(values["timesteps"]),
-        context_weight=values["context_weight"] if class_word else 0.0,
-        stop=_stop(values),
-        seed=values.stated("seed") or 0,
-        preview_every=values.stated("preview_every") or 0,
-        evaluate=values.stated("evaluate") is not False,
-        recipe=values.recipe_name,
-    )
+    given: dict[str, Any] = {
+        "name": concept.name,
+        "kind": kind,
+        "pictures": tuple(pictures),
+        "base_model": base_name(values.manifest),
+        "base_revision": base.revision,
+        "class_word": class_word,
+        "init": init,
+        "init_embedding": init_embedding,
+        "resolution_px": resolution_of(values, base),
+        "crop": values.stated("crop") or "center",
+        "flip": bool(values.stated("flip")),
+        "templates": TEMPLATES[templates] if isinstance(templates, str) else tuple(templates),
+        "min_steps": _min_steps(values),
+        "optimizer": _optimizer(values),
+        "stop": _stop(values),
+        "seed": values.stated("seed") or 0,
+        "preview_every": values.stated("preview_every") or 0,
+        "evaluate": values.stated("evaluate") is not False,
+        "recipe": values.recipe_name,
+    }
+    if not class_word:
+        given["context_weight"] = 0.0
+    return TrainSpec(**{**values.shared(TrainSpec), **given})
 
 
 def broken_combinations(values: Values, index: int) -> Iterator[Problem]:
@@ -125,20 +167,12 @@ def _optimizer(values: Values) -> OptimizerSpec:
     kind, rate = values["optimizer"], values.stated("learning_rate")
     if rate is None:
         rate = values.recipe.learning_rate if kind == values.recipe.optimizer else LEARNING_RATES[kind]
-    return OptimizerSpec(
-        kind=kind,
-        learning_rate=rate,
-        schedule=values["schedule"],
-        kappa=values["kappa"] if kind == "sphere" else 0.0,
-    )
+    given = {"kind": kind, "learning_rate": rate} | ({} if kind == "sphere" else {"kappa": 0.0})
+    return OptimizerSpec(**{**values.shared(OptimizerSpec), **given})
 
 
 def _stop(values: Values) -> StopSpec:
     samples = values["stop_samples"]
-    return StopSpec(
-        rule=values["stop"],
-        every_steps=values.stated("stop_every") or steps_between_looks(values["samples_per_step"], samples),
-        window=values["stop_window"],
-        threshold=values["stop_threshold"],
-        num_samples=samples,
-    )
+    every_steps = values.stated("stop_every") or steps_between_looks(values["samples_per_step"], samples)
+    given = {"rule": values["stop"], "every_steps": every_steps, "num_samples": samples}
+    return StopSpec(**{**values.shared(StopSpec, "stop_"), **given})

@@ -1,7 +1,7 @@
 """From what a manifest calls its pictures to what lies there.
 
-Owns the meaning of a folder, a file, a glob, an `s3://` prefix and a digest, and which files of a folder are pictures.
-Does not open pictures.
+Owns the meaning of a folder, a file, a glob, an `s3://` prefix and a digest, which files of a folder are pictures, and
+opening the buckets that prefixes name with the store's endpoint and credentials. Does not open pictures.
 """
 
 import os
@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from textinv.errors import ImageError
 from textinv.manifest.origin import Origin
-from textinv.plan.buckets import bucket_opener
 from textinv.plan.sources import DIGEST, LocalFile, RemoteObject, Source, StoredPicture
 from textinv.settings import Settings
+from textinv.store.embedded import EmbeddedServer
 from textinv.store.protocol import ObjectInfo, ObjectStore
 
 REMOTE = "s3://"
@@ -181,3 +181,17 @@ def _pictures_among(text: str, sources: Sequence[Source]) -> tuple[list[Source],
 def _natural(name: str | Path) -> list[tuple[int, str]]:
     """Order 2.png before 10.png."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(name).lower())]
+
+
+def bucket_opener(settings: Settings) -> Callable[[str], ObjectStore]:
+    """A function that opens a bucket by name; nothing is contacted before it is called."""
+
+    def open_bucket(name: str) -> ObjectStore:
+        from textinv.store.s3 import S3Store
+
+        chosen = settings.store
+        if chosen.endpoint_url is None:
+            chosen = EmbeddedServer(settings.home).up()
+        return S3Store(chosen.model_copy(update={"bucket": name, "prefix": ""}))
+
+    return open_bucket

@@ -1,23 +1,23 @@
 """Where a picture's bytes are: a file, an object under an `s3://` prefix, or one that was uploaded before.
 
-Owns reading them and a stamp that changes when the bytes do. Does not know what is in them.
+Owns reading them, a stamp that changes when the bytes do, and reading a spec's pictures back from wherever they were
+put, digests verified and masks laid over them. Does not know what is in them.
 """
 
+import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from textinv.errors import ImageError, ObjectNotFoundError
+from textinv.errors import CorruptObjectError, ImageError, ObjectNotFoundError
+from textinv.images import Picture, decode_picture, with_mask
+from textinv.spec import TrainSpec, image_key
 from textinv.store.protocol import ObjectInfo, ObjectStore
 
 DIGEST = "sha256:"
 MAX_FILE_BYTES = 200_000_000
-
-
-def image_key(digest: str) -> str:
-    """Where uploaded pictures lie in the store."""
-    return f"images/{digest}"
 
 
 class Source(Protocol):
@@ -125,3 +125,29 @@ class StoredPicture:
             return self.store.get(image_key(self.digest)).body
         except ObjectNotFoundError:
             raise ImageError(f"no picture {DIGEST}{self.digest} was uploaded: upload it first") from None
+
+
+def fetch_pictures(spec: TrainSpec, read: Callable[[str], bytes]) -> list[Picture]:
+    """Read, verify and decode a spec's pictures, in the spec's order; `read` gives bytes by digest.
+
+    Raises:
+        CorruptObjectError: bytes are not those that the spec was made from.
+        ImageError: a mask does not fit its picture.
+    """
+    pictures = []
+    for ref in spec.pictures:
+        picture = _decoded(ref.digest, ref.name, read)
+        if ref.mask_digest is not None:
+            picture = with_mask(picture, _decoded(ref.mask_digest, f"mask of {ref.name}", read))
+        pictures.append(picture)
+    return pictures
+
+
+def _decoded(digest: str, name: str, read: Callable[[str], bytes]) -> Picture:
+    data = read(digest)
+    found = hashlib.sha256(data).hexdigest()
+    if found != digest:
+        raise CorruptObjectError(
+            f"{name} has SHA-256 {found[:12]}..., but the spec was made from {digest[:12]}...: upload it again"
+        )
+    return decode_picture(data, name)

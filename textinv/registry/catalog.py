@@ -15,22 +15,21 @@ from textinv.errors import CorruptObjectError, StoreError
 from textinv.registry.entries import ConceptSummary, summary_of
 from textinv.registry.heads import read_head
 from textinv.registry.layout import CATALOG_KEY, HEADS, name_of
-from textinv.registry.side_by_side import side_by_side
-from textinv.store.protocol import ObjectStore
+from textinv.store.protocol import ObjectStore, side_by_side
 
 # Below this, reading the heads again is as fast as reading the catalog.
 _WORTH_WRITING = 16
 
 
 @dataclass(frozen=True)
-class Line:
+class CatalogEntry:
     """What the catalog says of one head: its tag and summary; None for a removed concept."""
 
     etag: str
     summary: ConceptSummary | None
 
 
-_CATALOG = TypeAdapter(dict[str, Line])
+_CATALOG = TypeAdapter(dict[str, CatalogEntry])
 
 
 OnCorrupt = Callable[[str, CorruptObjectError], None]
@@ -42,7 +41,7 @@ class Catalog:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._known: Mapping[str, Line] = {}
+        self._known: Mapping[str, CatalogEntry] = {}
 
     def list(self, prefix: str, on_corrupt: OnCorrupt | None) -> Iterator[ConceptSummary]:
         """List the concepts whose names start with `prefix`, in order; with `on_corrupt`, damaged ones are left out.
@@ -58,24 +57,24 @@ class Catalog:
             known = {**known, **{name: catalog[name] for name in changed if name in catalog}}
             changed = _changed(tags, known)
         fresh = dict(
-            zip(changed, side_by_side(lambda name: _line(self._store, name, on_corrupt), changed), strict=True)
+            zip(changed, side_by_side(lambda name: _entry(self._store, name, on_corrupt), changed), strict=True)
         )
-        known = {**known, **{name: line for name, line in fresh.items() if line is not None}}
+        known = {**known, **{name: entry for name, entry in fresh.items() if entry is not None}}
         if len(changed) > _WORTH_WRITING:
             _write_catalog(self._store, known)
-        missing = {name for name, line in fresh.items() if line is None}
-        self._known = {name: line for name, line in known.items() if not name.startswith(prefix) or name in tags}
+        missing = {name for name, entry in fresh.items() if entry is None}
+        self._known = {name: entry for name, entry in known.items() if not name.startswith(prefix) or name in tags}
         for name in sorted(tags.keys() - missing):  # keys sort "cat-2.json" before "cat.json"
             summary = known[name].summary
             if summary is not None:
                 yield summary
 
 
-def _changed(tags: Mapping[str, str], known: Mapping[str, Line]) -> list[str]:
+def _changed(tags: Mapping[str, str], known: Mapping[str, CatalogEntry]) -> list[str]:
     return [name for name, etag in tags.items() if name not in known or known[name].etag != etag]
 
 
-def _line(store: ObjectStore, name: str, on_corrupt: OnCorrupt | None) -> Line | None:
+def _entry(store: ObjectStore, name: str, on_corrupt: OnCorrupt | None) -> CatalogEntry | None:
     try:
         at = read_head(store, name)
     except CorruptObjectError as error:
@@ -83,19 +82,19 @@ def _line(store: ObjectStore, name: str, on_corrupt: OnCorrupt | None) -> Line |
             raise
         on_corrupt(name, error)
         return None
-    return Line(at.etag, None if at.head.removed else summary_of(at.head)) if at else None
+    return CatalogEntry(at.etag, None if at.head.removed else summary_of(at.head)) if at else None
 
 
-def _read_catalog(store: ObjectStore) -> Mapping[str, Line]:
+def _read_catalog(store: ObjectStore) -> Mapping[str, CatalogEntry]:
     try:
         return _CATALOG.validate_json(gzip.decompress(store.get(CATALOG_KEY).body))
     except (StoreError, ValidationError, OSError, EOFError, zlib.error):
         return {}
 
 
-def _write_catalog(store: ObjectStore, lines: Mapping[str, Line]) -> None:
+def _write_catalog(store: ObjectStore, entries: Mapping[str, CatalogEntry]) -> None:
     try:
-        store.put(CATALOG_KEY, gzip.compress(_CATALOG.dump_json(dict(lines)), 1, mtime=0), "application/gzip")
+        store.put(CATALOG_KEY, gzip.compress(_CATALOG.dump_json(dict(entries)), 1, mtime=0), "application/gzip")
     except StoreError:
         # Somebody who may only read lists as well, just not faster next time.
         return

@@ -10,8 +10,7 @@ from textinv.registry.entries import Head, VersionEntry, parse_entry
 from textinv.registry.heads import change_head, head_for, load_contents, read_head, roll_forward
 from textinv.registry.layout import done_key, name_of, run_prefix, version_key, versions_prefix
 from textinv.registry.publication import read_claim
-from textinv.registry.side_by_side import side_by_side
-from textinv.store.protocol import ObjectStore
+from textinv.store.protocol import ObjectStore, side_by_side
 
 
 def stored_versions(store: ObjectStore, name: str) -> Sequence[VersionEntry]:

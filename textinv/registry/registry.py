@@ -1,10 +1,12 @@
 """The registry: concepts by name and version in an object store.
 
-The surface that training, serving and people use; each operation's steps are in the module it calls. Stations 6 and 7
-on the way: artifact -> `name@version` -> `PublishedVersion`.
+The surface that training, serving and people use; each operation's steps are in the module it calls. Steps 6 and 7 of
+the way: artifact -> `name@version` -> `PublishedVersion`.
 """
 
 import difflib
+import hashlib
+import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -12,7 +14,8 @@ from typing import Any
 from textinv.embedding import Embedding
 from textinv.errors import InputError, ObjectNotFoundError, StoreError, UnknownConceptError
 from textinv.placeholders import NAME_RULE, ConceptRef, is_name
-from textinv.registry import catalog, evaluations, movement, pictures, publication, sweep, verification
+from textinv.registry import attachments, catalog, movement, publication, sweep, verification
+from textinv.registry.attachments import are_purged
 from textinv.registry.entries import (
     Artifact,
     ConceptSummary,
@@ -23,10 +26,29 @@ from textinv.registry.entries import (
     parse_head,
     version_summary,
 )
-from textinv.registry.heads import HeadAt, is_removed, load_contents, published, published_head, read_head
-from textinv.registry.layout import DONE, FORMAT, FORMAT_KEY, HEADS, head_key, name_of, version_key
-from textinv.registry.side_by_side import side_by_side
-from textinv.store.protocol import JSON, ObjectStore
+from textinv.registry.heads import (
+    HeadAt,
+    decode_embedding,
+    is_removed,
+    load_artifact,
+    load_contents,
+    published,
+    published_head,
+    read_head,
+)
+from textinv.registry.layout import (
+    DONE,
+    EMBEDDING_FILE,
+    FORMAT,
+    FORMAT_KEY,
+    HEADS,
+    RECORD_FILE,
+    head_key,
+    is_picture,
+    name_of,
+    version_key,
+)
+from textinv.store.protocol import JSON, ObjectStore, side_by_side
 
 # Names for "did you mean" are listed at most so often: a service may be asked for unknown concepts all day.
 _NAMES_KEPT_S = 30.0
@@ -170,7 +192,7 @@ class Registry:
         Raises:
             UnknownConceptError: there is no such concept or version.
         """
-        return pictures.pictures_of(self.store, self.entry(name, version))
+        return attachments.pictures_of(self.store, self.entry(name, version))
 
     def picture(self, name: str, version: int | None = None) -> tuple[bytes, str] | None:
         """Read the first picture beside a version (None: the current one) and its media type; None: it has none.
@@ -179,23 +201,23 @@ class Registry:
             UnknownConceptError: there is no such concept or version.
             CorruptObjectError: it is lost, or not what was written.
         """
-        return pictures.load_picture(
+        return attachments.load_picture(
             self.store, self.current_entry(name) if version is None else self.entry(name, version)
         )
 
     def purge_pictures(self, fingerprints: Iterable[str]) -> None:
         """Delete the pictures beside the versions of these specs; embeddings and records stay."""
-        for _ in side_by_side(lambda one: pictures.purge_pictures(self.store, one), fingerprints):
+        for _ in side_by_side(lambda one: attachments.purge_pictures(self.store, one), fingerprints):
             pass
 
     def add_evaluation(self, version: PublishedVersion, evaluation: Mapping[str, Any]) -> str:
         """Store scores of a version beside it, as the version itself never changes; the key that they lie at."""
-        return evaluations.add(self.store, version.run_id, evaluation)
+        return attachments.add_evaluation(self.store, version.run_id, evaluation)
 
     def evaluations(self, version: PublishedVersion) -> Sequence[Mapping[str, Any]]:
         """All scores of a version, oldest first: those in its record, then those that were added."""
         own = version.record.get("evaluation")
-        return [*([own] if own else []), *evaluations.added(self.store, version.run_id)]
+        return [*([own] if own else []), *attachments.added_evaluations(self.store, version.run_id)]
 
     def move_head(self, name: str, version: int) -> PublishedVersion:
         """Make another version current; it stays so until a new one is published or the head is moved again.
@@ -293,3 +315,35 @@ class Registry:
                 return
             self.store.create(FORMAT_KEY, body, JSON)
         self._format_known = True
+
+
+def copy_concept(source: Registry, target: Registry, ref: ConceptRef, new_name: str | None = None) -> PublishedVersion:
+    """Publish a version of `source` in `target`, under another name if one is given; again changes nothing.
+
+    The embedding, the record, the other artifacts (but for pictures that were deleted on purpose) and the fingerprint
+    are carried over, so that the target knows the spec as done. The version number is the target's own.
+
+    Raises:
+        UnknownConceptError: the source has no such concept or version.
+        CorruptObjectError: its bytes are not those that were written.
+    """
+    entry = source.current_entry(ref.name) if ref.version is None else source.entry(ref.name, ref.version)
+    purged = are_purged(source.store, entry.run_id)
+    kept = [file for file in entry.artifacts if not (purged and is_picture(file))]
+    bodies = {file: load_artifact(source.store, entry, file) for file in kept}
+    embedding = decode_embedding(entry.artifacts[EMBEDDING_FILE].key, bodies.pop(EMBEDDING_FILE))
+    record = json.loads(bodies.pop(RECORD_FILE))
+    name = new_name or entry.name
+    return target.publish(
+        name,
+        embedding,
+        record,
+        fingerprint=entry.fingerprint if name == entry.name else _renamed(entry.fingerprint, name),
+        base_model=entry.base_model,
+        base_revision=entry.base_revision,
+        files=bodies,
+    )
+
+
+def _renamed(fingerprint: str, name: str) -> str:
+    return hashlib.sha256(f"{fingerprint} as {name}".encode()).hexdigest()

@@ -14,9 +14,7 @@ from textinv.registry.heads import read_head
 from textinv.registry.layout import DONE, PROBES, PURGED_FILE, RUNS, VERSIONS, is_picture, name_of
 from textinv.registry.movement import read_entry, reconcile, remove_versions
 from textinv.registry.publication import complete, read_claim
-from textinv.registry.side_by_side import side_by_side
-from textinv.store.protocol import ObjectInfo, ObjectStore
-from textinv.store.server_time import server_time
+from textinv.store.protocol import ObjectInfo, ObjectStore, server_time, side_by_side
 
 # Must exceed the longest time between a run's first artifact and its claim; a publisher may wait for its store.
 GRACE_S = 24 * 3600.0

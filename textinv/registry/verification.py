@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from textinv.errors import StoreError
+from textinv.registry.attachments import are_purged
 from textinv.registry.entries import Artifact, check_digest, parse_entry, parse_head
 from textinv.registry.heads import HeadAt, published_head
 from textinv.registry.layout import DONE, HEADS, VERSIONS, done_key, head_key, is_picture, name_of, versions_prefix
-from textinv.registry.pictures import are_purged
-from textinv.registry.side_by_side import side_by_side
-from textinv.store.protocol import ObjectStore
+from textinv.store.protocol import ObjectStore, side_by_side
 
 Result = TypeVar("Result")
 

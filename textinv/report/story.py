@@ -1,24 +1,23 @@
 """A job's story: what was asked, which pictures were shown, how the loss went and what came of it.
 
-Owns reading it from the store: specs from the book of jobs, results from the registry, pictures by digest. What is
+Owns reading it from the store: specs from the job store, results from the registry, pictures by digest. What is
 gone (purged pictures) or not there yet is left out. Does not know how it is told.
 """
 
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from textinv.errors import ObjectNotFoundError, TextinvError
 from textinv.images import as_trained
-from textinv.jobs import JobBook, JobRecord
+from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.details import ConceptDetail, concept_detail
 from textinv.jobs.previews import read_preview
-from textinv.jobs.status import current_status
-from textinv.plan.fetch import fetch_pictures
-from textinv.plan.sources import image_key
+from textinv.plan.sources import fetch_pictures
 from textinv.registry import Registry
-from textinv.spec import TrainSpec
+from textinv.spec import TrainSpec, image_key
 from textinv.store.protocol import ObjectStore
 
 MAX_CONCEPTS = 200
@@ -80,11 +79,11 @@ def tell(store: ObjectStore, job_id: str, max_concepts: int = MAX_CONCEPTS) -> J
     Raises:
         UnknownConceptError: there is no such job.
     """
-    book, registry = JobBook(store), Registry(store)
-    job = book.load(job_id)
-    status = current_status(book, job)
-    specs = [spec for sheet in book.sheets(job) for spec in sheet][:max_concepts]
-    details = (concept_detail(book, registry, status, spec) for spec in specs)
+    job_store, registry = JobStore(store), Registry(store)
+    job = job_store.load(job_id)
+    status = job_store.current_status(job)
+    specs = list(islice(job_store.specs(job), max_concepts))
+    details = (concept_detail(job_store, registry, status, spec) for spec in specs)
     concepts = tuple(_concept(store, detail) for detail in details)
     return JobStory(job, concepts, job.num_concepts - len(concepts))
 

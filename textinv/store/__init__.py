@@ -1,6 +1,7 @@
 """Objects by key: the protocol, S3 through boto3, the embedded S3 server, and a store in memory.
 
-Below the registry, the queue and the pictures of jobs; knows nothing of what the objects mean.
+Below the registry, the queue and the pictures of jobs; knows nothing of what the objects mean. Open `protocol.py`
+first: it says what every store does.
 """
 
 from textinv.store.connect import connect_store, ensure_store

@@ -8,21 +8,22 @@ not a process id, says whether it runs, so a state file that was left behind is 
 """
 
 import contextlib
-import fcntl
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from textinv.errors import StoreError, StoreUnreachableError
+from textinv.locks import is_held, locked
+from textinv.processes import last_words
 from textinv.settings import StoreSettings
 from textinv.store import weed
 from textinv.store.s3 import S3Store
-from textinv.store.server_state import ServerState, load_state, new_state, save_state
+from textinv.store.weed import ServerState, load_state, new_state, save_state
 
 _STOP_S = 10.0
 _START_TRIES = 4
@@ -59,7 +60,7 @@ class EmbeddedServer:
         """
         binary = weed.find_binary()
         weed.make_private(self.folder)
-        with _locked(self.folder / "start.lock"):
+        with locked(self.folder / "start.lock"):
             state = load_state(self.folder) or new_state(self.bucket)
             if not (self._is_running() and self._becomes_healthy(state)):
                 state = self._start(binary, state)
@@ -100,21 +101,19 @@ class EmbeddedServer:
         for _ in range(_START_TRIES):
             state = state.at_port(weed.free_base_port(state.base_port))
             weed.prepare(self.folder, state)
-            with _locked(self.folder / "server.lock") as lock:
+            with locked(self.folder / "server.lock") as lock:
                 pid = weed.spawn(binary, self.folder, state, lock)
             state = state.with_pid(pid)
             save_state(self.folder, state)
             if self._becomes_healthy(state):
                 return state
-        raise StoreError(
-            f"the embedded store did not start in {self.folder}: {weed.last_words(self.folder)}",
-            log=str(self.folder / "weed.out"),
-        )
+        said = last_words(self.folder / weed.LOG, 5).replace("\n", " | ")
+        raise StoreError(f"the embedded store did not start in {self.folder}: {said}", log=str(self.folder / weed.LOG))
 
     def _stop(self, signals: Sequence[signal.Signals]) -> bool:
         if not self.folder.is_dir():
             return False
-        with _locked(self.folder / "start.lock"):
+        with locked(self.folder / "start.lock"):
             if not self._is_running():
                 return False
             # The process id of the state file may belong to somebody else by now.
@@ -139,12 +138,7 @@ class EmbeddedServer:
         )
 
     def _is_running(self) -> bool:
-        try:
-            # Shared, so that two who look at the same time do not take each other for the server.
-            with _locked(self.folder / "server.lock", fcntl.LOCK_SH | fcntl.LOCK_NB):
-                return False
-        except BlockingIOError:
-            return True
+        return is_held(self.folder / "server.lock")
 
 
 def _settings(state: ServerState) -> StoreSettings:
@@ -165,16 +159,6 @@ def _serves_objects(store: S3Store) -> bool:
             store.make_bucket()
             store.put(_READY_KEY, b"ready")
     return status == 200
-
-
-@contextlib.contextmanager
-def _locked(path: Path, mode: int = fcntl.LOCK_EX) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, mode)
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _send(pid: int, sign: signal.Signals) -> None:

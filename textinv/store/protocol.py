@@ -1,11 +1,15 @@
 """What every object store does: the protocol that the registry, the queue and the services are written against.
 
-Owns the value types, the protocol and the rule for keys. Knows neither S3 nor what the objects mean.
+Owns the value types, the protocol, the rule for keys, and what is done alike with any store: asking for its time, and
+asking for many objects side by side. Knows neither S3 nor what the objects mean.
 """
 
-from collections.abc import Iterable, Iterator
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import NamedTuple, Protocol, runtime_checkable
+from itertools import islice
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from textinv.errors import StoreError
 
@@ -13,6 +17,12 @@ BINARY = "application/octet-stream"
 JSON = "application/json"
 MAX_KEY_BYTES = 900
 MAX_SEGMENT_BYTES = 255
+_CLOCK_KEY = "index/clock"
+_NUM_THREADS = 16
+_CHUNK = 512  # requests that may be under way or waiting for the caller, which bounds memory
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class StoredObject(NamedTuple):
@@ -111,3 +121,20 @@ def check_key(key: str) -> str:
 def _is_plain_segment(segment: str) -> bool:
     hidden = segment == ".uploads" or segment.endswith(".versions")
     return segment not in ("", ".", "..") and not hidden and len(segment.encode()) <= MAX_SEGMENT_BYTES
+
+
+def server_time(store: ObjectStore) -> datetime:
+    """The time by a store's own clock, which all its objects are dated by: this machine's may be wrong by any amount.
+
+    It is asked for by writing an object and looking at its date.
+    """
+    store.put(_CLOCK_KEY, secrets.token_bytes(8))
+    return next(info.modified for info in store.list(_CLOCK_KEY) if info.key == _CLOCK_KEY)
+
+
+def side_by_side(do: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield `do(item)` for each item, in order, with a few threads, as most of a request is waiting."""
+    remaining = iter(items)
+    with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="textinv-store") as threads:
+        while chunk := list(islice(remaining, _CHUNK)):
+            yield from threads.map(do, chunk)

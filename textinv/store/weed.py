@@ -1,6 +1,7 @@
-"""How SeaweedFS is run: its binary, ports, flags and files.
+"""How SeaweedFS is run: its binary, ports, flags and files, and what is remembered of it between starts.
 
-Owns every fact about `weed mini`; does not decide when it runs (`embedded`).
+Owns every fact about `weed mini`, and `server.json` with its keys, ports and process (readable by its owner only). Does
+not decide when it runs nor whether it still lives (`embedded`).
 """
 
 import contextlib
@@ -8,20 +9,91 @@ import http.client
 import json
 import os
 import random
+import secrets
 import shutil
 import socket
 import subprocess
 import sysconfig
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from textinv.errors import StoreError
-from textinv.store.server_state import ServerState, write_private
+
+_STATE_FILE = "server.json"
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """Keys, ports and process of an embedded server; `base_port` 0 means that none was chosen yet."""
+
+    access_key: str
+    secret_key: str
+    bucket: str
+    base_port: int = 0
+    pid: int = 0
+
+    @property
+    def s3_port(self) -> int:
+        """Port of the S3 service."""
+        return self.base_port + 3
+
+    @property
+    def endpoint_url(self) -> str:
+        """Address of the S3 service."""
+        return f"http://127.0.0.1:{self.s3_port}"
+
+    def at_port(self, base_port: int) -> "ServerState":
+        """Return the same server at other ports."""
+        return replace(self, base_port=base_port)
+
+    def with_pid(self, pid: int) -> "ServerState":
+        """Return the same server as another process."""
+        return replace(self, pid=pid)
+
+
+def new_state(bucket: str) -> ServerState:
+    """Make fresh credentials."""
+    return ServerState(f"textinv-{secrets.token_hex(6)}", secrets.token_urlsafe(30), bucket)
+
+
+def load_state(folder: Path) -> ServerState | None:
+    """Read the state; None when there is none.
+
+    Raises:
+        StoreError: the file is damaged; its keys cannot be guessed.
+    """
+    path = folder / _STATE_FILE
+    try:
+        return ServerState(**json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise StoreError(
+            f"{path} is damaged ({error}): delete it; new keys are made at the next start, and the data stay"
+        ) from error
+
+
+def save_state(folder: Path, state: ServerState) -> None:
+    """Replace the state in one step."""
+    write_private(folder / _STATE_FILE, json.dumps(asdict(state), indent=1))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file in one step; only its owner may read it."""
+    draft = path.with_suffix(f".{os.getpid()}.new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    draft.replace(path)
+
 
 # Six HTTP ports from the base on, and their gRPC ports 10000 above; all below Linux's ephemeral range (32768).
 _BASE_PORTS = range(12000, 22000, 8)
 _NUM_PORTS = 6
 _GRPC_OFFSET = 10000
+LOG = "weed.out"
+"""What the server prints, in its folder."""
 
 
 def find_binary() -> Path:
@@ -71,7 +143,7 @@ def spawn(binary: Path, folder: Path, state: ServerState, lock: int) -> int:
     """
     command = [str(binary), f"-logdir={folder / 'logs'}", "mini", *_flags(folder, state)]
     shell = subprocess.run(
-        ["/bin/sh", "-c", '"$@" >"$0" 2>&1 & echo $!', str(folder / "weed.out"), *command],
+        ["/bin/sh", "-c", '"$@" >"$0" 2>&1 & echo $!', str(folder / LOG), *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         cwd=folder / "data",
@@ -118,14 +190,6 @@ def free_base_port(preferred: int) -> int:
         if all(_is_free(base + shift + offset) for shift in range(_NUM_PORTS) for offset in (0, _GRPC_OFFSET)):
             return base
     raise StoreError(f"no {_NUM_PORTS} neighbouring free ports between {_BASE_PORTS[0]} and {_BASE_PORTS[-1]}")
-
-
-def last_words(folder: Path) -> str:
-    """What the server printed last."""
-    with contextlib.suppress(OSError):
-        lines = (folder / "weed.out").read_text("utf-8", "replace").strip().splitlines()
-        return " | ".join(lines[-5:]) or "it printed nothing"
-    return "it printed nothing"
 
 
 def _is_free(port: int) -> bool:

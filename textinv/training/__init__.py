@@ -1,13 +1,18 @@
-"""Learning many concepts at once in one frozen base model."""
+"""Learning many concepts at once in one frozen base model.
 
-from textinv.training.loop import train_pack
+Owns what becomes of a `TrainSpec` and its pictures until there are learned rows and their record. Does not know where
+work comes from, where results go, how they are scored or drawn. Open `pack.py` first: the step and the loop.
+"""
+
 from textinv.training.pack import ConceptPack
-from textinv.training.work import IN_TRAINING, Progress, TrainedConcept, TrainingSink, Work, WorkSource
+from textinv.training.train import train_pack
+from textinv.training.work import IN_TRAINING, Progress, Scorer, TrainedConcept, TrainingSink, Work, WorkSource
 
 __all__ = [
     "IN_TRAINING",
     "ConceptPack",
     "Progress",
+    "Scorer",
     "TrainedConcept",
     "TrainingSink",
     "Work",

@@ -6,7 +6,6 @@ per process for each base model and size. Does not know concepts.
 """
 
 import time
-from dataclasses import dataclass
 from typing import Literal
 from weakref import WeakKeyDictionary
 
@@ -16,24 +15,15 @@ import torch
 from textinv.errors import OutOfMemoryError
 from textinv.images import Picture
 from textinv.models.base import BaseModel
+from textinv.models.knee import find_knee
 from textinv.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
-from textinv.training.memory import is_out_of_memory
+from textinv.training.memory import Capacity, is_out_of_memory
 from textinv.training.pack import ConceptPack
 from textinv.training.work import Work
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SAMPLES_PER_SLOT = 4
 TIMED_STEPS = 3
-NEAR_BEST = 0.9
-"""A smaller pack is preferred as long as it reaches this share of the best throughput."""
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """The number of slots, and the samples per second that were measured for each size tried (empty: it was given)."""
-
-    num_slots: int
-    samples_per_s: tuple[tuple[int, float], ...] = ()
 
 
 def choose_num_slots(model: BaseModel, num_slots: int | Literal["auto"], resolution_px: int | None = None) -> Capacity:
@@ -70,18 +60,12 @@ def _measured(model: BaseModel, resolution_px: int) -> Capacity:
         raise OutOfMemoryError(
             f"not even one slot of {SAMPLES_PER_SLOT} samples at {resolution_px} px fits into memory"
         )
-    return Capacity(knee(measured), tuple(measured))
+    return Capacity(find_knee({size: size / rate for size, rate in measured}), tuple(measured))
 
 
 def past_knee(measured: list[tuple[int, float]]) -> bool:
     """Whether the last doubling brought less than a twentieth."""
     return len(measured) >= 2 and measured[-1][1] < 1.05 * measured[-2][1]
-
-
-def knee(measured: list[tuple[int, float]]) -> int:
-    """The smallest size that reaches nearly the best throughput."""
-    best = max(rate for _, rate in measured)
-    return next(size for size, rate in measured if rate >= NEAR_BEST * best)
 
 
 def samples_per_second(model: BaseModel, num_slots: int, resolution_px: int) -> float:

@@ -1,6 +1,6 @@
-"""Captions as tokens: tokenised once per concept, with the placeholder's rows counted from 0.
+"""A concept's captions as tokens, made once, with the placeholder's rows counted from 0.
 
-Owns putting the placeholder where `{}` stands. Does not know slots.
+Owns which captions there are, and putting the placeholder where `{}` stands. Does not know slots.
 """
 
 from collections.abc import Sequence
@@ -8,9 +8,20 @@ from collections.abc import Sequence
 from textinv.errors import PromptError
 from textinv.models.base import BaseModel, Tokens
 from textinv.placeholders import ConceptRef
+from textinv.spec import TrainSpec
 
 SELF = ConceptRef("concept")
 """Stands for the concept itself within its own captions."""
+
+
+def captions_of(spec: TrainSpec) -> tuple[Sequence[str], tuple[int, ...]]:
+    """All distinct captions, templates first; per picture the index of its own one, -1 for none."""
+    texts = list(spec.templates)
+    own = []
+    for picture in spec.pictures:
+        own.append(-1 if picture.caption is None else len(texts))
+        texts += [] if picture.caption is None else [picture.caption]
+    return texts, tuple(own)
 
 
 def tokenize_captions(model: BaseModel, texts: Sequence[str], num_vectors: int) -> dict[str, Tokens]:

@@ -1,12 +1,12 @@
 """A checkpoint: the resumable state of an unfinished concept, a few KB.
 
-Owns its bytes: a safetensors file whose metadata holds the counters and the evaluation history as JSON. Draws are pure
-functions of the step, so no random state is stored. Does not know where checkpoints are kept.
+Owns its bytes: a safetensors file whose metadata holds the counters and the looks at the fixed batch as JSON. Draws are
+pure functions of the step, so no random state is stored. Does not know where checkpoints are kept.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from safetensors import SafetensorError
@@ -16,6 +16,8 @@ from torch import Tensor
 from textinv.errors import CorruptObjectError
 
 FORMAT = "textinv-checkpoint-1"
+_BEST = "best."
+"""Before the names of the best rows, which lie among the other tensors of the file."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,15 @@ class Checkpoint:
     fingerprint: str
     counters: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
+    """What the next step begins with: rows and the optimizer's state."""
+    best_rows: Mapping[str, Tensor] = field(default_factory=dict)
+    """Per text encoder (N, D): those that would be kept if the training ended here."""
 
     def to_bytes(self) -> bytes:
         """Serialise."""
         state = {"format": FORMAT, "fingerprint": self.fingerprint, "counters": dict(self.counters)}
-        tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
+        named = {**self.tensors, **{f"{_BEST}{encoder}": rows_ND for encoder, rows_ND in self.best_rows.items()}}
+        tensors = {name: tensor.contiguous() for name, tensor in named.items()}
         return bytes(save(tensors, metadata={"state": json.dumps(state)}))
 
     @classmethod
@@ -45,7 +51,8 @@ class Checkpoint:
             tensors = load(data)
             if state["format"] != FORMAT:
                 raise KeyError(state["format"])
-            return cls(state["fingerprint"], state["counters"], tensors)
+            best = {name.removeprefix(_BEST): tensors.pop(name) for name in list(tensors) if name.startswith(_BEST)}
+            return cls(state["fingerprint"], state["counters"], tensors, best)
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise CorruptObjectError(
                 f"{len(data)} bytes are not a {FORMAT} ({error}): delete the checkpoint to start the concept anew"

@@ -4,10 +4,11 @@ Wu et al. 2025, "Core Context Regularization", arXiv:2408.15914, text part only:
 1 - cos(E(prompt with the concept)_i, E(prompt with the class word)_i), up to the end of the prompt. It needs no pass
 through the UNet: the prompts ride along in the step's one text-encoder pass.
 
-Owns the reference encodings and the term. Shapes: P prompts, L window, D hidden width, X prompts of a step, N vectors
-of the concept, n tokens of the class word.
+Owns the prompts and the reference encodings; the term itself is in `objective`. Shapes: P prompts, L window, D hidden
+width, N vectors of the concept, n tokens of the class word.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,27 @@ from torch import Tensor
 
 from textinv.models.base import BaseModel, Tokens
 from textinv.training.captions import tokenize_captions, tokenize_texts
-from textinv.training.prompts import CONTEXT_PROMPTS
+
+CONTEXT_PROMPTS = (
+    "a {} on a white background",
+    "a {} on a red background",
+    "a blue {}",
+    "a small {} in the snow",
+    "a {} on the beach",
+    "a {} in the forest at night",
+    "a painting of a {}",
+    "a pencil drawing of a {}",
+    "a {} and a tree",
+    "a {} next to a cup",
+    "two {} side by side",
+    "a {} made of wood",
+    "a {} with a hat",
+    "a {} in a city street",
+    "a close up of a {}",
+    "a toy {} on a table",
+)
+"""What the context term compares: ordinary sentences about backgrounds, colours, styles and company. They share no line
+with those of `textinv.evaluation`, so that nothing is trained on what it is scored by."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +46,11 @@ class References:
     hidden_PLD: Tensor
     mask_PL: Tensor
     """True where a position is compared."""
+
+    @staticmethod
+    def cat(parts: Sequence["References"]) -> "References":
+        """Those of several concepts, one after the other."""
+        return References(torch.cat([one.hidden_PLD for one in parts]), torch.cat([one.mask_PL for one in parts]))
 
 
 @torch.no_grad()
@@ -56,12 +82,6 @@ def aligned(placed: Tokens, worded: Tokens, length: int) -> tuple[Tensor, Tensor
     source_PL = (position_L + shift_P1).clamp(0, window - 1)
     mask_PL = ~learned_PL & (position_L <= _ends(placed.ids_BL)) & (source_PL <= _ends(worded.ids_BL))
     return source_PL, mask_PL
-
-
-def context_losses(hidden_XLD: Tensor, reference_XLD: Tensor, mask_XL: Tensor) -> Tensor:
-    """Mean over the compared positions of 1 - cosine, per prompt (X,), float32."""
-    cosine_XL = torch.nn.functional.cosine_similarity(hidden_XLD.float(), reference_XLD.float(), dim=-1)
-    return ((1 - cosine_XL) * mask_XL).sum(1) / mask_XL.sum(1).clamp_min(1)
 
 
 def _ends(ids_BL: Tensor) -> Tensor:

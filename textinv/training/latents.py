@@ -1,18 +1,24 @@
 """A concept's pictures as latents, made once.
 
-Owns fitting pictures to the pack's size and encoding them: the posterior's mean and standard deviation are kept, also
-of the flipped copies, and sampled anew at each step, which is the same distribution as encoding anew. Does not know
-slots or steps.
+Owns fitting pictures to the concept's size and encoding them: the posterior's mean and standard deviation are kept,
+also of the flipped copies, and sampled anew at each step, which is the same distribution as encoding anew. Does not
+know slots or steps.
 
 Shapes: P pictures, M = P or 2 P latents (flipped copies last), C latent channels, H x W latent size.
 """
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from textinv.errors import ImageError
+from textinv.images import Picture, fit_picture
 from textinv.models.base import BaseModel
+from textinv.spec import TrainSpec
+from textinv.training.work import Work
 
 ENCODE_BATCH = 8
 """Pictures that go through the encoder at once: bounds its memory at 1024 px."""
@@ -33,6 +39,37 @@ class PictureLatents:
         """(C, H, W)."""
         channels, height, width = self.mean_MCHW.shape[1:]
         return channels, height, width
+
+
+def encode_work(model: BaseModel, work: Work) -> PictureLatents:
+    """Fit the pictures of a concept to its size and encode them.
+
+    Raises:
+        ImageError: there are none, or not as many as the spec says, or one whose mask or alpha keeps nothing of what is
+            left after cropping.
+    """
+    if not work.pictures:
+        raise ImageError(f"{work.spec.name} has no pictures: give it one to five")
+    if len(work.pictures) != len(work.spec.pictures):
+        raise ImageError(
+            f"{work.spec.name} names {len(work.spec.pictures)} pictures, but {len(work.pictures)} came: send all"
+        )
+    fitted = [_fit(picture, work.spec) for picture in work.pictures]
+    pixels_P3hw = torch.stack([torch.from_numpy(pixels) for pixels, _ in fitted])
+    weight_Phw = torch.stack([weight for _, weight in fitted])
+    return encode_pictures(model, pixels_P3hw, weight_Phw, flip=work.spec.flip)
+
+
+def _fit(picture: Picture, spec: TrainSpec) -> tuple[NDArray[np.float32], Tensor]:
+    side = spec.resolution_px
+    pixels, weight = fit_picture(picture, side, side, spec.crop, seed=spec.seed)
+    if weight is not None and not weight.any():
+        raise ImageError(
+            f"{picture.name} of {spec.name}: its mask or transparency leaves nothing of the square that is kept: crop "
+            "the picture around what is to be learned",
+            file=picture.name,
+        )
+    return pixels, torch.ones(side, side) if weight is None else torch.from_numpy(weight)
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """One optimizer step for the rows of every slot of a pack at once.
 
-Owns the arithmetic of the sphere method and of AdamW, written row by row, so that what one slot does cannot reach
-another. Everything stays on the device: no value is read back.
+Owns what a spec's optimizer asks of a step, and the arithmetic of the sphere method and of AdamW, written row by row,
+so that what one slot does cannot reach another. Everything stays on the device: no value is read back.
 
 Sphere: Kim et al. 2026, "Directional Textual Inversion", arXiv:2512.13672: a row is m* v with m* the mean norm of the
 vocabulary and v on the unit sphere; Riemannian gradient step of a given angle; von Mises-Fisher prior kappa towards mu.
@@ -14,12 +14,16 @@ AdamW: Loshchilov and Hutter 2019, arXiv:1711.05101, with a weight decay of 0, w
 Shapes: S slots, V vectors per slot, D width of the text encoder; settings are one value per slot, (S, 1, 1).
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
+
+from textinv.spec import Schedule, TrainSpec
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 SPHERE_BETA, SPHERE_LATEST = 0.95, 0.3
@@ -29,18 +33,60 @@ mean or a larger angle learned faster and let differences grow; the latest one a
 steps."""
 
 
-class StepSettings(NamedTuple):
-    """What each slot asks of this step, (S, 1, 1) float32 each, on the device of the rows."""
+FLOOR = 0.05
+"""Decaying schedules end at this share of the peak, so that the last steps still move."""
 
-    live: Tensor
+_Value = TypeVar("_Value")
+
+
+class StepSettings(NamedTuple, Generic[_Value]):
+    """What one slot asks of this step, a number each; or all slots, (S, 1, 1) float32 each, where the rows are."""
+
+    live: _Value
     """1 where the slot takes part in this step, 0 where its rows must not move."""
-    sphere: Tensor
+    sphere: _Value
     """1 for the sphere method, 0 for AdamW."""
-    rate: Tensor
+    rate: _Value
     """Most radians (sphere) or learning rate (AdamW)."""
-    number: Tensor
+    number: _Value
     """How many steps the slot has taken, this one included."""
-    kappa: Tensor
+    kappa: _Value
+
+
+_IDLE = StepSettings(live=0.0, sphere=0.0, rate=0.0, number=0.0, kappa=0.0)
+
+
+def settings_of(spec: TrainSpec, step: int) -> StepSettings[float]:
+    """What a spec asks of the step from `step` to `step + 1`."""
+    optimizer = spec.optimizer
+    return StepSettings(
+        live=1.0,
+        sphere=float(optimizer.kind == "sphere"),
+        rate=rate_at(step, peak=optimizer.learning_rate, schedule=optimizer.schedule, max_steps=spec.max_steps),
+        number=step + 1.0,
+        kappa=optimizer.kappa,
+    )
+
+
+def stacked(settings: Mapping[int, StepSettings[float]], num_slots: int, device: torch.device) -> StepSettings[Tensor]:
+    """Those of the slots in use, by their index, as one value per slot on the device; the others stand still."""
+    table_FS = torch.tensor([settings.get(index, _IDLE) for index in range(num_slots)]).T.contiguous()
+    if device.type == "cuda":
+        table_FS = table_FS.pin_memory()
+    return StepSettings(*table_FS.to(device, non_blocking=True)[:, :, None, None])
+
+
+def rate_at(step: int, *, peak: float, schedule: Schedule, max_steps: int) -> float:
+    """The rate of the step from `step` to `step + 1`: from the peak down to the schedule's floor."""
+    return peak * _share(schedule, min(1.0, step / max_steps))
+
+
+def _share(schedule: Schedule, done: float) -> float:
+    if schedule == "constant":
+        return 1.0
+    if schedule == "linear":
+        return max(FLOOR, 1 - done)
+    return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 @dataclass
@@ -62,7 +108,7 @@ class RowState:
         rows, anchor, first, second = (torch.zeros(shape_SVD, device=device) for _ in range(4))
         return cls(rows, anchor, first, second, norm)
 
-    def advance(self, grad_SVD: Tensor, settings: StepSettings) -> None:
+    def advance(self, grad_SVD: Tensor, settings: StepSettings[Tensor]) -> None:
         """Take one step, in place."""
         rows, on_sphere = self.rows_SVD, settings.sphere > 0
         latest_SVD = sphere_direction(rows, grad_SVD, norm=self.norm, kappa=settings.kappa, anchor_SVD=self.anchor_SVD)
@@ -105,7 +151,7 @@ def _tangent(vector_SVD: Tensor, unit_SVD: Tensor) -> Tensor:
     return vector_SVD - (vector_SVD * unit_SVD).sum(-1, keepdim=True) * unit_SVD
 
 
-def adamw_step(rows_SVD: Tensor, mean_SVD: Tensor, second_SVD: Tensor, settings: StepSettings) -> Tensor:
+def adamw_step(rows_SVD: Tensor, mean_SVD: Tensor, second_SVD: Tensor, settings: StepSettings[Tensor]) -> Tensor:
     """One AdamW step from the mean gradient, corrected for its start at zero, and the second moment, which is not; both
     include this step's gradient."""
     second_SVD = second_SVD / (1 - torch.pow(BETA2, settings.number))

@@ -7,7 +7,7 @@ Without one, a shortlist of common words is ranked by the denoising loss on the 
 Shapes: V vocabulary, F feature width, N vectors, D width of a text encoder, Q words of the shortlist.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,13 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from textinv.evaluation.encoders import own_encoder
 from textinv.models.base import BaseModel
 from textinv.models.clip import Clip
-from textinv.training.batches import assemble
+from textinv.models.picture_encoder import own_encoder
 from textinv.training.captions import tokenize_captions
 from textinv.training.initial import rows_of_text
-from textinv.training.pool import Pool, slot_losses
 from textinv.training.slot import Slot
 
 PROMPT = "a photo of a {}"
@@ -38,6 +36,9 @@ SHORTLIST = (
     "statue", "tool", "toy", "train", "tree", "vase", "vehicle", "weapon", "woman",
 )  # fmt: skip
 
+FixedLosses = Callable[[BaseModel, Sequence[Slot], Mapping[str, Tensor]], Tensor]
+"""The loss of each slot on its fixed batch with the given rows (S, V, D): a pack's forward."""
+
 
 class Ranked(NamedTuple):
     """The words that fit best, best first, and their rows (N, D) per text encoder."""
@@ -46,11 +47,12 @@ class Ranked(NamedTuple):
     rows: dict[str, Tensor]
 
 
-def rank_words(model: BaseModel, slot: Slot, pictures: Sequence[NDArray[np.uint8]]) -> Ranked:
+def rank_words(model: BaseModel, slot: Slot, fixed_losses: FixedLosses) -> Ranked:
     """Find the N vocabulary entries, or the word of the shortlist, that fit the pictures best."""
     if model.clip is not None:
+        pictures = [picture.pixels for picture in slot.work.pictures]
         return _nearest_by_clip(model, model.clip, pictures, slot.spec.num_vectors)
-    return _nearest_by_loss(model, slot)
+    return _nearest_by_loss(model, slot, fixed_losses)
 
 
 def _nearest_by_clip(model: BaseModel, clip: Clip, pictures: Sequence[NDArray[np.uint8]], num_vectors: int) -> Ranked:
@@ -78,7 +80,7 @@ def _vocabulary_features(model: BaseModel) -> Tensor:
 
 
 @torch.no_grad()
-def _nearest_by_loss(model: BaseModel, slot: Slot) -> Ranked:
+def _nearest_by_loss(model: BaseModel, slot: Slot, fixed_losses: FixedLosses) -> Ranked:
     words = [slot.spec.class_word] if slot.spec.class_word else []
     words += SHORTLIST
     num_vectors = slot.spec.num_vectors
@@ -88,9 +90,7 @@ def _nearest_by_loss(model: BaseModel, slot: Slot) -> Ranked:
     for start in range(0, len(rows), count):
         part = rows[start : start + count]
         slots = [replace(slot, index=index) for index in range(len(part))]
-        pool = Pool.of(slots, num_vectors)
-        batch = assemble([pool.evaluation_member(one) for one in slots], model.device)
         stacked = {name: torch.stack([one[name] for one in part]).to(model.device) for name in model.encoder_names}
-        losses += slot_losses(model, pool, batch, stacked).tolist()
+        losses += fixed_losses(model, slots, stacked).tolist()
     best = min(range(len(rows)), key=losses.__getitem__)
     return Ranked(words[best], rows[best])

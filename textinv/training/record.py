@@ -1,27 +1,63 @@
-"""The training record: plain JSON that says how an embedding came to be, or why it did not.
+"""What a concept leaves behind: its embedding or its error, and the training record.
 
-Owns its fields. Does not know where it is stored.
+Owns the record's fields: plain JSON that says how an embedding came to be, or why it did not. Does not know where it is
+stored.
 """
 
 import math
 import platform
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import diffusers
 import torch
 import transformers
+from torch import Tensor
 
-from textinv.errors import TextinvError
+from textinv.embedding import Embedding
+from textinv.errors import DivergedError, TextinvError
 from textinv.models.base import BaseModel
 from textinv.spec import OBJECTIVE_VERSION
-from textinv.training.slot import Slot
-from textinv.training.stopping import StopReason
-from textinv.training.work import Work
+from textinv.training.slot import Slot, StopReason
+from textinv.training.work import TrainedConcept, Work
 
 
-def record_of(slot: Slot, reason: StopReason, model: BaseModel, num_slots: int) -> dict[str, Any]:
-    """Describe how a slot's concept was learned."""
+@dataclass(frozen=True)
+class Ended:
+    """A concept left its slot: with an embedding, or with an error and the record of what was seen until then."""
+
+    work: Work
+    outcome: TrainedConcept | TextinvError
+    record: dict[str, Any]
+
+
+def ending_of(
+    slot: Slot,
+    reason: StopReason,
+    error: TextinvError | None,
+    *,
+    model: BaseModel,
+    num_slots: int,
+    began: Mapping[str, Tensor],
+) -> Ended:
+    """What a slot's concept leaves behind; `began` are the directions (N, D) in which its rows started."""
+    record = _record_of(slot, reason, model, num_slots)
+    if reason == "diverged":
+        error = DivergedError(
+            f"{slot.spec.name}: the loss or the rows became non-finite by step {slot.step}; lower the learning "
+            f"rate (now {slot.spec.optimizer.learning_rate:g})",
+            step=slot.step,
+        )
+    if error is not None:
+        return Ended(slot.work, error, record)
+    record["cosine_to_initializer"] = {
+        encoder: cosine_to(rows_ND, began[encoder]) for encoder, rows_ND in slot.best_rows.items()
+    }
+    return Ended(slot.work, TrainedConcept(slot.spec, Embedding(slot.best_rows), record), record)
+
+
+def _record_of(slot: Slot, reason: StopReason, model: BaseModel, num_slots: int) -> dict[str, Any]:
     return {
         **_spec_fields(slot.work),
         "stopped": reason,
@@ -69,3 +105,8 @@ def versions() -> dict[str, str]:
         "diffusers": diffusers.__version__,
         "transformers": transformers.__version__,
     }
+
+
+def cosine_to(rows_ND: Tensor, initial_ND: Tensor) -> float:
+    """Mean cosine of the learned rows with the rows that they started from."""
+    return float(torch.nn.functional.cosine_similarity(rows_ND.float(), initial_ND.float(), dim=-1).mean())

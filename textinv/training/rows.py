@@ -71,7 +71,7 @@ class RowTables:
         """The current rows (S, V, D) as fresh leaves that require gradients."""
         return {encoder: rows_SVD.detach().requires_grad_() for encoder, rows_SVD in self.current().items()}
 
-    def advance(self, gradients: Mapping[str, Tensor], settings: StepSettings) -> None:
+    def advance(self, gradients: Mapping[str, Tensor], settings: StepSettings[Tensor]) -> None:
         """Take one optimizer step with every slot that is live."""
         for encoder, state in self._states.items():
             state.advance(gradients[encoder], settings)

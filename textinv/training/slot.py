@@ -1,12 +1,19 @@
 """One place in a pack: everything that belongs to one concept except its rows, which lie in the pack's tables.
 
-Owns a concept's counters, its history of fixed-batch losses, its verdict and its record. Does not know the model.
+Owns a concept's counters, its looks at its fixed batch, and its verdict: whether it has learned enough. Does not know
+the model.
+
+Voronov, Khoroshikh, Babenko and Ryabinin 2023, "Is This Loss Informative?", arXiv:2302.04841: the loss on a *fixed*
+batch shows convergence where the training loss cannot. Their rule (DVAR) stops when the variance of the last `window`
+values falls below `threshold` times the variance of the whole history.
 """
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from statistics import pvariance
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,14 +23,15 @@ from textinv.models.base import Tokens
 from textinv.spec import TrainSpec
 from textinv.training.context import References
 from textinv.training.latents import PictureLatents
-from textinv.training.stopping import StopReason, has_converged
 from textinv.training.streams import Choices, Draw, draw, draw_index
 from textinv.training.work import Progress, Work
 
+StopReason = Literal["converged", "cap", "diverged", "cancelled"]
+
 
 @dataclass(frozen=True)
-class Evaluation:
-    """One look at the fixed batch; `train_loss` is the mean of the training losses since the look before."""
+class Look:
+    """What one look at the fixed batch saw; `train_loss` is the mean of the training losses since the look before."""
 
     step: int
     loss: float
@@ -41,19 +49,19 @@ class Slot:
     """Per text encoder, M captions; rows are counted from 0 within the concept."""
     choices: Choices
     references: References | None = None
-    """For the context term; its prompts are the last captions."""
+    """For the context term: what its prompts, the last captions, are compared with."""
     started_from: str = ""
     """The words that the rows started from, or the label of an embedding."""
     step: int = 0
     sample_passes: int = 0
     seconds_before: float = 0.0
     """Training time before the last resumption."""
-    history: list[Evaluation] = field(default_factory=list)
+    history: list[Look] = field(default_factory=list)
     best_step: int | None = None
     best_rows: dict[str, Tensor] = field(default_factory=dict)
     """Per text encoder (N, D), on the CPU."""
     latest_rows: dict[str, Tensor] = field(default_factory=dict)
-    """Those of the last evaluation."""
+    """Those of the last look."""
     begun: float = field(default_factory=time.monotonic)
 
     @property
@@ -71,43 +79,63 @@ class Slot:
         """Captions of all kinds."""
         return len(next(iter(self.captions.values())).ids_BL)
 
+    @property
+    def num_context_prompts(self) -> int:
+        """How many of the captions are context prompts: none without a context term."""
+        return len(self.references.mask_PL) if self.references else 0
+
+    @property
+    def first_context_caption(self) -> int:
+        """Where among the captions the context prompts begin: they are the last ones."""
+        return self.num_captions - self.num_context_prompts
+
     def training_draw(self) -> Draw:
         """What this step draws."""
         return draw(self.spec.seed, self.step, self.spec.samples_per_step, self.choices)
 
-    def evaluation_draw(self) -> Draw:
-        """The fixed batch: the same samples at every evaluation, stratified over the timestep band."""
+    def fixed_draw(self) -> Draw:
+        """The fixed batch: the same samples at every look, stratified over the timestep band."""
         return draw(self.spec.seed, 0, self.spec.stop.num_samples, self.choices, "evaluate")
 
     def context_prompt(self) -> int | None:
         """Which context prompt this step draws; None without a context term."""
-        if self.references is None:
-            return None
-        return draw_index(self.spec.seed, "context", self.step, len(self.references.mask_PL))
+        count = self.num_context_prompts
+        return draw_index(self.spec.seed, "context", self.step, count) if count else None
 
     @property
     def is_due(self) -> bool:
-        """Whether the fixed batch is to be evaluated before the next step."""
+        """Whether the fixed batch is to be looked at before the next step."""
         seen = bool(self.history) and self.history[-1].step == self.step
         return not seen and (self.step % self.spec.stop.every_steps == 0 or self.step >= self.spec.max_steps)
 
-    def judge(self, evaluation: Evaluation, rows: dict[str, Tensor]) -> StopReason | None:
-        """Take an evaluation into the history, keep the rows if they are the best so far, and say whether to stop."""
-        self.history.append(evaluation)
+    def see(self, loss: float, summed_train_loss: float, rows: dict[str, Tensor]) -> None:
+        """Take a look into the history, and keep its rows (N, D) if they are the best so far."""
+        steps = self.step - (self.history[-1].step if self.history else 0)
+        self.history.append(Look(self.step, loss, summed_train_loss / steps if steps else None))
         self.latest_rows = rows
-        if not math.isfinite(evaluation.loss) or not all(torch.isfinite(tensor).all() for tensor in rows.values()):
-            return "diverged"
-        stop = self.spec.stop
-        if stop.rule == "fixed" or self.best_step is None or evaluation.loss < self._loss_at(self.best_step):
+        is_better = self.best_step is None or loss < self._loss_at(self.best_step)
+        if self._is_finite and (self.spec.stop.rule == "fixed" or is_better):
             self.best_step, self.best_rows = self.step, rows
+
+    def verdict(self) -> StopReason | None:
+        """Whether to stop after the last look, and why."""
+        if not self._is_finite:
+            return "diverged"
         if self.step >= self.spec.max_steps:
             return "cap"
-        losses = [seen.loss for seen in self.history]
+        stop = self.spec.stop
+        losses = [look.loss for look in self.history]
         enough = stop.rule == "dvar" and self.step >= self.spec.min_steps
         return "converged" if enough and has_converged(losses, stop.window, stop.threshold) else None
 
+    @property
+    def _is_finite(self) -> bool:
+        """Whether the last look saw numbers."""
+        loss, rows = self.history[-1].loss, self.latest_rows.values()
+        return math.isfinite(loss) and all(bool(torch.isfinite(rows_ND).all()) for rows_ND in rows)
+
     def _loss_at(self, step: int) -> float:
-        return next(seen.loss for seen in self.history if seen.step == step)
+        return next(look.loss for look in self.history if look.step == step)
 
     def progress(self, state: str) -> Progress:
         """How far the concept is."""
@@ -141,4 +169,32 @@ class Slot:
         self.sample_passes = counters["sample_passes"]
         self.seconds_before = counters["seconds"]
         self.best_step = counters["best_step"]
-        self.history = [Evaluation(**seen) for seen in counters["history"]]
+        self.history = [Look(**seen) for seen in counters["history"]]
+
+
+def look_parts(slots: Sequence[Slot], due: Sequence[Slot]) -> list[list[Slot]]:
+    """Split the slots that are due into forwards of at most twice a training step's samples, which fit if it does."""
+    room = 2 * sum(slot.spec.samples_per_step for slot in slots)
+    parts: list[list[Slot]] = [[]]
+    taken = 0
+    for slot in due:
+        taken += slot.spec.stop.num_samples
+        if taken > room and parts[-1]:
+            parts.append([])
+            taken = slot.spec.stop.num_samples
+        parts[-1].append(slot)
+    return parts
+
+
+def dvar_ratio(history: Sequence[float], window: int) -> float | None:
+    """Var(last `window` values) / Var(all values), both population variances; None while there are too few values."""
+    if len(history) < window or window < 2:
+        return None
+    whole = pvariance(history)
+    return pvariance(history[-window:]) / whole if whole > 0 else 0.0
+
+
+def has_converged(history: Sequence[float], window: int, threshold: float) -> bool:
+    """Whether DVAR says that the concept has converged. With exactly `window` values the ratio is 1: it cannot fire."""
+    ratio = dvar_ratio(history, window)
+    return ratio is not None and ratio < threshold

@@ -1,7 +1,8 @@
 """Random draws of training: each a pure function of (concept seed, purpose, step).
 
 Owns the seeds and the draws of one concept's step: which pictures, captions, timesteps and noise. No stream has a
-state, so a concept draws the same alone, among strangers, and after it was interrupted. Does not know models or slots.
+state, so a concept draws the same alone, among strangers, and after it was interrupted. Also the few sizes that joined
+draws are padded to. Does not know models or slots.
 Draws are made on the CPU, so that every device gets the same ones; few and cheap calls, because a GPU waits for them.
 
 Shapes: B samples of one concept in a step, C latent channels, H x W latent size.
@@ -104,3 +105,18 @@ def _shuffled(seed: int, purpose: str, count: int, positions: Sequence[int]) -> 
 @lru_cache(maxsize=4096)
 def _round(seed: int, purpose: str, count: int, number: int) -> tuple[int, ...]:
     return tuple(torch.randperm(count, generator=stream(seed, purpose, number)).tolist())
+
+
+def padded_size(count: int) -> int:
+    """The smallest of 1, 2, 3, 4, 6, 8, 12, 16, 24, ... that holds `count`: at most a third is padding."""
+    size = 1
+    while size < count:
+        if size >= 2 and 3 * size // 2 >= count:
+            return 3 * size // 2
+        size *= 2
+    return size
+
+
+def padded(parts: Sequence[Integers], extra: int) -> Integers:
+    """Concatenate, then repeat the first entry `extra` times."""
+    return np.concatenate([*parts, np.full(extra, parts[0][0])])

@@ -4,7 +4,7 @@ Owns the types of that seam. A `WorkSource` may be a list, a queue in an object 
 `TrainingSink` may be a folder, a registry or a progress bar. Training knows neither.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -63,6 +63,10 @@ class TrainedConcept:
     spec: TrainSpec
     embedding: Embedding
     record: dict[str, Any]
+
+
+Scorer = Callable[[TrainSpec, Sequence[Picture], Embedding, str], dict[str, Any]]
+"""Scores a learned concept against its training pictures, as plain JSON; the last value is what it started from."""
 
 
 class TrainingSink(Protocol):

@@ -19,7 +19,7 @@ SHORT_HASH = 10
 
 
 def answer_of(
-    body: Txt2ImgBody, order: GenerateRequest, size: ChosenSize, finished: Finished, facts: StudioFacts
+    body: Txt2ImgBody, wanted: GenerateRequest, size: ChosenSize, finished: Finished, facts: StudioFacts
 ) -> dict[str, Any]:
     """Make the answer to a request that was drawn (or interrupted, then without pictures)."""
     files = [encode_picture(drawing, "png", 100, size.resized) for drawing in finished.drawings]
@@ -27,28 +27,28 @@ def answer_of(
     return {
         "images": [as_base64(file) for file in files] if body.send_images else [],
         "parameters": sent,
-        "info": json.dumps(_info(order, size, finished, facts)),
+        "info": json.dumps(_info(wanted, size, finished, facts)),
     }
 
 
-def _info(order: GenerateRequest, size: ChosenSize, finished: Finished, facts: StudioFacts) -> dict[str, Any]:
-    num_images = order.num_images
+def _info(wanted: GenerateRequest, size: ChosenSize, finished: Finished, facts: StudioFacts) -> dict[str, Any]:
+    num_images = wanted.num_images
     infotexts = [drawing.infotext for drawing in finished.drawings]
     return {
-        "prompt": order.prompt,
-        "all_prompts": [order.prompt] * num_images,
-        "negative_prompt": order.negative_prompt,
-        "all_negative_prompts": [order.negative_prompt] * num_images,
-        "seed": order.seed,
-        "all_seeds": [order.seed + index for index in range(num_images)],
+        "prompt": wanted.prompt,
+        "all_prompts": [wanted.prompt] * num_images,
+        "negative_prompt": wanted.negative_prompt,
+        "all_negative_prompts": [wanted.negative_prompt] * num_images,
+        "seed": wanted.seed,
+        "all_seeds": [wanted.seed + index for index in range(num_images)],
         "subseed": -1,
         "all_subseeds": [-1] * num_images,
         "subseed_strength": 0,
         "width": size.answered.width_px,
         "height": size.answered.height_px,
-        "sampler_name": find_scheduler_kind(order.noise_scheduler).label,
-        "cfg_scale": order.guidance_scale,
-        "steps": order.num_inference_steps,
+        "sampler_name": find_scheduler_kind(wanted.noise_scheduler).label,
+        "cfg_scale": wanted.guidance_scale,
+        "steps": wanted.num_inference_steps,
         "batch_size": num_images,
         "restore_faces": False,
         "face_restoration_model": None,
@@ -58,7 +58,7 @@ def _info(order: GenerateRequest, size: ChosenSize, finished: Finished, facts: S
         "sd_vae_hash": None,
         "seed_resize_from_w": -1,
         "seed_resize_from_h": -1,
-        "denoising_strength": order.strength if order.init_image is not None else None,
+        "denoising_strength": wanted.strength if wanted.init_image is not None else None,
         "extra_generation_params": {"TI": dict(finished.concepts)} if finished.concepts else {},
         "index_of_first_image": 0,
         "infotexts": infotexts,

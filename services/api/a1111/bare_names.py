@@ -6,7 +6,7 @@ list is some seconds old, so a word may turn out to be none any more: then it is
 
 from collections.abc import Sequence
 
-from services.api.access import Caller
+from services.api.callers import Caller
 from services.concept_list import find_listed
 from services.desk import Desk
 from services.drawing.studio import StudioFacts

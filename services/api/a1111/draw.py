@@ -13,20 +13,20 @@ from dataclasses import replace
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from services.answers.replies import Reply, make_reply, seed_of
+from services.access.in_flight import InterruptedByCallerError, Running
+from services.answers.idempotency import Reply, make_reply, seed_of
 from services.api.a1111.answers import answer_of
 from services.api.a1111.bare_names import BareNames
 from services.api.a1111.fields import Img2ImgBody, Txt2ImgBody
 from services.api.a1111.listings import check_checkpoint, ignored_options
 from services.api.a1111.samplers import choose_sampler
-from services.api.access import Caller, may_draw
-from services.api.headers import header_list
-from services.api.images.drawing import Finished, concepts_header, finish, unless_gone
+from services.api.answering import KEY_HEADER, answer_once, header_list
+from services.api.callers import Caller, may_draw
+from services.api.images.drawing import Finished, concepts_header, finish
 from services.api.images.image_requests import RANDOM_SEED_BELOW
 from services.api.images.sizes import ChosenSize, Size, choose_size, fit_to_base
 from services.api.images.uploads import decode_text, decode_upload, resized, white_mask
 from services.desk import Desk, in_thread
-from services.drawing.in_flight import InterruptedByCallerError, Running
 from services.drawing.studio import StudioFacts
 from textinv.errors import RequestError, UnknownConceptError
 from textinv.generation.request import GenerateRequest
@@ -50,8 +50,8 @@ async def txt2img(body: Txt2ImgBody, request: Request, caller: Caller = may_draw
     asked = Size(body.width or facts.native_px, body.height or facts.native_px)
     size = choose_size(asked, facts, desk.config.resize)
     bare = BareNames(desk, facts, caller)
-    order = await in_thread(_order_of, body, size, bare, caller, desk)
-    return await _answer(desk, request, caller, body, size, order, bare)
+    wanted = await in_thread(_wanted_of, body, size, bare, caller, desk)
+    return await _answer(desk, request, caller, body, size, wanted, bare)
 
 
 @router.post("/img2img")
@@ -63,11 +63,11 @@ async def img2img(body: Img2ImgBody, request: Request, caller: Caller = may_draw
     desk: Desk = request.app.state.desk
     facts = await desk.facts()
     bare = BareNames(desk, facts, caller)
-    size, order = await in_thread(_edit_of, body, facts, bare, caller, desk)
-    return await _answer(desk, request, caller, body, size, order, bare)
+    size, wanted = await in_thread(_edit_of, body, facts, bare, caller, desk)
+    return await _answer(desk, request, caller, body, size, wanted, bare)
 
 
-def _order_of(body: Txt2ImgBody, size: ChosenSize, bare: BareNames, caller: Caller, desk: Desk) -> GenerateRequest:
+def _wanted_of(body: Txt2ImgBody, size: ChosenSize, bare: BareNames, caller: Caller, desk: Desk) -> GenerateRequest:
     num_images = body.batch_size * body.n_iter
     if num_images > desk.config.max_num_images:
         raise RequestError(
@@ -75,7 +75,7 @@ def _order_of(body: Txt2ImgBody, size: ChosenSize, bare: BareNames, caller: Call
             param="batch_size",
         )
     check_checkpoint(desk, (body.model_extra or {}).get("override_settings"))
-    order = GenerateRequest(
+    wanted = GenerateRequest(
         prompt=bare.expand(body.prompt),
         negative_prompt=bare.expand(body.negative_prompt),
         width_px=size.drawn.width_px,
@@ -88,9 +88,9 @@ def _order_of(body: Txt2ImgBody, size: ChosenSize, bare: BareNames, caller: Call
         attention_weights=True,
         caller=caller.id,
     )
-    order.check()
-    caller.check_concepts(order.refs)
-    return order
+    wanted.check()
+    caller.check_concepts(wanted.refs)
+    return wanted
 
 
 def _edit_of(
@@ -106,9 +106,9 @@ def _edit_of(
     else:
         size = fit_to_base(natural, facts, desk.config.resize)
     mask = _decoded(body.mask, "mask", desk) if body.mask else None
-    order = _order_of(body, size, bare, caller, desk)
+    wanted = _wanted_of(body, size, bare, caller, desk)
     edit = replace(
-        order,
+        wanted,
         init_image=resized(picture.pixels, size.drawn),
         mask=white_mask(mask, size.drawn, bool(body.inpainting_mask_invert)) if mask else None,
         strength=body.denoising_strength,
@@ -126,30 +126,32 @@ async def _answer(
     caller: Caller,
     body: Txt2ImgBody,
     size: ChosenSize,
-    order: GenerateRequest,
+    wanted: GenerateRequest,
     bare: BareNames,
 ) -> Response:
-    if await desk.ledger.is_watched(caller.id):
-        order = replace(order, preview_every=math.ceil(order.num_inference_steps / (_NUM_SKETCHES + 1)))
+    if await desk.usage.is_watched(caller.id):
+        wanted = replace(wanted, preview_every=math.ceil(wanted.num_inference_steps / (_NUM_SKETCHES + 1)))
     facts = await desk.facts()
     asked = f"{request.url.path} {json.dumps(body.model_dump())}".encode()
-    key = request.headers.get("idempotency-key")
+    key = request.headers.get(KEY_HEADER)
     if key is not None and body.seed == -1:
-        order = replace(order, seed=seed_of(caller.id, key, RANDOM_SEED_BELOW))
+        wanted = replace(wanted, seed=seed_of(caller.id, key, RANDOM_SEED_BELOW))
 
     async def work() -> Reply:
-        running = Running(order.caller, order.num_inference_steps, order.num_images, task_id=body.force_task_id or "")
-        drawing = _draw(desk, caller, body, order, bare, running)
+        running = Running(
+            wanted.caller, wanted.num_inference_steps, wanted.num_images, task_id=body.force_task_id or ""
+        )
+        drawing = _draw(desk, caller, body, wanted, bare, running)
         drawn, finished = await desk.in_flight.run(running, drawing)
         return await in_thread(_reply_of, body, size, drawn, finished, facts, asked)
 
     try:
-        reply = await unless_gone(request, work() if key is None else desk.replies.once(caller.id, key, asked, work))
+        reply = await answer_once(desk, request, caller, asked, work)
     except InterruptedByCallerError:  # not remembered: whoever asks again wants the pictures
-        reply = await in_thread(_reply_of, body, size, order, Finished((), {}), facts, asked)
+        reply = await in_thread(_reply_of, body, size, wanted, Finished((), {}), facts, asked)
     finally:
         if body.force_task_id:
-            await desk.ledger.note_end(caller.id, body.force_task_id)
+            await desk.usage.note_end(caller.id, body.force_task_id)
     headers = dict(reply.headers)
     if ignored := _ignored(body, facts):
         headers["x-textinv-ignored"] = header_list(ignored)
@@ -157,17 +159,17 @@ async def _answer(
 
 
 async def _draw(
-    desk: Desk, caller: Caller, body: Txt2ImgBody, order: GenerateRequest, bare: BareNames, running: Running
+    desk: Desk, caller: Caller, body: Txt2ImgBody, wanted: GenerateRequest, bare: BareNames, running: Running
 ) -> tuple[GenerateRequest, Finished]:
     """Draw, once more for every bare name that turns out to be gone; what was drawn in the end, and its pictures."""
     while True:
         try:
-            return order, await finish(desk.draw(order, caller.key, progress=True), running)
+            return wanted, await finish(desk.draw(wanted, caller.key, progress=True), running)
         except UnknownConceptError as error:
             if not await in_thread(bare.drop, error):
                 raise
         prompts = await in_thread(lambda: (bare.expand(body.prompt), bare.expand(body.negative_prompt)))
-        order = replace(order, prompt=prompts[0], negative_prompt=prompts[1])
+        wanted = replace(wanted, prompt=prompts[0], negative_prompt=prompts[1])
 
 
 def _ignored(body: Txt2ImgBody, facts: StudioFacts) -> list[str]:
@@ -183,7 +185,7 @@ def _ignored(body: Txt2ImgBody, facts: StudioFacts) -> list[str]:
 
 
 def _reply_of(
-    body: Txt2ImgBody, size: ChosenSize, order: GenerateRequest, finished: Finished, facts: StudioFacts, asked: bytes
+    body: Txt2ImgBody, size: ChosenSize, wanted: GenerateRequest, finished: Finished, facts: StudioFacts, asked: bytes
 ) -> Reply:
-    content = json.dumps(answer_of(body, order, size, finished, facts)).encode()
+    content = json.dumps(answer_of(body, wanted, size, finished, facts)).encode()
     return make_reply(asked, content, "application/json", concepts_header(finished.concepts))

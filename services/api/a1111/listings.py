@@ -1,4 +1,4 @@
-"""What A1111's clients ask before they draw: embeddings, options, samplers, checkpoints, and empty lists."""
+"""What A1111's clients ask before they draw: embeddings, options, samplers, checkpoints, memory, and empty lists."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from services.api.a1111.answers import SHORT_HASH
-from services.api.access import Caller, may_draw
-from services.api.headers import header_list
+from services.api.answering import header_list
+from services.api.callers import Caller, may_draw
 from services.desk import Desk, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import RequestError
@@ -104,6 +104,27 @@ async def nothing_of_the_kind(_: Caller = may_draw) -> list[Any]:
 async def scripts(_: Caller = may_draw) -> dict[str, list[str]]:
     """List what this service does not have."""
     return {"txt2img": [], "img2img": []}
+
+
+@router.get("/memory")
+async def memory(request: Request, _: Caller = may_draw) -> dict[str, Mapping[str, Any]]:
+    """Show the memory, in bytes, that one of the processes that draw uses of its machine and of its GPU."""
+    found = await request.app.state.desk.studio.memory()
+    return {"ram": found.ram, "cuda": {"error": "unavailable"} if found.cuda is None else found.cuda}
+
+
+@router.get("/cmd-flags")
+async def cmd_flags(request: Request, _: Caller = may_draw) -> dict[str, Any]:
+    """Show those of A1111's command line flags that mean something here, with what holds here."""
+    desk: Desk = request.app.state.desk
+    facts = await desk.facts()
+    return {
+        "api": True,
+        "ckpt": facts.base_model,
+        "max_batch_count": desk.config.max_num_images,
+        "cors_allow_origins": ",".join(desk.config.cors_origins) or None,
+        "api_log": desk.config.log_prompts,
+    }
 
 
 def check_checkpoint(desk: Desk, settings: Any) -> None:

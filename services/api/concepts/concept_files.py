@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from services.api.access import Caller, may_draw
+from services.api.callers import Caller, may_draw
 from services.api.concepts.concepts import Version, check_name
 from services.api.images.drawing import concepts_header
 from services.desk import Desk, in_thread
@@ -19,8 +19,8 @@ from textinv.errors import CorruptObjectError, ImageError, ObjectNotFoundError
 from textinv.images import as_trained, decode_picture
 from textinv.jobs.previews import MEDIA_TYPE, preview_steps, read_preview
 from textinv.placeholders import ConceptRef
-from textinv.plan.sources import image_key
 from textinv.registry import PublishedVersion
+from textinv.spec import image_key
 
 router = APIRouter(tags=["concepts"])
 _BINARY = "application/octet-stream"

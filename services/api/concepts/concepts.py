@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 
-from services.api.access import Caller, may_draw
+from services.api.callers import Caller, may_draw
 from services.concept_list import ConceptList, Page
 from services.desk import Desk, in_thread
 from textinv.errors import CorruptObjectError, UnknownConceptError

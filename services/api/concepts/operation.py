@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from pydantic import Field
 
-from services.api.access import Caller, may_operate
 from services.api.bodies import Body, Int
+from services.api.callers import Caller, may_operate
 from services.api.concepts.concepts import check_name
 from services.desk import Desk, in_thread
 from textinv.placeholders import MAX_VERSION

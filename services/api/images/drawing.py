@@ -1,29 +1,19 @@
-"""From a checked request to pictures: starting a draw, waiting for it, leaving it when the client leaves.
+"""From a checked request to pictures: starting a draw, and waiting for it.
 
 Owns what all image routes share. Does not know any route's format.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-from fastapi import Request
-
-from services.api.headers import header_list
-from services.drawing.in_flight import Running
+from services.access.in_flight import Running
+from services.api.answering import header_list
 from services.drawing.studio import Begun, DrawEvent, Drawing, Drawn, Progress, Sketch
 from textinv.errors import FlaggedError, ServiceError
 
-T = TypeVar("T")
-
 # `name@version=digest`, the digest as short as A1111's hashes.
 _DIGEST_CHARS = 12
-
-
-class ClientGoneError(Exception):
-    """The client closed its connection before the answer was there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,29 +72,6 @@ def flag_of(drawing: Drawing) -> dict[str, bool]:
     return {"flagged": True} if drawing.flagged else {}
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Do work for a client and cancel it when the client closes its connection.
-
-    Raises:
-        ClientGoneError: the client has gone.
-    """
-    task, watch = asyncio.ensure_future(work), asyncio.ensure_future(_wait_for_disconnect(request))
-    try:
-        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGoneError
-        return task.result()
-    finally:
-        for one in (task, watch):
-            one.cancel()
-        await asyncio.gather(task, watch, return_exceptions=True)
-
-
 def concepts_header(concepts: Mapping[str, str]) -> dict[str, str]:
     """The header that says which concept versions a picture uses; of very many the first, as its infotext has all."""
     return {"x-textinv-concepts": header_list([f"{ref}={digest[:_DIGEST_CHARS]}" for ref, digest in concepts.items()])}
-
-
-async def _wait_for_disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

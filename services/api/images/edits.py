@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from services.api.access import Caller, may_draw
+from services.api.callers import Caller, may_draw
 from services.api.images.edit_requests import EditRequest, EditsBody, JsonEditsBody, read_edit
-from services.api.images.images import answer, request_of, settle_model
+from services.api.images.generations import answer, request_of, settle_model
 from services.api.images.sizes import ChosenSize, Size, choose_size, fit_to_base, parse_size
 from services.api.images.uploads import decode_upload, resized, transparent_mask
 from services.desk import Desk, in_thread
@@ -38,12 +38,12 @@ async def edit(request: Request, caller: Caller = may_draw) -> Response:
     facts = await desk.facts()
     sent = await read_edit(request)
     sent = replace(sent, body=settle_model(sent.body, desk, facts))
-    size, order = await in_thread(_order_of, sent, facts, caller, desk)
+    size, wanted = await in_thread(_wanted_of, sent, facts, caller, desk)
     files = "".join(hashlib.sha256(file or b"").hexdigest() for file in (sent.picture, sent.mask))
-    return await answer(desk, request, caller, sent.body, size, order, files)
+    return await answer(desk, request, caller, sent.body, size, wanted, files)
 
 
-def _order_of(sent: EditRequest, facts: StudioFacts, caller: Caller, desk: Desk) -> tuple[ChosenSize, GenerateRequest]:
+def _wanted_of(sent: EditRequest, facts: StudioFacts, caller: Caller, desk: Desk) -> tuple[ChosenSize, GenerateRequest]:
     picture = decode_upload(sent.picture, "image", desk.config.max_upload_px)
     natural = Size(picture.width_px, picture.height_px)
     if sent.body.size == "auto":
@@ -57,10 +57,10 @@ def _order_of(sent: EditRequest, facts: StudioFacts, caller: Caller, desk: Desk)
             raise ImageError(
                 "mask has no transparent part, so nothing may change; make it transparent there", param="mask"
             )
-    order = replace(
+    wanted = replace(
         request_of(sent.body, size, caller, desk),
         init_image=resized(picture.pixels, size.drawn),
         mask=None if alpha is None else transparent_mask(alpha, size.drawn),
         strength=sent.body.strength,
     )
-    return size, order
+    return size, wanted

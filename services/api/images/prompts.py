@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Request, UploadFile
 from pydantic import Field
 
-from services.api.access import Caller, may_draw
 from services.api.bodies import Body
+from services.api.callers import Caller, may_draw
 from services.desk import Desk, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import AccessError, CorruptObjectError, InputError, RequestError, UnknownConceptError

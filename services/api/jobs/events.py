@@ -12,10 +12,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
-from services.api.access import Caller, may_submit
+from services.api.callers import Caller, may_submit
 from services.api.errors import error_of
-from services.api.jobs import answers as jobs_answers
-from services.api.jobs.examples import EVENTS, answers
+from services.api.jobs import job_json
+from services.api.jobs.examples import EVENTS, answered_with
 from services.api.jobs.jobs import find_job, shown_job
 from services.desk import Desk, in_thread
 from services.log_lines import note
@@ -29,7 +29,9 @@ _RETRY = "retry: 2000\n\n"
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
-@router.get("/v1/jobs/{job}/events", response_class=StreamingResponse, responses=answers(EVENTS, "text/event-stream"))
+@router.get(
+    "/v1/jobs/{job}/events", response_class=StreamingResponse, responses=answered_with(EVENTS, "text/event-stream")
+)
 async def follow(
     job: str,
     request: Request,
@@ -58,7 +60,7 @@ async def _events(desk: Desk, watch: JobWatch, since: str) -> AsyncIterator[str]
                 number, told_at = one, time.monotonic()
                 yield _block(watch, number, *await _told(desk, watch, change))
             if watch.ended and number == watch.number:
-                summary = jobs_answers.summary(watch.record, watch.status)
+                summary = job_json.summary(watch.record, watch.status)
                 yield _block(watch, number, "job.end", {"job": summary})
                 return
             if time.monotonic() - told_at > HEARTBEAT_S:
@@ -82,22 +84,22 @@ async def _told(desk: Desk, watch: JobWatch, change: Change) -> tuple[str, dict[
     """The name and the fields of a change."""
     job_id = watch.record.id
     if isinstance(change, NewPreview):
-        url = jobs_answers.preview_url(job_id, change.concept.name, change.step)
+        url = job_json.preview_url(job_id, change.concept.name, change.step)
         return "concept.preview", {"name": change.concept.name, "step": change.step, "url": url}
     if isinstance(change, ConceptProgress):
-        shown = {"name": change.concept.name, **jobs_answers.progress(change.concept)}
-        return "concept.progress", shown | {"points": jobs_answers.points(change.points)}
+        shown = {"name": change.concept.name, **job_json.progress(change.concept)}
+        return "concept.progress", shown | {"points": job_json.points(change.points)}
     if isinstance(change, ConceptChange):
         return "concept.state", {"concept": await in_thread(_concept, desk, watch, change)}
-    return "job.state", {"job": jobs_answers.summary(watch.record, change.status)}
+    return "job.state", {"job": job_json.summary(watch.record, change.status)}
 
 
 def _concept(desk: Desk, watch: JobWatch, change: ConceptChange) -> dict[str, Any]:
     learning, record = desk.learning, watch.record
     sheets = (learning.sheet(record, number) for number in range(record.num_sheets))
     spec = next(spec for sheet in sheets for spec in sheet if spec.name == change.concept.name)
-    (detail,) = concept_details(learning.book, desk.registry, change.status, [spec])
-    return jobs_answers.concept(record.id, detail)
+    (detail,) = concept_details(learning.job_store, desk.registry, change.status, [spec])
+    return job_json.concept(record.id, detail)
 
 
 def _block(watch: JobWatch, number: int, kind: str, fields: dict[str, Any]) -> str:

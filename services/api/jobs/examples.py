@@ -162,6 +162,6 @@ FLEET: dict[str, Any] = {
 }
 
 
-def answers(example: Any, media_type: str = "application/json") -> dict[int | str, dict[str, Any]]:
+def answered_with(example: Any, media_type: str = "application/json") -> dict[int | str, dict[str, Any]]:
     """What a route answers, for FastAPI's `responses`."""
     return {200: {"content": {media_type: {"example": example}}}}

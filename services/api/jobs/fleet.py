@@ -6,10 +6,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field
 
-from services.api.access import Caller, may_operate
 from services.api.bodies import Body, Int
-from services.api.jobs import answers as jobs_answers
-from services.api.jobs.examples import FLEET, answers
+from services.api.callers import Caller, may_operate
+from services.api.jobs import job_json
+from services.api.jobs.examples import FLEET, answered_with
 from services.api.jobs.jobs import driver_facts
 from services.desk import Desk, in_thread
 from services.teaching.learning import Learning
@@ -32,7 +32,7 @@ class ScaleBody(Body):
     """Workers that come and go together."""
 
 
-@router.get("/v1/fleet", responses=answers(FLEET))
+@router.get("/v1/fleet", responses=answered_with(FLEET))
 async def show_fleet(request: Request, caller: Caller = may_operate) -> dict[str, Any]:
     """Show the driver, the crews, the workers, the queue, and what failed lately.
 
@@ -42,7 +42,7 @@ async def show_fleet(request: Request, caller: Caller = may_operate) -> dict[str
     return await in_thread(_shown, request.app.state.desk)
 
 
-@router.post("/v1/fleet/scale", responses=answers(FLEET))
+@router.post("/v1/fleet/scale", responses=answered_with(FLEET))
 async def scale(body: ScaleBody, request: Request, caller: Caller = may_operate) -> dict[str, Any]:
     """Change how many workers there may be, and end a drain."""
     stated = {"min_workers": body.min, "max_workers": body.max, "crew_size": body.crew_size}
@@ -50,30 +50,30 @@ async def scale(body: ScaleBody, request: Request, caller: Caller = may_operate)
     return await in_thread(_changed, request.app.state.desk, changes | {"draining": False})
 
 
-@router.post("/v1/fleet/drain", responses=answers(FLEET))
+@router.post("/v1/fleet/drain", responses=answered_with(FLEET))
 async def drain(request: Request, caller: Caller = may_operate) -> dict[str, Any]:
     """Let all workers save what they have and go; jobs wait until the fleet is scaled."""
     return await in_thread(_changed, request.app.state.desk, {"draining": True})
 
 
 def _changed(desk: Desk, changes: dict[str, Any]) -> dict[str, Any]:
-    desk.learning.fleet_book.change(changes)
+    desk.learning.stored_fleet.change(changes)
     return _shown(desk)
 
 
 def _shown(desk: Desk) -> dict[str, Any]:
     learning = desk.learning
-    book = learning.fleet_book
-    status = book.status()
+    stored = learning.stored_fleet
+    status = stored.status()
     jobs, driver = status.get("jobs", []), driver_facts(learning)
     nodes = status.get("nodes", []) if driver["running"] else []
     address = learning.settings.ray_address
     return {
         "object": "fleet",
-        "fleet": book.fleet,
+        "fleet": stored.fleet,
         "updated": status.get("updated"),
         "driver": driver,
-        "settings": book.settings().model_dump(),
+        "settings": stored.settings().model_dump(),
         "queue": {name: status.get(name, 0) for name in ("waiting", "leased", "expiries")},
         "concepts_per_hour": _concepts_per_hour(learning, jobs),
         "jobs": jobs,
@@ -94,15 +94,15 @@ def _sum(nodes: list[dict[str, Any]], of: str) -> float:
 
 
 def _concepts_per_hour(learning: Learning, jobs: list[str]) -> float | None:
-    paces = [status.concepts_per_hour for job in jobs if (status := learning.book.status(job)) is not None]
+    paces = [status.concepts_per_hour for job in jobs if (status := learning.job_store.status(job)) is not None]
     known = [pace for pace in paces if pace is not None]
     return sum(known) if known else None
 
 
 def _failures(learning: Learning) -> Iterator[dict[str, Any]]:
     """What failed last, and what to do about it."""
-    for fingerprint, when in learning.book.last_failures(_MAX_FAILURES):
-        found = learning.book.failure(fingerprint)
+    for fingerprint, when in learning.job_store.last_failures(_MAX_FAILURES):
+        found = learning.job_store.failure(fingerprint)
         if found is not None:
-            told = {"name": found.name, "fingerprint": fingerprint, **jobs_answers.failure(found)}
+            told = {"name": found.name, "fingerprint": fingerprint, **job_json.failure(found)}
             yield told | {"when": when.isoformat(timespec="seconds")}

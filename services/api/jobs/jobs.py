@@ -10,10 +10,10 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import ConfigDict, Field
 
-from services.api.access import Caller, may_submit
 from services.api.bodies import Body
-from services.api.jobs import answers as jobs_answers
-from services.api.jobs.examples import CONCEPT, JOB, JOBS, SUMMARY, answers
+from services.api.callers import Caller, may_submit
+from services.api.jobs import job_json
+from services.api.jobs.examples import CONCEPT, JOB, JOBS, SUMMARY, answered_with
 from services.desk import Desk, in_thread
 from services.teaching.learning import Learning
 from textinv.errors import AccessError, ClusterError, RequestError, StoreConflictError, UnknownConceptError
@@ -21,7 +21,7 @@ from textinv.jobs import JobRecord
 from textinv.jobs.details import ConceptDetail, concept_detail, concept_details
 from textinv.jobs.layout import SPECS_PER_SHEET
 from textinv.jobs.previews import MEDIA_TYPE, read_preview
-from textinv.jobs.status import JobState, current_status
+from textinv.jobs.status import JobState
 from textinv.spec import TrainSpec
 
 router = APIRouter(tags=["jobs"])
@@ -43,7 +43,7 @@ class CancelBody(Body):
     """Only these; none: all that is not done."""
 
 
-@router.get("/v1/jobs", responses=answers(JOBS))
+@router.get("/v1/jobs", responses=answered_with(JOBS))
 async def list_jobs(
     request: Request,
     after: Annotated[str, Query(max_length=100, description="The last id of the page before.")] = "",
@@ -56,14 +56,14 @@ async def list_jobs(
     page = await in_thread(learning.jobs.page, after, limit, caller.name_prefix, state)
     return {
         "object": "list",
-        "data": [jobs_answers.summary(record, status) for record, status in page.jobs],
+        "data": [job_json.summary(record, status) for record, status in page.jobs],
         "has_more": page.has_more,
         "next": page.jobs[-1][0].id if page.has_more and page.jobs else None,
         "total": page.total,
     }
 
 
-@router.get("/v1/jobs/{job}", responses=answers(JOB))
+@router.get("/v1/jobs/{job}", responses=answered_with(JOB))
 async def show_job(
     job: str,
     request: Request,
@@ -78,7 +78,7 @@ async def show_job(
     return await in_thread(shown_job, desk, record, offset, limit, state)
 
 
-@router.get("/v1/jobs/{job}/concepts/{name}", responses=answers(CONCEPT))
+@router.get("/v1/jobs/{job}/concepts/{name}", responses=answered_with(CONCEPT))
 async def show_concept(job: str, name: str, request: Request, caller: Caller = may_submit) -> dict[str, Any]:
     """Show all that is known of one concept of a job: its whole curve, its previews, its training record."""
     desk: Desk = request.app.state.desk
@@ -104,7 +104,7 @@ async def show_preview(
     return Response(picture, media_type=MEDIA_TYPE, headers=_FOREVER)
 
 
-@router.post("/v1/jobs/{job}/cancel", responses=answers(SUMMARY))
+@router.post("/v1/jobs/{job}/cancel", responses=answered_with(SUMMARY))
 async def cancel(
     job: str, request: Request, body: CancelBody | None = None, caller: Caller = may_submit
 ) -> dict[str, Any]:
@@ -112,16 +112,16 @@ async def cancel(
     learning: Learning = request.app.state.desk.learning
     asked = body or CancelBody()
     record = await in_thread(find_job, learning, job, caller)
-    changed = await in_thread(learning.book.cancel, record.id, asked.concepts, asked.keep_best)
+    changed = await in_thread(learning.job_store.cancel, record.id, asked.concepts, asked.keep_best)
     return await in_thread(_told, learning, changed)
 
 
-@router.post("/v1/jobs/{job}/resume", responses=answers(SUMMARY))
+@router.post("/v1/jobs/{job}/resume", responses=answered_with(SUMMARY))
 async def resume(job: str, request: Request, caller: Caller = may_submit) -> dict[str, Any]:
     """Take a job up again: what was cancelled or has failed is tried again, what is half done goes on."""
     learning: Learning = request.app.state.desk.learning
     record = await in_thread(find_job, learning, job, caller)
-    changed = await in_thread(learning.book.resume, record.id, learning.fleet.name)
+    changed = await in_thread(learning.job_store.resume, record.id, learning.fleet.name)
     await in_thread(learning.fleet.ensure)
     return await in_thread(_told, learning, changed)
 
@@ -132,7 +132,7 @@ async def purge(job: str, request: Request, caller: Caller = may_submit) -> dict
     desk: Desk = request.app.state.desk
     record = await in_thread(find_job, desk.learning, job, caller)
     try:
-        deleted = await in_thread(desk.learning.book.purge, record.id, desk.registry)
+        deleted = await in_thread(desk.learning.job_store.purge, record.id, desk.registry)
     except StoreConflictError as error:  # its own doing, so sending it again would not help
         raise RequestError(error.message, param="job") from error
     return {"object": "job.purged", "id": record.id, "pictures": deleted}
@@ -147,7 +147,7 @@ def find_job(learning: Learning, job: str, caller: Caller) -> JobRecord:
     """
     if not job.isascii() or not job.replace("-", "").isalnum() or len(job) > 60:
         raise UnknownConceptError(f"there is no job {job[:80]!r}: no job has such an id", job=job[:80])
-    record = learning.book.load(job)
+    record = learning.job_store.load(job)
     if not record.name_prefix.startswith(caller.name_prefix):
         raise AccessError(
             f"the API key is bound to concepts that start with {caller.name_prefix!r}; job {job} has others",
@@ -161,19 +161,21 @@ def shown_job(
 ) -> dict[str, Any]:
     """A job with a part of its concepts."""
     learning = desk.learning
-    status = current_status(learning.book, record)
+    status = learning.job_store.current_status(record)
     if state is None:
         specs, more = _specs_from(learning, record, offset, limit), offset + limit < record.num_concepts
-        found: Sequence[ConceptDetail] = concept_details(learning.book, desk.registry, status, specs)
+        found: Sequence[ConceptDetail] = concept_details(learning.job_store, desk.registry, status, specs)
     else:
         every = _specs_from(learning, record, 0, record.num_concepts)
         mine = [
-            one for one in concept_details(learning.book, desk.registry, status, every) if one.status.state == state
+            one
+            for one in concept_details(learning.job_store, desk.registry, status, every)
+            if one.status.state == state
         ]
         found, more = mine[offset : offset + limit], offset + limit < len(mine)
-    return jobs_answers.summary(record, status) | {
+    return job_json.summary(record, status) | {
         "driver": driver_facts(learning, record),
-        "concepts": [jobs_answers.concept(record.id, one) for one in found],
+        "concepts": [job_json.concept(record.id, one) for one in found],
         "offset": offset,
         "has_more": more,
     }
@@ -185,7 +187,7 @@ def driver_facts(learning: Learning, record: JobRecord | None = None) -> dict[st
         return {"running": None, "state": "unknown", "problem": f"the job belongs to fleet {record.fleet!r}"}
     try:
         facts = learning.fleet.driver().to_json()
-        if learning.fleet_book.settings().draining:
+        if learning.stored_fleet.settings().draining:
             facts["problem"] = "the fleet is drained: its jobs wait until an operator scales it"
         return facts
     except ClusterError as error:
@@ -194,16 +196,16 @@ def driver_facts(learning: Learning, record: JobRecord | None = None) -> dict[st
 
 def _told(learning: Learning, record: JobRecord) -> dict[str, Any]:
     learning.jobs.forget()
-    return jobs_answers.summary(record, current_status(learning.book, record))
+    return job_json.summary(record, learning.job_store.current_status(record))
 
 
 def _shown_concept(desk: Desk, record: JobRecord, name: str) -> dict[str, Any]:
     learning = desk.learning
     spec = _find_spec(learning, record, name)
-    detail = concept_detail(learning.book, desk.registry, current_status(learning.book, record), spec)
-    shown = jobs_answers.concept(record.id, detail)
+    detail = concept_detail(learning.job_store, desk.registry, learning.job_store.current_status(record), spec)
+    shown = job_json.concept(record.id, detail)
     if shown["failure"] is not None:
-        shown["failure"]["evidence"] = jobs_answers.evidence(detail.failure)
+        shown["failure"]["evidence"] = job_json.evidence(detail.failure)
     return shown | {"record": None if detail.record is None else dict(detail.record)}
 
 

@@ -10,23 +10,22 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from services.answers.replies import Reply, make_reply
-from services.api.access import Caller, may_submit
-from services.api.images.drawing import unless_gone
-from services.api.jobs.answers import job_url
-from services.api.jobs.examples import MANIFEST, SUBMITTED, answers
+from services.answers.idempotency import Reply, make_reply
+from services.api.answering import answer_once
+from services.api.callers import Caller, may_submit
+from services.api.jobs.examples import MANIFEST, SUBMITTED, answered_with
+from services.api.jobs.job_json import job_url
 from services.api.jobs.training_pictures import base_facts_of
 from services.desk import Desk, in_thread
 from services.teaching.learning import Learning
 from textinv.errors import ClusterError, ManifestError, RequestError
-from textinv.jobs import Submission, submit_plan
 from textinv.jobs.record import MAX_PRIORITY
-from textinv.jobs.submission import id_of
+from textinv.jobs.submission import Submission, id_of, submit_plan
 from textinv.manifest import Manifest, parse_manifest
 from textinv.manifest.origin import Problem, raise_problems
 from textinv.placeholders import ConceptRef, refs_in
 from textinv.plan import Plan, make_plan
-from textinv.plan.base import BaseFacts
+from textinv.plan.resolve import BaseFacts
 
 router = APIRouter(tags=["jobs"])
 _FILE = "manifest"
@@ -39,7 +38,7 @@ _BODY = {
 }
 
 
-@router.post("/v1/jobs", openapi_extra={"requestBody": _BODY}, responses=answers(SUBMITTED))
+@router.post("/v1/jobs", openapi_extra={"requestBody": _BODY}, responses=answered_with(SUBMITTED))
 async def submit(
     request: Request,
     dry_run: Annotated[bool, Query(description="Only say what would be done.")] = False,
@@ -63,8 +62,7 @@ async def submit(
         content = json.dumps(await in_thread(_submitted, desk, plan, priority)).encode()
         return make_reply(asked, content, "application/json", {})
 
-    key = request.headers.get("idempotency-key")
-    reply = await unless_gone(request, work() if key is None else desk.replies.once(caller.id, key, asked, work))
+    reply = await answer_once(desk, request, caller, asked, work)
     return Response(reply.body, media_type=reply.media_type, headers=reply.headers)
 
 

@@ -15,17 +15,18 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.datastructures import UploadFile
 
-from services.api.access import Caller, may_submit
+from services.api.callers import Caller, may_submit
 from services.api.images.uploads import decode_upload
-from services.api.jobs.examples import PICTURE, answers
+from services.api.jobs.examples import PICTURE, answered_with
 from services.desk import Desk, in_thread
 from services.teaching.learning import Learning
 from textinv.errors import ImageError, NotReadyError, RequestError, UnknownConceptError
 from textinv.images import Picture, as_trained, crop_box, decode_picture
-from textinv.plan.base import BaseFacts
-from textinv.plan.facts import PictureFacts
 from textinv.plan.picture_check import PictureProblem, check_picture
-from textinv.plan.sources import DIGEST, StoredPicture, image_key
+from textinv.plan.picture_facts import PictureFacts
+from textinv.plan.resolve import BaseFacts
+from textinv.plan.sources import DIGEST, StoredPicture
+from textinv.spec import image_key
 
 router = APIRouter(tags=["training pictures"])
 _FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
@@ -52,7 +53,7 @@ _BODY = {
 }
 
 
-@router.post("/v1/images", openapi_extra={"requestBody": _BODY}, responses=answers(PICTURE))
+@router.post("/v1/images", openapi_extra={"requestBody": _BODY}, responses=answered_with(PICTURE))
 async def upload(
     request: Request,
     base_model: Annotated[str | None, Query(max_length=200, description="None: the service's.")] = None,

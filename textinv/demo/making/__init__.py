@@ -1,1 +1,5 @@
-"""How the demo base is made and measured: a wing that nothing imports and the wheel leaves out."""
+"""How the demo base is made and measured: a wing that nothing imports and the wheel leaves out.
+
+Owns rendering the artwork, training each part, the figures and the card. Does not know what the rest of the project
+does with a base, but for `tiers`, which teaches it concepts. Open `build` first: every step, in order.
+"""

@@ -20,25 +20,21 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from textinv.demo.artwork import shipped_subset
+from textinv.demo import WEIGHTS
 from textinv.demo.concepts import TIERS, concepts_of
-from textinv.demo.drawing import load_demo_base
-from textinv.demo.icons import (
-    PACKAGES,
-    drawable_objects,
-    load_sprites,
-    render_packages,
-    save_sprites,
-)
-from textinv.demo.judge import load_judge
+from textinv.demo.icons import load_sprites
 from textinv.demo.making import train_judge, train_unet, train_vae
 from textinv.demo.making.card import CARD_NAME, model_card
 from textinv.demo.making.composing import Composer
+from textinv.demo.making.drawing import load_demo_base
 from textinv.demo.making.measure import measure
 from textinv.demo.making.pool import LatentPool
+from textinv.demo.making.rendering import PACKAGES, drawable_objects, render_packages, save_sprites, shipped_subset
 from textinv.demo.making.tiers import prove
 from textinv.demo.making.train_clip import clip_worlds, train_clip
 from textinv.demo.making.train_tokenizer import caption_corpus, train_tokenizer
+from textinv.evaluation.classifier import load_classifier
+from textinv.evaluation.prompts import FILE as PROMPTS
 from textinv.models import load_base_model
 
 NOISE_SCHEDULE = {
@@ -185,7 +181,7 @@ def make_judge(shop: Workshop) -> None:
 
 
 def assemble(shop: Workshop) -> None:
-    """Put the parts together as a diffusers folder, with the CLIP and the judge beside them."""
+    """Put the parts together as a diffusers folder, with the CLIP, the judge and the evaluation prompts beside them."""
     StableDiffusionPipeline(
         AutoencoderKL.from_pretrained(shop.state / "decoder" / "vae").half(),
         CLIPTextModel.from_pretrained(shop.state / "text_encoder").half(),
@@ -198,6 +194,7 @@ def assemble(shop: Workshop) -> None:
     ).save_pretrained(shop.weights)
     for part in ("clip", "judge"):
         shutil.copytree(shop.state / part, shop.weights / part, dirs_exist_ok=True)
+    shutil.copy(WEIGHTS / PROMPTS, shop.weights / PROMPTS)
     for part in ("clip", "text_encoder"):
         load_in_float32(shop.weights / part)
 
@@ -217,7 +214,7 @@ def teach_tiers(shop: Workshop) -> None:
     """Teach the base what it has never seen, and compare."""
     name = str(shop.weights.absolute())
     concepts = [concept for tier in TIERS for concept in concepts_of(tier)[: shop.sizes.concepts_per_tier]]
-    judge = load_judge(shop.weights / "judge")
+    judge = load_classifier(shop.weights / "judge")
     prove(load_base_model(name), judge, concepts, name, "balanced", shop.folder / "tiers")
 
 

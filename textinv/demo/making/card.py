@@ -70,7 +70,8 @@ StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)("a fox", gu
 {table}
 
 Prediction type v, latents 16 x 16 x 4 of variance 1, text window 32, fp16. {_conditioning(weights)} The judge is not
-part of the base: it names what a picture shows, for tests and benchmarks."""
+part of the base: it names what a picture shows, as a second opinion on what was learned. `evaluation.json` has the
+prompts that learned concepts are scored with."""
 
 
 def _conditioning(weights: Path) -> str:

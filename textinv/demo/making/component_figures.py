@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from textinv.demo.artwork import default_world, demo_sprites
-from textinv.demo.drawing import DemoBase, stack
 from textinv.demo.icons import HELD_OUT_OBJECTS, STYLE_WORDS
+from textinv.demo.making.drawing import DemoBase, stack
 from textinv.demo.world import World, draw
 
 CLIP_BATCH = 128

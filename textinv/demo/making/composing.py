@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
-from textinv.demo.drawing import Pixels, stack
+from textinv.demo.making.drawing import Pixels, stack
 from textinv.demo.world import World, draw
 
 Batch = tuple[Pixels, list[str]]

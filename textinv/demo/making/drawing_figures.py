@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from textinv.demo.artwork import demo_sprites
-from textinv.demo.drawing import DemoBase, Pixels
 from textinv.demo.icons import OBJECTS, UNET_STYLES
+from textinv.demo.making.drawing import DemoBase, Pixels
 from textinv.demo.world import COLOURS, HUE_WORDS, PATTERNS, Scene, Thing, a, draw, hue_word, rotate_hue
 
 HUES = tuple(dict(HUE_WORDS))

@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 
 from textinv.demo import WEIGHTS
-from textinv.demo.drawing import DemoBase, Pixels, load_demo_base
 from textinv.demo.making.component_figures import clip_top1, vae_psnr
+from textinv.demo.making.drawing import DemoBase, Pixels, load_demo_base
 from textinv.demo.making.drawing_figures import FIGURES, hue_is_right, real_pictures, sheet_prompts
 from textinv.demo.sheet import picture_grid
 

@@ -12,8 +12,8 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from textinv.demo.drawing import Pixels, from_uint8
 from textinv.demo.making.composing import Composer
+from textinv.demo.making.drawing import Pixels, from_uint8
 
 SHARD = 256
 """Pictures that are composed and encoded at once."""

@@ -25,12 +25,14 @@ from PIL import Image
 
 from textinv.demo.concept_pictures import concept_pictures, prompt_for, write_pictures
 from textinv.demo.concepts import TIERS, DemoConcept, concepts_of
-from textinv.demo.drawing import Pixels
-from textinv.demo.judge import JUDGE, Judge, load_judge
+from textinv.demo.judge import JUDGE, score, shows
+from textinv.demo.making.drawing import Pixels
 from textinv.demo.making.drawing_figures import background_of
 from textinv.demo.sheet import PictureGroup, SheetRow, contact_sheet
 from textinv.embedding import Embedding
+from textinv.evaluation.classifier import load_classifier
 from textinv.evaluation.encoders import own_encoder
+from textinv.evaluation.judge import Judge
 from textinv.evaluation.scores import all_pairs, within
 from textinv.generation.draw import generate_all
 from textinv.generation.request import GenerateRequest
@@ -39,9 +41,9 @@ from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.plan import make_plan
-from textinv.plan.fetch import fetch_pictures
+from textinv.plan.sources import fetch_pictures
 from textinv.training import Work
-from textinv.training.local import learn
+from textinv.training.train import learn
 
 WAYS = ("learned", "initializer", "description")
 """The ways to ask for a concept, each in its own words."""
@@ -117,13 +119,13 @@ def compare(model: BaseModel, judge: Judge, concept: DemoConcept, drawn: Mapping
     encoder = own_encoder(model)
     real = np.stack([np.asarray(picture.image) for picture in concept_pictures(concept, "evaluation", NUM_DRAWN)])
     real_RF = encoder.pictures(list(real))
-    scores = {REAL: {"clip_i": within(real_RF) or 0.0, "judge": judge.score(concept, real)}}
-    scores[REAL]["judge_shows"] = judge.shows(concept, real)
+    scores = {REAL: {"clip_i": within(real_RF) or 0.0, "judge": score(judge, concept, real)}}
+    scores[REAL]["judge_shows"] = shows(judge, concept, real)
     for way, pictures in drawn.items():
         scores[way] = {
             "clip_i": all_pairs(encoder.pictures(list(pictures.plain)), real_RF),
-            "judge": judge.score(concept, pictures.plain),
-            "judge_shows": judge.shows(concept, pictures.plain),
+            "judge": score(judge, concept, pictures.plain),
+            "judge_shows": shows(judge, concept, pictures.plain),
         }
         if not concept.effect:  # an effect recolours backgrounds
             scores[way]["red_background"] = float(np.mean([background_of(each) == "red" for each in pictures.on_red]))
@@ -200,7 +202,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     concepts = [concept for tier in TIERS for concept in concepts_of(tier)[: arguments.per_tier]]
     model = load_base_model(arguments.base)
-    result = prove(model, load_judge(arguments.judge), concepts, arguments.base, arguments.recipe, arguments.out)
+    result = prove(model, load_classifier(arguments.judge), concepts, arguments.base, arguments.recipe, arguments.out)
     print(json.dumps(result["tiers"], indent=2))
 
 

@@ -21,14 +21,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageFilter
-from safetensors.torch import save_file
 from torch import Tensor
 
 from textinv.demo.artwork import demo_sprites
-from textinv.demo.drawing import from_uint8, stack
-from textinv.demo.judge import NONE, QUESTIONS, JudgeNet, right_answers
+from textinv.demo.judge import CONFIG, NONE, QUESTIONS, scene_truth
+from textinv.demo.making.drawing import from_uint8, stack
 from textinv.demo.making.precision import reduced_precision
 from textinv.demo.world import COLOURS, PATTERNS, PICTURE_PX, SIZES_PX, Scene, Thing, draw
+from textinv.evaluation.classifier import ResidualStages, save_classifier
 
 HUE_STEP_DEG = 15
 """Hues come in steps, so that naming them is remembered instead of repeated."""
@@ -93,6 +93,15 @@ def judge_batch(seed: str, num: int, *, soften: bool) -> tuple[Tensor, dict[str,
     return pixels_BCHW, right_answers(scenes)
 
 
+def right_answers(scenes: Sequence[Scene]) -> dict[str, Tensor]:
+    """Index of the right answer per question `(B,)`; -1 where it cannot be seen."""
+    truths = [scene_truth(scene) for scene in scenes]
+    return {
+        name: torch.tensor([answers.index(truth[name]) if name in truth else -1 for truth in truths])
+        for name, answers in QUESTIONS.items()
+    }
+
+
 def _blurred(picture: Image.Image, radius: float) -> Image.Image:
     return picture.filter(ImageFilter.GaussianBlur(radius))
 
@@ -104,11 +113,11 @@ class JudgeTraining:
     folder: Path
     settings: Settings
     step: int = 0
-    net: JudgeNet = field(init=False)
+    net: ResidualStages = field(init=False)
 
     def __post_init__(self) -> None:
         torch.manual_seed(self.settings.seed)
-        self.net = JudgeNet().train()
+        self.net = ResidualStages(CONFIG).train()
         self.optimizer = torch.optim.AdamW(self.net.parameters(), weight_decay=0.02)
 
     @property
@@ -152,13 +161,11 @@ class JudgeTraining:
         self.save()
 
     def save(self) -> None:
-        """Write the net in fp16, and everything that a later run continues from."""
+        """Write the judge, and everything that a later run continues from."""
         state = {"step": self.step, "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
         torch.save(state, self.folder / "judge.tmp")
         os.replace(self.folder / "judge.tmp", self.folder / "judge.pt")
-        halved = {name: tensor.half().contiguous() for name, tensor in self.net.state_dict().items()}
-        (self.folder / "judge").mkdir(exist_ok=True)
-        save_file(halved, self.folder / "judge" / "model.safetensors")
+        save_classifier(self.net, CONFIG, self.folder / "judge")
 
     def resume(self) -> None:
         """Continue from the folder's own state, if it has one."""
@@ -170,7 +177,7 @@ class JudgeTraining:
 
 
 @torch.no_grad()
-def judge_accuracy(net: JudgeNet, num_pictures: int) -> dict[str, float]:
+def judge_accuracy(net: ResidualStages, num_pictures: int) -> dict[str, float]:
     """Share of right answers per question on fresh pictures; questions without a visible answer do not count."""
     right = dict.fromkeys(QUESTIONS, 0)
     asked = dict.fromkeys(QUESTIONS, 0)

@@ -23,9 +23,9 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from textinv.demo.drawing import Pixels, from_uint8
 from textinv.demo.icons import load_sprites
 from textinv.demo.making.composing import Composer
+from textinv.demo.making.drawing import Pixels, from_uint8
 from textinv.demo.making.optimizers import MuonWithAdamW
 from textinv.demo.making.precision import reduced_precision
 from textinv.demo.making.train_clip import clip_worlds

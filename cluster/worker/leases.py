@@ -1,0 +1,123 @@
+"""Work for a pack, leased from the queue: station 3 on the way.
+
+Owns the worker's leases: taking them, fetching what they need from the store, renewing them in a thread, and knowing
+which the worker must drop. Does not train.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from functools import lru_cache
+
+from cluster.queue.messages import BeatReply, Lease, WorkerCard
+from cluster.queue.on_ray import QueueForWorkers
+from cluster.queue.retries import pause_s, retry_of
+from textinv.errors import CancelledError, ClusterError, TextinvError
+from textinv.jobs import JobStore
+from textinv.plan.sources import fetch_pictures
+from textinv.spec import image_key
+from textinv.training import Work
+
+
+class Leases:
+    """A `WorkSource` whose work comes from a queue and a store."""
+
+    def __init__(
+        self,
+        queue: QueueForWorkers,
+        job_store: JobStore,
+        card: WorkerCard,
+        *,
+        beat_s: float,
+        wait: Callable[[float], object] | None = None,
+    ) -> None:
+        self._queue, self._job_store, self._card = queue, job_store, card
+        self._beat_s = beat_s
+        self._held: set[str] = set()
+        self._last_beat = BeatReply()
+        self._request = 0
+        self._dismissed = False
+        self._not_before = 0.0
+        self._over = threading.Event()
+        self._wait = wait or self._over.wait
+        self._sheet = lru_cache(maxsize=8)(job_store.spec_sheet)
+        self._beats = threading.Thread(target=self._keep_beating, name="textinv-beat", daemon=True)
+
+    def __enter__(self) -> "Leases":
+        self._last_beat = self._queue.beat(self._card, ())
+        self._beats.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._beats.join(self._beat_s + 1.0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the queue has let this worker go."""
+        return self._dismissed
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Fingerprints of what is leased."""
+        return frozenset(self._held)
+
+    @property
+    def is_dismissed(self) -> bool:
+        """Whether the worker shall hand back what it has."""
+        return self._last_beat.dismissed
+
+    def take(self) -> Work | None:
+        """Lease the next spec and fetch its pictures and checkpoint; what cannot be fetched is reported and passed."""
+        while not self._dismissed and time.monotonic() >= self._not_before:
+            reply = self._queue.take(self._card, self._request)
+            self._request += 1
+            self._dismissed = reply.dismissed
+            self._not_before = time.monotonic() + reply.wait_s
+            if reply.lease is None:
+                return None
+            self._held.add(reply.lease.fingerprint)
+            try:
+                return self._fetch_patiently(reply.lease)
+            except TextinvError as error:
+                self._queue.fail(self._card.id, reply.lease.fingerprint, error.code, error.message)
+                self.release(reply.lease.fingerprint)
+        return None
+
+    def release(self, fingerprint: str) -> None:
+        """Stop renewing a lease that has ended."""
+        self._held.discard(fingerprint)
+
+    def check(self, fingerprint: str) -> None:
+        """See whether a concept is still this worker's to train.
+
+        Raises:
+            CancelledError: it is not.
+        """
+        if fingerprint in self._last_beat.lost:
+            raise CancelledError("the lease was lost to another worker", lost=True)
+        if fingerprint in self._last_beat.cancelled:
+            raise CancelledError("the concept was cancelled", keep_rows=self._last_beat.keep_rows)
+
+    def _fetch_patiently(self, lease: Lease) -> Work:
+        attempt = 0
+        while True:
+            try:
+                return self._fetch(lease)
+            except TextinvError as error:
+                if attempt >= retry_of(error.code).calls or self._over.is_set():
+                    raise
+            self._wait(pause_s(attempt))
+            attempt += 1
+
+    def _fetch(self, lease: Lease) -> Work:
+        spec = self._sheet(lease.job_id, lease.sheet)[lease.place]
+        pictures = fetch_pictures(spec, lambda digest: self._job_store.store.get(image_key(digest)).body)
+        return Work(spec, pictures, self._job_store.checkpoint(lease.fingerprint), work_id=lease.fingerprint)
+
+    def _keep_beating(self) -> None:
+        while not self._over.wait(self._beat_s):
+            try:
+                self._last_beat = self._queue.beat(self._card, self.held)
+            except ClusterError:
+                continue  # the queue is being restarted, or the cluster is going down: both show soon enough

@@ -1,0 +1,68 @@
+"""What the service says of itself: `/healthz`, `/readyz`, and `/v1/models`, the base model in OpenAI's shape.
+
+`/v1/models` says, too, what pictures may be that are sent here, so that nobody uploads in vain. Concepts are listed at
+`/v1/concepts`.
+"""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from services.api.callers import Caller, may_draw
+from services.desk import Desk
+from textinv.errors import UnknownConceptError
+from textinv.images.decode import FORMATS
+
+health = APIRouter(tags=["health"])
+models = APIRouter(tags=["models"])
+_STARTED = int(time.time())
+
+
+@health.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Say that the process lives."""
+    return {"status": "ok"}
+
+
+@health.get("/readyz")
+async def readyz(request: Request) -> dict[str, str]:
+    """Say whether the base model is warm and the store answers; 503 with the reason when not."""
+    await request.app.state.desk.check_ready()
+    facts = await request.app.state.desk.facts()
+    return {"status": "ready", "base_model": facts.base_model, "base_revision": facts.base_revision}
+
+
+@models.get("/v1/models")
+async def list_models(request: Request, _: Caller = may_draw) -> dict[str, Any]:
+    """List the base model that draws."""
+    return {"object": "list", "data": [await _model(request.app.state.desk)]}
+
+
+@models.get("/v1/models/{model:path}")
+async def show_model(model: str, request: Request, _: Caller = may_draw) -> dict[str, Any]:
+    """Show the base model that draws."""
+    shown = await _model(request.app.state.desk)
+    if model != shown["id"]:
+        raise UnknownConceptError(f"there is no model {model[:80]!r} here; the one that draws is {shown['id']!r}")
+    return shown
+
+
+async def _model(desk: Desk) -> dict[str, Any]:
+    facts = await desk.facts()
+    return {
+        "id": desk.config.base_model,
+        "object": "model",
+        "created": _STARTED,
+        "owned_by": "textinv",
+        "base_model": facts.base_model,
+        "revision": facts.base_revision,
+        "family": facts.family,
+        "native_px": facts.native_px,
+        "screened": facts.screened,
+        "uploads": {
+            "max_px": desk.config.max_upload_px,
+            "max_bytes": desk.config.max_body_bytes,
+            "media_types": [f"image/{one.lower()}" for one in FORMATS],
+        },
+    }

@@ -1,0 +1,147 @@
+"""Where a home folder's driver sits, and how a cluster is asked for one."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from textinv.errors import ClusterError, InputError, SettingsError
+from textinv.jobs.cluster_driver import ensure_on_cluster, fleet_of, running_driver
+from textinv.jobs.fleet import StoredFleet, settings_key, status_key
+from textinv.jobs.fleet_driver import LocalFleet
+from textinv.jobs.home_driver import HomeDriver
+from textinv.settings import Settings, StoreSettings
+from textinv.store import MemoryStore
+
+STORE = StoreSettings(endpoint_url="http://store:8333", access_key="key")
+
+
+@dataclass
+class Status:
+    ended: bool = False
+
+    def is_terminal(self) -> bool:
+        return self.ended
+
+
+@dataclass
+class Job:
+    submission_id: str
+    metadata: dict[str, str]
+    runtime_env: dict[str, Any]
+    entrypoint: str
+    status: Status = field(default_factory=Status)
+
+
+class Cluster:
+    """A cluster that runs whatever it is given; `refusals` are said first."""
+
+    def __init__(self, *refusals: str) -> None:
+        self.jobs: list[Job] = []
+        self._refusals = list(refusals)
+
+    def list_jobs(self) -> list[Job]:
+        return self.jobs
+
+    def submit_job(
+        self, *, entrypoint: str, submission_id: str, metadata: dict[str, str], runtime_env: dict[str, Any]
+    ) -> str:
+        if self._refusals:
+            raise RuntimeError(self._refusals.pop(0))
+        assert submission_id not in [job.submission_id for job in self.jobs]
+        self.jobs.append(Job(submission_id, metadata, runtime_env, entrypoint))
+        return submission_id
+
+
+def on_cluster(tmp_path: Path) -> Settings:
+    return Settings(
+        home=tmp_path, store=STORE, ray_address="http://head:8265", base_models={"a": "b/c"}, encoders=(Path("/clip"),)
+    )
+
+
+def test_a_cluster_gets_one_driver_per_fleet_and_another_one_when_that_has_ended(tmp_path: Path) -> None:
+    cluster, settings = Cluster(), on_cluster(tmp_path)
+    assert ensure_on_cluster(cluster, settings, '{"workers": 2}')
+    assert not ensure_on_cluster(cluster, settings, "{}")
+    (job,) = cluster.jobs
+    assert job.entrypoint.startswith("python -m cluster.driver.process --on-cluster cluster-")
+    told = job.runtime_env["env_vars"]
+    assert told["TEXTINV_STORE_ENDPOINT_URL"] == "http://store:8333"
+    assert told["TEXTINV_BASE_MODELS"] == "a=b/c"
+    assert told["TEXTINV_ENCODERS"] == "/clip"
+    assert {"TEXTINV_HOME", "TEXTINV_RAY_ADDRESS"}.isdisjoint(told)
+    other = settings.model_copy(update={"store": STORE.model_copy(update={"prefix": "other"})})
+    assert ensure_on_cluster(cluster, other, "{}")
+    job.status.ended = True
+    assert running_driver(cluster, fleet_of(settings)) is None
+    assert ensure_on_cluster(cluster, settings, "{}")
+    assert running_driver(cluster, fleet_of(settings)) == cluster.jobs[-1].submission_id
+
+
+def test_a_cluster_that_does_not_take_the_driver_says_why(tmp_path: Path) -> None:
+    assert not ensure_on_cluster(Cluster("Job x already exists"), on_cluster(tmp_path), "{}")
+    with pytest.raises(ClusterError, match=r"head:8265 .* no space left"):
+        ensure_on_cluster(Cluster("no space left"), on_cluster(tmp_path), "{}")
+
+
+def test_a_cluster_elsewhere_cannot_use_the_store_of_this_machine(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"store\.endpoint_url"):
+        fleet_of(Settings(home=tmp_path, ray_address="http://head:8265"))
+
+
+def test_the_drivers_environment_has_the_settings_and_nothing_of_the_ray_around(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_JOB_ID", "01000000")
+    told = HomeDriver(tmp_path).environment(Settings(home=tmp_path, store=STORE))
+    assert told["TEXTINV_HOME"] == str(tmp_path)
+    assert not [name for name in told if name.startswith("RAY_")]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "CUDA_VISIBLE_DEVICES" not in HomeDriver(tmp_path).environment(Settings(home=tmp_path, store=STORE))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert HomeDriver(tmp_path).environment(Settings(home=tmp_path, store=STORE))["CUDA_VISIBLE_DEVICES"] == "1"
+    assert Path(told["PYTHONPATH"].split(os.pathsep)[0], "cluster", "driver", "process.py").is_file()
+
+
+def test_a_fleet_of_this_machine_is_seen_by_its_lock(tmp_path: Path) -> None:
+    fleet, driver = LocalFleet(Settings(home=tmp_path, store=STORE), "{}"), HomeDriver(tmp_path)
+    assert (fleet.name, fleet.driver().state) == (driver.fleet, "stopped")
+    lock = driver.lock()
+    assert lock is not None
+    assert fleet.driver().to_json() == {"running": True, "state": "running", "problem": None}
+    assert fleet.ensure() is False
+    os.close(lock)
+    assert fleet.driver().state == "stopped"
+
+
+@pytest.mark.load
+def test_a_driver_that_does_not_start_leaves_its_last_words(tmp_path: Path) -> None:
+    import time
+
+    fleet = LocalFleet(Settings(home=tmp_path, store=STORE), '{"workerz": 1}')
+    assert fleet.ensure()
+    assert fleet.driver().state == "starting"
+    assert fleet.ensure() is False
+    deadline = time.monotonic() + 60
+    while (found := fleet.driver()).state == "starting":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert found.state == "stopped"
+    assert "workerz" in (found.problem or "")
+
+
+def test_a_fleet_is_what_was_written_else_what_its_driver_was_started_with() -> None:
+    store = MemoryStore()
+    fleet = StoredFleet(store, "f")
+    assert (fleet.status(), fleet.settings().max_workers) == ({}, 1)
+    store.put(status_key("f"), b'{"settings": {"max_workers": 3, "crew_size": 3}}')
+    assert fleet.settings().max_workers == 3
+    assert fleet.change({"draining": True}).max_workers == 3
+    assert (fleet.change({"max_workers": 5}).crew_size, fleet.settings().draining) == (3, True)
+    with pytest.raises(InputError, match="more than max"):
+        fleet.change({"min_workers": 6})
+    store.put(settings_key("f"), b"[1]")
+    with pytest.raises(Exception, match="no JSON object"):
+        fleet.settings()

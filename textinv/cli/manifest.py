@@ -1,0 +1,118 @@
+"""`textinv validate` and `textinv plan`: what is wrong with a manifest, and what submitting it would do and cost.
+
+Validating needs neither a base model nor a store.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group
+from rich.progress import Progress
+
+from textinv.cli.config import current_settings
+from textinv.cli.output import AsJson, emit, rows_table, stderr
+
+if TYPE_CHECKING:
+    from textinv.plan import Plan
+    from textinv.plan.check import Checked
+    from textinv.plan.estimate import Estimate
+
+ManifestFile = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest (YAML).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(validate)
+    app.command()(plan)
+
+
+def validate(manifest: ManifestFile, json: AsJson = False) -> None:
+    """Check a manifest and its pictures; exits with 2 when something is wrong, and says all of it."""
+    from textinv.plan.check import check_manifest
+
+    checked = check_manifest(manifest, current_settings())
+    if not json:
+        _complain(checked)
+    if json or not checked.problems:
+        emit(
+            checked.to_json(), json, f"{manifest}: {checked.concepts} concepts, {checked.pictures} pictures, no mistake"
+        )
+    if checked.problems:
+        raise typer.Exit(2)
+
+
+def _complain(checked: "Checked") -> None:
+    console = stderr()
+    for warning in checked.warnings:
+        console.print("warning:", str(warning), style="yellow", markup=False)
+    for problem in checked.problems:
+        console.print("error:", str(problem), style="red", markup=False)
+
+
+SHOWN = 50
+
+
+def plan(
+    manifest: ManifestFile,
+    all_concepts: Annotated[bool, typer.Option("--all", help=f"List all concepts, not the first {SHOWN}.")] = False,
+    specs: Annotated[bool, typer.Option("--specs", help="With --json: print the complete specs too.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the store what is done already.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Say which concepts are new, changed or done, and estimate the work that is left."""
+    made = _made(manifest, offline)
+    if json:
+        data = made.to_json()
+        if specs:
+            data["specs"] = [planned.spec.model_dump(mode="json") for planned in made.specs]
+        emit(data, json)
+        return
+    for warning in made.warnings:
+        stderr().print("warning:", str(warning), style="yellow", markup=False)
+    shown = made.specs if all_concepts else made.specs[:SHOWN]
+    columns = ("name", "state", "recipe", "pictures", "reason")
+    rows = [{column: planned.to_json()[column] for column in columns} for planned in shown]
+    more = [f"... and {len(made.specs) - len(shown)} more (--all lists them)"] if len(shown) < len(made.specs) else []
+    emit(None, json, Group(rows_table(rows), *more, _summary(made)))
+
+
+def _made(manifest: ManifestFile, offline: bool) -> "Plan":
+    from textinv.manifest import load_manifest
+    from textinv.plan import make_plan
+
+    settings = current_settings()
+    loaded = load_manifest(manifest)
+    registry = None
+    if not offline:
+        from textinv.registry import Registry
+        from textinv.store import ensure_store
+
+        registry = Registry(ensure_store(settings))
+    with Progress(console=stderr(), transient=True) as progress:
+        task = progress.add_task("looking at pictures", total=len(loaded.concepts))
+        return make_plan(
+            loaded, registry, settings=settings, progress=lambda done, _: progress.update(task, completed=done)
+        )
+
+
+def _summary(made: "Plan") -> str:
+    counts = ", ".join(f"{count} {state}" for state, count in made.counts.items())
+    return f"{made.name}: {counts}\n{_cost(made.estimate)}"
+
+
+def _cost(estimate: "Estimate") -> str:
+    if not estimate.concepts:
+        return "nothing to learn"
+    text = f"about {estimate.sample_passes:,} sample passes (at most {estimate.max_sample_passes:,})"
+    if estimate.preview_passes:
+        text += f", {estimate.preview_passes:,} for previews"
+    if estimate.evaluation_passes:
+        text += f", {estimate.evaluation_passes:,} for scoring what was learned"
+    if estimate.worker_s is None:
+        return f"{text}; how long they take is known once a concept was learned on this base model"
+    text += f", {timedelta(seconds=round(estimate.worker_s))} on one worker like those before"
+    if estimate.cost is None:
+        return f"{text} (set gpu_hour_price for an estimate of the cost)"
+    return f"{text}, costing about {estimate.cost:,.2f}"

@@ -1,0 +1,296 @@
+"""The job store: jobs as records in an object store, read and changed.
+
+Owns the order of writes. Safe between processes: a change of a job is a swap of its record, followed by a change of the
+mark that drivers watch. Does not know who trains.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from textinv.errors import CorruptObjectError, ObjectNotFoundError, StoreConflictError, UnknownConceptError
+from textinv.jobs.layout import (
+    CHECKPOINTS,
+    DEATHS,
+    FAILURES,
+    JOBS,
+    OPEN_JOBS,
+    cancellation_key,
+    checkpoint_key,
+    deaths_key,
+    failure_key,
+    job_key,
+    log_key,
+    open_key,
+    spec_sheet_key,
+    status_key,
+)
+from textinv.jobs.previews import drop_previews
+from textinv.jobs.record import Cancellation, Deaths, Failure, JobRecord, now, read_spec_sheet
+from textinv.jobs.status import JobStatus, waiting_status
+from textinv.spec import TrainSpec, image_key
+from textinv.store.protocol import JSON, ObjectStore
+
+if TYPE_CHECKING:
+    from textinv.registry import Registry
+
+_MAX_TRIES = 20
+
+
+class JobStore:
+    """Jobs in `store`."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+
+    def load(self, job_id: str) -> JobRecord:
+        """Read a job's record.
+
+        Raises:
+            UnknownConceptError: there is no such job.
+        """
+        return self._load(job_id)[0]
+
+    def jobs(self) -> list[JobRecord]:
+        """All jobs, the last submitted first."""
+        ids = [info.key.split("/")[1] for info in self.store.list(JOBS) if info.key.endswith("/job.json")]
+        with ThreadPoolExecutor(16) as threads:
+            return sorted(threads.map(self.load, ids), key=lambda record: record.submitted, reverse=True)
+
+    def open_jobs(self) -> dict[str, str]:
+        """The jobs that have work to do, each with a tag that changes when somebody changes the job."""
+        return {info.key.removeprefix(OPEN_JOBS): info.etag for info in self.store.list(OPEN_JOBS)}
+
+    def spec_sheets(self, record: JobRecord) -> Iterator[list[TrainSpec]]:
+        """A job's specs, a sheet at a time."""
+        return (self.spec_sheet(record.id, number) for number in range(record.num_sheets))
+
+    def specs(self, record: JobRecord) -> Iterator[TrainSpec]:
+        """A job's specs, one by one."""
+        return (spec for sheet in self.spec_sheets(record) for spec in sheet)
+
+    def spec_sheet(self, job_id: str, number: int) -> list[TrainSpec]:
+        """One sheet of a job's specs."""
+        key = spec_sheet_key(job_id, number)
+        return read_spec_sheet(key, self.store.get(key).body)
+
+    def status(self, job_id: str) -> JobStatus | None:
+        """How far a job is, if its driver has ever said so."""
+        try:
+            return JobStatus.read(self.store.get(status_key(job_id)).body)
+        except ObjectNotFoundError:
+            return None
+
+    def write_status(self, status: JobStatus) -> None:
+        """Say how far a job is."""
+        self.store.put(status_key(status.job_id), status.body(), JSON)
+
+    def current_status(self, record: JobRecord, body: bytes | None = None) -> JobStatus:
+        """What holds of a job: what its driver last said (`body`, else as stored), unless the job changed since."""
+        status = self.status(record.id) if body is None else JobStatus.read(body)
+        return status if status is not None and status.generation >= record.generation else waiting_status(record)
+
+    def log(self, job_id: str) -> str:
+        """What happened in a job, one line each."""
+        try:
+            return self.store.get(log_key(job_id)).body.decode()
+        except ObjectNotFoundError:
+            return ""
+
+    def open(self, record: JobRecord, *, is_done: bool = False) -> JobRecord:
+        """Write a record of this job, or bring the one that is there up to it, and let drivers see what is to do."""
+        fields = {
+            name: getattr(record, name) for name in ("priority", "submitted", "base_model", "fleet", "name_prefix")
+        }
+        try:
+            record = self._change(record.id, lambda old: old.model_copy(update=fields))
+        except UnknownConceptError:
+            with suppress(StoreConflictError):  # somebody else submits the same at this moment
+                self.store.create(job_key(record.id), record.body(), JSON)
+        if is_done:
+            done = {"state": "done", "waiting": 0, "done": record.num_concepts}
+            self.write_status(waiting_status(record).model_copy(update=done))
+        else:
+            self._mark(record)
+        return record
+
+    def resume(self, job_id: str, fleet: str | None = None) -> JobRecord:
+        """Take a job up again, on another fleet if one is named; what was cancelled or failed is wanted again.
+
+        Raises:
+            UnknownConceptError: there is no such job.
+        """
+        record = self.load(job_id)
+        self.forget_misfortune(record)
+        changes = {"submitted": now(), "fleet": record.fleet if fleet is None else fleet}
+        return self.open(record.model_copy(update=changes))
+
+    def forget_misfortune(self, record: JobRecord) -> None:
+        """Forget what of a job was cancelled and what failed."""
+        self.store.delete([cancellation_key(record.id)])
+        failed = self.failed_fingerprints()
+        if failed:
+            wanted = (spec.fingerprint for spec in self.specs(record))
+            doomed = [one for one in wanted if one in failed]
+            self.store.delete([key(one) for one in doomed for key in (failure_key, deaths_key)])
+
+    def cancel(self, job_id: str, names: Iterable[str] | None = None, keep_rows: bool = False) -> JobRecord:
+        """Say that a job, or some of its concepts, are not wanted any more.
+
+        Raises:
+            UnknownConceptError: there is no such job, or no such concept in it.
+        """
+        record = self.load(job_id)
+        wanted = None if names is None else tuple(names)
+        if wanted is not None:
+            self._check_names(record, wanted)
+        before = self.cancellation(job_id)
+        if before is not None:
+            wanted = None if wanted is None or before.names is None else (*before.names, *wanted)
+        cancellation = Cancellation(names=wanted, keep_rows=keep_rows)
+        self.store.put(cancellation_key(job_id), cancellation.body(), JSON)
+        changed = self._change(job_id, lambda old: old)
+        if job_id in self.open_jobs():
+            self._mark(changed)
+        return changed
+
+    def cancellation(self, job_id: str) -> Cancellation | None:
+        """What of a job is not wanted any more."""
+        try:
+            return Cancellation.model_validate_json(self.store.get(cancellation_key(job_id)).body)
+        except ObjectNotFoundError:
+            return None
+
+    def close(self, record: JobRecord) -> None:
+        """Say that a job has no work to do, unless somebody changed it since `record` was read."""
+        self.store.delete([open_key(record.id)])
+        latest = self.load(record.id)
+        if latest.generation > record.generation:
+            self._mark(latest)
+
+    def failed_fingerprints(self) -> set[str]:
+        """Fingerprints of all specs that were given up."""
+        return {info.key.removeprefix(FAILURES).removesuffix(".json") for info in self.store.list(FAILURES)}
+
+    def last_failures(self, most: int) -> list[tuple[str, datetime]]:
+        """Fingerprints of the specs that were given up last, and when; the last one first."""
+        infos = heapq.nlargest(most, self.store.list(FAILURES), key=lambda info: info.modified)
+        return [(info.key.removeprefix(FAILURES).removesuffix(".json"), info.modified) for info in infos]
+
+    def failure(self, fingerprint: str) -> Failure | None:
+        """Why a spec was given up."""
+        try:
+            return Failure.model_validate_json(self.store.get(failure_key(fingerprint)).body)
+        except ObjectNotFoundError:
+            return None
+
+    def write_failure(self, failure: Failure) -> None:
+        """Say why a spec was given up."""
+        self.store.put(failure_key(failure.fingerprint), failure.body(), JSON)
+
+    def died_fingerprints(self) -> set[str]:
+        """Fingerprints of all specs that workers died with."""
+        return {info.key.removeprefix(DEATHS).removesuffix(".json") for info in self.store.list(DEATHS)}
+
+    def deaths(self, fingerprint: str) -> Deaths:
+        """Who died while they had a spec."""
+        try:
+            return Deaths.model_validate_json(self.store.get(deaths_key(fingerprint)).body)
+        except (ObjectNotFoundError, ValidationError):
+            return Deaths(evidence=())
+
+    def write_deaths(self, fingerprint: str, deaths: Deaths) -> None:
+        """Keep the evidence against a spec, which nobody else may have after a restart."""
+        self.store.put(deaths_key(fingerprint), deaths.body(), JSON)
+
+    def drop_deaths(self, fingerprints: Iterable[str]) -> None:
+        """Forget the evidence against specs."""
+        self.store.delete([deaths_key(one) for one in fingerprints])
+
+    def checkpoint(self, fingerprint: str) -> bytes | None:
+        """A concept's resumable state."""
+        try:
+            return self.store.get(checkpoint_key(fingerprint)).body
+        except ObjectNotFoundError:
+            return None
+
+    def write_checkpoint(self, fingerprint: str, data: bytes) -> None:
+        """Keep a concept's resumable state."""
+        self.store.put(checkpoint_key(fingerprint), data)
+
+    def drop_checkpoint(self, fingerprint: str) -> None:
+        """Forget a concept's resumable state."""
+        self.store.delete([checkpoint_key(fingerprint)])
+
+    def checkpoints(self) -> set[str]:
+        """Fingerprints of all concepts that could be resumed."""
+        return {info.key.removeprefix(CHECKPOINTS) for info in self.store.list(CHECKPOINTS)}
+
+    def purge(self, job_id: str, registry: "Registry") -> int:
+        """Delete a job's training pictures, but for those that an open job needs; how many were deleted.
+
+        Previews of its concepts and the pictures beside their versions go as well, as they show what those showed.
+
+        Raises:
+            UnknownConceptError: there is no such job.
+            StoreConflictError: the job itself is not over.
+        """
+        record, open_ids = self.load(job_id), self.open_jobs()
+        if job_id in open_ids:
+            raise StoreConflictError(f"job {job_id} is not over: cancel it first, or wait for its end")
+        doomed = self._digests(record)
+        for other in open_ids:
+            doomed -= self._digests(self.load(other))
+        present = {digest for digest in doomed if self.store.exists(image_key(digest))}
+        self.store.delete(map(image_key, present))
+        for sheet in self.spec_sheets(record):
+            fingerprints = [spec.fingerprint for spec in sheet if not doomed.isdisjoint(_pictures_of(spec))]
+            registry.purge_pictures(fingerprints)
+            for fingerprint in fingerprints:
+                drop_previews(self.store, fingerprint)
+        return len(present)
+
+    def _digests(self, record: JobRecord) -> set[str]:
+        return {digest for spec in self.specs(record) for digest in _pictures_of(spec)}
+
+    def _check_names(self, record: JobRecord, names: Iterable[str]) -> None:
+        known = {spec.name for spec in self.specs(record)}
+        for name in names:
+            if name not in known:
+                raise UnknownConceptError(f"there is no concept {name!r} in job {record.id}", concept=name)
+
+    def _load(self, job_id: str) -> tuple[JobRecord, str]:
+        try:
+            stored = self.store.get(job_key(job_id))
+            return JobRecord.model_validate_json(stored.body), stored.etag
+        except ObjectNotFoundError:
+            raise UnknownConceptError(
+                f"there is no job {job_id!r} in the store: `textinv job ls` lists those there are", job=job_id
+            ) from None
+        except ValidationError as error:
+            raise CorruptObjectError(f"{job_key(job_id)} is no job record: {error}", key=job_key(job_id)) from error
+
+    def _change(self, job_id: str, change: Callable[[JobRecord], JobRecord]) -> JobRecord:
+        """Swap a record for its successor."""
+        for _ in range(_MAX_TRIES):
+            old, etag = self._load(job_id)
+            new = change(old).model_copy(update={"generation": old.generation + 1})
+            try:
+                self.store.swap(job_key(job_id), new.body(), etag, JSON)
+            except StoreConflictError:
+                continue
+            return new
+        raise StoreConflictError(f"job {job_id} is being changed by many others at once: try again")
+
+    def _mark(self, record: JobRecord) -> None:
+        self.store.put(open_key(record.id), b'{"generation":%d}' % record.generation, JSON)
+
+
+def _pictures_of(spec: TrainSpec) -> Iterator[str]:
+    """Digests of a spec's pictures and masks."""
+    return (digest for one in spec.pictures for digest in (one.digest, one.mask_digest) if digest)

@@ -1,0 +1,45 @@
+"""Stable Diffusion 1.x and 2.x: one CLIP text encoder, its last hidden states (Rombach et al. 2022, arXiv 2112.10752).
+
+SD 2's encoder is OpenCLIP-H, and it predicts noise or velocity as its noise scheduler says. Its folder already leaves
+the text encoder's last layer out, so the last hidden states are the ones that the UNet wants there too.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from diffusers import StableDiffusionPipeline
+
+from textinv.models.latent_diffusion import LatentDiffusionModel
+from textinv.models.text_encoder import TextEncoder, clip_encoder
+
+
+class StableDiffusion1(LatentDiffusionModel):
+    """SD 1.x and every model of its kind, whatever its size."""
+
+    family = "sd1"
+    pipeline_class = StableDiffusionPipeline
+    load_options: ClassVar[Mapping[str, Any]] = {
+        "safety_checker": None,
+        "feature_extractor": None,
+        "image_encoder": None,
+        "requires_safety_checker": False,
+    }
+
+    @classmethod
+    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
+        # SD 1 and 2 are the same pipeline; OpenAI's CLIP is known by its activation.
+        stable = index.get("_class_name") == "StableDiffusionPipeline"
+        return stable and text_config.get("hidden_act", "quick_gelu") == "quick_gelu"
+
+    def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
+        return [clip_encoder("text_encoder", components["text_encoder"], components["tokenizer"])]
+
+
+class StableDiffusion2(StableDiffusion1):
+    """SD 2.x: as SD 1.x but for the text encoder's kind."""
+
+    family = "sd2"
+
+    @classmethod
+    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
+        return index.get("_class_name") == "StableDiffusionPipeline" and text_config.get("hidden_act") == "gelu"

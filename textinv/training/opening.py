@@ -1,0 +1,92 @@
+"""Opening a slot: everything that is done once per concept, before its first step.
+
+Owns what is checked, and the first rows or those of the checkpoint. Does not know the other slots, nor how pictures
+(`latents`) and captions become what a step takes.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from textinv.errors import CorruptObjectError, InputError
+from textinv.models.base import BaseModel
+from textinv.spec import TrainSpec
+from textinv.training.captions import captions_of, tokenize_captions
+from textinv.training.checkpoint import Checkpoint
+from textinv.training.context import CONTEXT_PROMPTS, encode_references
+from textinv.training.initial import on_sphere, rows_of_embedding, rows_of_text
+from textinv.training.latents import encode_work
+from textinv.training.ranking import FixedLosses, rank_words
+from textinv.training.rows import fresh_state
+from textinv.training.slot import Slot
+from textinv.training.streams import Choices
+from textinv.training.work import Work
+
+
+def open_slot(
+    model: BaseModel, work: Work, index: int, norms: Mapping[str, float], fixed_losses: FixedLosses
+) -> tuple[Slot, dict[str, Tensor]]:
+    """Prepare a concept for slot `index`; its row state as `RowTables.load` takes it.
+
+    `norms` are the mean lengths of each vocabulary's rows.
+
+    Raises:
+        InputError: its pictures, captions or initializer cannot be used.
+        CorruptObjectError: its checkpoint is broken, or another spec's.
+    """
+    spec = work.spec
+    check_timesteps(model, spec)
+    latents = encode_work(model, work)
+    texts, own_captions = captions_of(spec)
+    choices = Choices(latents.num_pictures, len(spec.templates), spec.timesteps, spec.flip, latents.shape, own_captions)
+    references = None
+    if spec.context_weight and spec.class_word:
+        texts = [*texts, *CONTEXT_PROMPTS]
+        references = encode_references(model, spec.class_word, spec.num_vectors)
+    slot = Slot(work, index, latents, tokenize_captions(model, texts, spec.num_vectors), choices, references)
+    slot.started_from = spec.init
+    if work.checkpoint is None:
+        rows = first_rows(model, slot, fixed_losses)
+        return slot, fresh_state(on_sphere(rows, norms, spec), anchors=rows)
+    checkpoint = _matching(Checkpoint.from_bytes(work.checkpoint), spec)
+    slot.restore(checkpoint.counters)
+    slot.best_rows = dict(checkpoint.best_rows)
+    return slot, dict(checkpoint.tensors)
+
+
+def check_timesteps(model: BaseModel, spec: TrainSpec) -> None:
+    """Check that the base model has the timesteps that a spec asks for.
+
+    Raises:
+        InputError: it has not.
+    """
+    low, high = spec.timesteps
+    if not 0 <= low < high <= len(model.alphas_cumprod_T):
+        raise InputError(
+            f"{spec.name}: the timestep band {low} to {high} is not within the {len(model.alphas_cumprod_T)} of "
+            f"{model.id}: give one that is"
+        )
+
+
+def first_rows(model: BaseModel, slot: Slot, fixed_losses: FixedLosses) -> dict[str, Tensor]:
+    """The rows (N, D) per text encoder that the spec asks to start from; the slot is told the words that were found.
+
+    Raises:
+        InputError: its initializer cannot be used with this base model.
+    """
+    spec = slot.spec
+    if spec.init_embedding is not None:
+        return rows_of_embedding(model, spec.init_embedding, spec.num_vectors)
+    if spec.init == "auto":
+        slot.started_from, rows = rank_words(model, slot, fixed_losses)
+        return rows
+    return rows_of_text(model, spec.init, spec.num_vectors)
+
+
+def _matching(checkpoint: Checkpoint, spec: TrainSpec) -> Checkpoint:
+    if checkpoint.fingerprint != spec.fingerprint:
+        raise CorruptObjectError(
+            f"the checkpoint of {spec.name} belongs to another spec ({checkpoint.fingerprint[:12]}, not "
+            f"{spec.fingerprint[:12]}): delete it to start anew"
+        )
+    return checkpoint
