@@ -16,6 +16,7 @@ from textinv.demo.making.train_unet import UNET_CONFIG
 from textinv.demo.making.train_wide import Settings, WideTraining
 from textinv.demo.making.wide_world import GROUP, wide_world
 from textinv.demo.making.word_writer import WordWriter, word_ids
+from textinv.models.text_encoder import clip_encoder
 
 SETTINGS = Settings(batch=4, forwards=2, warm_up=1, pool_start=4, log_every=1, look_every=1)
 SMALL = {"block_out_channels": (32, 32, 32), "attention_head_dim": (1, 1, 1)}
@@ -40,7 +41,7 @@ def training(folder: Path) -> WideTraining:
     text_encoder = CLIPTextModel.from_pretrained(WEIGHTS / "text_encoder", dtype=torch.float32)
     torch.manual_seed(0)
     unet = UNet2DConditionModel(**{**UNET_CONFIG, **SMALL}).train()
-    frozen = text_encoder.eval().requires_grad_(False)
+    frozen = clip_encoder("text_encoder", text_encoder.eval().requires_grad_(False), tokenizer())
     batch = pool().draw(2, 1.0, torch.Generator().manual_seed(3))
     return WideTraining(folder, pool(), frozen, unet, SETTINGS, {"aside": batch})
 
@@ -98,7 +99,7 @@ def test_a_written_word_is_read_as_the_vocabularys_word_with_the_same_row(tmp_pa
 
     class Fox(WordWriter):
         def forward(self, latents_BPCHW: Tensor, shown_BP: Tensor) -> Tensor:
-            row_D = trained.text_encoder.get_input_embeddings().weight[fox[0]]
+            row_D = trained.text_encoder.embedding.weight[fox[0]]
             return row_D.expand(len(shown_BP), 4, -1)
 
     batch = pool().draw(2, 0.0, torch.Generator().manual_seed(0))

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from textinv.demo import WEIGHTS
-from textinv.demo.drawing import DemoBase, Pixels, load_demo_base, stack
 from textinv.demo.icons import OBJECTS, Sprites, load_sprites
+from textinv.demo.making.drawing import DemoBase, Pixels, load_demo_base, stack
 from textinv.demo.making.drawing_figures import words
 from textinv.demo.making.measure import BATCH, draw_all
 from textinv.demo.making.train_clip import clip_worlds

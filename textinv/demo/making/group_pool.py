@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from textinv.demo.drawing import Pixels, from_uint8, stack
+from textinv.demo.making.drawing import Pixels, from_uint8, stack
 from textinv.demo.making.wide_world import GROUP, WideWorld
 from textinv.demo.making.word_writer import MAX_ROWS, word_ids
 

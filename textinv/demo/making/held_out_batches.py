@@ -11,8 +11,8 @@ import torch
 
 from textinv.demo.concept_pictures import concept_pictures
 from textinv.demo.concepts import Tier, concepts_of
-from textinv.demo.drawing import stack
 from textinv.demo.icons import Sprites
+from textinv.demo.making.drawing import stack
 from textinv.demo.making.group_pool import Batch, GroupPool
 from textinv.demo.making.wide_world import GROUP, Shares, wide_world
 from textinv.demo.making.word_writer import MAX_ROWS, word_ids

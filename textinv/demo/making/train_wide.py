@@ -35,7 +35,8 @@ from textinv.demo.making.held_out_batches import held_out_batches
 from textinv.demo.making.optimizers import MuonWithAdamW
 from textinv.demo.making.wide_world import wide_world
 from textinv.demo.making.word_writer import WordWriter, vocabulary_norm
-from textinv.models.written_rows import accept_rows, rows_written
+from textinv.models.base import Tokens
+from textinv.models.text_encoder import TextEncoder, clip_encoder
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class WideTraining:
 
     folder: Path
     pool: GroupPool
-    text_encoder: CLIPTextModel
+    text_encoder: TextEncoder
     unet: UNet2DConditionModel
     settings: Settings
     held_out: Mapping[str, Batch]
@@ -87,11 +88,9 @@ class WideTraining:
     average: UNet2DConditionModel = field(init=False)
 
     def __post_init__(self) -> None:
-        embedding = self.text_encoder.get_input_embeddings()
-        accept_rows(embedding)
-        width = embedding.weight.shape[1]
         torch.manual_seed(self.settings.seed)
-        self.writer = WordWriter(self.unet.config.in_channels, width, vocabulary_norm(embedding.weight))
+        norm = vocabulary_norm(self.text_encoder.embedding.weight)
+        self.writer = WordWriter(self.unet.config.in_channels, self.text_encoder.width, norm)
         self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
         self.average_writer = copy.deepcopy(self.writer).eval().requires_grad_(False)
         self.optimizer = MuonWithAdamW(self.unet)
@@ -106,14 +105,15 @@ class WideTraining:
 
     def hidden(self, batch: Batch, writer: WordWriter) -> Tensor:
         """The text encoder's output `(B, L, D)`, with the words that `writer` writes among the captions."""
+        rows_RD, row_BL = None, torch.full_like(batch.ids_BL, -1)
         worded_B = (batch.ids_BL < 0).any(1)
-        if not worded_B.any():
-            return torch.as_tensor(self.text_encoder(input_ids=batch.ids_BL).last_hidden_state)
-        rows_BRD = writer(batch.others_BPCHW[worded_B], batch.shown_BP[worded_B])
-        first_B = (worded_B.cumsum(0) - 1) * rows_BRD.shape[1]
-        row_BL = torch.where(batch.ids_BL < 0, first_B[:, None] - 1 - batch.ids_BL, -1)
-        with rows_written(row_BL, rows_BRD.flatten(0, 1)):
-            return torch.as_tensor(self.text_encoder(input_ids=batch.ids_BL.clamp(min=0)).last_hidden_state)
+        if worded_B.any():
+            rows_BRD = writer(batch.others_BPCHW[worded_B], batch.shown_BP[worded_B])
+            first_B = (worded_B.cumsum(0) - 1) * rows_BRD.shape[1]
+            row_BL = torch.where(batch.ids_BL < 0, first_B[:, None] - 1 - batch.ids_BL, -1)
+            rows_RD = rows_BRD.flatten(0, 1)
+        encoded = self.text_encoder.encode(Tokens(batch.ids_BL.clamp(min=0), row_BL), rows_RD)
+        return torch.as_tensor(encoded.last_hidden_state)
 
     def losses(
         self, batch: Batch, generator: torch.Generator, unet: UNet2DConditionModel, writer: WordWriter
@@ -227,15 +227,15 @@ def start(icons: Path, out: Path, settings: Settings) -> WideTraining:
     """Set a training up from the shipped parts and the folder's own state."""
     out.mkdir(parents=True, exist_ok=True)
     vae = AutoencoderKL.from_pretrained(WEIGHTS / "vae").float().eval().requires_grad_(False)
-    text_encoder = CLIPTextModel.from_pretrained(WEIGHTS / "text_encoder", dtype=torch.float32)
+    text_model = CLIPTextModel.from_pretrained(WEIGHTS / "text_encoder", dtype=torch.float32)
     tokenizer = CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer")
+    text_encoder = clip_encoder("text_encoder", text_model.eval().requires_grad_(False), tokenizer)
     sprites = load_sprites(icons)
     pool = GroupPool(wide_world(sprites), vae, tokenizer, settings.seed, settings.pool_max)
     unet = UNet2DConditionModel.from_pretrained(WEIGHTS / "unet").float().train()
     unet.to(memory_format=torch.channels_last)
     held_out = held_out_batches(sprites, pool)
-    frozen = text_encoder.eval().requires_grad_(False)
-    training = WideTraining(out, pool, frozen, unet, settings, held_out)
+    training = WideTraining(out, pool, text_encoder, unet, settings, held_out)
     training.resume()
     return training
 
