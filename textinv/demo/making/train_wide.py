@@ -35,7 +35,7 @@ from textinv.demo.making.held_out_batches import held_out_batches
 from textinv.demo.making.optimizers import MuonWithAdamW
 from textinv.demo.making.wide_world import wide_world
 from textinv.demo.making.word_writer import WordWriter, vocabulary_norm
-from textinv.models.base import Tokens
+from textinv.models.prompt import Tokens
 from textinv.models.text_encoder import TextEncoder, clip_encoder
 
 
