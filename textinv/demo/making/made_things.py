@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from textinv.demo.icons import SPRITE_PX, Sprite
-from textinv.demo.making.looks import nearest_colour
+from textinv.demo.making.drawn_looks import nearest_colour
 from textinv.demo.world import COLOURS
 
 RGB = tuple[int, int, int]

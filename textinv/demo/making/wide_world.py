@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from textinv.demo.icons import STYLE_WORDS, Sprite, Sprites
-from textinv.demo.making.looks import Look, describe_look, redraw, sample_look
+from textinv.demo.making.drawn_looks import describe_look, sample_look
+from textinv.demo.making.looks import Look, redraw
 from textinv.demo.making.made_things import bend, cover, make_creature, make_shape, mix, take_part, words_of
 from textinv.demo.making.train_clip import clip_worlds
 from textinv.demo.world import COLOURS, PICTURE_PX, SIZES_PX, Odds, Scene, Thing, World, a, draw
