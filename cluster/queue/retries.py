@@ -5,9 +5,13 @@ repeats a single call of the store before it gives the concept back; `concepts` 
 again before it is given up.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+from textinv.errors import TextinvError
+
+Result = TypeVar("Result")
 
 
 class Retry(NamedTuple):
@@ -65,6 +69,23 @@ MAX_PAUSE_S = 30.0
 def retry_of(code: str) -> Retry:
     """What is tried again after an error with this code; a code of a newer program is treated as any error."""
     return RETRIES.get(code, RETRIES["error"])
+
+
+def patiently(call: Callable[[], Result], wait: Callable[[float], object], is_over: Callable[[], bool]) -> Result:
+    """Do a single call of the store, again and again as the table says; `wait` passes the seconds in between.
+
+    Raises:
+        TextinvError: the call's last one, when trying again has no sense any more, or `is_over`.
+    """
+    attempt = 0
+    while True:
+        try:
+            return call()
+        except TextinvError as error:
+            if attempt >= retry_of(error.code).calls or is_over():
+                raise
+        wait(pause_s(attempt))
+        attempt += 1
 
 
 def pause_s(attempt: int) -> float:

@@ -1,4 +1,4 @@
-"""Work for a pack, leased from the queue: station 3 on the way.
+"""Specs for a pack, leased from the queue and fetched from the store: the third part of the way.
 
 Owns the worker's leases: taking them, fetching what they need from the store, renewing them in a thread, and knowing
 which the worker must drop. Does not train.
@@ -7,11 +7,11 @@ which the worker must drop. Does not train.
 import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from cluster.queue.messages import BeatReply, Lease, WorkerCard
 from cluster.queue.on_ray import QueueForWorkers
-from cluster.queue.retries import pause_s, retry_of
+from cluster.queue.retries import patiently
 from textinv.errors import CancelledError, ClusterError, TextinvError
 from textinv.jobs import JobStore
 from textinv.plan.sources import fetch_pictures
@@ -78,7 +78,7 @@ class Leases:
                 return None
             self._held.add(reply.lease.fingerprint)
             try:
-                return self._fetch_patiently(reply.lease)
+                return patiently(partial(self._fetch, reply.lease), self._wait, self._over.is_set)
             except TextinvError as error:
                 self._queue.fail(self._card.id, reply.lease.fingerprint, error.code, error.message)
                 self.release(reply.lease.fingerprint)
@@ -98,17 +98,6 @@ class Leases:
             raise CancelledError("the lease was lost to another worker", lost=True)
         if fingerprint in self._last_beat.cancelled:
             raise CancelledError("the concept was cancelled", keep_rows=self._last_beat.keep_rows)
-
-    def _fetch_patiently(self, lease: Lease) -> Work:
-        attempt = 0
-        while True:
-            try:
-                return self._fetch(lease)
-            except TextinvError as error:
-                if attempt >= retry_of(error.code).calls or self._over.is_set():
-                    raise
-            self._wait(pause_s(attempt))
-            attempt += 1
 
     def _fetch(self, lease: Lease) -> Work:
         spec = self._sheet(lease.job_id, lease.sheet)[lease.place]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from textinv.errors import CorruptObjectError, UnknownConceptError
 from textinv.jobs.job_store import JobStore
 from textinv.jobs.previews import preview_steps
-from textinv.jobs.record import Failure
+from textinv.jobs.record import Failure, JobRecord
 from textinv.jobs.status import ConceptStatus, JobStatus
 from textinv.placeholders import ConceptRef
 from textinv.plan.published import finished_versions
@@ -51,6 +51,26 @@ def _known(registry: "Registry", status: JobStatus, specs: Sequence[TrainSpec]) 
         if fingerprint in versions:
             one = one.model_copy(update={"state": "done", "version": versions[fingerprint]})
         found.append(ConceptDetail(spec, one))
+    return found
+
+
+def all_concepts(
+    job_store: JobStore, registry: "Registry", status: JobStatus, record: JobRecord
+) -> list[ConceptDetail]:
+    """All concepts of a job, however many: registry and job store are asked for lists, so versions may be left open."""
+    known = {one.fingerprint: one for one in status.concepts}
+    done, failed = registry.finished_fingerprints(), job_store.failed_fingerprints()
+    found = []
+    for spec in job_store.specs(record):
+        fingerprint = spec.fingerprint
+        one, failure = known.get(fingerprint) or _unseen(spec, fingerprint, status), None
+        if fingerprint in done:
+            one = one.model_copy(update={"state": "done"})
+        elif fingerprint in failed:
+            failure = job_store.failure(fingerprint)
+            problem = f"{failure.code}: {failure.message}" if failure else None
+            one = one.model_copy(update={"state": "failed", "problem": problem})
+        found.append(ConceptDetail(spec, one, failure))
     return found
 
 
