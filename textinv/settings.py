@@ -43,6 +43,10 @@ class StoreSettings(_Frozen):
     region: str = "us-east-1"
     """Region of the bucket; servers other than AWS mostly ignore it."""
 
+    def without_keys(self) -> "StoreSettings":
+        """The same place, for somebody who has keys of their own."""
+        return self.model_copy(update={"access_key": None, "secret_key": None})
+
 
 class Settings(_Frozen):
     """Everything that is said once and holds for every command."""
