@@ -15,6 +15,7 @@ from cluster.queue.views import Event
 from cluster.worker.kept_rows import publish_best_rows
 from textinv.errors import CorruptObjectError, TextinvError
 from textinv.jobs import Cancellation, JobRecord, JobStore
+from textinv.jobs.job_store import stand
 from textinv.jobs.record import Deaths
 from textinv.registry import Registry
 
@@ -122,13 +123,5 @@ def _batches(
     """A job's specs and the states of those that are not waiting, a sheet at a time."""
     for number, sheet in enumerate(job_store.spec_sheets(record)):
         refs = [SpecRef(spec.fingerprint, spec.name, number, place) for place, spec in enumerate(sheet)]
-        stands = ((ref.fingerprint, _stand(ref, done, failed, cancellation)) for ref in refs)
+        stands = ((ref.fingerprint, stand(ref.fingerprint, ref.name, done, failed, cancellation)) for ref in refs)
         yield refs, {fingerprint: stand for fingerprint, stand in stands if stand is not None}
-
-
-def _stand(ref: SpecRef, done: set[str], failed: set[str], cancellation: Cancellation | None) -> str | None:
-    if ref.fingerprint in done:
-        return "done"
-    if cancellation is not None and cancellation.covers(ref.name):
-        return "cancelled"
-    return "failed" if ref.fingerprint in failed else None
