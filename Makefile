@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test test-with-servers test-without-servers lint types check load load-with-servers load-without-servers chaos browser gpu bench bench-train bench-lora bench-serve bench-scale demo-model clean
+.PHONY: setup demo test test-core test-rest lint types check load load-core load-rest chaos browser gpu bench bench-train bench-lora bench-serve bench-scale demo-model clean
 
 setup: .venv/installed
 
@@ -17,20 +17,23 @@ demo: setup
 	$(PY) -m textinv.demo.quickstart
 
 # What `pytest` alone runs one after the other; side by side it takes little more than half as long on two cores, if
-# the threads of one half do not wait for those of the other.
+# the threads of one half do not wait for those of the other. The core's rooms start neither Ray nor a store, and a half
+# imports only what its own tests need.
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs=2 --keep-going
 DEFAULT := not chaos and not browser and not gpu and not load
+CORE := $(addprefix tests/,training generation models demo evaluation embedding images)
+REST := tests $(addprefix --ignore=,$(CORE))
 
 test: export OMP_NUM_THREADS := 1
 test: setup
-	@echo "tests that start Ray or S3 servers and all others run side by side; each tells its results when it has ended"
-	$(SIDE_BY_SIDE) test-without-servers test-with-servers
+	@echo "tests of the core and all others run side by side; each tells its results when it has ended"
+	$(SIDE_BY_SIDE) test-core test-rest
 
-test-with-servers: setup
-	$(PY) -m pytest -m '$(DEFAULT) and (ray or store)' $(ARGS)
+test-core: setup
+	$(PY) -m pytest -m '$(DEFAULT)' $(CORE) $(ARGS)
 
-test-without-servers: setup
-	$(PY) -m pytest -m '$(DEFAULT) and not ray and not store' $(ARGS)
+test-rest: setup
+	$(PY) -m pytest -m '$(DEFAULT)' $(REST) $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check .
@@ -43,13 +46,13 @@ check: lint types test
 
 load: export OMP_NUM_THREADS := 1
 load: setup
-	$(SIDE_BY_SIDE) load-without-servers load-with-servers
+	$(SIDE_BY_SIDE) load-core load-rest
 
-load-with-servers: setup
-	$(PY) -m pytest -m 'load and (ray or store)' $(ARGS)
+load-core: setup
+	$(PY) -m pytest -m load $(CORE) $(ARGS)
 
-load-without-servers: setup
-	$(PY) -m pytest -m 'load and not ray and not store' $(ARGS)
+load-rest: setup
+	$(PY) -m pytest -m load $(REST) $(ARGS)
 
 chaos: setup
 	$(PY) -m pytest -m chaos $(ARGS)

@@ -1,10 +1,12 @@
 """Placeholder tokens: the strings `<name>` and `<name@version>` that stand for concepts in a prompt.
 
-Owns their grammar and splitting a text at them. Does not know tokenizers, embeddings or the registry.
+Owns their grammar, splitting a text at them, and the other spellings that image clients use: `embedding:name`, `<Name>`
+and A1111's bare stored names. Does not know tokenizers, embeddings or the registry: which names are stored the caller
+says.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from textinv.errors import InputError
@@ -17,6 +19,8 @@ _NAME = r"(?=[0-9._-]*[a-z])[a-z0-9][a-z0-9._-]{0,62}"
 _ANY_CASE = _NAME.replace("a-z", "A-Za-z")
 _PLACEHOLDER = re.compile(rf"<(?P<name>{_ANY_CASE})(?:@(?P<version>[0-9]+))?>")
 _NAME_ONLY = re.compile(_NAME)
+_EMBEDDING = re.compile(r"(?<![\w<])embedding:(?P<ref>[A-Za-z0-9][A-Za-z0-9._-]*(?:@[0-9]+)?)")
+_WORD = re.compile(r"<[^<>]*>|(?P<word>[A-Za-z0-9][A-Za-z0-9._-]*)(?P<version>@[0-9]+(?!\w))?")
 _MAX_SHOWN = 80
 
 
@@ -59,6 +63,16 @@ def lower_placeholders(text: str) -> str:
     return _PLACEHOLDER.sub(lambda match: match.group().lower(), text)
 
 
+def expand_aliases(prompt: str) -> str:
+    """Rewrite `embedding:name`, `embedding:name@3` and `<Name>` to placeholders; anything else stays."""
+    return lower_placeholders(_EMBEDDING.sub(_placeholder, prompt) if "embedding:" in prompt else prompt)
+
+
+def expand_bare_names(prompt: str, is_stored: Callable[[str], bool]) -> str:
+    """Rewrite as `expand_aliases`, and stored names without brackets (`name`, `name@3`), as A1111's clients expect."""
+    return _WORD.sub(lambda match: _bare(match, is_stored), expand_aliases(prompt))
+
+
 def split_prompt(text: str) -> Iterator[str | ConceptRef]:
     """Split a prompt into plain text and placeholders (of any case), in order; other angle brackets are plain text.
 
@@ -82,6 +96,28 @@ def refs_in(text: str) -> list[ConceptRef]:
         InputError: no version has as many digits as a placeholder asks for.
     """
     return list(dict.fromkeys(piece for piece in split_prompt(text) if isinstance(piece, ConceptRef)))
+
+
+def _placeholder(match: re.Match[str]) -> str:
+    stem, tail = _without_full_stop(match["ref"].lower())
+    name = stem.partition("@")[0]
+    return f"<{stem}>{tail}" if is_name(name) else match.group()
+
+
+def _bare(match: re.Match[str], is_stored: Callable[[str], bool]) -> str:
+    word, version = match["word"], match["version"] or ""
+    if word is None:
+        return match.group()
+    for stem, tail in ((word, ""), _without_full_stop(word)):
+        name = stem.lower()
+        if is_name(name) and is_stored(name):
+            return f"<{name}>{tail}{version}" if tail else f"<{name}{version}>"
+    return match.group()
+
+
+def _without_full_stop(word: str) -> tuple[str, str]:
+    stem = word.rstrip(".")
+    return stem, word[len(stem) :]
 
 
 def _ref(match: re.Match[str]) -> ConceptRef:

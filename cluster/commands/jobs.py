@@ -42,10 +42,14 @@ def list_jobs(json: AsJson = False) -> None:
 
 def show(job: Job, json: AsJson = False) -> None:
     """Show a job and its concepts."""
+    from textinv.jobs.details import all_concepts
+    from textinv.registry import Registry
+
     job_store = _job_store()
     record = job_store.load(job)
     status = job_store.current_status(record)
-    concepts = _concepts(job_store, record, status)
+    details = all_concepts(job_store, Registry(job_store.store), status, record)
+    concepts = [one.status.model_dump() | {"evidence": one.failure.evidence if one.failure else ()} for one in details]
     columns = ("name", "state", "step", "loss", "version", "problem")
     if json:
         emit({"record": record, "status": status.model_copy(update={"concepts": ()}), "concepts": concepts}, json)
@@ -164,30 +168,3 @@ def _row(record: "JobRecord", status: "JobStatus") -> dict[str, Any]:
         "base_model": record.base_model,
         "submitted": record.submitted,
     }
-
-
-def _concepts(job_store: "JobStore", record: "JobRecord", status: "JobStatus") -> list[dict[str, Any]]:
-    """Each concept with what status, job store and registry say of it; the registry is right about what is done."""
-    from textinv.registry import Registry
-
-    known = {concept.fingerprint: concept for concept in status.concepts}
-    done, failed = Registry(job_store.store).finished_fingerprints(), job_store.failed_fingerprints()
-    rows = []
-    for spec in job_store.specs(record):
-        fingerprint = spec.fingerprint
-        row = known[fingerprint].model_dump() if fingerprint in known else _bare(spec.name, fingerprint)
-        row["evidence"] = ()
-        if fingerprint in done:
-            row["state"] = "done"
-        elif fingerprint in failed:
-            failure = job_store.failure(fingerprint)
-            row |= {"state": "failed", "problem": f"{failure.code}: {failure.message}" if failure else None}
-            row["evidence"] = failure.evidence if failure else ()
-        rows.append(row)
-    return rows
-
-
-def _bare(name: str, fingerprint: str) -> dict[str, Any]:
-    from textinv.jobs import ConceptStatus
-
-    return ConceptStatus(name=name, fingerprint=fingerprint, state="waiting").model_dump()

@@ -5,9 +5,13 @@ repeats a single call of the store before it gives the concept back; `concepts` 
 again before it is given up.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+from textinv.errors import TextinvError
+
+Result = TypeVar("Result")
 
 
 class Retry(NamedTuple):
@@ -21,6 +25,8 @@ NEVER = Retry()
 """The same input gives the same error."""
 ELSEWHERE = Retry(concepts=2)
 """Another worker, or a later moment, may do better."""
+NEWER = Retry(concepts=10)
+"""Of a fleet that is being renewed, another worker may know what this one does not."""
 PATIENTLY = Retry(calls=12, concepts=5)
 """The store comes back: with the pauses of `pause_s`, twelve calls wait for about four minutes."""
 
@@ -51,6 +57,7 @@ RETRIES: Mapping[str, Retry] = MappingProxyType(
         "out_of_memory": ELSEWHERE,
         "cancelled": NEVER,
         "poisoned": NEVER,
+        "needs_newer_worker": NEWER,
         "cluster_failed": ELSEWHERE,
         "service_failed": NEVER,
         "overloaded": NEVER,
@@ -65,6 +72,23 @@ MAX_PAUSE_S = 30.0
 def retry_of(code: str) -> Retry:
     """What is tried again after an error with this code; a code of a newer program is treated as any error."""
     return RETRIES.get(code, RETRIES["error"])
+
+
+def patiently(call: Callable[[], Result], wait: Callable[[float], object], is_over: Callable[[], bool]) -> Result:
+    """Do a single call of the store, again and again as the table says; `wait` passes the seconds in between.
+
+    Raises:
+        TextinvError: the call's last one, when trying again has no sense any more, or `is_over`.
+    """
+    attempt = 0
+    while True:
+        try:
+            return call()
+        except TextinvError as error:
+            if attempt >= retry_of(error.code).calls or is_over():
+                raise
+        wait(pause_s(attempt))
+        attempt += 1
 
 
 def pause_s(attempt: int) -> float:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from cluster.queue.retries import pause_s, retry_of
+from cluster.queue.retries import patiently
 from textinv.errors import TextinvError
 
 
@@ -44,17 +44,7 @@ class Outbox:
 
     def _work(self) -> None:
         while (letter := self._letters.get()) is not None:
-            self._deliver(letter)
-
-    def _deliver(self, letter: _Letter) -> None:
-        attempt = 0
-        while True:
             try:
-                letter.write()
-                return
+                patiently(letter.write, self._wait, self._hurry.is_set)
             except TextinvError as error:
-                if attempt >= retry_of(error.code).calls or self._hurry.is_set():
-                    letter.given_up(error)
-                    return
-            self._wait(pause_s(attempt))
-            attempt += 1
+                letter.given_up(error)

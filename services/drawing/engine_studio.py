@@ -35,17 +35,16 @@ from textinv.errors import (
     ServiceError,
     SettingsError,
 )
-from textinv.generation.admission import MAX_NATIVE_AREAS, MIN_NATIVE_SIDE, Limits, choose_size
 from textinv.generation.cache import EmbeddingCache, Flight
 from textinv.generation.engine import Engine
-from textinv.generation.mounts import Mount, used_concepts
-from textinv.generation.pace import Size
-from textinv.generation.request import GenerateRequest
+from textinv.generation.picture import MAX_NATIVE_AREAS, MIN_NATIVE_SIDE, CheckedRequest, choose_size
+from textinv.generation.prompts import Mount, StoredConcept
+from textinv.generation.request import GenerateRequest, Preview, Size, Ticket
 from textinv.generation.safety import load_safety_checker
-from textinv.generation.ticket import Preview, Ticket
+from textinv.generation.waiting_line import EngineLimits
 from textinv.models import load_base_model
 from textinv.placeholders import ConceptRef, parse_ref
-from textinv.registry import PublishedVersion, Registry
+from textinv.registry import Registry
 from textinv.store import ensure_store
 
 PROGRESS_EVERY_S = 0.3
@@ -129,14 +128,14 @@ class EngineStudio:
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[Preview | None] = asyncio.Queue()
         # Before any thread or fetch is waited for: who is sent away is sent away at once.
-        self.engine.check_room(request)
-        found = self.cache.look_up(request.refs)
+        asked = self.engine.check_room(request)
+        found = self.cache.look_up(asked.refs)
         mounts = {ref: await _landed(one) if isinstance(one, Flight) else one for ref, one in found.items()}
-        ticket = await self._enter(request, mounts)
+        ticket = await self._enter(asked, mounts)
         ticket.on_preview(lambda preview: _call_in(loop, lambda: events.put_nowait(preview)))
         ticket.add_done_callback(lambda _: _call_in(loop, lambda: events.put_nowait(None)))
         try:
-            yield Begun(used_concepts(request.refs, mounts), self.waiting)
+            yield Begun(ticket.concepts, self.waiting)
             while True:
                 try:
                     preview = await asyncio.wait_for(events.get(), PROGRESS_EVERY_S if progress else None)
@@ -150,10 +149,10 @@ class EngineStudio:
         finally:
             ticket.cancel()
 
-    async def _enter(self, request: GenerateRequest, mounts: Mapping[ConceptRef, Mount]) -> Ticket:
+    async def _enter(self, asked: CheckedRequest, mounts: Mapping[ConceptRef, Mount]) -> Ticket:
         """Enter in a thread, as prompts are cut into tokens there; what is left meanwhile is not drawn."""
-        self.engine.reserve(request)
-        entering = asyncio.get_running_loop().run_in_executor(self._submitters, self.engine.enter, request, mounts)
+        self.engine.reserve(asked)
+        entering = asyncio.get_running_loop().run_in_executor(self._submitters, self.engine.enter, asked, mounts)
         try:
             return await asyncio.shield(entering)
         except asyncio.CancelledError:
@@ -188,7 +187,7 @@ def open_studio(config: ServiceConfig) -> EngineStudio:
         safety = load_safety_checker(
             config.base_model, device=model.device, revision=model.revision, aliases=settings.base_models
         )
-    limits = Limits(max_waiting=config.max_waiting, max_wait_s=config.max_wait_s)
+    limits = EngineLimits(max_waiting=config.max_waiting, max_wait_s=config.max_wait_s)
     engine = Engine(model, max_batch=config.max_batch, limits=limits, safety=safety)
     cache = EmbeddingCache(Registry(ensure_store(settings)), config.cache_mib * MIB)
     engine.warm_up(_sizes_to_measure(engine, config.warm_sizes))
@@ -198,18 +197,18 @@ def open_studio(config: ServiceConfig) -> EngineStudio:
 
 
 def _sizes_to_measure(engine: Engine, warm_sizes: Sequence[str]) -> list[Size]:
-    sizes = [choose_size(engine.model, GenerateRequest(""), engine.limits)]
+    sizes = [choose_size(engine.model, GenerateRequest(""), engine.limits.max_image_px)]
     for text in warm_sizes:
         width_px, height_px = map(int, text.split("x"))
         wanted = GenerateRequest("", width_px=width_px, height_px=height_px)
         try:
-            sizes.append(choose_size(engine.model, wanted, engine.limits))
+            sizes.append(choose_size(engine.model, wanted, engine.limits.max_image_px))
         except RequestError as error:
             raise SettingsError(f"warm_sizes: {text}: {error.message}") from error
     return list(dict.fromkeys(sizes))
 
 
-async def _landed(flight: Flight) -> PublishedVersion:
+async def _landed(flight: Flight) -> StoredConcept:
     """Wait as `Flight.wait` does, without a thread; one who leaves lets the flight go on for the others."""
     try:
         return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(flight.future)), flight.patience_s)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from services.drawing.studio import Waiting
 from textinv.errors import OverloadedError
-from textinv.generation.admission import check_room
 from textinv.generation.request import GenerateRequest
+from textinv.generation.waiting_line import check_room
 
 BELIEVED_S = 1.0
 """So long holds what a studio said: no caller is told to come back sooner."""

@@ -71,7 +71,7 @@ def readings(studio: EngineStudio) -> dict[str, float]:
     return {
         "textinv_waiting_images": stats.waiting,
         "textinv_active_images": stats.active,
-        "textinv_batch_limit": engine.batch_limits.limit((native_px, native_px)),
+        "textinv_batch_limit": engine.step_times.batch_limit((native_px, native_px)),
         "textinv_cached_bytes": cache.num_bytes,
         "textinv_steps_total": stats.tally.steps,
         "textinv_step_seconds_total": stats.tally.step_s,

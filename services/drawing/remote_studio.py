@@ -16,8 +16,8 @@ from ray.serve.handle import DeploymentHandle
 from services.drawing.known_waiting import KnownWaiting
 from services.drawing.studio import Begun, DrawEvent, Drawn, PromptRoom, Refused, Sketch, StudioFacts, StudioMemory
 from textinv.errors import NotReadyError, OverloadedError, ServiceError, TextinvError
-from textinv.generation.prompt_aliases import expand_aliases
 from textinv.generation.request import GenerateRequest
+from textinv.placeholders import expand_aliases
 
 _NUM_TRIES = 2
 

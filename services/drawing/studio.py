@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textinv.errors import TextinvError
-from textinv.generation.admission import Limits
 from textinv.generation.request import GenerateRequest
+from textinv.generation.waiting_line import EngineLimits
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Waiting:
     """What waits at one studio (an id of its own): pictures, and seconds that one more of native size would wait."""
 
     studio: str
-    limits: Limits
+    limits: EngineLimits
     native_px: int
     num_waiting: int
     wait_s: float

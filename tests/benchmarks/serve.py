@@ -36,7 +36,7 @@ from serve_concepts import cold_latencies, embedding_of, mix_costs, names_of, wr
 from serve_http import Sizes, measure_latency, measure_overload, measure_throughput, running
 
 from textinv.generation import Engine
-from textinv.generation.pace import Size
+from textinv.generation.request import Size
 from textinv.models import BaseModel, load_base_model
 from textinv.store import EmbeddedServer, connect_store
 
@@ -83,11 +83,11 @@ def measure_knee(model: BaseModel, seconds: dict[int, float] | None = None) -> t
     engine = Engine(model)
     engine.warm_up()
     size: Size = (model.native_px, model.native_px)
-    found = engine.batch_limits.measured_s[size]
+    found = engine.step_times.known_s[size]
     best = {n: min(found[n], (seconds or {}).get(n, found[n])) for n in found}
     if seconds is not None:
         seconds.update(best)
-    knee = engine.batch_limits.limit(size)
+    knee = engine.step_times.batch_limit(size)
     return knee, best[1] * knee / best[knee]
 
 

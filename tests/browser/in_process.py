@@ -15,9 +15,9 @@ from services.drawing.engine_studio import EngineStudio
 from tests.services.job_tools import IdleFleet, photo
 from tests.services.served import free_port
 from textinv.embedding import Embedding
-from textinv.generation.admission import Limits
 from textinv.generation.cache import EmbeddingCache
 from textinv.generation.engine import Engine
+from textinv.generation.waiting_line import EngineLimits
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.fleet_driver import Fleet
 from textinv.jobs.previews import write_preview
@@ -38,7 +38,7 @@ def running(
     **config: Any,
 ) -> Iterator[str]:
     """Serve the API and the page; the URL."""
-    engine = Engine(model, max_batch=max_batch, limits=Limits(max_waiting=max_waiting))
+    engine = Engine(model, max_batch=max_batch, limits=EngineLimits(max_waiting=max_waiting))
     studio = EngineStudio(engine, EmbeddingCache(Registry(store), 2**24, revalidate_s=0.0))
     studio.start()
     app = make_app(Desk(ServiceConfig(**{"keys": False, **config}), studio, store, fleet or IdleFleet()))

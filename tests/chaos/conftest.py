@@ -30,7 +30,7 @@ from tests.chaos.outcome import (
     train_unharmed,
     works_of,
 )
-from tests.cluster.conftest import emoji, make_job, revision
+from tests.cluster.conftest import make_job, revision
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.fleet import StoredFleet
 from textinv.models.base import BaseModel
@@ -38,7 +38,7 @@ from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings, environment_of
 from textinv.store import MemoryStore, S3Store
 
-__all__ = ["emoji", "make_job", "revision"]
+__all__ = ["make_job", "revision"]
 FLEET = "fleet-of-tests"
 ROOT = Path(__file__).resolve().parents[2]
 MakeJob = Callable[..., JobRecord]

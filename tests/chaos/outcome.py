@@ -27,7 +27,7 @@ SMALL = {
     "stop": StopSpec(rule="fixed", every_steps=1, window=2, threshold=0.1, num_samples=1),
 }
 STEP = GENTLE.learning_rate
-"""What one step changes of the rows, relative to the rows: so much is missing where a step was lost."""
+"""What one step changes of the rows, relative to the rows; a seventh or more is missing where the last is lost."""
 LEAST_TOLERANCE = 1e-4
 """Of the difference of rows, relative to the rows, on a machine that rounds as little as others do."""
 LASTING = {"format.json", "fleets", "images", "index", "jobs", "runs", "done", "versions", "heads"}
@@ -46,19 +46,15 @@ class Unharmed:
 
     @property
     def tolerance(self) -> float:
-        """Difference of rows that an interruption may bring: some of the rounding, and a tenth of a step at most."""
+        """Difference of rows that an interruption may bring: some of the rounding, a hundredth of a step at most."""
         return max(LEAST_TOLERANCE, 10 * self.rounding)
 
 
 def train_unharmed(model: BaseModel, works: Sequence[Work]) -> Unharmed:
-    """Train concepts in this process, twice: many at once, and few at once on another number of threads."""
-    learned = learn_all(model, works, 8)
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(2 if num_threads == 1 else 1)
-    again = learn_all(model, works, NUM_SLOTS)
-    torch.set_num_threads(num_threads)
+    """Train concepts in this process, twice: in packs of another size, a batch's sums are rounded otherwise."""
+    learned, again = learn_all(model, works, 8), learn_all(model, works, NUM_SLOTS)
     rounding = max(difference(learned[name], again[name]) for name in learned)
-    assert rounding < STEP / 100, "rounding grows so much here that these concepts cannot tell it from a lost step"
+    assert rounding < STEP / 1000, "rounding grows so much here that these concepts cannot tell it from a lost step"
     return Unharmed(learned, rounding)
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import io
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ import torch
 from PIL import Image
 
 from tests.models.tiny_bases import make_base
-from textinv.demo import WEIGHTS
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.layout import spec_sheet_key
 from textinv.jobs.record import job_id, now, spec_sheets_of
@@ -84,13 +82,6 @@ def make_spec(store: ObjectStore, number: int, max_steps: int, revision: str) ->
 def revision() -> str:
     """The demo base's revision."""
     return base_revision("emoji")
-
-
-@pytest.fixture(scope="session")
-def emoji() -> BaseModel:
-    """The demo base, on the CPU in float32."""
-    torch.set_num_threads(1)
-    return load_base_model(str(Path(WEIGHTS)), device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="session")

@@ -85,11 +85,12 @@ def test_submitting_again_forgets_failures_and_cancellations(registry: Registry,
     record = submitted(plan, registry).record
     failed = plan.specs[0]
     job_store.write_failure(
-        Failure(fingerprint=failed.fingerprint, name=failed.spec.name, code="diverged", message="it diverged")
+        record.id,
+        Failure(fingerprint=failed.fingerprint, name=failed.spec.name, code="diverged", message="it diverged"),
     )
     job_store.cancel(record.id, [plan.specs[1].spec.name])
     submitted(plan, registry)
-    assert job_store.failed_fingerprints() == set()
+    assert job_store.failed_fingerprints(record.id) == set()
     assert job_store.cancellation(record.id) is None
 
 

@@ -19,7 +19,7 @@ from textinv.evaluation.encoders import PictureEncoder, own_encoder
 from textinv.evaluation.scores import all_pairs
 from textinv.generation import GenerateRequest, generate_all
 from textinv.manifest import load_manifest
-from textinv.models import BaseModel, load_base_model
+from textinv.models import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.plan import make_plan
 from textinv.plan.sources import fetch_pictures
@@ -40,8 +40,8 @@ Pictures = list[NDArray[np.uint8]]
 
 
 @pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model("emoji", device="cpu")
+def model(emoji: BaseModel) -> BaseModel:
+    return emoji
 
 
 @pytest.fixture(scope="module")

@@ -10,20 +10,18 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer, CLIPTextModel
 
 from tests.evaluation.tiny_encoders import clip_folder, dino_folder
-from textinv.demo import WEIGHTS
 from textinv.demo.concept_pictures import concept_pictures
 from textinv.demo.concepts import find_concept
 from textinv.embedding import Embedding
 from textinv.errors import SettingsError
 from textinv.evaluation import Drawing, Learned, evaluate, load_encoder, own_encoder
 from textinv.images import Picture
-from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 
 
 @pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model(str(WEIGHTS), device="cpu", dtype="float32")
+def model(emoji: BaseModel) -> BaseModel:
+    return emoji
 
 
 def real_pictures(name: str) -> list[Picture]:

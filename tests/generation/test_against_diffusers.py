@@ -15,16 +15,11 @@ from textinv.embedding import Embedding, export_embedding
 from textinv.generation.draw import generate
 from textinv.generation.noise_schedulers import SCHEDULER_KINDS, SchedulerKind
 from textinv.generation.request import GenerateRequest
-from textinv.models import BaseModel, load_base_model
+from textinv.models import BaseModel
 from textinv.placeholders import ConceptRef
 
 STEPS = 6
 BASE_SCHEDULER = json.loads((WEIGHTS / "scheduler" / "scheduler_config.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model("emoji", device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from textinv.generation.limits import BatchLimits
+from textinv.generation.measuring import measure_steps
+from textinv.generation.waiting_line import StepTimes
 from textinv.models.base import BaseModel, Conditioning
 
 SIZE = (64, 64)
@@ -34,19 +35,21 @@ class DisturbedUnet:
         return noisy_BCHW
 
 
+def _measured(unet: DisturbedUnet, max_images: int | None = None) -> dict[int, float]:
+    return measure_steps(cast(BaseModel, cast(Any, unet)), SIZE, CONDITIONING, max_images, lambda: unet.now)
+
+
 @pytest.mark.parametrize("slow_calls", [range(0), range(1), range(3, 6), range(20), range(0, 60, 2)], ids=str)
 def test_the_knee_is_found_though_some_runs_are_disturbed(slow_calls: range) -> None:
-    unet = DisturbedUnet(slow_calls)
-    limits = BatchLimits(cast(BaseModel, cast(Any, unet)), "auto", lambda: unet.now)
-    limits.measure(SIZE, CONDITIONING)
-    assert limits.knees[SIZE] == 8
-    assert set(limits.measured_s[SIZE]) == {1, 2, 4, 8, 16, 32}
+    times, measured_s = StepTimes("auto"), _measured(DisturbedUnet(slow_calls))
+    times.start_from(SIZE, measured_s)
+    assert times.batch_limit(SIZE) == 8
+    assert set(measured_s) == {1, 2, 4, 8, 16, 32}
 
 
 def test_what_was_measured_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    unet = DisturbedUnet(range(0))
-    BatchLimits(cast(BaseModel, cast(Any, unet)), "auto", lambda: unet.now).measure(SIZE, CONDITIONING)
+    _measured(DisturbedUnet(range(0)))
     (record,) = caplog.records
     said = json.loads(record.getMessage())
     assert (said["height_px"], said["width_px"], said["batch_limit"]) == (*SIZE, 8)
@@ -54,8 +57,8 @@ def test_what_was_measured_is_one_line_in_the_log(caplog: pytest.LogCaptureFixtu
 
 
 def test_more_pictures_than_a_fixed_limit_are_not_measured() -> None:
-    unet = DisturbedUnet(range(0))
-    limits = BatchLimits(cast(BaseModel, cast(Any, unet)), 5, lambda: unet.now)
-    limits.measure(SIZE, CONDITIONING)
-    assert set(limits.measured_s[SIZE]) == {1, 2, 4}
-    assert limits.limit(SIZE) == 5
+    times = StepTimes(5)
+    measured_s = _measured(DisturbedUnet(range(0)), times.max_measured)
+    times.start_from(SIZE, measured_s)
+    assert set(measured_s) == {1, 2, 4}
+    assert times.batch_limit(SIZE) == 5

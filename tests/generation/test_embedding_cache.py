@@ -10,8 +10,8 @@ import torch
 
 from textinv.embedding import Embedding
 from textinv.errors import BaseModelMismatchError, StoreUnreachableError, UnknownConceptError
-from textinv.generation.cache import EmbeddingCache
-from textinv.generation.mounts import check_mounts, used_concepts
+from textinv.generation.cache import EmbeddingCache, RecentlyUsed
+from textinv.generation.prompts import check_mounts, used_concepts
 from textinv.models import load_base_model
 from textinv.placeholders import ConceptRef
 from textinv.registry import PublishedVersion, Registry
@@ -286,3 +286,25 @@ def test_a_concept_of_another_base_model_is_refused_with_both_names(shop: Shop, 
     own = replace(foreign, base_revision=model.revision)
     check_mounts(model, [FROG], {FROG: own})
     assert used_concepts([FROG], {FROG: own}) == {"frog@1": foreign.digest}
+
+
+def test_a_bounded_cache_forgets_what_was_used_longest_ago() -> None:
+    cache: RecentlyUsed[str, bytes] = RecentlyUsed(10, len)
+    cache.put("a", b"1234")
+    cache.put("b", b"1234")
+    assert cache.get("a") == b"1234"
+    cache.put("c", b"1234")
+    assert cache.get("b") is None
+    assert cache.get("a") is not None
+    assert cache.num_bytes == 8
+    cache.put("huge", b"x" * 11)
+    assert len(cache) == 0
+
+
+def test_a_bounded_cache_forgets_what_it_is_told_to() -> None:
+    cache: RecentlyUsed[str, bytes] = RecentlyUsed(10, len)
+    for key in ("a", "b", "c"):
+        cache.put(key, b"123")
+    cache.drop(lambda key, value: key != "b" and value == b"123")
+    assert (cache.get("a"), cache.get("b"), cache.get("c")) == (None, b"123", None)
+    assert cache.num_bytes == 3

@@ -19,22 +19,16 @@ from textinv.errors import (
     RequestError,
     UnknownConceptError,
 )
-from textinv.generation.admission import Limits
 from textinv.generation.draw import generate
 from textinv.generation.engine import Engine
 from textinv.generation.infotext import read_infotext, read_png_infotext
-from textinv.generation.readback import read_request
-from textinv.generation.request import GenerateRequest
-from textinv.generation.ticket import Preview
-from textinv.models import BaseModel, load_base_model
+from textinv.generation.request import GenerateRequest, Preview, read_request
+from textinv.generation.waiting_line import EngineLimits
+from textinv.models import BaseModel
+from textinv.models.knee import find_knee
 from textinv.placeholders import ConceptRef
 
 FROG = ConceptRef("frog-one")
-
-
-@pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model("emoji", device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +195,7 @@ def test_a_concept_whose_rows_run_away_fails_alone(model: BaseModel) -> None:
 
 
 def test_a_full_line_refuses_and_says_when_to_come_back(model: BaseModel) -> None:
-    engine = Engine(model, max_batch=1, limits=Limits(max_waiting=2))
+    engine = Engine(model, max_batch=1, limits=EngineLimits(max_waiting=2))
     accepted = [engine.submit(_request(seed=k)) for k in range(2)]
     with pytest.raises(OverloadedError) as caught:
         engine.submit(_request())
@@ -211,7 +205,7 @@ def test_a_full_line_refuses_and_says_when_to_come_back(model: BaseModel) -> Non
 
 
 def test_a_slow_line_refuses_before_it_is_full(model: BaseModel) -> None:
-    engine = Engine(model, max_batch=1, limits=Limits(max_wait_s=0.001))
+    engine = Engine(model, max_batch=1, limits=EngineLimits(max_wait_s=0.001))
     engine.submit(_request())
     engine.run_until_idle()
     engine.submit(_request(steps=20))
@@ -220,7 +214,7 @@ def test_a_slow_line_refuses_before_it_is_full(model: BaseModel) -> None:
 
 
 def test_a_line_that_is_slow_by_what_was_measured_refuses_before_the_first_picture(model: BaseModel) -> None:
-    engine = Engine(model, max_batch=1, limits=Limits(max_wait_s=0.001))
+    engine = Engine(model, max_batch=1, limits=EngineLimits(max_wait_s=0.001))
     engine.warm_up()
     engine.submit(_request(steps=20))
     with pytest.raises(OverloadedError, match="would wait about"):
@@ -228,7 +222,7 @@ def test_a_line_that_is_slow_by_what_was_measured_refuses_before_the_first_pictu
 
 
 def test_more_pictures_than_may_wait_at_all_are_an_input_error(model: BaseModel) -> None:
-    engine = Engine(model, max_batch=1, limits=Limits(max_waiting=2))
+    engine = Engine(model, max_batch=1, limits=EngineLimits(max_waiting=2))
     for refuse in (engine.check_room, engine.submit):
         with pytest.raises(RequestError, match="2 at most") as caught:
             refuse(_request(num_images=3))
@@ -259,7 +253,7 @@ def test_a_deadline_is_judged_before_the_first_picture_and_for_any_size(model: B
 def test_a_deadline_that_only_those_before_make_too_short_says_when_to_come_back(model: BaseModel) -> None:
     engine = Engine(model, max_batch=1)
     engine.warm_up()
-    step_s = engine.batch_limits.measured_s[(model.native_px, model.native_px)][1]
+    step_s = engine.step_times.known_s[(model.native_px, model.native_px)][1]
     engine.submit(_request(steps=150, num_images=2, caller="a"))
     with pytest.raises(DeadlineError, match="come back later") as caught:
         engine.submit(_request(steps=2, deadline_s=20 * step_s, caller="b"))
@@ -270,7 +264,7 @@ def test_a_deadline_that_only_those_before_make_too_short_says_when_to_come_back
 
 
 def test_a_free_place_means_no_wait(model: BaseModel) -> None:
-    engine = Engine(model, max_batch=2, limits=Limits(max_wait_s=0.001))
+    engine = Engine(model, max_batch=2, limits=EngineLimits(max_wait_s=0.001))
     engine.submit(_request())
     engine.run_until_idle()
     engine.submit(_request(steps=100))
@@ -326,16 +320,15 @@ def test_the_knee_is_measured_by_size_and_other_sizes_are_judged_by_their_area(m
     engine.submit(_request())
     engine.run_until_idle()
     native = (model.native_px, model.native_px)
-    knee = engine.batch_limits.knees[native]
-    assert knee in engine.batch_limits.measured_s[native]
-    assert engine.batch_limits.limit(native) == knee
-    assert engine.batch_limits.limit((2 * native[0], 2 * native[1])) == max(knee // 4, 1)
-    assert engine.batch_limits.limit((native[0] // 2, native[1])) == knee * 2
+    knee = engine.step_times.batch_limit(native)
+    assert knee == find_knee(engine.step_times.known_s[native])
+    assert engine.step_times.batch_limit((2 * native[0], 2 * native[1])) == max(knee // 4, 1)
+    assert engine.step_times.batch_limit((native[0] // 2, native[1])) == knee * 2
 
 
 def test_room_that_was_reserved_is_counted_once_and_given_back_when_entering_fails(model: BaseModel) -> None:
-    engine = Engine(model, max_batch=1, limits=Limits(max_waiting=4))
-    three, unknown = _request(num_images=3), _request("a <nowhere>")
+    engine = Engine(model, max_batch=1, limits=EngineLimits(max_waiting=4))
+    three, unknown = (engine.check_room(one) for one in (_request(num_images=3), _request("a <nowhere>")))
     engine.reserve(three)
     with pytest.raises(OverloadedError, match="3 pictures wait and 4 may"):
         engine.check_room(_request(num_images=2))

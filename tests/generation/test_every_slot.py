@@ -4,22 +4,16 @@ import random
 from collections.abc import Callable
 
 import numpy as np
-import pytest
 
 from textinv.embedding import Embedding
 from textinv.generation.engine import Engine
 from textinv.generation.request import GenerateRequest
-from textinv.models import BaseModel, load_base_model
+from textinv.models import BaseModel
 from textinv.placeholders import ConceptRef
 
 MAX_BATCH = 16
 APPLE = ConceptRef("my-apple")
 SCHEDULERS = ("ddim", "euler-a", "dpmpp-2m-sde", "unipc", "euler")
-
-
-@pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model("emoji", device="cpu", dtype="float32")
 
 
 def _request(place: int) -> GenerateRequest:

@@ -15,15 +15,10 @@ from textinv.generation.draw import generate
 from textinv.generation.engine import Engine
 from textinv.generation.request import GenerateRequest
 from textinv.generation.safety import SafetyChecker
-from textinv.models import BaseModel, load_base_model
+from textinv.models import BaseModel
 
 GOOD = GenerateRequest("a red apple", num_inference_steps=2, noise_scheduler="ddim", width_px=48, height_px=48)
 LARGE = GenerateRequest("a frog", num_inference_steps=2, width_px=96, height_px=64, preview_every=1)
-
-
-@pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model("emoji", device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")

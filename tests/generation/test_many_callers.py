@@ -5,22 +5,16 @@ import threading
 from concurrent.futures import CancelledError
 
 import numpy as np
-import pytest
 
 from textinv.embedding import Embedding
 from textinv.errors import InputError
 from textinv.generation.engine import Engine
 from textinv.generation.request import GeneratedImage, GenerateRequest
-from textinv.models import BaseModel, load_base_model
+from textinv.models import BaseModel
 from textinv.placeholders import ConceptRef
 
 NUM_CALLERS = 6
 THING = ConceptRef("my-thing")
-
-
-@pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model("emoji", device="cpu", dtype="float32")
 
 
 def _request(draw: random.Random, caller: int) -> GenerateRequest:

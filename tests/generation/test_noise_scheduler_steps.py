@@ -15,7 +15,7 @@ from textinv.generation.noise_schedulers import (
     step_noise_scheduler,
 )
 from textinv.generation.request import MAX_STEPS, GenerateRequest
-from textinv.models import BaseModel, load_base_model
+from textinv.models import BaseModel
 
 NUMBERS = (1, 2, 3, 7, 25, 50, 51, 100, MAX_STEPS)
 PLAIN = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
@@ -23,11 +23,6 @@ CONFIGS = {
     "guesses noise": PLAIN | {"clip_sample": False, "steps_offset": 1},
     "guesses velocity": PLAIN | {"prediction_type": "v_prediction", "timestep_spacing": "trailing"},
 }
-
-
-@pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model("emoji", device="cpu", dtype="float32")
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

@@ -10,16 +10,11 @@ from textinv.generation.draw import generate, generate_all
 from textinv.generation.engine import Engine
 from textinv.generation.prompts import MAX_CHUNKS, PromptEncoder
 from textinv.generation.request import GenerateRequest
-from textinv.models import BaseModel, load_base_model
+from textinv.models import BaseModel
 from textinv.placeholders import ConceptRef
 
 FROG, HAT = ConceptRef("my-frog"), ConceptRef("my-hat")
 LONG = "a red apple on green grass, " * 8
-
-
-@pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model("emoji", device="cpu", dtype="float32")
 
 
 def _word(model: BaseModel, word: str) -> Embedding:

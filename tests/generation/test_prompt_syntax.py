@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textinv.generation.attention_weights import (
+from textinv.generation.prompts import (
     MAX_WEIGHT,
     MIN_WEIGHT,
     has_attention_weights,
     parse_attention_weights,
 )
-from textinv.generation.prompt_aliases import expand_aliases, expand_bare_names
+from textinv.placeholders import expand_aliases, expand_bare_names
 
 
 @pytest.mark.parametrize(

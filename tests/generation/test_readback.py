@@ -5,8 +5,7 @@ import pytest
 
 from textinv.errors import RequestError
 from textinv.generation.infotext import read_infotext
-from textinv.generation.readback import read_request
-from textinv.generation.request import GeneratedImage, GenerateRequest
+from textinv.generation.request import GeneratedImage, GenerateRequest, read_request
 
 BLANK = np.zeros((8, 8, 3), dtype=np.uint8)
 

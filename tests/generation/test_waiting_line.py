@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from textinv.generation.pace import Pace
-from textinv.generation.recently_used import RecentlyUsed
-from textinv.generation.waiting import WaitingLine
+from textinv.generation.waiting_line import StepTimes, WaitingLine
 
 
 @dataclass(frozen=True)
@@ -72,73 +70,55 @@ def test_as_many_are_said_to_be_ahead_of_a_newcomer_as_are_served_before_it(newc
     assert len(ahead) - len(before) <= 3
 
 
-def test_the_pace_tells_what_work_takes() -> None:
-    pace = Pace()
-    pace.observe([(64, 64)] * 4, 0.2)
-    pace.observe([(64, 64)], 0.1)
-    assert pace.own_s((64, 64), 10, together=1) == pytest.approx(1.0)
-    assert pace.own_s((64, 64), 10, together=9) == pytest.approx(2.0)
-    assert pace.wait_s({(64, 64): 40}) == pytest.approx(2.0)
+NATIVE, WIDE, LARGE, SMALL = (64, 64), (128, 64), (128, 128), (32, 64)
+
+
+def test_steps_taken_tell_what_work_takes() -> None:
+    times = StepTimes(9)
+    times.observe([NATIVE] * 4, 0.2)
+    times.observe([NATIVE], 0.1)
+    assert times.done_s([], (NATIVE, 10), together=1) == pytest.approx(1.0)
+    assert times.done_s([], (NATIVE, 10), together=9) == pytest.approx(4.5)
+    assert times.place_s([(NATIVE, 5)] * 8, NATIVE) == 0.0
+    assert times.place_s([(NATIVE, 5)] * 10, NATIVE) == pytest.approx(50 * 0.05 * 2 / 10)
 
 
 def test_a_size_not_yet_drawn_goes_by_its_area() -> None:
-    pace = Pace()
-    assert pace.own_s((128, 128), 10, together=1) == pace.wait_s({(128, 128): 10}) == 0.0
-    pace.observe([(64, 64)] * 4, 0.2)
-    assert pace.own_s((128, 128), 10, together=1) == pytest.approx(2.0)
-    assert pace.wait_s({(64, 64): 40, (8, 8): 64}) == pytest.approx(2.0 + 0.05)
+    times = StepTimes(1)
+    assert times.done_s([], (LARGE, 10), together=1) == times.place_s([(LARGE, 10)], LARGE) == 0.0
+    times.observe([NATIVE] * 4, 0.2)
+    assert times.done_s([], (LARGE, 10), together=1) == pytest.approx(2.0)
 
 
-def test_the_pace_is_known_from_what_was_measured_before_the_first_picture() -> None:
-    pace = Pace(limit=lambda _: 2)
-    pace.start_from((64, 64), {1: 0.1, 2: 0.12, 4: 0.2})
-    assert pace.own_s((64, 64), 10, together=2) == pytest.approx(1.2)
-    assert pace.own_s((128, 64), 10, together=1) == pytest.approx(1.2)
-    assert pace.own_s((128, 128), 10, together=2) == pytest.approx(4.0)
-    assert pace.own_s((32, 64), 10, together=1) == pytest.approx(0.5)
-    assert pace.wait_s({(64, 64): 10}) == pytest.approx(0.6)  # no more than two of them share a batch
+def test_step_times_are_known_from_what_was_measured_before_the_first_picture() -> None:
+    times = StepTimes(2)
+    times.start_from(NATIVE, {1: 0.1, 2: 0.12, 4: 0.2})
+    assert times.done_s([], (NATIVE, 10), together=2) == pytest.approx(1.2)
+    assert times.done_s([], (WIDE, 10), together=1) == pytest.approx(1.2)
+    assert times.done_s([], (LARGE, 10), together=2) == pytest.approx(4.0)
+    assert times.done_s([], (SMALL, 10), together=1) == pytest.approx(0.5)
+    # No more than two of them share a batch, and one of two places is free.
+    assert times.place_s([(NATIVE, 5)] * 2, NATIVE) == pytest.approx(0.6 / 2)
 
 
 def test_what_was_measured_is_corrected_by_the_steps_taken() -> None:
-    pace = Pace()
-    pace.start_from((64, 64), {1: 0.1, 8: 0.4})
+    times = StepTimes(8)
+    times.start_from(NATIVE, {1: 0.1, 8: 0.4})
     for _ in range(60):
-        pace.observe([(64, 64)], 0.3)
-    assert pace.own_s((64, 64), 10, together=1) == pytest.approx(3.0, rel=0.01)
-    assert pace.own_s((64, 64), 10, together=8) == pytest.approx(12.0, rel=0.01)
-    assert pace.wait_s({(64, 64): 10}) == pytest.approx(1.5, rel=0.01)
+        times.observe([NATIVE], 0.3)
+    assert times.done_s([], (NATIVE, 10), together=1) == pytest.approx(3.0, rel=0.01)
+    assert times.done_s([], (NATIVE, 10), together=8) == pytest.approx(12.0, rel=0.01)
+    assert times.place_s([(NATIVE, 1)] * 10, NATIVE) == pytest.approx(1.5 * 3 / 10, rel=0.01)
 
 
 def test_one_step_that_was_held_up_does_not_make_all_others_seem_slow() -> None:
-    pace = Pace()
-    pace.start_from((64, 64), {1: 0.1, 8: 0.4})
-    pace.observe([(64, 64)], 100.0)
-    assert pace.own_s((64, 64), 10, together=8) < 5.0
+    times = StepTimes(8)
+    times.start_from(NATIVE, {1: 0.1, 8: 0.4})
+    times.observe([NATIVE], 100.0)
+    assert times.done_s([], (NATIVE, 10), together=8) < 5.0
 
 
 def test_sizes_that_share_a_step_share_its_seconds() -> None:
-    pace = Pace()
-    pace.observe([(64, 64), (128, 64), (64, 64)], 0.4)
-    assert pace.wait_s({(64, 64): 2, (128, 64): 1}) == pytest.approx(0.4)
-
-
-def test_a_bounded_cache_forgets_what_was_used_longest_ago() -> None:
-    cache: RecentlyUsed[str, bytes] = RecentlyUsed(10, len)
-    cache.put("a", b"1234")
-    cache.put("b", b"1234")
-    assert cache.get("a") == b"1234"
-    cache.put("c", b"1234")
-    assert cache.get("b") is None
-    assert cache.get("a") is not None
-    assert cache.num_bytes == 8
-    cache.put("huge", b"x" * 11)
-    assert len(cache) == 0
-
-
-def test_a_bounded_cache_forgets_what_it_is_told_to() -> None:
-    cache: RecentlyUsed[str, bytes] = RecentlyUsed(10, len)
-    for key in ("a", "b", "c"):
-        cache.put(key, b"123")
-    cache.drop(lambda key, value: key != "b" and value == b"123")
-    assert (cache.get("a"), cache.get("b"), cache.get("c")) == (None, b"123", None)
-    assert cache.num_bytes == 3
+    times = StepTimes(4)
+    times.observe([NATIVE, WIDE, NATIVE], 0.4)
+    assert times.place_s([(NATIVE, 1), (NATIVE, 1), (WIDE, 1), (NATIVE, 0)], NATIVE) == pytest.approx(0.4 / 4)

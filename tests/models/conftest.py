@@ -13,12 +13,6 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def emoji() -> BaseModel:
-    """The demo base, on the CPU in float32."""
-    return load_base_model("emoji", device="cpu", dtype="float32")
-
-
-@pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Folder of a tiny base by family; SD2 predicts velocity, the others noise."""
     root = tmp_path_factory.mktemp("bases")

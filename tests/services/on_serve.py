@@ -4,12 +4,14 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import httpx
 import ray
 from ray import serve
 from ray.serve.config import HTTPOptions
+from torch import Tensor
 
 from services.application import build
 from services.config import ServiceConfig
@@ -36,11 +38,16 @@ def serving(config: ServiceConfig) -> Iterator[str]:
         serve.shutdown()
 
 
+@cache
+def row_of(word: str) -> Tensor:
+    """The demo base's own row of a word."""
+    return load_base_model("emoji", device="cpu").token_rows("text_encoder", word)
+
+
 def publish_word(stored: StoreSettings, name: str, word: str) -> int:
-    row = load_base_model("emoji", device="cpu").token_rows("text_encoder", word)
     published = Registry(connect_store(stored)).publish(
         name,
-        Embedding({"text_encoder": row}),
+        Embedding({"text_encoder": row_of(word)}),
         {},
         fingerprint=f"{name}-{word}",
         base_model="emoji",

@@ -21,12 +21,10 @@ from tests.services.conftest import client_of
 from tests.services.pictures import base64_of, pixels_of, png
 from textinv.embedding import Embedding
 from textinv.errors import OverloadedError, SettingsError, StoreUnreachableError
-from textinv.generation.admission import Limits
 from textinv.generation.cache import EmbeddingCache
 from textinv.generation.engine import Engine
-from textinv.generation.request import GenerateRequest
-from textinv.generation.ticket import Ticket
-from textinv.models import load_base_model
+from textinv.generation.request import GenerateRequest, Ticket
+from textinv.generation.waiting_line import EngineLimits
 from textinv.models.base import BaseModel
 from textinv.registry import Registry
 from textinv.settings import StoreSettings
@@ -52,8 +50,8 @@ class UnsteadyStore(MemoryStore):
 
 
 @pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model("emoji", device="cpu")
+def model(emoji: BaseModel) -> BaseModel:
+    return emoji
 
 
 @pytest.fixture
@@ -63,7 +61,7 @@ def store() -> UnsteadyStore:
 
 @pytest.fixture
 def real_studio(model: BaseModel, store: UnsteadyStore) -> Iterator[EngineStudio]:
-    engine = Engine(model, max_batch=4, limits=Limits(max_waiting=6))
+    engine = Engine(model, max_batch=4, limits=EngineLimits(max_waiting=6))
     studio = EngineStudio(engine, EmbeddingCache(Registry(store), revalidate_s=0.0))
     studio.start()
     yield studio
@@ -252,7 +250,7 @@ async def test_a_deadline_that_only_the_queue_makes_too_short_is_a_429_with_retr
 ) -> None:
     engine = real_studio.engine
     engine.warm_up([SMALL])
-    step_s = engine.batch_limits.measured_s[SMALL][1] * model.native_px**2 / (SMALL[0] * SMALL[1])
+    step_s = engine.step_times.known_s[SMALL][1] * model.native_px**2 / (SMALL[0] * SMALL[1])
     slow = {"prompt": "a", "num_inference_steps": 150, "n": 5}
     short = {"prompt": "a", **FEW, "deadline_s": 30 * step_s}
     async with client_of(real_desk) as client:
@@ -298,7 +296,7 @@ async def test_sizes_that_the_operator_names_are_measured_at_start_up(
     studio = await asyncio.to_thread(open_studio, config)
     try:
         native_px = studio.engine.model.native_px
-        assert set(studio.engine.batch_limits.knees) == {(native_px, native_px), (32, 64)}
+        assert set(studio.engine.step_times.known_s) == {(native_px, native_px), (32, 64)}
     finally:
         studio.close()
     with pytest.raises(SettingsError, match=r"warm_sizes: 63x64: .*multiples"):

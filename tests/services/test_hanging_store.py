@@ -12,7 +12,6 @@ from tests.services.test_engine_studio import publish_word
 from textinv.generation.cache import EmbeddingCache
 from textinv.generation.engine import Engine
 from textinv.generation.request import GenerateRequest
-from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.registry import Registry
 from textinv.store.memory import MemoryStore
@@ -42,8 +41,8 @@ class HangingStore(MemoryStore):
 
 
 @pytest.fixture(scope="module")
-def model() -> BaseModel:
-    return load_base_model("emoji", device="cpu")
+def model(emoji: BaseModel) -> BaseModel:
+    return emoji
 
 
 @pytest.fixture

@@ -207,7 +207,7 @@ async def test_a_failure_is_told_with_what_to_do(client: httpx.AsyncClient, job_
     fingerprint = job_store.spec_sheet(record.id, 0)[0].fingerprint
     evidence = ({"worker": "crew/0", "step": 3},)
     job_store.write_failure(
-        Failure(fingerprint=fingerprint, name="fox", code="diverged", message="up", evidence=evidence)
+        record.id, Failure(fingerprint=fingerprint, name="fox", code="diverged", message="up", evidence=evidence)
     )
     report(job_store.store, record, "failed", concept_state="failed", problem="diverged: up")
     (concept,) = (await client.get(told["url"])).json()["concepts"]

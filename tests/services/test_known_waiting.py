@@ -10,10 +10,10 @@ from services.drawing.known_waiting import BELIEVED_S, FORGOTTEN_S, KnownWaiting
 from services.drawing.remote_studio import RemoteStudio
 from services.drawing.studio import Begun, DrawEvent, Drawn, Refused, Waiting
 from textinv.errors import OverloadedError
-from textinv.generation.admission import Limits
 from textinv.generation.request import GenerateRequest
+from textinv.generation.waiting_line import EngineLimits
 
-LIMITS = Limits(max_waiting=4)
+LIMITS = EngineLimits(max_waiting=4)
 ONE, THREE = GenerateRequest("a frog"), GenerateRequest("a frog", num_images=3)
 
 
@@ -64,7 +64,7 @@ def test_a_full_studio_sends_away_with_the_time_it_takes_until_another_word_or_f
 
 
 def test_a_studio_that_is_too_slow_sends_away(known: KnownWaiting) -> None:
-    limits = Limits(max_waiting=100, max_wait_s=5.0)
+    limits = EngineLimits(max_waiting=100, max_wait_s=5.0)
     known.hear(Waiting("a", limits, 64, 10, 5.1))
     assert refused(known) is not None
     known.hear(Waiting("a", limits, 64, 10, 4.9))

@@ -27,7 +27,7 @@ from services.log_lines import write_log_lines
 for _ in range(2):
     write_log_lines()
 logging.getLogger("services.requests").info("a %s", "request")
-logging.getLogger("textinv.generation.limits").info("two\\nlines")
+logging.getLogger("textinv.generation.measuring").info("two\\nlines")
 logging.getLogger("elsewhere").info("nothing of ours")
 try:
     raise ValueError("no")
@@ -41,7 +41,7 @@ def test_each_line_of_ours_is_written_once_as_json_and_those_of_libraries_are_no
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert [(line["level"], line["logger"], line["message"]) for line in lines] == [
         ("INFO", "services.requests", "a request"),
-        ("INFO", "textinv.generation.limits", "two\nlines"),
+        ("INFO", "textinv.generation.measuring", "two\nlines"),
         ("ERROR", "services.desk", "it failed"),
     ]
     assert "ValueError: no" in lines[2]["exception"]

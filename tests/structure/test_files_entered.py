@@ -10,8 +10,11 @@ import torch
 
 from tests.models.tiny_bases import make_base
 from tests.training.conftest import make_work
+from textinv.embedding import Embedding
+from textinv.generation import Engine, GenerateRequest
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
+from textinv.placeholders import ConceptRef
 from textinv.training import ConceptPack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,3 +52,19 @@ def test_a_step_of_a_pack_enters_at_most_nine_files(tiny: BaseModel) -> None:
     entered = files_entered(pack.step)
     assert "textinv/training/pack.py" in entered
     assert len(entered) <= 9, sorted(entered)
+
+
+def test_one_draw_from_submit_to_its_png_enters_at_most_twelve_files(tiny: BaseModel) -> None:
+    fox = Embedding({"text_encoder": tiny.token_rows("text_encoder", "fox")[:1]})
+    assert fox.digest  # of a concept that was stored it is known beforehand
+    engine = Engine(tiny, max_batch=2)
+    request = GenerateRequest("a photo of <my-fox>", negative_prompt="a cup", num_inference_steps=2)
+
+    def draw() -> None:
+        ticket = engine.submit(request, {ConceptRef("my-fox"): fox})
+        engine.run_until_idle()
+        assert ticket.result(0)[0].png()
+
+    entered = files_entered(draw)
+    assert "textinv/generation/engine.py" in entered
+    assert len(entered) <= 12, sorted(entered)

@@ -24,7 +24,7 @@ FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 CLUSTER = ("queue", "worker", "driver", "commands")
 """Rooms of cluster from the bottom up."""
 
-KNOWN_CLIMBS = {}
+KNOWN_CLIMBS: set[tuple[str, str]] = set()
 """Rooms that import against the order today. Whoever mends one deletes its line."""
 
 Graph = Mapping[str, set[str]]

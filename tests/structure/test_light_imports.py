@@ -15,6 +15,16 @@ STRANGERS = {
         "textinv.plan",
         "textinv.demo",
     ),
+    "textinv.generation": (
+        "boto3",
+        "textinv.store",
+        "textinv.registry",
+        "textinv.training",
+        "textinv.evaluation",
+        "textinv.plan",
+        "textinv.demo",
+    ),
+    "cluster.driver.process": ("diffusers", "transformers"),  # it starts in half the time, and only workers need them
 }
 """What a room must not import, directly or through others."""
 

@@ -1,7 +1,6 @@
 """Small concepts for the demo base, and the base itself."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 import torch
 
 from tests.models.tiny_bases import make_base
-from textinv.demo import WEIGHTS
 from textinv.images import Picture
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
@@ -64,9 +62,9 @@ def make_work(name: str, colour: str = "red", checkpoint: bytes | None = None, *
 
 
 @pytest.fixture(scope="session")
-def model() -> BaseModel:
-    """The demo base, on the CPU in float32."""
-    return load_base_model(str(Path(WEIGHTS)), device="cpu", dtype="float32")
+def model(emoji: BaseModel) -> BaseModel:
+    """The demo base."""
+    return emoji
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,9 @@ from textinv.errors import InputError
 from textinv.settings import Settings
 
 if TYPE_CHECKING:
-    from textinv.generation import GeneratedImage, GenerateRequest
+    from textinv.generation import GeneratedImage, GenerateRequest, StoredConcept
     from textinv.models import BaseModel
     from textinv.placeholders import ConceptRef
-    from textinv.registry import PublishedVersion
 
 
 def register(app: typer.Typer) -> None:
@@ -62,7 +61,7 @@ def generate(
 
 
 def load_for(
-    versions: Sequence["PublishedVersion"], base_model: str | None, revision: str | None, settings: Settings
+    versions: Sequence["StoredConcept"], base_model: str | None, revision: str | None, settings: Settings
 ) -> "BaseModel":
     """Load the base model that was named, else the one that concepts were learned on.
 
@@ -87,7 +86,7 @@ def _draw(request: "GenerateRequest", base_model: str | None, settings: Settings
         return draw(model, request, mounts)
 
 
-def _mounts(refs: Sequence["ConceptRef"], settings: Settings) -> Mapping["ConceptRef", "PublishedVersion"]:
+def _mounts(refs: Sequence["ConceptRef"], settings: Settings) -> Mapping["ConceptRef", "StoredConcept"]:
     if not refs:
         return {}
     from textinv.generation import EmbeddingCache

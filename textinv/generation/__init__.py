@@ -1,36 +1,33 @@
 """Generation: prompts with mounted concepts in, pictures out, any number at once on one frozen base model.
 
-Owns the engine, its requests and the cache of embeddings. Does not know HTTP, Ray or training. Stations 7 and 8.
+Owns the engine, its requests and the cache of embeddings. Does not know where embeddings are stored, HTTP, Ray or
+training. Stations 7 and 8. Open `engine.py` first: a request goes through it from the top to the bottom.
 """
 
-from textinv.generation.admission import Limits
-from textinv.generation.cache import EmbeddingCache
+from textinv.generation.cache import ConceptSource, EmbeddingCache
 from textinv.generation.draw import generate, generate_all
 from textinv.generation.engine import Engine
 from textinv.generation.infotext import Infotext, read_infotext, read_png_infotext
-from textinv.generation.mounts import Mount, check_mounts, used_concepts
 from textinv.generation.noise_schedulers import SCHEDULER_KINDS, find_scheduler_kind
-from textinv.generation.prompt_aliases import expand_aliases, expand_bare_names
-from textinv.generation.readback import read_request
-from textinv.generation.request import GeneratedImage, GenerateRequest
+from textinv.generation.prompts import Mount, StoredConcept
+from textinv.generation.request import GeneratedImage, GenerateRequest, Preview, Ticket, read_request
 from textinv.generation.safety import SafetyChecker, load_safety_checker
-from textinv.generation.ticket import Preview, Ticket
+from textinv.generation.waiting_line import EngineLimits
 
 __all__ = [
     "SCHEDULER_KINDS",
+    "ConceptSource",
     "EmbeddingCache",
     "Engine",
+    "EngineLimits",
     "GenerateRequest",
     "GeneratedImage",
     "Infotext",
-    "Limits",
     "Mount",
     "Preview",
     "SafetyChecker",
+    "StoredConcept",
     "Ticket",
-    "check_mounts",
-    "expand_aliases",
-    "expand_bare_names",
     "find_scheduler_kind",
     "generate",
     "generate_all",
@@ -38,5 +35,4 @@ __all__ = [
     "read_infotext",
     "read_png_infotext",
     "read_request",
-    "used_concepts",
 ]

@@ -1,21 +1,22 @@
 """The cache of embeddings: every stored concept at hand, fetched when a prompt first names it.
 
-Owns the bound in bytes, single flight and the revalidation of heads and versions. Does not know the engine; a request
-waits for its own concepts, while the batch runs on. Station 7 on the way: names in a prompt -> `PublishedVersion`s.
+Owns the bound in bytes, single flight and the revalidation of heads and versions. Knows of where concepts are stored
+what `ConceptSource` says. Does not know the engine; a request waits for its own concepts, while the batch runs on.
+Station 7 on the way: names in a prompt -> `StoredConcept`s.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from textinv.errors import CorruptObjectError, StoreError, UnknownConceptError
-from textinv.generation.recently_used import RecentlyUsed
+from textinv.generation.prompts import StoredConcept
 from textinv.placeholders import ConceptRef
-from textinv.registry import PublishedVersion, Registry
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +28,30 @@ DEFAULT_MAX_BYTES = 512 * 2**20
 # What a cached version costs beside its rows: its record and the objects around it.
 _OVERHEAD_BYTES = 4096
 
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class ConceptSource(Protocol):
+    """Where concepts are stored, as `Registry` is."""
+
+    def resolve(self, ref: ConceptRef) -> StoredConcept:
+        """Read what a name or a version means now."""
+        ...
+
+    def refresh(self, known: Any) -> StoredConcept:
+        """Ask whether the head that `resolve` gave has moved since; the same object when it has not."""
+        ...
+
+    def check_present(self, name: str, version: int) -> Any:
+        """Check that a version has not been removed."""
+        ...
+
 
 class Known(NamedTuple):
     """A version in the cache, and when it was last known to be there and what its name means."""
 
-    published: PublishedVersion
+    published: StoredConcept
     checked_at: float
 
 
@@ -39,8 +59,8 @@ class Known(NamedTuple):
 class Flight:
     """A fetch under way, shared by all who ask; `old` is the version that its name meant until now, if any is known."""
 
-    future: Future[PublishedVersion]
-    old: PublishedVersion | None
+    future: Future[StoredConcept]
+    old: StoredConcept | None
     overdue_at: float
 
     @property
@@ -48,7 +68,7 @@ class Flight:
         """How long to wait for it before `old` is used on; None: until it ends."""
         return None if self.old is None else max(self.overdue_at - time.monotonic(), 0.0)
 
-    def wait(self) -> PublishedVersion:
+    def wait(self) -> StoredConcept:
         """Wait for its end, or until it is overdue."""
         try:
             return self.future.result(self.patience_s)
@@ -73,7 +93,7 @@ class EmbeddingCache:
 
     def __init__(
         self,
-        registry: Registry,
+        source: ConceptSource,
         max_bytes: int = DEFAULT_MAX_BYTES,
         *,
         revalidate_s: float = REVALIDATE_S,
@@ -82,7 +102,7 @@ class EmbeddingCache:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tally = CacheTally()
-        self._registry = registry
+        self._source = source
         self._revalidate_s = revalidate_s
         self._max_revalidation_s = max_revalidation_s
         self._clock = clock
@@ -96,7 +116,7 @@ class EmbeddingCache:
         """Bytes held now."""
         return self._known.num_bytes
 
-    def resolve(self, refs: Iterable[ConceptRef]) -> Mapping[ConceptRef, PublishedVersion]:
+    def resolve(self, refs: Iterable[ConceptRef]) -> Mapping[ConceptRef, StoredConcept]:
         """Find the version that each name means now, those not at hand fetched side by side.
 
         Raises:
@@ -106,7 +126,7 @@ class EmbeddingCache:
         """
         return {ref: one.wait() if isinstance(one, Flight) else one for ref, one in self.look_up(refs).items()}
 
-    def look_up(self, refs: Iterable[ConceptRef]) -> Mapping[ConceptRef, PublishedVersion | Flight]:
+    def look_up(self, refs: Iterable[ConceptRef]) -> Mapping[ConceptRef, StoredConcept | Flight]:
         """Find what is at hand, and begin to fetch the rest, side by side; never waits."""
         return {ref: self._fresh(ref) or self._fly(ref) for ref in refs}
 
@@ -114,7 +134,7 @@ class EmbeddingCache:
         """Let the fetching threads end."""
         self._fetchers.shutdown(wait=False, cancel_futures=True)
 
-    def _fresh(self, ref: ConceptRef) -> PublishedVersion | None:
+    def _fresh(self, ref: ConceptRef) -> StoredConcept | None:
         known = self._at_hand(ref)
         if known is None or self._clock() - known.checked_at > self._revalidate_s:
             return None
@@ -138,7 +158,7 @@ class EmbeddingCache:
                 flight = self._flights[ref] = Flight(self._fetchers.submit(self._fetch, ref), old, overdue_at)
             return flight
 
-    def _fetch(self, ref: ConceptRef) -> PublishedVersion:
+    def _fetch(self, ref: ConceptRef) -> StoredConcept:
         try:
             old = self._at_hand(ref)
             new = self._load(ref) if old is None else self._revalidate(ref, old.published)
@@ -156,16 +176,16 @@ class EmbeddingCache:
     def _load(self, ref: ConceptRef) -> Known:
         self.tally.cold_loads += 1
         asked_at = self._clock()
-        return Known(self._registry.resolve(ref), asked_at)
+        return Known(self._source.resolve(ref), asked_at)
 
-    def _revalidate(self, ref: ConceptRef, known: PublishedVersion) -> Known:
+    def _revalidate(self, ref: ConceptRef, known: StoredConcept) -> Known:
         """Ask whether the head has moved, or whether a version, which never changes, is still there."""
         self.tally.revalidations += 1
         asked_at = self._clock()
         try:
             if ref.version is None:
-                return Known(self._registry.refresh(known), asked_at)
-            self._registry.check_present(ref.name, ref.version)
+                return Known(self._source.refresh(known), asked_at)
+            self._source.check_present(ref.name, ref.version)
             return Known(known, asked_at)
         except CorruptObjectError:
             raise
@@ -182,3 +202,48 @@ class EmbeddingCache:
 
 def _size_bytes(known: Known) -> int:
     return _OVERHEAD_BYTES + known.published.embedding.size_bytes
+
+
+class RecentlyUsed(Generic[Key, Value]):
+    """A mapping of at most `max_bytes` that forgets what was used longest ago. Safe between threads.
+
+    `size_bytes` tells the size of a value; one that is larger than all the room is not kept.
+    """
+
+    def __init__(self, max_bytes: int, size_bytes: Callable[[Value], int]) -> None:
+        self.max_bytes = max_bytes
+        self.num_bytes = 0
+        self._size_bytes = size_bytes
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: Key) -> Value | None:
+        """Look up, and count as used now."""
+        with self._lock:
+            value = self._values.get(key)
+            if value is not None:
+                self._values.move_to_end(key)
+            return value
+
+    def put(self, key: Key, value: Value) -> None:
+        """Remember, and forget the oldest until all fit."""
+        with self._lock:
+            self._forget(key)
+            self._values[key] = value
+            self.num_bytes += self._size_bytes(value)
+            while self.num_bytes > self.max_bytes:
+                self._forget(next(iter(self._values)))
+
+    def drop(self, gone: Callable[[Key, Value], bool]) -> None:
+        """Forget every value of which `gone` is true."""
+        with self._lock:
+            for key in [key for key, value in self._values.items() if gone(key, value)]:
+                self._forget(key)
+
+    def _forget(self, key: Key) -> None:
+        value = self._values.pop(key, None)
+        if value is not None:
+            self.num_bytes -= self._size_bytes(value)

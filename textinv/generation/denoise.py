@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from textinv.generation.active import ActiveImage
+from textinv.generation.picture import ActiveImage
 from textinv.models.base import BaseModel, Conditioning
 
 Item = TypeVar("Item")
@@ -48,7 +48,7 @@ def predict_guided(model: BaseModel, inputs: Mapping[ActiveImage, Tensor]) -> li
             predicted[place] = out_BCHW
     guided = predicted[: len(images)]
     for row, without_BCHW in zip(unconditional, predicted[len(images) :], strict=True):
-        scale = images[row.image].waiting.request.guidance_scale
+        scale = images[row.image].waiting.asked.request.guidance_scale
         guided[row.image] = _guide(guided[row.image], without_BCHW, scale)
     return guided
 

@@ -5,10 +5,10 @@ Owns nothing: a short-lived engine does the work. For the CLI, previews of train
 
 from collections.abc import Mapping, Sequence
 
-from textinv.generation.admission import Limits
 from textinv.generation.engine import Engine
-from textinv.generation.mounts import Mount
+from textinv.generation.prompts import Mount
 from textinv.generation.request import GeneratedImage, GenerateRequest
+from textinv.generation.waiting_line import EngineLimits
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 
@@ -38,7 +38,7 @@ def generate_all(
         TextinvError: as `Engine.submit` and `Ticket.result`, for the first request that failed.
     """
     total = sum(request.num_images for request, _ in requests)
-    engine = Engine(model, max_batch=max_batch, limits=Limits(max_waiting=total))
+    engine = Engine(model, max_batch=max_batch, limits=EngineLimits(max_waiting=total))
     tickets = [engine.submit(request, mounts) for request, mounts in requests]
     engine.run_until_idle()
     return [ticket.result(timeout=0) for ticket in tickets]

@@ -1,45 +1,69 @@
 """The engine: step-level batching of any requests on one frozen base model.
 
-Owns the loop, admission into the batch and the background thread. Does not know the registry, HTTP or Ray: concepts
-come in as mounts, pictures go out through tickets. Station 8 on the way: `GenerateRequest` -> `GeneratedImage`.
+Read from the top, it is a request's way: `submit` checks it once, reserves room, prepares its prompts and puts its
+pictures into the line; each `step` lets those join that fit, takes one inference step of all, decodes those that are
+finished and hands them over. Owns that way, the pictures under way (one that cannot go on fails alone) and the
+background thread. Does not know where embeddings are stored, HTTP or Ray: concepts come in as mounts, pictures go out
+through tickets. Station 8 on the way: `GenerateRequest` -> `GeneratedImage`.
 """
 
+import logging
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from textinv.errors import NotReadyError, ServiceError
-from textinv.generation.active import WaitingImage, count_steps
-from textinv.generation.admission import (
-    Limits,
+from textinv.errors import NotReadyError, ServiceError, TextinvError
+from textinv.generation.denoise import decode_pixels, estimate_clean, in_halves, predict_guided
+from textinv.generation.measuring import measure_steps
+from textinv.generation.picture import (
+    ActiveImage,
+    CheckedRequest,
+    WaitingImage,
+    as_service_error,
+    check_request,
+    deadline_passed,
+    failing_alone,
+    not_finite,
+    start_image,
+)
+from textinv.generation.prompts import Mount, PreparedPrompt, PromptEncoder, check_mounts, used_concepts
+from textinv.generation.request import GeneratedImage, GenerateRequest, Preview, Size, Ticket
+from textinv.generation.safety import SafetyChecker
+from textinv.generation.waiting_line import (
+    EngineLimits,
+    StepTimes,
+    WaitingLine,
     check_deadline,
     check_possible,
     check_room,
-    choose_size,
-    deadline_passed,
 )
-from textinv.generation.batch import RunningBatch, Tally, as_service_error
-from textinv.generation.limits import BatchLimits
-from textinv.generation.mounts import Mount, check_mounts, used_concepts
-from textinv.generation.pace import Pace, Size
-from textinv.generation.prompts import PromptEncoder
-from textinv.generation.request import GenerateRequest
-from textinv.generation.safety import SafetyChecker
-from textinv.generation.ticket import Ticket
-from textinv.generation.waiting import WaitingLine
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
+
+log = logging.getLogger(__name__)
 
 # Shares of the batch are fractions; their sum may miss 1 by this.
 _ROUNDING = 1e-9
 
-Work = tuple[Size, int]
-"""What is left of a picture: its size and inference steps."""
+Pixels = NDArray[np.uint8]
+
+
+@dataclass
+class Tally:
+    """Counts since the start: UNet forwards' steps, picture-steps in them, pictures done, steps spent on leavers."""
+
+    steps: int = 0
+    image_steps: int = 0
+    images: int = 0
+    cancelled_steps: int = 0
+    step_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,16 +85,17 @@ class Engine:
         model: BaseModel,
         *,
         max_batch: int | Literal["auto"] = "auto",
-        limits: Limits | None = None,
+        limits: EngineLimits | None = None,
         safety: SafetyChecker | None = None,
     ) -> None:
         self.model = model
-        self.limits = limits or Limits()
-        self.batch_limits = BatchLimits(model, max_batch)
+        self.limits = limits or EngineLimits()
+        self.step_times = StepTimes(max_batch)
+        self._safety = safety
         self._encoder = PromptEncoder(model)
-        self._pace = Pace(self.batch_limits.limit)
-        self._batch = RunningBatch(model, self._encoder, self._pace, safety)
         self._line: WaitingLine[WaitingImage] = WaitingLine()
+        self._active: list[ActiveImage] = []  # changed only in the thread that steps
+        self._tally = Tally()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._num_reserved = 0  # pictures that have room in the line and are not in it yet
@@ -78,17 +103,20 @@ class Engine:
         self._open = True
         self._stopping = False
 
+    # In: a request is checked, finds room, and its pictures wait.
+
     def submit(self, request: GenerateRequest, mounts: Mapping[ConceptRef, Mount] | None = None) -> Ticket:
         """Take a request; it joins the batch at the next step that has room.
 
         Raises:
-            RequestError, OverloadedError, DeadlineError: as `reserve`.
+            RequestError, OverloadedError, DeadlineError: as `check_room`.
             PromptError, UnknownConceptError, BaseModelMismatchError, NotReadyError: as `enter`.
         """
-        self.reserve(request)
-        return self.enter(request, mounts or {})
+        asked = check_request(self.model, request, self.limits.max_image_px)
+        self.reserve(asked)
+        return self.enter(asked, mounts or {})
 
-    def check_room(self, request: GenerateRequest) -> None:
+    def check_room(self, request: GenerateRequest) -> CheckedRequest:
         """Check that a request could be taken now, before anything is spent on it.
 
         Raises:
@@ -96,17 +124,19 @@ class Engine:
             OverloadedError: too many wait.
             DeadlineError: it cannot be done in time behind those that came before it.
         """
-        self._take_room(request, 0)
+        asked = check_request(self.model, request, self.limits.max_image_px)
+        self._take_room(asked, 0)
+        return asked
 
-    def reserve(self, request: GenerateRequest) -> None:
+    def reserve(self, asked: CheckedRequest) -> None:
         """Keep room in the line for a request, which must `enter` then, so that it is not sent away after all.
 
         Raises:
             RequestError, OverloadedError, DeadlineError: as `check_room`.
         """
-        self._take_room(request, request.num_images)
+        self._take_room(asked, asked.request.num_images)
 
-    def enter(self, request: GenerateRequest, mounts: Mapping[ConceptRef, Mount]) -> Ticket:
+    def enter(self, asked: CheckedRequest, mounts: Mapping[ConceptRef, Mount]) -> Ticket:
         """Put a request into the line, in the room that was reserved for it, which is given up if that fails.
 
         Raises:
@@ -115,53 +145,163 @@ class Engine:
             BaseModelMismatchError: an embedding belongs to another base model.
             NotReadyError: the engine is closed.
         """
+        images: list[WaitingImage] = []
         try:
-            images = self._prepare(request, mounts)
-        except BaseException:
+            images = self._prepare(asked, mounts)
+        finally:
             with self._changed:
-                self._num_reserved -= request.num_images
-            raise
-        with self._changed:
-            self._num_reserved -= request.num_images
-            if not self._open:
-                raise NotReadyError("this engine is closed; ask another replica")
-            for image in images:
-                self._line.add(image)
-            self._changed.notify_all()
+                self._num_reserved -= asked.request.num_images
+                if images and not self._open:
+                    raise NotReadyError("this engine is closed; ask another replica")
+                for image in images:
+                    self._line.add(image)
+                self._changed.notify_all()
         return images[0].ticket
 
-    def outlook(self) -> tuple[int, float]:
-        """Pictures that wait, and the seconds after which one more of the native size would have a place."""
-        native_px = (self.model.native_px, self.model.native_px)
-        with self._changed:
-            num_waiting, work = len(self._line) + self._num_reserved, [*self._under_way(), *map(_work, self._line)]
-        return num_waiting, self._wait_s(work, native_px)
+    def _prepare(self, asked: CheckedRequest, mounts: Mapping[ConceptRef, Mount]) -> list[WaitingImage]:
+        request = asked.request
+        check_mounts(self.model, asked.refs, mounts)
+        prompt = self._encoder.prepare(request.prompt, mounts, request.attention_weights)
+        negative = self._encoder.prepare(request.negative_prompt, mounts, request.attention_weights)
+        guided = negative if request.guidance_scale > 1 else None
+        ticket = Ticket(request, used_concepts(asked.refs, mounts), steps_total=asked.num_steps * request.num_images)
+        deadline_at = None if request.deadline_s is None else time.monotonic() + request.deadline_s
+        return [WaitingImage(asked, ticket, index, prompt, guided, deadline_at) for index in range(request.num_images)]
 
-    @torch.inference_mode()
-    def warm_up(self, sizes: Sequence[Size] = ()) -> None:
-        """Measure how many pictures of these sizes (height, width; default: the native one) share a batch and how fast.
-
-        Call it before `start`; otherwise the first step does it for the native size.
-        """
-        (empty,) = self._encoder.encode([self._encoder.prepare("", {}, False)])
-        for size in sizes or [(self.model.native_px, self.model.native_px)]:
-            self.batch_limits.measure(size, empty)
-            self._pace.start_from(size, self.batch_limits.measured_s[size])
+    # Steps: pictures join, go on together, and leave.
 
     @torch.inference_mode()
     def step(self) -> bool:
         """Let waiting pictures join and take one inference step; False when there is nothing to do."""
         try:
-            if not self.batch_limits.ready:
+            if not self.step_times.ready:
                 self.warm_up()
-            self._batch.join(self._admit())
-            self._batch.step()
+            self._join(self._admit())
+            self._drop_leavers()
+            if self._active:
+                self._take_step()
         except Exception as error:
-            self._batch.fail_all(as_service_error(error))
+            self._fail_all(as_service_error(error))
         with self._changed:
             self._num_joining = 0
             self._changed.notify_all()
             return self._busy()
+
+    def _admit(self) -> list[WaitingImage]:
+        """Take those out of the line that fit into the batch, and those that have left or are late."""
+        now = time.monotonic()
+        admitted: list[WaitingImage] = []
+        with self._changed:
+            self._line.remove(lambda one: one.ticket.done())
+            late = self._line.remove(lambda one: one.is_late(now))
+            used = sum(self._share(image.waiting) for image in self._active)
+            while one := self._line.take(self._fits(used)):
+                used += self._share(one)
+                admitted.append(one)
+            self._num_joining = len(admitted)
+        for one in late:
+            one.ticket.fail(deadline_passed(one))
+        return admitted
+
+    def _fits(self, used: float) -> Callable[[WaitingImage], bool]:
+        """Tell who fits into a batch of which so much is used; into an empty one everybody does."""
+        return lambda one: used == 0 or used + self._share(one) < 1 + _ROUNDING
+
+    def _share(self, waiting: WaitingImage) -> float:
+        return 1 / self.step_times.batch_limit(waiting.asked.size_px)
+
+    def _join(self, newcomers: Sequence[WaitingImage]) -> None:
+        """Encode the newcomers' prompts together and draw their first latents; one that cannot start fails alone."""
+        try:
+            self._encoder.encode([prompt for one in newcomers for prompt in self._prompts_of(one)])
+        except Exception as error:  # whose prompt it was is found out below, one by one
+            log.warning("prompts could not be encoded together: %s", error)
+        for one in newcomers:
+            with failing_alone(one):
+                conditional, *encoded = self._encoder.encode(self._prompts_of(one))
+                unconditional = encoded[0] if encoded else None
+                if one.negative_prompt is not None and unconditional is None:
+                    unconditional = conditional.zeros()
+                self._active.append(start_image(self.model, one, conditional, unconditional))
+
+    def _prompts_of(self, one: WaitingImage) -> list[PreparedPrompt]:
+        """What is to be encoded for a picture: an empty negative prompt is not, where the base takes it for no text."""
+        nothing = self.model.zeros_empty_negative and not one.asked.request.negative_prompt
+        return [one.prompt] if one.negative_prompt is None or nothing else [one.prompt, one.negative_prompt]
+
+    def _drop_leavers(self) -> None:
+        now = time.monotonic()
+        for image in self._active:
+            if image.waiting.is_late(now):
+                image.waiting.ticket.fail(deadline_passed(image.waiting))
+            if image.waiting.ticket.cancelled():
+                self._tally.cancelled_steps += image.position
+        self._active = [image for image in self._active if not image.waiting.ticket.done()]
+
+    def _take_step(self) -> None:
+        started = time.perf_counter()
+        inputs: dict[ActiveImage, Tensor] = {}
+        for image in self._active:
+            with failing_alone(image.waiting):
+                inputs[image] = image.model_input()
+        going_on: list[ActiveImage] = []
+        sketches: dict[ActiveImage, Tensor] = {}
+        for image, predicted_BCHW in zip(inputs, predict_guided(self.model, inputs), strict=True):
+            with failing_alone(image.waiting):
+                if isinstance(predicted_BCHW, Exception):
+                    raise predicted_BCHW
+                if image.preview_due:
+                    sketches[image] = estimate_clean(self.model, inputs[image], predicted_BCHW, image.timestep)
+                image.advance(predicted_BCHW)
+                image.waiting.ticket.steps_done += 1
+                going_on.append(image)
+        self._show(sketches)
+        self._deliver([image for image in going_on if image.finished])
+        seconds = time.perf_counter() - started
+        self._tally.steps += 1
+        self._tally.image_steps += len(self._active)
+        self._tally.step_s += seconds
+        self.step_times.observe([image.waiting.asked.size_px for image in self._active], seconds)
+        self._active = [image for image in going_on if not image.finished]
+
+    # Out: pictures are decoded, screened and handed over.
+
+    def _show(self, sketches: Mapping[ActiveImage, Tensor]) -> None:
+        for image, pixels, _ in self._screened(self._decoded(sketches)):
+            with failing_alone(image.waiting):
+                image.waiting.ticket.show(Preview(image.waiting.index, image.position, len(image.timesteps_T), pixels))
+
+    def _deliver(self, finished: Sequence[ActiveImage]) -> None:
+        for image, pixels, flagged in self._screened(self._decoded({image: image.latents_BCHW for image in finished})):
+            seed, ticket = image.waiting.seed, image.waiting.ticket
+            if not bool(torch.isfinite(image.latents_BCHW).all()):
+                ticket.fail(not_finite(image.waiting))
+                continue
+            picture = GeneratedImage(pixels, seed, ticket.request, ticket.concepts, self.model.id, flagged)
+            ticket.deliver(image.waiting.index, picture)
+            self._tally.images += 1
+
+    def _decoded(self, latents: Mapping[ActiveImage, Tensor]) -> dict[ActiveImage, Pixels]:
+        """Decode together; what a mask protects is put back."""
+        decoded: dict[ActiveImage, Pixels] = {}
+        for image, pixels in zip(latents, decode_pixels(self.model, list(latents.values())), strict=True):
+            with failing_alone(image.waiting):
+                if isinstance(pixels, Exception):
+                    raise pixels
+                decoded[image] = pixels if image.edit is None else image.edit.keep_pixels(pixels)
+        return decoded
+
+    def _screened(self, pictures: Mapping[ActiveImage, Pixels]) -> Iterator[tuple[ActiveImage, Pixels, bool]]:
+        """Black out what the safety checker flags, where there is one; what it cannot judge is not shown."""
+        shown = list(pictures.values())
+        flags = in_halves(self._safety.flag, shown) if self._safety and shown else [False] * len(shown)
+        for (image, pixels), flag in zip(pictures.items(), flags, strict=True):
+            if isinstance(flag, Exception):
+                image.waiting.ticket.fail(as_service_error(flag))
+            else:
+                yield image, np.zeros_like(pixels) if flag else pixels, flag
+
+    # Running: in the caller's thread or in one of its own.
 
     def run_until_idle(self) -> None:
         """Step until everything submitted is done."""
@@ -173,6 +313,17 @@ class Engine:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="textinv-engine", daemon=True)
             self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopping or self._busy())
+                if self._stopping:
+                    return
+            self.step()
+
+    def _busy(self) -> bool:
+        return bool(self._active or len(self._line) or self._num_joining)
 
     def drain(self, timeout_s: float) -> bool:
         """Take nothing new and wait until everything accepted is done; False when time runs out first."""
@@ -192,101 +343,54 @@ class Engine:
             waiting = self._line.remove(lambda _: True)
         for one in waiting:
             one.ticket.fail(error)
-        self._batch.fail_all(error)
+        self._fail_all(error)
+
+    def _fail_all(self, error: TextinvError) -> None:
+        for image in self._active:
+            image.waiting.ticket.fail(error)
+        self._active = []
+
+    # Looking ahead: how fast steps are, and who finds room.
+
+    @torch.inference_mode()
+    def warm_up(self, sizes: Sequence[Size] = ()) -> None:
+        """Measure how many pictures of these sizes (height, width; default: the native one) share a batch and how fast.
+
+        Call it before `start`; otherwise the first step does it for the native size.
+        """
+        (empty,) = self._encoder.encode([self._encoder.prepare("", {}, False)])
+        for size in sizes or [(self.model.native_px, self.model.native_px)]:
+            self.step_times.start_from(size, measure_steps(self.model, size, empty, self.step_times.max_measured))
+
+    def _take_room(self, asked: CheckedRequest, num_reserved: int) -> None:
+        request, one = asked.request, asked.work
+        more = [one] * (request.num_images - 1)
+        check_possible(self.limits, request, self.step_times.done_s(more, one, request.num_images))
+        with self._changed:
+            num_waiting, active = len(self._line) + self._num_reserved, [image.work for image in self._active]
+            place_s = self.step_times.place_s(active + [one.work for one in self._line], asked.size_px)
+            check_room(self.limits, num_waiting, request, place_s)
+            if request.deadline_s is not None:
+                before = [*active, *(one.work for one in self._line.ahead_of(request.caller)), *more]
+                together = len(active) + num_waiting + request.num_images
+                check_deadline(request, self.step_times.done_s(before, one, together))
+            self._num_reserved += num_reserved
+
+    def outlook(self) -> tuple[int, float]:
+        """Pictures that wait, and the seconds after which one more of the native size would have a place."""
+        with self._changed:
+            num_waiting = len(self._line) + self._num_reserved
+            work = [image.work for image in self._active] + [one.work for one in self._line]
+        return num_waiting, self.step_times.place_s(work, (self.model.native_px, self.model.native_px))
 
     @property
     def screens(self) -> bool:
         """Whether pictures pass a safety checker."""
-        return self._batch.screens
+        return self._safety is not None
 
     @property
     def stats(self) -> EngineStats:
         """What the engine is doing."""
         with self._changed:
-            waiting, active = len(self._line), len(self._batch.images)
-        return EngineStats(waiting, active, replace(self._batch.tally), self._encoder.hits, self._encoder.misses)
-
-    def _prepare(self, request: GenerateRequest, mounts: Mapping[ConceptRef, Mount]) -> list[WaitingImage]:
-        size_px = choose_size(self.model, request, self.limits)
-        check_mounts(self.model, request.refs, mounts)
-        prompt = self._encoder.prepare(request.prompt, mounts, request.attention_weights)
-        negative = self._encoder.prepare(request.negative_prompt, mounts, request.attention_weights)
-        num_steps = count_steps(self.model, request)
-        ticket = Ticket(request, steps_total=num_steps * request.num_images)
-        guided = request.guidance_scale > 1
-        deadline_at = None if request.deadline_s is None else time.monotonic() + request.deadline_s
-        concepts = used_concepts(request.refs, mounts)
-        return [
-            WaitingImage(ticket, index, size_px, num_steps, prompt, negative if guided else None, concepts, deadline_at)
-            for index in range(request.num_images)
-        ]
-
-    def _under_way(self) -> list[Work]:
-        return [(image.waiting.size_px, len(image.timesteps_T) - image.position) for image in list(self._batch.images)]
-
-    def _take_room(self, request: GenerateRequest, num_reserved: int) -> None:
-        request.check()
-        one = self._work_of(request)
-        more = [one] * (request.num_images - 1)
-        check_possible(self.limits, request, self._needed_s(more, one, request.num_images))
-        with self._changed:
-            num_waiting, active = len(self._line) + self._num_reserved, self._under_way()
-            check_room(self.limits, num_waiting, request, self._wait_s([*active, *map(_work, self._line)], one[0]))
-            before = [*active, *map(_work, self._line.ahead_of(request.caller)), *more]
-            check_deadline(request, self._needed_s(before, one, len(active) + num_waiting + request.num_images))
-            self._num_reserved += num_reserved
-
-    def _work_of(self, request: GenerateRequest) -> Work:
-        """A picture's size, and its steps where a deadline asks for them: counting them takes a noise scheduler."""
-        size_px = choose_size(self.model, request, self.limits)
-        return size_px, 0 if request.deadline_s is None else count_steps(self.model, request)
-
-    def _needed_s(self, before: Sequence[Work], one: Work, together: int) -> float:
-        """Estimate when a picture is done that comes behind others, while so many could share its batch."""
-        size_px, num_steps = one
-        own_s = self._pace.own_s(size_px, num_steps, min(together, self.batch_limits.limit(size_px)))
-        return self._wait_s(before, size_px) + own_s
-
-    def _wait_s(self, before: Sequence[Work], size_px: Size) -> float:
-        """Estimate when a place of a size is free: when all before it are done but those that it can share with."""
-        work: Counter[Size] = Counter()
-        for size, num_steps in before:
-            work[size] += num_steps
-        num_in_the_way = max(len(before) + 1 - self.batch_limits.limit(size_px), 0)
-        return self._pace.wait_s(work) * num_in_the_way / max(len(before), 1)
-
-    def _admit(self) -> list[WaitingImage]:
-        now = time.monotonic()
-        admitted: list[WaitingImage] = []
-        with self._changed:
-            self._line.remove(lambda one: one.ticket.done())
-            late = self._line.remove(lambda one: one.deadline_at is not None and now > one.deadline_at)
-            used = sum(self._share(image.waiting) for image in self._batch.images)
-            while one := self._line.take(self._fits(used)):
-                used += self._share(one)
-                admitted.append(one)
-            self._num_joining = len(admitted)
-        for one in late:
-            one.ticket.fail(deadline_passed(one))
-        return admitted
-
-    def _share(self, waiting: WaitingImage) -> float:
-        return 1 / self.batch_limits.limit(waiting.size_px)
-
-    def _fits(self, used: float) -> Callable[[WaitingImage], bool]:
-        return lambda one: used == 0 or used + self._share(one) < 1 + _ROUNDING
-
-    def _busy(self) -> bool:
-        return bool(self._batch.images or len(self._line) or self._num_joining)
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._stopping or self._busy())
-                if self._stopping:
-                    return
-            self.step()
-
-
-def _work(waiting: WaitingImage) -> Work:
-    return waiting.size_px, waiting.num_steps
+            waiting, active = len(self._line), len(self._active)
+        return EngineStats(waiting, active, replace(self._tally), self._encoder.hits, self._encoder.misses)

@@ -1,32 +1,130 @@
-"""Prompts as the UNet takes them: prepared when a request comes in, encoded when it joins, remembered by what they say.
+"""Prompts as the UNet takes them: mounts checked, attention weights read, text encoded and remembered by what it says.
 
-Owns the cache of text-encoder outputs by (prompt, concept digests), and attention weights on them. Does not know
-tokenizers: the base model cuts a prompt into chunks.
+Owns A1111's syntax of attention weights (`(more)`, `[less]`, `(word:1.2)`, `\\(` for a plain bracket), the checks that
+an embedding fits the base model, and the cache of text-encoder outputs by (prompt, concept digests). Does not know
+tokenizers, for the base model cuts a prompt into chunks, nor where embeddings come from.
 
 Shapes: B chunks, L tokens, D width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from textinv.embedding import Embedding
-from textinv.errors import PromptError
-from textinv.generation.attention_weights import parse_attention_weights
-from textinv.generation.mounts import Mount, embedding_of
-from textinv.generation.prompt_aliases import expand_aliases
-from textinv.generation.recently_used import RecentlyUsed
+from textinv.errors import BaseModelMismatchError, PromptError, UnknownConceptError
 from textinv.models.base import BaseModel, Conditioning
 from textinv.models.prompt import TokenBatch, TokenizedPrompt, batch_prompts
-from textinv.placeholders import ConceptRef, refs_in
+from textinv.placeholders import ConceptRef, expand_aliases, refs_in
 
 DEFAULT_CACHE_BYTES = 256 * 2**20
 # Attention over the text costs as much as its chunks; what follows the first few is hardly heeded.
 MAX_CHUNKS = 8
+ROUND_FACTOR = 1.1
+SQUARE_FACTOR = 1 / 1.1
+MIN_WEIGHT, MAX_WEIGHT = -10.0, 10.0
+# Deeper brackets are plain text, so that a hostile prompt costs linear time.
+MAX_DEPTH = 32
 
+_MARK = re.compile(r"\\[()\[\]\\]|\\|\(|\[|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|\)|\]|[^\\()\[\]:]+|:")
+
+
+class StoredConcept(Protocol):
+    """A published version of a concept, as the registry reads it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def base_model(self) -> str: ...
+    @property
+    def base_revision(self) -> str: ...
+    @property
+    def embedding(self) -> Embedding: ...
+    @property
+    def digest(self) -> str: ...
+
+
+Mount = Embedding | StoredConcept
+"""What stands for a placeholder: rows, published or not."""
 Key = tuple[str, bool, tuple[str, ...]]
+
+
+class WeightedText(NamedTuple):
+    """A stretch of a prompt and the factor of its words' attention."""
+
+    text: str
+    weight: float
+
+
+def parse_attention_weights(prompt: str) -> list[WeightedText]:
+    """Split a prompt into stretches of equal weight; unclosed brackets reach to the end, stray ones are plain text."""
+    pieces: list[WeightedText] = []
+    opened: list[tuple[str, int]] = []
+    for match in _MARK.finditer(prompt):
+        mark = match.group()
+        if mark in "([" and len(opened) < MAX_DEPTH:
+            opened.append((mark, len(pieces)))
+        elif match.group(1) is not None and opened and opened[-1][0] == "(":
+            _scale(pieces, opened.pop()[1], float(match.group(1)))
+        elif mark in ")]" and opened and opened[-1][0] == {")": "(", "]": "["}[mark]:
+            _scale(pieces, opened.pop()[1], ROUND_FACTOR if mark == ")" else SQUARE_FACTOR)
+        else:
+            plain = mark[1:] if len(mark) == 2 and mark[0] == "\\" else mark
+            pieces.append(WeightedText(plain, 1.0))
+    for mark, start in opened:
+        _scale(pieces, start, ROUND_FACTOR if mark == "(" else SQUARE_FACTOR)
+    return _merge(pieces)
+
+
+def has_attention_weights(prompt: str) -> bool:
+    """Whether the syntax changes what a prompt says: without any it means the same as plain text."""
+    return parse_attention_weights(prompt) not in ([], [WeightedText(prompt, 1.0)])
+
+
+def embedding_of(mount: Mount) -> Embedding:
+    """The rows of a mount."""
+    return mount if isinstance(mount, Embedding) else mount.embedding
+
+
+def check_mounts(model: BaseModel, refs: Iterable[ConceptRef], mounts: Mapping[ConceptRef, Mount]) -> None:
+    """Check that every named concept is mounted and belongs to this base model.
+
+    Raises:
+        UnknownConceptError: a named concept has no mount.
+        BaseModelMismatchError: an embedding was learned on another base model, or has other widths.
+    """
+    for ref in refs:
+        mount = mounts.get(ref)
+        if mount is None:
+            raise UnknownConceptError(
+                f"the concept {ref} is not mounted; learn it first or correct its name", concept=str(ref)
+            )
+        if not isinstance(mount, Embedding) and mount.base_revision != model.revision:
+            raise BaseModelMismatchError(
+                f"the concept {ref} was learned on {mount.base_model!r} (revision {mount.base_revision[:12]}), but "
+                f"this is {model.id!r} (revision {model.revision[:12]}); learn it on this base model",
+                concept=str(ref),
+                learned_on=mount.base_model,
+                base_model=model.id,
+            )
+        _check_widths(model, ref, embedding_of(mount))
+
+
+def used_concepts(refs: Iterable[ConceptRef], mounts: Mapping[ConceptRef, Mount]) -> dict[str, str]:
+    """The digests of the concepts used, by `name@version` (by `name` for embeddings that were never published)."""
+    used: dict[str, str] = {}
+    for ref in refs:
+        mount = mounts[ref]
+        name = str(ref) if isinstance(mount, Embedding) else f"{mount.name}@{mount.version}"
+        used[name] = mount.digest
+    return used
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +143,8 @@ class PromptEncoder:
         self.hits = 0
         self.misses = 0
         self._model = model
-        self._encoded: RecentlyUsed[Key, Conditioning] = RecentlyUsed(max_bytes, _size_bytes)
+        self._max_bytes, self._num_bytes = max_bytes, 0
+        self._encoded: dict[Key, Conditioning] = {}  # in the order of their last use
 
     def prepare(self, prompt: str, mounts: Mapping[ConceptRef, Mount], weighted: bool) -> PreparedPrompt:
         """Cut a prompt into chunks; with `weighted`, A1111's attention weights are syntax.
@@ -68,21 +167,54 @@ class PromptEncoder:
 
     def encode(self, prompts: Sequence[PreparedPrompt]) -> list[Conditioning]:
         """Encode prompts (one text each), those not remembered together."""
-        found = {prompt.key: known for prompt in prompts if (known := self._encoded.get(prompt.key)) is not None}
+        found = {prompt.key: self._encoded[prompt.key] for prompt in prompts if prompt.key in self._encoded}
+        self._encoded |= {key: self._encoded.pop(key) for key in found}
         new = {prompt.key: prompt for prompt in prompts if prompt.key not in found}
         for together in _without_clashes(list(new.values())):
             for prompt, conditioning in zip(together, self._encode_new(together), strict=True):
                 found[prompt.key] = conditioning
-                self._encoded.put(prompt.key, conditioning)
+                self._remember(prompt.key, conditioning)
         self.misses += len(new)
         self.hits += len(prompts) - len(new)
         return [found[prompt.key] for prompt in prompts]
+
+    def _remember(self, key: Key, conditioning: Conditioning) -> None:
+        """Keep an encoding, and forget those used longest ago until all fit."""
+        self._encoded[key] = conditioning
+        self._num_bytes += _size_bytes(conditioning)
+        while self._num_bytes > self._max_bytes:
+            self._num_bytes -= _size_bytes(self._encoded.pop(next(iter(self._encoded))))
 
     def _encode_new(self, prompts: Sequence[PreparedPrompt]) -> list[Conditioning]:
         rows_of = {ref: embedding.rows for prompt in prompts for ref, embedding in prompt.mounts.items()}
         batch = batch_prompts([prompt.tokenized for prompt in prompts], rows_of)
         encoded = self._model.encode_text(batch.tokens, batch.rows)
         return batch.split(_weigh(encoded, batch, self._model.encoder_widths))
+
+
+def _scale(pieces: list[WeightedText], start: int, factor: float) -> None:
+    for index in range(start, len(pieces)):
+        text, weight = pieces[index]
+        pieces[index] = WeightedText(text, min(max(weight * factor, MIN_WEIGHT), MAX_WEIGHT))
+
+
+def _merge(pieces: list[WeightedText]) -> list[WeightedText]:
+    merged: list[WeightedText] = []
+    for piece in pieces:
+        if merged and math.isclose(merged[-1].weight, piece.weight):
+            merged[-1] = WeightedText(merged[-1].text + piece.text, piece.weight)
+        else:
+            merged.append(piece)
+    return merged
+
+
+def _check_widths(model: BaseModel, ref: ConceptRef, embedding: Embedding) -> None:
+    if problem := embedding.misfit(model.encoder_widths, repr(model.id)):
+        raise BaseModelMismatchError(
+            f"the embedding of {ref} does not fit: {problem}; learn it on this base model",
+            concept=str(ref),
+            base_model=model.id,
+        )
 
 
 def _without_clashes(prompts: Sequence[PreparedPrompt]) -> Iterator[list[PreparedPrompt]]:

@@ -1,24 +1,27 @@
-"""What is asked for and what comes back: `GenerateRequest` and `GeneratedImage`.
+"""What is asked for and what comes back: a `GenerateRequest`, the caller's `Ticket`, and its `GeneratedImage`s.
 
-Owns their fields, ranges and the infotext that a picture carries. Does not know how a picture is made.
+Owns their fields, ranges, the hand-over between the engine's thread and the caller's, and how a request is told in an
+infotext and read from one. Does not know how a picture is made.
 """
 
 import math
+import re
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textinv.errors import InputError, RequestError
-from textinv.generation.attention_weights import has_attention_weights
+from textinv.errors import InputError, RequestError, TextinvError
 from textinv.generation.infotext import Infotext, write_infotext, write_png
 from textinv.generation.noise_schedulers import find_scheduler_kind
-from textinv.generation.prompt_aliases import expand_aliases
-from textinv.placeholders import ConceptRef, refs_in
+from textinv.generation.prompts import has_attention_weights
+from textinv.placeholders import ConceptRef, expand_aliases, refs_in
 
 MAX_PROMPT_CHARS = 32_000
 MAX_STEPS = 150
@@ -27,6 +30,14 @@ MAX_IMAGES = 64
 MAX_SEED = 2**63 - 1
 # A1111's short hash of an embedding is the start of its sha256.
 _SHORT_HASH = 12
+_SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
+_WHOLE = re.compile(r"\d{1,19}")
+_NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?")
+
+Size = tuple[int, int]
+"""Height and width of a picture in pixels."""
+Work = tuple[Size, int]
+"""What is left of a picture: its size and inference steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +142,116 @@ class GeneratedImage:
     def png(self) -> bytes:
         """Encode as PNG that carries the infotext."""
         return write_png(self.pixels, self.infotext)
+
+
+class Preview(NamedTuple):
+    """A picture under way: which of the request's, after how many of its inference steps, and its pixels (H, W, 3)."""
+
+    image: int
+    step: int
+    num_steps: int
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A submitted request. Safe to use from any thread; `future` fits `asyncio.wrap_future`."""
+
+    request: GenerateRequest
+    concepts: Mapping[str, str] = field(default_factory=dict)
+    """The concepts that it uses: name@version -> digest."""
+    future: Future[list[GeneratedImage]] = field(default_factory=Future)
+    previews: list[Preview] = field(default_factory=list)
+    steps_done: int = 0
+    steps_total: int = 1
+    _images: dict[int, GeneratedImage] = field(default_factory=dict)
+    _watchers: list[Callable[[Preview], None]] = field(default_factory=list)
+
+    def result(self, timeout: float | None = None) -> list[GeneratedImage]:
+        """Wait for the pictures, in order of their seeds.
+
+        Raises:
+            TextinvError: the request failed.
+            concurrent.futures.CancelledError: it was cancelled.
+            TimeoutError: `timeout` seconds have passed.
+        """
+        return self.future.result(timeout)
+
+    def cancel(self) -> bool:
+        """Leave; at most one more inference step is spent on it. False when it was already done."""
+        return self.future.cancel()
+
+    def cancelled(self) -> bool:
+        """Whether the caller left."""
+        return self.future.cancelled()
+
+    def done(self) -> bool:
+        """Whether it is finished, failed or cancelled."""
+        return self.future.done()
+
+    def add_done_callback(self, callback: Callable[["Ticket"], None]) -> None:
+        """Call `callback` when it is done, in the engine's thread (at once when it already is)."""
+        self.future.add_done_callback(lambda _: callback(self))
+
+    def on_preview(self, callback: Callable[[Preview], None]) -> None:
+        """Call `callback` with each preview, in the engine's thread; it must not block."""
+        self._watchers.append(callback)
+
+    @property
+    def progress(self) -> float:
+        """How much is done, from 0 to 1."""
+        return 1.0 if self.done() else min(self.steps_done / self.steps_total, 1.0)
+
+    # The engine's half.
+
+    def show(self, preview: Preview) -> None:
+        """Hand over a preview; each picture's latest is kept."""
+        self.previews = [kept for kept in self.previews if kept.image != preview.image] + [preview]
+        for watcher in self._watchers:
+            watcher(preview)
+
+    def deliver(self, index: int, image: GeneratedImage) -> None:
+        """Hand over the request's picture number `index`; the last one finishes it."""
+        self._images[index] = image
+        if len(self._images) == self.request.num_images:
+            self._settle(lambda: self.future.set_result([self._images[k] for k in sorted(self._images)]))
+
+    def fail(self, error: TextinvError) -> None:
+        """Finish with an error."""
+        self._settle(lambda: self.future.set_exception(error))
+
+    def _settle(self, settle: Callable[[], None]) -> None:
+        try:
+            settle()
+        except InvalidStateError:  # the caller left a moment ago, or another of its pictures failed
+            return
+
+
+def read_request(infotext: Infotext) -> GenerateRequest:
+    """Make the request that an infotext tells of; what it does not say, or says in words unknown, stays at its default.
+
+    Brackets in a prompt are attention weights, unless it says otherwise (`Emphasis: None`). The pictures of an edit are
+    not in an infotext: its request has none.
+
+    Raises:
+        RequestError: it names a noise scheduler that there is none of.
+    """
+    said = infotext.settings
+    weighted = said.get("Emphasis") != "None" and any(
+        map(has_attention_weights, (infotext.prompt, infotext.negative_prompt))
+    )
+    request = GenerateRequest(infotext.prompt, infotext.negative_prompt, attention_weights=weighted)
+    if _WHOLE.fullmatch(said.get("Steps", "")):
+        request = replace(request, num_inference_steps=int(said["Steps"]))
+    if _WHOLE.fullmatch(said.get("Seed", "")):
+        request = replace(request, seed=int(said["Seed"]))
+    if _NUMBER.fullmatch(said.get("CFG scale", "")):
+        request = replace(request, guidance_scale=float(said["CFG scale"]))
+    if size := _SIZE.fullmatch(said.get("Size", "")):
+        request = replace(request, width_px=int(size[1]), height_px=int(size[2]))
+    if sampler := said.get("Sampler"):
+        request = replace(request, noise_scheduler=find_scheduler_kind(sampler, said.get("Schedule type")).name)
+    return request
 
 
 @cache

@@ -16,14 +16,16 @@ from pydantic import ValidationError
 from textinv.errors import CorruptObjectError, ObjectNotFoundError, StoreConflictError, UnknownConceptError
 from textinv.jobs.layout import (
     CHECKPOINTS,
-    DEATHS,
     FAILURES,
     JOBS,
     OPEN_JOBS,
     cancellation_key,
     checkpoint_key,
     deaths_key,
+    deaths_prefix,
     failure_key,
+    failures_prefix,
+    fingerprint_of,
     job_key,
     log_key,
     open_key,
@@ -31,7 +33,7 @@ from textinv.jobs.layout import (
     status_key,
 )
 from textinv.jobs.previews import drop_previews
-from textinv.jobs.record import Cancellation, Deaths, Failure, JobRecord, now, read_spec_sheet
+from textinv.jobs.record import Cancellation, Deaths, Failure, JobRecord, now, read_spec_sheet, spec_lines
 from textinv.jobs.status import ENDED, ConceptState, JobStatus, waiting_status
 from textinv.spec import TrainSpec, image_key
 from textinv.states import changes_nothing
@@ -88,6 +90,11 @@ class JobStore:
         """One sheet of a job's specs."""
         key = spec_sheet_key(job_id, number)
         return read_spec_sheet(key, self.store.get(key).body)
+
+    def spec_lines(self, job_id: str, number: int) -> list[bytes]:
+        """One sheet of a job's specs, as they are written."""
+        key = spec_sheet_key(job_id, number)
+        return spec_lines(key, self.store.get(key).body)
 
     def status(self, job_id: str) -> JobStatus | None:
         """How far a job is, if its driver has ever said so."""
@@ -150,11 +157,8 @@ class JobStore:
     def forget_misfortune(self, record: JobRecord) -> None:
         """Forget what of a job was cancelled and what failed."""
         self.store.delete([cancellation_key(record.id)])
-        failed = self.failed_fingerprints()
-        if failed:
-            wanted = (spec.fingerprint for spec in self.specs(record))
-            doomed = [one for one in wanted if one in failed]
-            self.store.delete([key(one) for one in doomed for key in (failure_key, deaths_key)])
+        failed = self.failed_fingerprints(record.id)
+        self.store.delete([key(record.id, one) for one in failed for key in (failure_key, deaths_key)])
 
     def cancel(self, job_id: str, names: Iterable[str] | None = None, keep_rows: bool = False) -> Outcome:
         """Say that a job, or some of its concepts, are not wanted any more; what has ended stays as it is.
@@ -194,44 +198,49 @@ class JobStore:
         if latest.generation > record.generation:
             self._mark(latest)
 
-    def failed_fingerprints(self) -> set[str]:
-        """Fingerprints of all specs that were given up."""
-        return {info.key.removeprefix(FAILURES).removesuffix(".json") for info in self.store.list(FAILURES)}
+    def failed_fingerprints(self, job_id: str) -> set[str]:
+        """Fingerprints of a job's specs that were given up."""
+        return {fingerprint_of(info.key) for info in self.store.list(failures_prefix(job_id))}
 
-    def last_failures(self, most: int) -> list[tuple[str, datetime]]:
-        """Fingerprints of the specs that were given up last, and when; the last one first."""
+    def last_failures(self, most: int) -> list[tuple[str, str, datetime]]:
+        """The specs of any job that were given up last, by job and fingerprint, and when; the last one first."""
         infos = heapq.nlargest(most, self.store.list(FAILURES), key=lambda info: info.modified)
-        return [(info.key.removeprefix(FAILURES).removesuffix(".json"), info.modified) for info in infos]
+        return [(info.key.split("/")[1], fingerprint_of(info.key), info.modified) for info in infos]
 
-    def failure(self, fingerprint: str) -> Failure | None:
-        """Why a spec was given up."""
+    def failure(self, job_id: str, fingerprint: str) -> Failure | None:
+        """Why a spec of a job was given up."""
         try:
-            return Failure.model_validate_json(self.store.get(failure_key(fingerprint)).body)
+            return Failure.model_validate_json(self.store.get(failure_key(job_id, fingerprint)).body)
         except ObjectNotFoundError:
             return None
 
-    def write_failure(self, failure: Failure) -> None:
-        """Say why a spec was given up."""
-        self.store.put(failure_key(failure.fingerprint), failure.body(), JSON)
+    def write_failure(self, job_id: str, failure: Failure, *, unless_known: bool = False) -> None:
+        """Say why a spec of a job was given up; somebody else may have said it with more detail."""
+        key = failure_key(job_id, failure.fingerprint)
+        if not unless_known:
+            self.store.put(key, failure.body(), JSON)
+            return
+        with suppress(StoreConflictError):
+            self.store.create(key, failure.body(), JSON)
 
-    def died_fingerprints(self) -> set[str]:
-        """Fingerprints of all specs that workers died with."""
-        return {info.key.removeprefix(DEATHS).removesuffix(".json") for info in self.store.list(DEATHS)}
+    def died_fingerprints(self, job_id: str) -> set[str]:
+        """Fingerprints of a job's specs that workers died with."""
+        return {fingerprint_of(info.key) for info in self.store.list(deaths_prefix(job_id))}
 
-    def deaths(self, fingerprint: str) -> Deaths:
-        """Who died while they had a spec."""
+    def deaths(self, job_id: str, fingerprint: str) -> Deaths:
+        """Who died while they had a spec of a job."""
         try:
-            return Deaths.model_validate_json(self.store.get(deaths_key(fingerprint)).body)
+            return Deaths.model_validate_json(self.store.get(deaths_key(job_id, fingerprint)).body)
         except (ObjectNotFoundError, ValidationError):
             return Deaths(evidence=())
 
-    def write_deaths(self, fingerprint: str, deaths: Deaths) -> None:
+    def write_deaths(self, job_id: str, fingerprint: str, deaths: Deaths) -> None:
         """Keep the evidence against a spec, which nobody else may have after a restart."""
-        self.store.put(deaths_key(fingerprint), deaths.body(), JSON)
+        self.store.put(deaths_key(job_id, fingerprint), deaths.body(), JSON)
 
-    def drop_deaths(self, fingerprints: Iterable[str]) -> None:
-        """Forget the evidence against specs."""
-        self.store.delete([deaths_key(one) for one in fingerprints])
+    def drop_deaths(self, job_id: str, fingerprints: Iterable[str]) -> None:
+        """Forget the evidence against specs of a job."""
+        self.store.delete([deaths_key(job_id, one) for one in fingerprints])
 
     def checkpoint(self, fingerprint: str) -> bytes | None:
         """A concept's resumable state."""
@@ -280,13 +289,14 @@ class JobStore:
         return {digest for spec in self.specs(record) for digest in _pictures_of(spec)}
 
     def _all_there(self, record: JobRecord) -> bool:
-        done = self._done()
-        return all(spec.fingerprint in done for spec in self.specs(record))
+        wanted = {spec.fingerprint for spec in self.specs(record)}
+        return wanted <= self._done(wanted)
 
-    def _done(self) -> set[str]:
+    def _done(self, fingerprints: Iterable[str]) -> set[str]:
+        from textinv.plan.published import finished_among
         from textinv.registry import Registry
 
-        return Registry(self.store).finished_fingerprints()
+        return finished_among(list(fingerprints), Registry(self.store))
 
     def _states(
         self, record: JobRecord, names: Sequence[str] | None, cancellation: Cancellation | None
@@ -296,11 +306,11 @@ class JobStore:
         if names is None:
             is_cancelled = state not in ENDED and cancellation is not None and cancellation.names is None
             return [("job", record.id, "cancelled" if is_cancelled else state)]
-        done, failed = self._done(), self.failed_fingerprints()
+        specs = [spec for spec in self.specs(record) if spec.name in names]
+        done, failed = self._done(spec.fingerprint for spec in specs), self.failed_fingerprints(record.id)
         return [
-            ("concept", spec.name, stand(spec.fingerprint, spec.name, done, failed, cancellation) or "waiting")
-            for spec in self.specs(record)
-            if spec.name in names
+            ("concept", spec.name, end_of(spec.fingerprint, spec.name, done, failed, cancellation) or "waiting")
+            for spec in specs
         ]
 
     def _check_names(self, record: JobRecord, names: Iterable[str]) -> None:
@@ -336,7 +346,7 @@ class JobStore:
         self.store.put(open_key(record.id), b'{"generation":%d}' % record.generation, JSON)
 
 
-def stand(
+def end_of(
     fingerprint: str, name: str, done: Set[str], failed: Set[str], cancellation: Cancellation | None
 ) -> ConceptState | None:
     """How a job's spec has ended; None when there is work to do for it."""

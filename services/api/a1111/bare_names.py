@@ -11,7 +11,7 @@ from services.concept_list import find_listed
 from services.desk import Desk
 from services.drawing.studio import StudioFacts
 from textinv.errors import UnknownConceptError
-from textinv.generation.prompt_aliases import expand_bare_names
+from textinv.placeholders import expand_bare_names
 from textinv.registry import ConceptSummary
 
 

@@ -8,8 +8,7 @@ import re
 from collections.abc import Sequence
 
 from textinv.errors import InputError, RequestError
-from textinv.generation.prompt_aliases import expand_aliases
-from textinv.placeholders import ConceptRef, parse_ref, refs_in
+from textinv.placeholders import ConceptRef, expand_aliases, parse_ref, refs_in
 
 
 def apply_concepts(prompt: str, negative_prompt: str, listed: Sequence[str]) -> tuple[str, str]:

@@ -14,9 +14,8 @@ from services.desk import Desk, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import AccessError, CorruptObjectError, InputError, RequestError, UnknownConceptError
 from textinv.generation.infotext import read_infotext, read_png_infotext
-from textinv.generation.prompt_aliases import expand_aliases
-from textinv.generation.readback import read_request
-from textinv.placeholders import ConceptRef, refs_in
+from textinv.generation.request import read_request
+from textinv.placeholders import ConceptRef, expand_aliases, refs_in
 
 router = APIRouter(tags=["prompts"])
 _MAX_CONCEPTS = 64

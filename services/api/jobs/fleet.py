@@ -106,8 +106,8 @@ def _concepts_per_hour(learning: Learning, jobs: list[str]) -> float | None:
 
 def _failures(learning: Learning) -> Iterator[dict[str, Any]]:
     """What failed last, and what to do about it."""
-    for fingerprint, when in learning.job_store.last_failures(_MAX_FAILURES):
-        found = learning.job_store.failure(fingerprint)
+    for job_id, fingerprint, when in learning.job_store.last_failures(_MAX_FAILURES):
+        found = learning.job_store.failure(job_id, fingerprint)
         if found is not None:
             told = {"name": found.name, "fingerprint": fingerprint, **job_json.failure(found)}
             yield told | {"when": when.isoformat(timespec="seconds")}
