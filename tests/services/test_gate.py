@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Mapping
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute
 
 from services.access.keys import KeyRing
 from services.api.app import make_app
@@ -103,8 +102,8 @@ async def test_a_page_that_the_operator_allowed_does(studio: ColourStudio, store
 async def test_every_route_that_changes_something_refuses_other_pages_and_bodies_that_forms_can_send(
     client: httpx.AsyncClient, desk: Desk, store: MemoryStore
 ) -> None:
-    routes = [route for route in make_app(desk).routes if isinstance(route, APIRoute)]
-    changing = [(method, route.path) for route in routes for method in route.methods - {"GET", "HEAD", "OPTIONS"}]
+    every = make_app(desk).openapi()["paths"].items()
+    changing = [(method.upper(), path) for path, methods in every for method in methods if method != "get"]
     assert {path for _, path in changing} >= {DRAIN, "/v1/jobs", "/v1/images", "/sdapi/v1/txt2img", *OTHER_BODIES}
     before = [info.etag for info in store.list("")]
     for method, path in changing:
