@@ -60,7 +60,8 @@ def seaweedfs_actions(role: Role, bucket: str, prefix: str) -> list[str]:
     """The `actions` of a role's identity in SeaweedFS's `s3.config`."""
     may = {"Read": READS[role], "Write": WRITES[role]}
     each = [f"{action}:{one}" for action, names in may.items() for one in _objects(bucket, prefix, names)]
-    return [f"List:{bucket}", *each]
+    # SeaweedFS 4.48 takes a name without a star for that of a bucket.
+    return [f"List:{bucket}", *(one if one.endswith("*") else f"{one}*" for one in each)]
 
 
 def _allow(action: str | list[str], resources: list[str]) -> dict[str, Any]:

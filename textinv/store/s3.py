@@ -117,7 +117,8 @@ class S3Store:
                 )
             if errors := answer.get("Errors"):
                 first = errors[0]
-                raise StoreError(f"{len(errors)} objects could not be deleted, first {first['Key']}: {first['Code']}")
+                kind = StoreCredentialsError if first["Code"] in _REFUSED else StoreError
+                raise kind(f"{len(errors)} objects could not be deleted, first {first['Key']}: {first['Code']}")
 
     def presign(self, key: str, expires_s: int, content_type: str | None = None, filename: str | None = None) -> str:
         """Make a URL that reads the object without credentials for `expires_s` seconds (at most seven days)."""
