@@ -24,11 +24,11 @@ Result = TypeVar("Result")
 
 
 class Row(NamedTuple):
-    """One row of a UNet forward: a picture's scaled latents and timestep with one of its prompts."""
+    """One row of a UNet forward: a picture's scaled latents and time with one of its prompts."""
 
     image: int
     input_BCHW: Tensor
-    timestep: Tensor
+    time: Tensor
     conditioning: Conditioning
 
 
@@ -65,17 +65,6 @@ def decode_pixels(model: BaseModel, latents: Sequence[Tensor]) -> list[NDArray[n
     return [decoded[place] for place in range(len(latents))]
 
 
-def estimate_clean(model: BaseModel, input_BCHW: Tensor, predicted_BCHW: Tensor, timestep: Tensor) -> Tensor:
-    """Estimate the finished latents from a prediction in mid-way, for a preview (variance-preserving form)."""
-    alphas_T = model.alphas_cumprod_T
-    alpha = alphas_T[int(timestep.round().clamp(0, len(alphas_T) - 1))].to(input_BCHW)
-    if model.prediction_type == "v_prediction":
-        return alpha.sqrt() * input_BCHW - (1 - alpha).sqrt() * predicted_BCHW
-    if model.prediction_type == "sample":
-        return predicted_BCHW
-    return (input_BCHW - (1 - alpha).sqrt() * predicted_BCHW) / alpha.sqrt()
-
-
 def in_halves(work: Callable[[list[Item]], list[Result]], items: list[Item]) -> list[Result | Exception]:
     """Do the work on all items at once, or in ever smaller parts where it fails, so that one fails alone."""
     try:
@@ -91,7 +80,7 @@ def in_halves(work: Callable[[list[Item]], list[Result]], items: list[Item]) -> 
 
 
 def _row(inputs: Mapping[ActiveImage, Tensor], k: int, image: ActiveImage, conditioning: Conditioning) -> Row:
-    return Row(k, inputs[image], image.timestep, conditioning)
+    return Row(k, inputs[image], image.time, conditioning)
 
 
 def _guide(with_BCHW: Tensor | Exception, without_BCHW: Tensor | Exception, scale: float) -> Tensor | Exception:
@@ -112,9 +101,9 @@ def _group_rows(model: BaseModel, rows: Sequence[Row]) -> list[list[int]]:
 
 def _predict(model: BaseModel, rows: list[Row]) -> list[Tensor]:
     noisy_BCHW = torch.cat([row.input_BCHW for row in rows])
-    timesteps_B = torch.stack([row.timestep for row in rows]).to(noisy_BCHW.device, torch.float32)
+    times_B = torch.stack([row.time for row in rows]).to(noisy_BCHW.device, torch.float32)
     conditioning = Conditioning.cat([row.conditioning for row in rows])
-    predicted_BCHW = model.predict(noisy_BCHW, timesteps_B, conditioning)
+    predicted_BCHW = model.predict(noisy_BCHW, times_B, conditioning)
     return [predicted_BCHW[k : k + 1] for k in range(len(rows))]
 
 

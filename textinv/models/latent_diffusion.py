@@ -1,4 +1,4 @@
-"""What all families share: a VAE, a UNet, text encoders and a noise schedule, frozen.
+"""What all families share: a VAE, a UNet, text encoders and a noise process, frozen.
 
 Owns everything but the text path's differences. A family subclasses this in one file of `textinv/models/families/`.
 
@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from diffusers import DDPMScheduler
 from torch import Tensor
 
-from textinv.errors import BaseModelError, PromptError
+from textinv.errors import PromptError
 from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.clip import Clip
 from textinv.models.placement import Placement
+from textinv.models.process import Diffusion
 from textinv.models.prompt import PromptPiece, TokenizedPrompt, tokens_of
 from textinv.models.text_encoder import TextEncoder
 from textinv.placeholders import ConceptRef
@@ -58,10 +58,8 @@ class LatentDiffusionModel(BaseModel):
         self.latent_channels = int(self._unet.config.in_channels)
         self.latent_scale = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self.native_px = _side(self._unet.config.sample_size) * self.latent_scale
-        self.noise_scheduler_config = dict(components["scheduler"].config)
-        self.prediction_type = _checked_prediction(self.noise_scheduler_config)
-        noise_scheduler = DDPMScheduler.from_config(self.noise_scheduler_config)
-        self.alphas_cumprod_T = noise_scheduler.alphas_cumprod.to(self.device, torch.float32)
+        scheduler = components["scheduler"]
+        self.process = Diffusion({**scheduler.config, "_class_name": type(scheduler).__name__}, self.device)
         self.zeros_empty_negative = bool(index.get("force_zeros_for_empty_prompt", False))
         self.masks_text = self._unet.config.addition_embed_type in (None, "text_time")
 
@@ -149,16 +147,6 @@ class LatentDiffusionModel(BaseModel):
     @property
     def _shift(self) -> float:
         return float(self._vae.config.get("shift_factor") or 0.0)
-
-
-def _checked_prediction(config: Mapping[str, Any]) -> str:
-    found = config.get("prediction_type", "epsilon")
-    if found not in ("epsilon", "v_prediction", "sample"):
-        raise BaseModelError(
-            f"the noise scheduler predicts {found!r}; epsilon, v_prediction and sample are known: correct "
-            "scheduler/scheduler_config.json"
-        )
-    return str(found)
 
 
 def _side(sample_size: int | Sequence[int]) -> int:
