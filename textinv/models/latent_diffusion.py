@@ -15,6 +15,7 @@ from torch import Tensor
 from textinv.errors import PromptError
 from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.clip import Clip
+from textinv.models.parts import check_parts, check_text_width
 from textinv.models.placement import Placement
 from textinv.models.process import Diffusion
 from textinv.models.prompt import PromptPiece, TokenizedPrompt, tokens_of
@@ -46,6 +47,7 @@ class LatentDiffusionModel(BaseModel):
         """Freeze the components and move them; `index` is the folder's `model_index.json`."""
         self.id, self.revision, self.clip = id, revision, clip
         self.device, self.dtype = placement.device, placement.dtype
+        check_parts(id, components, ("unet", self.vae_name, *self.text_encoder_folders, "scheduler"), self.vae_name)
         self._unet = placement.place_unet(components["unet"])
         self._vae = placement.place_vae(components[self.vae_name])
         encoders = self.text_encoders(components)
@@ -54,12 +56,14 @@ class LatentDiffusionModel(BaseModel):
             placement.place(encoder.network)
         self.encoder_names = tuple(self._encoders)
         self.encoder_widths = {encoder.name: encoder.width for encoder in encoders}
+        check_text_width(id, self._unet, sum(self.encoder_widths.values()))
         self.window = min(encoder.frame.window for encoder in encoders)
         self.latent_channels = int(self._unet.config.in_channels)
         self.latent_scale = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self.native_px = _side(self._unet.config.sample_size) * self.latent_scale
         scheduler = components["scheduler"]
         self.process = Diffusion({**scheduler.config, "_class_name": type(scheduler).__name__}, self.device)
+        self._shift, self._spread = _statistics(self._vae.config, self.device)
         self.zeros_empty_negative = bool(index.get("force_zeros_for_empty_prompt", False))
         self.masks_text = self._unet.config.addition_embed_type in (None, "text_time")
 
@@ -118,11 +122,13 @@ class LatentDiffusionModel(BaseModel):
             mean_BCHW = encoded.latents.float() * scale
             return mean_BCHW, torch.zeros_like(mean_BCHW)
         posterior = encoded.latent_dist
-        return (posterior.mean.float() - self._shift) * scale, posterior.std.float() * scale
+        mean_BCHW, std_BCHW = (posterior.mean.float() - self._shift) * scale, posterior.std.float() * scale
+        return (mean_BCHW, std_BCHW) if self._spread is None else (mean_BCHW / self._spread, std_BCHW / self._spread)
 
     @torch.no_grad()
     def decode_latents(self, latents_BCHW: Tensor) -> Tensor:
-        unscaled_BCHW = latents_BCHW.float() / self._vae.config.scaling_factor + self._shift
+        spread_BCHW = latents_BCHW.float() if self._spread is None else latents_BCHW.float() * self._spread
+        unscaled_BCHW = spread_BCHW / self._vae.config.scaling_factor + self._shift
         pixels_BCHW: Tensor = self._vae.decode(unscaled_BCHW.to(self.device, self._vae.dtype)).sample
         return pixels_BCHW.float()
 
@@ -144,9 +150,14 @@ class LatentDiffusionModel(BaseModel):
         """What the UNet takes beside the hidden states; a UNet that pools them itself still wants the empty answer."""
         return {}
 
-    @property
-    def _shift(self) -> float:
-        return float(self._vae.config.get("shift_factor") or 0.0)
+
+def _statistics(vae_config: Mapping[str, Any], device: torch.device) -> tuple[float | Tensor, Tensor | None]:
+    """What is subtracted from latents before they are scaled, and the deviation of each channel they are divided by."""
+    mean, std = vae_config.get("latents_mean"), vae_config.get("latents_std")
+    if mean is None or std is None:
+        return float(vae_config.get("shift_factor") or 0.0), None
+    mean_1C11, std_1C11 = (torch.tensor(each, device=device)[None, :, None, None] for each in (mean, std))
+    return mean_1C11, std_1C11
 
 
 def _side(sample_size: int | Sequence[int]) -> int:

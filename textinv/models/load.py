@@ -12,9 +12,10 @@ from textinv.models.clip import has_clip, load_clip
 from textinv.models.families import known_families
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.location import Location, locate
+from textinv.models.parts import explain_pipeline
 from textinv.models.placement import Placement, choose_placement
 from textinv.models.quiet import quiet
-from textinv.models.revision import hash_weights
+from textinv.models.revision import has_only_halves, hash_weights
 from textinv.native_size import native_px_of
 
 
@@ -33,10 +34,11 @@ def load_base_model(
     """
     placement = choose_placement(device, dtype)
     location = locate(name, revision, aliases, weights=True)
+    changed = _changed_process(name, location)
     family = _family_of(name, location)
     found = _revision_of(name, location, revision)
-    pipeline = _load_pipeline(name, family, location, placement)
-    components = pipeline.components
+    components = _load_pipeline(name, family, location, placement).components
+    components["scheduler"].register_to_config(**changed)
     clip = load_clip(location.folder / "clip", components["tokenizer"], placement.device)
     model = family(name, found, location.read_json("model_index.json"), components, clip, placement)
     model.folder = location.folder
@@ -105,12 +107,27 @@ def _native_size_px(name: str, family: type[LatentDiffusionModel], location: Loc
     return side
 
 
+def _changed_process(name: str, location: Location) -> dict[str, Any]:
+    """What a single file's markers, and whoever named the base model, say of its noise scheduler's config."""
+    marked = location.markers.config
+    stated = location.stated.prediction_type
+    if stated is None:
+        return marked
+    if marked.get("prediction_type", stated) != stated:
+        raise BaseModelError(
+            f"the base model {name!r} is named with prediction_type={stated}, and its file is marked as "
+            f"{marked['prediction_type']}: leave prediction_type out"
+        )
+    return {**marked, "prediction_type": stated}
+
+
 def _load_pipeline(name: str, family: type[LatentDiffusionModel], location: Location, placement: Placement) -> Any:
     options = {"dtype": placement.dtype, "local_files_only": True, **family.load_options}
     try:
         with quiet():
             if location.checkpoint is None:
-                return family.pipeline_class.from_pretrained(location.folder, **options)
+                variant = "fp16" if has_only_halves(location.folder) else None
+                return family.pipeline_class.from_pretrained(location.folder, variant=variant, **options)
             return family.pipeline_class.from_single_file(
                 str(location.checkpoint), config=str(location.folder), **options
             )
@@ -125,7 +142,7 @@ def _family_of(name: str, location: Location) -> type[LatentDiffusionModel]:
         if family.fits(index, text_config):
             return family
     raise BaseModelError(
-        f"the base model {name!r} is a {index.get('_class_name')}; known families are "
+        f"the base model {name!r} {explain_pipeline(index, text_config)}; known families are "
         f"{', '.join(family.family for family in families)}"
     )
 

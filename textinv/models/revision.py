@@ -33,19 +33,28 @@ def hash_weights(path: Path) -> str:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that are loaded from a diffusers folder: safetensors of each part, else its pickles, no variants."""
+    """The files that are loaded from a diffusers folder: safetensors of each part, else its pickles, else halves."""
     files: list[Path] = []
     for part in PARTS:
         plain = [file for file in sorted((folder / part).glob("*")) if _is_plain(file)]
         safe = [file for file in plain if file.suffix == ".safetensors"]
-        files += safe or plain
+        files += safe or plain or _halves(folder / part)
     return files
+
+
+def has_only_halves(folder: Path) -> bool:
+    """Whether a diffusers folder has weights as `*.fp16.safetensors` where it has no others."""
+    return any(".fp16" in file.name for file in weight_files(folder))
 
 
 def parts_without_weights(folder: Path) -> list[str]:
     """The parts of a diffusers folder that have a config but no safetensors."""
     parts = [part for part in PARTS if (folder / part / "config.json").is_file()]
     return [part for part in parts if not any((folder / part).glob("*.safetensors"))]
+
+
+def _halves(part: Path) -> list[Path]:
+    return sorted(part.glob("*.fp16*.safetensors"))
 
 
 def _is_plain(file: Path) -> bool:
