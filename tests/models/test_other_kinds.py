@@ -81,8 +81,8 @@ def test_playgrounds_noise_scheduler_is_named(copy_of: Callable[[str], Path]) ->
     diffusers.EDMDPMSolverMultistepScheduler().save_pretrained(folder / "scheduler")
     assert _refused(folder) == (
         "the noise scheduler is a EDMDPMSolverMultistepScheduler: the process of EDM (Karras et al. 2022), as "
-        "Playground v2.5 and CosXL have it; base models whose noise scheduler says betas work, such as Stable Diffusion "
-        "1, 2 and XL (DDIMScheduler, EulerDiscreteScheduler, DPMSolverMultistepScheduler ...)"
+        "Playground v2.5 and CosXL have it; base models whose noise scheduler says betas work, such as Stable "
+        "Diffusion 1, 2 and XL (DDIMScheduler, EulerDiscreteScheduler, DPMSolverMultistepScheduler ...)"
     )
 
 

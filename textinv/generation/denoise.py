@@ -1,8 +1,8 @@
 """One inference step of many pictures at once: one UNet forward over all their rows.
 
-Owns the grouping of rows into forwards, classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6) and
-decoding. Does not know who waits or when a picture joins. Where the work on a picture fails, its error stands in the
-place of its result.
+Owns the grouping of rows into forwards, classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6),
+rescaled where that is asked for (Lin et al. 2023, arXiv 2305.08891, eq. 15 and 16), and decoding. Does not know who
+waits or when a picture joins. Where the work on a picture fails, its error stands in the place of its result.
 
 Shapes: B rows, C channels, H rows of latents or pixels, W columns.
 """
@@ -48,8 +48,8 @@ def predict_guided(model: BaseModel, inputs: Mapping[ActiveImage, Tensor]) -> li
             predicted[place] = out_BCHW
     guided = predicted[: len(images)]
     for row, without_BCHW in zip(unconditional, predicted[len(images) :], strict=True):
-        scale = images[row.image].waiting.asked.request.guidance_scale
-        guided[row.image] = _guide(guided[row.image], without_BCHW, scale)
+        request = images[row.image].waiting.asked.request
+        guided[row.image] = _guide(guided[row.image], without_BCHW, request.guidance_scale, request.guidance_rescale)
     return guided
 
 
@@ -83,12 +83,19 @@ def _row(inputs: Mapping[ActiveImage, Tensor], k: int, image: ActiveImage, condi
     return Row(k, inputs[image], image.time, conditioning)
 
 
-def _guide(with_BCHW: Tensor | Exception, without_BCHW: Tensor | Exception, scale: float) -> Tensor | Exception:
+def _guide(
+    with_BCHW: Tensor | Exception, without_BCHW: Tensor | Exception, scale: float, rescale: float
+) -> Tensor | Exception:
     if isinstance(with_BCHW, Exception):
         return with_BCHW
     if isinstance(without_BCHW, Exception):
         return without_BCHW
-    return without_BCHW + scale * (with_BCHW - without_BCHW)
+    guided_BCHW = without_BCHW + scale * (with_BCHW - without_BCHW)
+    if not rescale:
+        return guided_BCHW
+    over = tuple(range(1, with_BCHW.ndim))
+    as_wide_BCHW = guided_BCHW * (with_BCHW.std(over, keepdim=True) / guided_BCHW.std(over, keepdim=True))
+    return rescale * as_wide_BCHW + (1 - rescale) * guided_BCHW
 
 
 def _group_rows(model: BaseModel, rows: Sequence[Row]) -> list[list[int]]:
