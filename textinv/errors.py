@@ -25,6 +25,7 @@
     |  |- OutOfMemoryError       not even one slot fits
     |  |- CancelledError         somebody cancelled it
     |  `- PoisonedError          it killed several workers and was set aside
+    |- NewerProgramError         stored work needs a newer program than this one
     |- ClusterError              Ray cannot be reached, or did not do what was asked
     `- ServiceError              the service cannot take or finish a request now
        |- OverloadedError        the queue is full
@@ -201,6 +202,12 @@ class PoisonedError(TrainingError):
     """A concept killed several workers and was set aside."""
 
     code = "poisoned"
+
+
+class NewerProgramError(TextinvError):
+    """Stored work has a field that this program does not know: a newer one wrote it, and a newer one can do it."""
+
+    code = "needs_newer_worker"
 
 
 class ClusterError(TextinvError):

@@ -44,6 +44,7 @@ STATUSES: Mapping[str, int] = {
     "out_of_memory": 503,
     "cancelled": 499,
     "poisoned": 500,
+    "needs_newer_worker": 503,
     "cluster_failed": 503,
     "service_failed": 503,
     "overloaded": 429,

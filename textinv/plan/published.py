@@ -105,6 +105,13 @@ def finished_versions(fingerprints: Sequence[str], registry: "Registry") -> Mapp
     }
 
 
+def finished_among(fingerprints: Sequence[str], registry: "Registry") -> set[str]:
+    """Those specs that were finished, whatever their versions are."""
+    if len(fingerprints) <= FEW:
+        return set(finished_versions(fingerprints, registry))
+    return registry.finished_fingerprints().intersection(fingerprints)
+
+
 def example_records(
     names: Iterable[str], base_revision: str, registry: "Registry", most: int
 ) -> Iterator[Mapping[str, Any]]:
