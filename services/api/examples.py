@@ -146,7 +146,8 @@ EXAMPLES: Mapping[str, Example] = {
         None, {"object": "concept.deleted", "name": "dotty-fox", "version": 1, "deleted": True}
     ),
     "POST /v1/concepts/{name}/rollback": Example(
-        {"version": 1}, {"object": "concept", "name": "dotty-fox", "version": 1, "digest": _DIGEST}
+        {"version": 1},
+        {"object": "concept", "name": "dotty-fox", "version": 1, "digest": _DIGEST, "changed": True, "note": None},
     ),
     "POST /sdapi/v1/txt2img": Example(_TXT2IMG, _A1111_PICTURES),
     "POST /sdapi/v1/img2img": Example(_TXT2IMG | {"init_images": [_PNG], "denoising_strength": 0.6}, _A1111_PICTURES),

@@ -43,8 +43,7 @@ def test_a_folder_is_recognised_and_looked_up_without_loading_it(
     )
     assert model.revision == base_revision(folder)
     assert model.native_px == native_size_px(folder) == 32
-    widths = tuple(sorted(model.encoder_widths.values()))
-    assert look_up(folder) == (model.revision, 32, False, widths)
+    assert look_up(folder) == (model.revision, 32, False, dict(model.encoder_widths))
     assert (model.latent_scale, model.latent_channels, model.masks_text) == (4, 4, True)
 
 
@@ -52,7 +51,7 @@ def test_the_demo_base_ships_with_its_clip(emoji: BaseModel) -> None:
     assert (emoji.id, emoji.family, emoji.native_px, emoji.window) == ("emoji", "sd1", 64, 32)
     assert emoji.process.predicts == "v_prediction"
     assert emoji.clip is not None
-    assert look_up("emoji") == (emoji.revision, 64, True, (192,))
+    assert look_up("emoji") == (emoji.revision, 64, True, {"text_encoder": 192})
     assert emoji.clip.folder == WEIGHTS / "clip"
     features = emoji.clip.model.get_text_features(**emoji.clip.tokenizer(["a fox"], return_tensors="pt"))
     assert features.pooler_output.shape == (1, 192)
