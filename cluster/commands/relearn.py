@@ -15,9 +15,11 @@ from textinv.jobs.cluster_driver import fleet_of
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to those about concepts."""
-    group = next(one.typer_instance for one in app.registered_groups if one.name == "concept")
-    assert group is not None
+    """Add the command to those about concepts, or as the first of them."""
+    group = next((one.typer_instance for one in app.registered_groups if one.name == "concept"), None)
+    if group is None:
+        group = typer.Typer()
+        app.add_typer(group, name="concept")
     group.command()(relearn)
 
 
