@@ -163,7 +163,7 @@ def test_a_file_that_is_no_base_model_is_called_what_it_is(
     tmp_path: Path, tensors: dict[str, Tensor], said: str
 ) -> None:
     file = tmp_path / "model.safetensors"
-    save_file(tensors, file)
+    save_file({name: tensor.clone() for name, tensor in tensors.items()}, file)
     with pytest.raises(BaseModelError) as caught:
         _load(str(file))
     assert caught.value.message == f"{file} {said}"
@@ -182,7 +182,7 @@ def test_a_file_that_is_cut_off_is_said_to_be(tmp_path: Path, suffix: str) -> No
     if suffix == ".ckpt":
         torch.save({"state_dict": WHOLE}, file)
     else:
-        save_file(WHOLE, file)
+        save_file({name: tensor.clone() for name, tensor in WHOLE.items()}, file)
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(BaseModelError, match=r"is cut off or damaged: .*; get the file again"):
         _load(str(file))
