@@ -26,7 +26,7 @@ Line = Annotated[str, AfterValidator(_with_a_place)]
 
 FIDELITY: dict[Kind, str] = {"object": "a photo of {}", "style": "a picture in the style of {}"}
 
-# Gal et al. 2022, arXiv:2208.01618, name the first three; the others are of NeTI (Alaluf et al. 2023, arXiv:2305.15391).
+# Gal et al. 2022, arXiv:2208.01618, name the first three; the others are NeTI's (Alaluf 2023, arXiv:2305.15391).
 OBJECT = (
     "a photo of {} on the moon",
     "an oil painting of {}",
