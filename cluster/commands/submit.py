@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress
 
-from cluster.commands.follow import end_with, settings_at, watch
+from cluster.commands.follow import end_with, goes_on, settings_at, watch
 from cluster.driver.launch import ensure_driver
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import loaded_settings
-from textinv.cli.output import AsJson, emit, stderr, warn
+from textinv.cli.output import AsJson, emit, literal, stderr, warn
 from textinv.errors import InputError
 from textinv.jobs import JobStore
 from textinv.jobs.cluster_driver import fleet_of
@@ -95,8 +95,10 @@ def submit(
     if not follow:
         emit(facts, json, text)
         return
-    stderr().print(text, markup=False)
-    end_with(watch(JobStore(registry.store), record, settings, options), json, facts)
+    stderr().print(literal(text))
+    with goes_on(record.id):
+        status = watch(JobStore(registry.store), record, settings, options)
+    end_with(status, json, facts)
 
 
 def _warn(plan: "Plan", options: DriverOptions, has_driver: bool) -> None:

@@ -61,3 +61,17 @@ def current_settings() -> Settings:
         SettingsError: a name or value cannot be used.
     """
     return loaded_settings().settings
+
+
+def store_in_use() -> str:
+    """The store of the command that is running, in words."""
+    settings = current_settings()
+    store = settings.store
+    if store.endpoint_url is None:
+        return f"the embedded store of {settings.home.absolute()}"
+    return f"{store.endpoint_url}, bucket {store.bucket}" + (f", prefix {store.prefix}" if store.prefix else "")
+
+
+def nothing_in_store() -> str:
+    """What is said where a store holds nothing of a kind: which store was looked at."""
+    return f"(none in {store_in_use()})"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from textinv.cli.config import current_settings
-from textinv.cli.output import AsJson, emit, stderr
+from textinv.cli.output import AsJson, emit, literal, stderr
 from textinv.errors import InputError
 from textinv.settings import Settings
 
@@ -73,7 +73,7 @@ def load_for(
     name = base_model or next((version.base_model for version in versions), None)
     if name is None:
         raise InputError("the prompt names no concept, so say which base model draws it: --base-model emoji")
-    with stderr().status(f"loading {name}"):
+    with stderr().status(literal(f"loading {name}")):
         return load_base_model(name, revision=revision, device=settings.device, aliases=settings.base_models)
 
 
