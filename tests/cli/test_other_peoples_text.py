@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.commands.follow import Bars, Lines, end_with, goes_on
@@ -71,6 +71,7 @@ def test_no_text_is_markup_emoji_or_a_command_of_the_terminal(text: str, capsys:
     assert "\x1b]" not in printed.out + printed.err
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.text(st.characters(codec="utf-8"), max_size=30) | st.text("[]/\\:<>=#@ a", max_size=12))
 def test_any_text_can_be_printed_on_a_terminal_and_into_a_pipe(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
