@@ -93,12 +93,9 @@ def test_nothing_is_cut_or_wrapped_in_a_pipe_and_ids_fold_on_a_terminal(
     assert row["problem"] in lines[1]
     screen = Terminal()
     monkeypatch.setattr(sys, "stdout", screen)
-    monkeypatch.setenv("COLUMNS", "80")
-    emit(None, False, rows_table(rows))
-    shown = screen.getvalue()
-    assert "…" not in shown
-    first = "".join(line[: shown.index("problem")] for line in shown.splitlines()[1:]).replace(" ", "")
-    assert first.startswith(row["job"])
+    monkeypatch.setenv("COLUMNS", "20")
+    emit(None, False, rows_table([{"job": row["job"]}], show_header=False))
+    assert "".join(screen.getvalue().split()) == row["job"]
 
 
 def test_tables_show_what_is_inside_a_mapping_and_no_dicts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,7 @@ def show(ref: Ref, json: AsJson = False) -> None:
 
 def export(
     ref: Ref,
-    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder to write into.")] = Path(),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write into, or the file.")] = Path(),
     format: Annotated[str, typer.Option("--format", help="auto, diffusers, a1111-pt or onetrainer.")] = "auto",
     json: AsJson = False,
 ) -> None:
@@ -71,7 +71,7 @@ def export(
         "version": str(found.version),
         "digest": found.digest,
     }
-    paths = export_embedding(found.embedding, found.name, format, folder, metadata)
+    paths = export_embedding(found.embedding, found.name, format, out, metadata)
     emit({"files": [str(path) for path in paths]}, json, "\n".join(map(str, paths)))
 
 
