@@ -28,6 +28,7 @@ from textinv.registry.entries import (
 )
 from textinv.registry.heads import (
     HeadAt,
+    current_head,
     decode_embedding,
     is_removed,
     load_artifact,
@@ -35,6 +36,7 @@ from textinv.registry.heads import (
     published,
     published_head,
     read_head,
+    read_heads,
 )
 from textinv.registry.layout import (
     DONE,
@@ -43,6 +45,7 @@ from textinv.registry.layout import (
     FORMAT_KEY,
     HEADS,
     RECORD_FILE,
+    concept_of,
     head_key,
     is_picture,
     name_of,
@@ -55,10 +58,15 @@ _NAMES_KEPT_S = 30.0
 
 
 class Registry:
-    """Concepts in `store`; safe between threads, holds no state but what it may forget."""
+    """Concepts in `store`; safe between threads, holds no state but what it may forget.
 
-    def __init__(self, store: ObjectStore) -> None:
+    A name means what was learned for `base_revision`, where there is that, else the newest current version for any base
+    model; None: the latter.
+    """
+
+    def __init__(self, store: ObjectStore, base_revision: str | None = None) -> None:
         self.store = store
+        self.base_revision = base_revision
         self._format_known = False
         self._names: tuple[float, Sequence[str]] | None = None
         self._catalog = catalog.Catalog(store)
@@ -106,7 +114,7 @@ class Registry:
         claim = publication.read_claim(self.store, fingerprint)
         if claim is None:
             return None
-        at = read_head(self.store, claim.entry.name)
+        at = read_head(self.store, claim.entry.name, claim.entry.base_revision)
         if at is not None and at.head.latest >= claim.entry.version:
             return None if at.head.removed else claim.entry.model_dump()
         return publication.complete(self.store, claim).model_dump()
@@ -136,7 +144,10 @@ class Registry:
         """
         if known.etag is None:
             return known
-        key = head_key(known.name)
+        if self.base_revision not in (None, known.base_revision):
+            at = self._head(known.name)  # meanwhile it may have been learned for the base model that is asked for
+            return known if at.etag == known.etag else published_head(at)
+        key = head_key(known.name, known.base_revision)
         try:
             stored = self.store.get_if_changed(key, known.etag)
         except ObjectNotFoundError:
@@ -165,7 +176,7 @@ class Registry:
             entry = parse_entry(key, self.store.get(key).body)
         except ObjectNotFoundError:
             raise self._unknown(name, version) from None
-        if is_removed(self.store, name, version):
+        if is_removed(self.store, entry):
             raise self._unknown(name)
         return entry
 
@@ -183,7 +194,8 @@ class Registry:
         Raises:
             UnknownConceptError: there is no such concept.
         """
-        current = self._head(name).head.entry.version
+        self._head(name)
+        current = {at.head.entry.version for at in read_heads(self.store, name) if not at.head.removed}
         return [version_summary(entry, current) for entry in movement.stored_versions(self.store, name)]
 
     def pictures(self, name: str, version: int) -> Sequence[tuple[str, Artifact]]:
@@ -220,15 +232,17 @@ class Registry:
         return [*([own] if own else []), *attachments.added_evaluations(self.store, version.run_id)]
 
     def move_head(self, name: str, version: int) -> PublishedVersion:
-        """Make another version current; it stays so until a new one is published or the head is moved again.
+        """Make another version current for its base model, until a new one is published or the head is moved again.
 
         Raises:
             UnknownConceptError: there is no such concept or version.
         """
         self._head(name)
         self.reconcile(name)
-        movement.move_head(self.store, self.entry(name, version))
-        return published_head(self._head(name))
+        entry = self.entry(name, version)
+        movement.move_head(self.store, entry)
+        at = read_head(self.store, name, entry.base_revision)
+        return published_head(self._present(name, at))
 
     def remove(self, name: str, version: int | None = None) -> None:
         """Remove a concept with all its versions, or one version that is not current. Numbers are not given again.
@@ -240,7 +254,7 @@ class Registry:
         if version is None:
             if not movement.remove_concept(self.store, name):
                 raise self._unknown(name)
-        elif self._head(name).head.entry.version == version:
+        elif any(one.current for one in self.versions(name) if one.version == version):
             raise InputError(
                 f"{name}@{version} is the current version: move to another one first (`textinv concept rollback`), "
                 f"or remove {name} as a whole"
@@ -263,11 +277,17 @@ class Registry:
         return verification.verify(self.store, name)
 
     def list(self, prefix: str = "", on_corrupt: catalog.OnCorrupt | None = None) -> Iterator[ConceptSummary]:
-        """List concepts in order of their names; with `on_corrupt` damaged ones are told there and left out.
+        """List concepts in order of their names, each with the version that its name means.
+
+        With `on_corrupt` damaged ones are told there and left out.
 
         Raises:
             CorruptObjectError: a concept is damaged, and there is no `on_corrupt`.
         """
+        return catalog.one_each(self.list_heads(prefix, on_corrupt), self.base_revision)
+
+    def list_heads(self, prefix: str = "", on_corrupt: catalog.OnCorrupt | None = None) -> Iterator[ConceptSummary]:
+        """List the current versions of concepts for each base model, as `list`."""
         self._check_format()
         return self._catalog.list(prefix, on_corrupt)
 
@@ -275,10 +295,12 @@ class Registry:
         return published(entry, load_contents(self.store, entry), None)
 
     def _head(self, name: str) -> HeadAt:
-        at = read_head(self.store, name) if is_name(name) else None
+        if not is_name(name):
+            raise self._unknown(name)
+        at = current_head(self.store, name, self.base_revision)
         # The publisher of a first version may have died before it wrote the head.
-        if at is None and is_name(name) and movement.reconcile(self.store, name):
-            at = read_head(self.store, name)
+        if at is None and movement.reconcile(self.store, name):
+            at = current_head(self.store, name, self.base_revision)
         return self._present(name, at)
 
     def _present(self, name: str, at: HeadAt | None) -> HeadAt:
@@ -299,7 +321,7 @@ class Registry:
     def _known_names(self) -> Sequence[str]:
         now = time.monotonic()
         if self._names is None or now - self._names[0] > _NAMES_KEPT_S:
-            self._names = now, [name_of(info.key) for info in self.store.list(HEADS)]
+            self._names = now, sorted({concept_of(info.key) for info in self.store.list(HEADS)})
         return self._names[1]
 
     def _check_format(self, write: bool = False) -> None:
