@@ -82,15 +82,15 @@ def import_(
     """Publish an embedding that another program trained; a pickle's code is never run."""
     from textinv.embedding import import_embedding
     from textinv.models import base_revision
+    from textinv.registry.migration import imported_fingerprint
 
     embedding = import_embedding(path)
     revision = base_revision(base_model, aliases=current_settings().base_models)
-    identity = f"imported {name} {embedding.digest} {revision}"
     found = _registry().publish(
         name,
         embedding,
         {"imported_from": path.name, "digest_of_file": _file_digest(path)},
-        fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
+        fingerprint=imported_fingerprint(name, embedding.digest, revision),
         base_model=base_model,
         base_revision=revision,
     )

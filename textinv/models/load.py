@@ -144,7 +144,8 @@ def _family_of(name: str, location: Location) -> type[LatentDiffusionModel]:
 
 def _revision_of(name: str, location: Location, asked: str | None) -> str:
     found = location.commit or revision_of(location.folder, location.checkpoint)
-    if location.commit is None and asked is not None and asked != found:
+    weights = location.checkpoint or location.folder
+    if location.commit is None and asked not in (None, found) and asked != hash_weights(weights):
         raise BaseModelError(
             f"the base model {name!r} has revision {found}, and {asked} is asked for; get those weights, "
             "or leave the revision out"

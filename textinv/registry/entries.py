@@ -46,6 +46,13 @@ class VersionEntry(_Stored):
     num_vectors: int
     widths: dict[str, int]
     artifacts: dict[str, Artifact]
+    format: int = 1
+    """Of the store, when this was written."""
+
+    @property
+    def of_weights_alone(self) -> bool:
+        """Whether the revision is a hash of weights alone, as in format 1; a commit of the hub never was."""
+        return self.format == 1 and len(self.base_revision) == hashlib.sha256().digest_size * 2
 
 
 class Head(_Stored):

@@ -24,6 +24,7 @@ from textinv.registry.entries import Artifact, VersionEntry, parse_entry
 from textinv.registry.heads import Contents, highest_number, is_removed, roll_forward
 from textinv.registry.layout import (
     EMBEDDING_FILE,
+    FORMAT,
     RECORD_FILE,
     done_key,
     media_type_of,
@@ -113,6 +114,7 @@ def _write_artifacts(store: ObjectStore, finished: Finished) -> VersionEntry:
         num_vectors=finished.embedding.num_vectors,
         widths=finished.embedding.widths,
         artifacts=artifacts,
+        format=FORMAT,
     )
 
 

@@ -5,16 +5,15 @@ the way: artifact -> `name@version` -> `PublishedVersion`.
 """
 
 import difflib
-import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from textinv.embedding import Embedding
-from textinv.errors import InputError, ObjectNotFoundError, StoreError, UnknownConceptError
+from textinv.errors import InputError, ObjectNotFoundError, UnknownConceptError
 from textinv.placeholders import NAME_RULE, ConceptRef, is_name
-from textinv.registry import attachments, catalog, movement, publication, sweep, verification
+from textinv.registry import attachments, catalog, formats, movement, publication, sweep, verification
 from textinv.registry.attachments import are_purged
 from textinv.registry.entries import (
     Artifact,
@@ -41,8 +40,6 @@ from textinv.registry.heads import (
 from textinv.registry.layout import (
     DONE,
     EMBEDDING_FILE,
-    FORMAT,
-    FORMAT_KEY,
     HEADS,
     RECORD_FILE,
     concept_of,
@@ -51,7 +48,8 @@ from textinv.registry.layout import (
     name_of,
     version_key,
 )
-from textinv.store.protocol import JSON, ObjectStore, side_by_side
+from textinv.registry.migration import renamed_fingerprint
+from textinv.store.protocol import ObjectStore, side_by_side
 
 # Names for "did you mean" are listed at most so often: a service may be asked for unknown concepts all day.
 _NAMES_KEPT_S = 30.0
@@ -94,7 +92,7 @@ class Registry:
         """
         if not is_name(name):
             raise InputError(f"{name!r} cannot name a concept: a name is {NAME_RULE}")
-        self._check_format(write=True)
+        self.check_format(write=True)
         movement.finish_removal(self.store, name)
         finished = publication.new_finished(
             name, embedding, record, fingerprint, (base_model, base_revision), run_id, files or {}
@@ -111,6 +109,7 @@ class Registry:
 
         A publication that was cut short is completed on the way.
         """
+        self.check_format()
         claim = publication.read_claim(self.store, fingerprint)
         if claim is None:
             return None
@@ -130,7 +129,7 @@ class Registry:
             UnknownConceptError: there is no such concept or version.
             CorruptObjectError: stored bytes are not those that were written.
         """
-        self._check_format()
+        self.check_format()
         if ref.version is None:
             return published_head(self._head(ref.name))
         return self._load(self.entry(ref.name, ref.version))
@@ -268,12 +267,12 @@ class Registry:
 
     def gc(self, *, dry_run: bool = False, grace_s: float = sweep.GRACE_S) -> sweep.SweepReport:
         """Finish interrupted publications and remove what nothing names and is older than `grace_s`."""
-        self._check_format()
+        self.check_format()
         return sweep.sweep(self.store, dry_run=dry_run, grace_s=grace_s)
 
     def verify(self, name: str | None = None) -> Iterator[verification.Problem]:
         """Hash everything again (of one concept, or of all) and report what is damaged or missing."""
-        self._check_format()
+        self.check_format()
         return verification.verify(self.store, name)
 
     def list(self, prefix: str = "", on_corrupt: catalog.OnCorrupt | None = None) -> Iterator[ConceptSummary]:
@@ -288,7 +287,7 @@ class Registry:
 
     def list_heads(self, prefix: str = "", on_corrupt: catalog.OnCorrupt | None = None) -> Iterator[ConceptSummary]:
         """List the current versions of concepts for each base model, as `list`."""
-        self._check_format()
+        self.check_format()
         return self._catalog.list(prefix, on_corrupt)
 
     def _load(self, entry: VersionEntry) -> PublishedVersion:
@@ -324,19 +323,27 @@ class Registry:
             self._names = now, sorted({concept_of(info.key) for info in self.store.list(HEADS)})
         return self._names[1]
 
-    def _check_format(self, write: bool = False) -> None:
-        """Refuse a layout of another program version; state ours before the first write."""
-        if self._format_known:
-            return
-        body = b'{"format":%d}' % FORMAT
-        try:
-            if self.store.get(FORMAT_KEY).body != body:
-                raise StoreError(f"{FORMAT_KEY} names a layout that this program does not know: use a newer textinv")
-        except ObjectNotFoundError:
-            if not write:
-                return
-            self.store.create(FORMAT_KEY, body, JSON)
-        self._format_known = True
+    def check_format(self, write: bool = False) -> None:
+        """Refuse a layout of another program version; with `write` state ours where none is stated.
+
+        Raises:
+            OldFormatError: the store is to be migrated.
+            StoreError: it is of a newer program.
+        """
+        if not self._format_known:
+            self._format_known = formats.check(self.store, write=write)
+
+    def begin_migration(self, *, dry_run: bool) -> None:
+        """Say that the store is being brought to this format, so that nobody uses it until then.
+
+        Raises:
+            StoreError: it is of a newer program.
+        """
+        formats.begin_migration(self.store, dry_run=dry_run)
+
+    def end_migration(self) -> None:
+        """Say that the store is of this format."""
+        formats.end_migration(self.store)
 
 
 def copy_concept(source: Registry, target: Registry, ref: ConceptRef, new_name: str | None = None) -> PublishedVersion:
@@ -360,12 +367,8 @@ def copy_concept(source: Registry, target: Registry, ref: ConceptRef, new_name: 
         name,
         embedding,
         record,
-        fingerprint=entry.fingerprint if name == entry.name else _renamed(entry.fingerprint, name),
+        fingerprint=entry.fingerprint if name == entry.name else renamed_fingerprint(entry.fingerprint, name),
         base_model=entry.base_model,
         base_revision=entry.base_revision,
         files=bodies,
     )
-
-
-def _renamed(fingerprint: str, name: str) -> str:
-    return hashlib.sha256(f"{fingerprint} as {name}".encode()).hexdigest()
