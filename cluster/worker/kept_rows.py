@@ -12,7 +12,6 @@ from typing import Any
 from textinv.embedding import Embedding
 from textinv.registry import Registry
 from textinv.spec import TrainSpec
-from textinv.training.checkpoint import Checkpoint
 
 
 def publish_best_rows(
@@ -25,6 +24,8 @@ def publish_best_rows(
     Raises:
         CorruptObjectError: `data` is no checkpoint.
     """
+    from textinv.training.checkpoint import Checkpoint  # diffusers and all: a driver starts without them
+
     checkpoint = Checkpoint.from_bytes(data)
     if not checkpoint.best_rows:
         return None

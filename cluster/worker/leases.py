@@ -1,4 +1,4 @@
-"""Work for a pack, leased from the queue: station 3 on the way.
+"""Specs for a pack, leased from the queue and fetched from the store: the third part of the way.
 
 Owns the worker's leases: taking them, fetching what they need from the store, renewing them in a thread, and knowing
 which the worker must drop. Does not train.

@@ -24,6 +24,7 @@ STRANGERS = {
         "textinv.plan",
         "textinv.demo",
     ),
+    "cluster.driver.process": ("diffusers", "transformers"),  # it starts in half the time, and only workers need them
 }
 """What a room must not import, directly or through others."""
 

@@ -49,6 +49,7 @@ from textinv.registry.layout import (
     version_key,
 )
 from textinv.registry.migration import renamed_fingerprint
+from textinv.states import changes_nothing
 from textinv.store.protocol import ObjectStore, side_by_side
 
 # Names for "did you mean" are listed at most so often: a service may be asked for unknown concepts all day.
@@ -242,6 +243,18 @@ class Registry:
         movement.move_head(self.store, entry)
         at = read_head(self.store, name, entry.base_revision)
         return published_head(self._present(name, at))
+
+    def roll_back(self, name: str, version: int) -> tuple[PublishedVersion, str | None]:
+        """Make another version current, as a person asks for it; with it: why that changes nothing, if so.
+
+        Raises:
+            UnknownConceptError: there is no such concept or version.
+        """
+        self.reconcile(name)
+        current = self._present(name, read_head(self.store, name, self.entry(name, version).base_revision))
+        state = "current" if current.head.entry.version == version else "older"
+        note = changes_nothing("version", f"{name}@{version}", state, "roll back to")
+        return (self.move_head(name, version) if note is None else published_head(current)), note
 
     def remove(self, name: str, version: int | None = None) -> None:
         """Remove a concept with all its versions, or one version that is not current. Numbers are not given again.
