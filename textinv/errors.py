@@ -17,6 +17,7 @@
     |  |- StoreUnreachableError  it does not answer
     |  |- StoreCredentialsError  it refuses the credentials
     |  |- StoreUnsafeError       it ignores conditional writes
+    |  |- OldFormatError         it was written by an older program, and is to be migrated
     |  |- ObjectNotFoundError    there is no such object
     |  |- StoreConflictError     somebody else wrote first
     |  `- CorruptObjectError     the bytes are not those that were written
@@ -25,6 +26,7 @@
     |  |- OutOfMemoryError       not even one slot fits
     |  |- CancelledError         somebody cancelled it
     |  `- PoisonedError          it killed several workers and was set aside
+    |- NewerProgramError         stored work needs a newer program than this one
     |- ClusterError              Ray cannot be reached, or did not do what was asked
     `- ServiceError              the service cannot take or finish a request now
        |- OverloadedError        the queue is full
@@ -155,6 +157,12 @@ class StoreUnsafeError(StoreError):
     code = "store_unsafe"
 
 
+class OldFormatError(StoreError):
+    """The store was written by an older program in another layout: `textinv store migrate` brings it to this one."""
+
+    code = "store_old_format"
+
+
 class ObjectNotFoundError(StoreError):
     """There is no such object in the store."""
 
@@ -201,6 +209,12 @@ class PoisonedError(TrainingError):
     """A concept killed several workers and was set aside."""
 
     code = "poisoned"
+
+
+class NewerProgramError(TextinvError):
+    """Stored work has a field that this program does not know: a newer one wrote it, and a newer one can do it."""
+
+    code = "needs_newer_worker"
 
 
 class ClusterError(TextinvError):

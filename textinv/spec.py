@@ -7,9 +7,11 @@ training is done.
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
+
+from textinv.errors import CorruptObjectError, NewerProgramError
 
 Crop = Literal["center", "random"]
 Kind = Literal["object", "style"]
@@ -23,6 +25,16 @@ OBJECTIVE_VERSION = 2
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    added: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came after specs were first stored. One at its default is not written, so that specs that do not
+    need it keep their fingerprints, and older workers can learn them."""
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        fields = type(self).model_fields
+        unused = {name for name in self.added if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in written.items() if name not in unused}
 
 
 class PictureRef(_Frozen):
@@ -67,6 +79,8 @@ class StopSpec(_Frozen):
 class TrainSpec(_Frozen):
     """One concept to learn."""
 
+    added = frozenset({"start_digest"})
+
     name: str
     kind: Kind
     pictures: tuple[PictureRef, ...]
@@ -80,6 +94,8 @@ class TrainSpec(_Frozen):
     """`auto`, or the text whose tokens the rows start from; only a label when `init_embedding` is there."""
     init_embedding: str | None = None
     """Base64 of an `Embedding`'s bytes that the rows start from."""
+    start_digest: str | None = None
+    """SHA-256 of what the rows start from, hex, where the spec itself holds only a name of it. None: it holds all."""
     num_vectors: int
     resolution_px: int
     crop: Crop
@@ -116,6 +132,27 @@ class TrainSpec(_Frozen):
         for picture in identity["pictures"]:
             del picture["name"]
         return identity | {"objective": OBJECTIVE_VERSION, "base": self.base_revision or self.base_model}
+
+
+def read_spec(key: str, line: bytes) -> TrainSpec:
+    """Read a spec that lies at `key`.
+
+    Raises:
+        NewerProgramError: it has a field that this program does not know.
+        CorruptObjectError: it is no spec.
+    """
+    try:
+        return TrainSpec.model_validate_json(line)
+    except ValidationError as error:
+        unknown = [one["loc"] for one in error.errors(include_url=False) if one["type"] == "extra_forbidden"]
+        if unknown:
+            field = ".".join(map(str, unknown[0]))
+            raise NewerProgramError(
+                f"a spec in {key} has the field {field!r}, which this program does not know: it needs a newer worker",
+                key=key,
+                field=field,
+            ) from error
+        raise CorruptObjectError(f"{key} is no sheet of specs ({error}): submit the manifest again", key=key) from error
 
 
 def image_key(digest: str) -> str:

@@ -15,7 +15,9 @@ from cluster.queue.views import Event
 from cluster.worker.kept_rows import publish_best_rows
 from textinv.errors import CorruptObjectError, TextinvError
 from textinv.jobs import Cancellation, JobRecord, JobStore
+from textinv.jobs.job_store import end_of
 from textinv.jobs.record import Deaths
+from textinv.plan.published import FEW, finished_among
 from textinv.registry import Registry
 
 
@@ -67,35 +69,50 @@ class OpenJobs:
             raise
 
     def _tell(self, job: OpenJob, queue: QueueForDriver) -> None:
+        self._registry.check_format()
         record, cancellation = job.record, self.job_store.cancellation(job.record.id)
-        done, failed = self._registry.finished_fingerprints(), self.job_store.failed_fingerprints()
+        failed, died = self.job_store.failed_fingerprints(record.id), self.job_store.died_fingerprints(record.id)
         job.keeps_rows = cancellation is not None and cancellation.keep_rows
         queue.open_job(record.id, record.priority, keep_rows=job.keeps_rows)
-        died, dropped = self.job_store.died_fingerprints(), set[str]()
-        for refs, settled in _batches(self.job_store, record, done, failed, cancellation):
+        done, dropped = set[str](), set[str]()
+        for refs, settled in self._batches(record, failed, cancellation):
+            done |= {fingerprint for fingerprint, stand in settled.items() if stand == "done"}
             unwanted = queue.add(record.id, refs, settled)
             if job.keeps_rows:
                 dropped |= unwanted
             suspects = [one.fingerprint for one in refs if one.fingerprint in died and one.fingerprint not in settled]
             if suspects:
-                queue.recall({one: self._deaths_of(one) for one in suspects})
+                queue.recall({one: self._deaths_of(record.id, one) for one in suspects})
         self._died |= died
-        self.job_store.drop_deaths(died & done)
+        self.job_store.drop_deaths(record.id, died & done)
         self.keep_rows(job, dropped)
+
+    def _batches(
+        self, record: JobRecord, failed: set[str], cancellation: Cancellation | None
+    ) -> Iterator[tuple[list[SpecRef], dict[str, str]]]:
+        """A job's specs and the states of those that are not waiting, a sheet at a time."""
+        listed = self._registry.finished_fingerprints() if record.num_concepts > FEW else None
+        for number, sheet in enumerate(self.job_store.spec_sheets(record)):
+            refs = [SpecRef(spec.fingerprint, spec.name, number, place) for place, spec in enumerate(sheet)]
+            done = finished_among([ref.fingerprint for ref in refs], self._registry) if listed is None else listed
+            stands = ((ref.fingerprint, end_of(ref.fingerprint, ref.name, done, failed, cancellation)) for ref in refs)
+            yield refs, {fingerprint: stand for fingerprint, stand in stands if stand is not None}
 
     def note(self, event: Event) -> None:
         """Keep in the store who died with a spec, until it is done: a queue or driver after this one must know."""
         if event.kind == "returned" and event.deaths:
             deaths = Deaths(evidence=tuple(death.as_json() for death in event.deaths))
-            self.job_store.write_deaths(event.fingerprint, deaths)
+            for job_id in event.jobs:
+                self.job_store.write_deaths(job_id, event.fingerprint, deaths)
             self._died.add(event.fingerprint)
         elif event.kind == "done" and event.fingerprint in self._died:
-            self.job_store.drop_deaths([event.fingerprint])
+            for job_id in event.jobs:
+                self.job_store.drop_deaths(job_id, [event.fingerprint])
             self._died.discard(event.fingerprint)
 
-    def _deaths_of(self, fingerprint: str) -> tuple[Death, ...]:
+    def _deaths_of(self, job_id: str, fingerprint: str) -> tuple[Death, ...]:
         with suppress(KeyError):  # another program's
-            return tuple(map(Death.from_json, self.job_store.deaths(fingerprint).evidence))
+            return tuple(map(Death.from_json, self.job_store.deaths(job_id, fingerprint).evidence))
         return ()
 
     def keep_rows(self, job: OpenJob, dropped: Collection[str]) -> None:
@@ -114,21 +131,3 @@ class OpenJobs:
         self.job_store.close(job.record)
         queue.close_job(job.record.id)
         del self.jobs[job.record.id]
-
-
-def _batches(
-    job_store: JobStore, record: JobRecord, done: set[str], failed: set[str], cancellation: Cancellation | None
-) -> Iterator[tuple[list[SpecRef], dict[str, str]]]:
-    """A job's specs and the states of those that are not waiting, a sheet at a time."""
-    for number, sheet in enumerate(job_store.spec_sheets(record)):
-        refs = [SpecRef(spec.fingerprint, spec.name, number, place) for place, spec in enumerate(sheet)]
-        stands = ((ref.fingerprint, _stand(ref, done, failed, cancellation)) for ref in refs)
-        yield refs, {fingerprint: stand for fingerprint, stand in stands if stand is not None}
-
-
-def _stand(ref: SpecRef, done: set[str], failed: set[str], cancellation: Cancellation | None) -> str | None:
-    if ref.fingerprint in done:
-        return "done"
-    if cancellation is not None and cancellation.covers(ref.name):
-        return "cancelled"
-    return "failed" if ref.fingerprint in failed else None

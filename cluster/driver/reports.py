@@ -76,12 +76,15 @@ class Reports:
         """Write an event into the logs of its jobs, and why a spec was given up where everybody finds it."""
         for job_id in event.jobs:
             self.say(job_id, f"{event.name}: {event.kind}{f' ({event.text})' if event.text else ''}")
-        if event.kind == "failed" and event.deaths:
+        # A worker that gives a spec up writes it down for the job of its lease, but knows of no other.
+        if event.kind == "failed" and (event.deaths or len(event.jobs) > 1):
             code, _, message = event.text.partition(": ")
             evidence = tuple(death.as_json() for death in event.deaths)
-            self._job_store.write_failure(
-                Failure(fingerprint=event.fingerprint, name=event.name, code=code, message=message, evidence=evidence)
+            failure = Failure(
+                fingerprint=event.fingerprint, name=event.name, code=code, message=message, evidence=evidence
             )
+            for job_id in event.jobs:
+                self._job_store.write_failure(job_id, failure, unless_known=not event.deaths)
 
     def say(self, job_id: str, text: str) -> None:
         """Write a line into a job's log."""

@@ -25,6 +25,8 @@ NEVER = Retry()
 """The same input gives the same error."""
 ELSEWHERE = Retry(concepts=2)
 """Another worker, or a later moment, may do better."""
+NEWER = Retry(concepts=10)
+"""Of a fleet that is being renewed, another worker may know what this one does not."""
 PATIENTLY = Retry(calls=12, concepts=5)
 """The store comes back: with the pauses of `pause_s`, twelve calls wait for about four minutes."""
 
@@ -47,6 +49,7 @@ RETRIES: Mapping[str, Retry] = MappingProxyType(
         "store_unreachable": PATIENTLY,
         "store_credentials": Retry(calls=2, concepts=1),
         "store_unsafe": NEVER,
+        "store_old_format": NEVER,
         "object_not_found": NEVER,
         "store_conflict": Retry(calls=5, concepts=2),
         "corrupt_object": ELSEWHERE,
@@ -55,6 +58,7 @@ RETRIES: Mapping[str, Retry] = MappingProxyType(
         "out_of_memory": ELSEWHERE,
         "cancelled": NEVER,
         "poisoned": NEVER,
+        "needs_newer_worker": NEWER,
         "cluster_failed": ELSEWHERE,
         "service_failed": NEVER,
         "overloaded": NEVER,

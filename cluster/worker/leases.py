@@ -1,4 +1,4 @@
-"""Work for a pack, leased from the queue: station 3 on the way.
+"""Specs for a pack, leased from the queue and fetched from the store: the third part of the way.
 
 Owns the worker's leases: taking them, fetching what they need from the store, renewing them in a thread, and knowing
 which the worker must drop. Does not train.
@@ -14,8 +14,9 @@ from cluster.queue.on_ray import QueueForWorkers
 from cluster.queue.retries import patiently
 from textinv.errors import CancelledError, ClusterError, TextinvError
 from textinv.jobs import JobStore
+from textinv.jobs.layout import spec_sheet_key
 from textinv.plan.sources import fetch_pictures
-from textinv.spec import image_key
+from textinv.spec import image_key, read_spec
 from textinv.training import Work
 
 
@@ -33,14 +34,15 @@ class Leases:
     ) -> None:
         self._queue, self._job_store, self._card = queue, job_store, card
         self._beat_s = beat_s
-        self._held: set[str] = set()
+        self._held: dict[str, str] = {}
+        """The job of each lease, by fingerprint."""
         self._last_beat = BeatReply()
         self._request = 0
         self._dismissed = False
         self._not_before = 0.0
         self._over = threading.Event()
         self._wait = wait or self._over.wait
-        self._sheet = lru_cache(maxsize=8)(job_store.spec_sheet)
+        self._lines = lru_cache(maxsize=8)(job_store.spec_lines)
         self._beats = threading.Thread(target=self._keep_beating, name="textinv-beat", daemon=True)
 
     def __enter__(self) -> "Leases":
@@ -62,6 +64,10 @@ class Leases:
         """Fingerprints of what is leased."""
         return frozenset(self._held)
 
+    def job_of(self, fingerprint: str) -> str | None:
+        """The job for which something is leased; None when it is not."""
+        return self._held.get(fingerprint)
+
     @property
     def is_dismissed(self) -> bool:
         """Whether the worker shall hand back what it has."""
@@ -76,7 +82,7 @@ class Leases:
             self._not_before = time.monotonic() + reply.wait_s
             if reply.lease is None:
                 return None
-            self._held.add(reply.lease.fingerprint)
+            self._held[reply.lease.fingerprint] = reply.lease.job_id
             try:
                 return patiently(partial(self._fetch, reply.lease), self._wait, self._over.is_set)
             except TextinvError as error:
@@ -86,7 +92,7 @@ class Leases:
 
     def release(self, fingerprint: str) -> None:
         """Stop renewing a lease that has ended."""
-        self._held.discard(fingerprint)
+        self._held.pop(fingerprint, None)
 
     def check(self, fingerprint: str) -> None:
         """See whether a concept is still this worker's to train.
@@ -100,7 +106,8 @@ class Leases:
             raise CancelledError("the concept was cancelled", keep_rows=self._last_beat.keep_rows)
 
     def _fetch(self, lease: Lease) -> Work:
-        spec = self._sheet(lease.job_id, lease.sheet)[lease.place]
+        line = self._lines(lease.job_id, lease.sheet)[lease.place]
+        spec = read_spec(spec_sheet_key(lease.job_id, lease.sheet), line)
         pictures = fetch_pictures(spec, lambda digest: self._job_store.store.get(image_key(digest)).body)
         return Work(spec, pictures, self._job_store.checkpoint(lease.fingerprint), work_id=lease.fingerprint)
 

@@ -122,13 +122,14 @@ class Results:
         self._queue.report(self._worker, work.work_id, report)
 
     def _give_up(self, work: Work, error: TextinvError, record: dict[str, Any]) -> None:
+        job_id = self._leases.job_of(work.work_id)
         is_final = self._queue.fail(self._worker, work.work_id, error.code, error.message)
         self._leases.release(work.work_id)
-        if is_final and not isinstance(error, CancelledError):
+        if is_final and job_id is not None and not isinstance(error, CancelledError):
             failure = Failure(
                 fingerprint=work.work_id, name=work.spec.name, code=error.code, message=error.message, record=record
             )
-            self._outbox.post(lambda: self._job_store.write_failure(failure), lambda error: None)
+            self._outbox.post(lambda: self._job_store.write_failure(job_id, failure), lambda error: None)
 
     def _keep_rows(self, work: Work, error: TextinvError, record: dict[str, Any]) -> None:
         """Publish the best rows, which the last checkpoint has, and then give the concept up."""

@@ -60,10 +60,10 @@ def serve(pipe: Connection) -> None:
 def main() -> None:
     """Take up, tell, look, print."""
     registry, queue = Registry(connect_store(load_settings().settings.store)), QueueElsewhere()
-    feed = OpenJobs(registry, sys.argv[2])
-    job = feed.take_up(sys.argv[1])
+    open_jobs = OpenJobs(registry, sys.argv[2])
+    job = open_jobs.take_up(sys.argv[1])
     assert job is not None
-    feed.tell(job, queue)
+    open_jobs.tell(job, queue)
     (shown,) = queue.view().jobs
     assert sum(shown.counts.values()) == job.record.num_concepts
     queue.end()

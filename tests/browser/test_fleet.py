@@ -142,7 +142,9 @@ def test_failures_say_what_to_do_and_links_lead_to_the_dashboards(
     seen: MemoryStore, model: BaseModel, open_page: OpenPage
 ) -> None:
     message, prints = "not even one slot fits: 7.2 GiB are needed, 6 are free", "f" * 64
-    JobStore(seen).write_failure(Failure(fingerprint=prints, name="big-fox", code="out_of_memory", message=message))
+    JobStore(seen).write_failure(
+        "a-job", Failure(fingerprint=prints, name="big-fox", code="out_of_memory", message=message)
+    )
     links = {"Ray's dashboard": "http://ray.example:8265", "Grafana": "https://grafana.example/d/textinv"}
     urls = {"ray_dashboard_url": links["Ray's dashboard"], "grafana_url": links["Grafana"]}
     with running(seen, model, DrivenFleet(), **urls) as url:

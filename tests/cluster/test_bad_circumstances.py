@@ -91,10 +91,10 @@ def work_through(
     """Learn a job of three concepts through the proxy."""
     record = make_job(store, 3, max_steps=10)
     registry, queue = Registry(connect_store(faulty_store.settings)), LetsGo()
-    feed = OpenJobs(registry, record.fleet)
-    job = feed.take_up(record.id)
+    open_jobs = OpenJobs(registry, record.fleet)
+    job = open_jobs.take_up(record.id)
     assert job is not None
-    feed.tell(job, queue)
+    open_jobs.tell(job, queue)
     begin()
     learn_leased(lambda: model, queue, registry, CARD, PACK)
     assert queue.view().jobs[0].counts["done"] == 3

@@ -82,7 +82,7 @@ def test_a_spec_is_set_aside_after_three_deaths_though_somebody_began_anew_after
     place.begin_anew(who)
     assert {place.take(2), place.take(2)} == {guilty, None}  # its last chance is without company
     place.die(2)
-    failure = place.job_store.failure(guilty)
+    failure = place.job_store.failure(place.record.id, guilty)
     assert failure is not None
     assert failure.code == "poisoned"
     assert [death["node"] for death in failure.evidence] == ["node-0", "node-1", "node-2"]
@@ -95,7 +95,7 @@ def test_what_a_spec_was_suspected_of_is_forgotten_when_it_is_done(place: Place)
     suspect = place.take(0)
     assert suspect is not None
     place.die(0)
-    assert place.remembered() == [f"{DEATHS}{suspect}.json"]
+    assert place.remembered() == [f"{DEATHS}{place.record.id}/{suspect}.json"]
     assert place.take(1) == suspect
     place.queue.finish("worker-1", suspect, 1)
     place.round()

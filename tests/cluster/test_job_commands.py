@@ -52,7 +52,8 @@ def test_jobs_are_listed_and_shown_with_what_became_of_each_concept(
     record, job_store = make_job(s3_store), JobStore(s3_store)
     spec = job_store.spec_sheet(record.id, 0)[1]
     job_store.write_failure(
-        Failure(fingerprint=spec.fingerprint, name=spec.name, code="diverged", message="the loss became infinite")
+        record.id,
+        Failure(fingerprint=spec.fingerprint, name=spec.name, code="diverged", message="the loss became infinite"),
     )
     assert [(row["job"], row["state"], row["concepts"]) for row in textinv("job", "ls")] == [(record.id, "waiting", 3)]
     shown = textinv("job", "show", record.id)
@@ -66,10 +67,10 @@ def test_a_poisoned_concept_is_shown_with_every_death_that_it_is_blamed_for(
     textinv: Callable[..., Any], s3_store: S3Store, make_job: MakeJob
 ) -> None:
     record, queue = make_job(s3_store), WorkQueue()
-    feed = OpenJobs(Registry(s3_store), record.fleet)
-    job = feed.take_up(record.id)
+    open_jobs = OpenJobs(Registry(s3_store), record.fleet)
+    job = open_jobs.take_up(record.id)
     assert job is not None
-    feed.tell(job, queue)
+    open_jobs.tell(job, queue)
     for number in range(MAX_DEATHS):
         worker = WorkerCard(f"crew/{number}", "crew", 0, node=f"node-{number}", pid=10 + number)
         lease = queue.take(worker, 0).lease
@@ -77,7 +78,7 @@ def test_a_poisoned_concept_is_shown_with_every_death_that_it_is_blamed_for(
         queue.report(worker.id, lease.fingerprint, StepReport(20 + number, 100, 0.5, 40, 1.0, "training"))
         queue.leave(worker.id, "SIGSEGV")
     for event in queue.view().events:
-        Reports(feed.job_store).note(event)
+        Reports(open_jobs.job_store).note(event)
     shown = textinv("job", "show", record.id)["concepts"]
     assert [(one["node"], one["step"], one["worker"], one["reason"]) for one in shown[0]["evidence"]] == [
         (f"node-{number}", 20 + number, f"crew/{number}", "SIGSEGV") for number in range(MAX_DEATHS)
@@ -93,6 +94,8 @@ def test_a_job_is_cancelled_in_part_and_purged_when_it_is_over(
 ) -> None:
     record, job_store = make_job(s3_store), JobStore(s3_store)
     assert textinv("job", "cancel", record.id, "--concept", "concept-1")["cancelled"] == ["concept-1"]
+    again = textinv("job", "cancel", record.id, "--concept", "concept-1", as_json=False)
+    assert again == "concept concept-1 is cancelled already: there is nothing to cancel\n"
     cancellation = job_store.cancellation(record.id)
     assert cancellation is not None
     assert cancellation.names == ("concept-1",)
@@ -117,7 +120,9 @@ def test_a_fleet_is_scaled_and_drained_by_what_is_written_in_the_store(
     textinv: Callable[..., Any], s3_store: S3Store
 ) -> None:
     assert textinv("fleet", "scale", "--max", "8", "--crew-size", "4")["max_workers"] == 8
-    assert textinv("fleet", "drain")["draining"] is True
+    assert textinv("fleet", "drain")["changed"] is True
+    again = textinv("fleet", "drain")
+    assert (again["draining"], again["changed"], "nothing to drain" in again["note"]) == (True, False, True)
     fleet = textinv("fleet", "status")
     assert fleet["driver"]["running"] is False
 

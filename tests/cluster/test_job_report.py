@@ -53,9 +53,10 @@ def job(store: MemoryStore, make_job: MakeJob) -> JobRecord:
         base_revision=learned.base_revision,
     )
     job_store.write_failure(
+        record.id,
         Failure(
             fingerprint=given_up.fingerprint, name=given_up.name, code="diverged", message=HOSTILE, evidence=(DEATH,)
-        )
+        ),
     )
     return record
 

@@ -62,10 +62,10 @@ def learn(model: BaseModel, make_job: MakeJob, preview_every: int) -> tuple[Regi
         view = queue.view()
         reports.write(job, view.jobs[0], view)
 
-    queue, feed = Watched(look), OpenJobs(registry, record.fleet)
-    taken = feed.take_up(record.id)
+    queue, open_jobs = Watched(look), OpenJobs(registry, record.fleet)
+    taken = open_jobs.take_up(record.id)
     assert taken is not None
-    feed.tell(taken, queue)
+    open_jobs.tell(taken, queue)
     learn_leased(lambda: model, queue, registry, WorkerCard("crew/0", "crew", 0), PACK)
     look(queue)
     return registry, record

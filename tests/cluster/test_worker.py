@@ -32,10 +32,10 @@ MakeJob = Callable[..., JobRecord]
 
 def serve(registry: Registry, record: JobRecord) -> WorkQueue:
     """A queue with the job in it, that lets workers go when they have nothing more."""
-    queue, feed = WorkQueue(), OpenJobs(registry, record.fleet)
-    job = feed.take_up(record.id)
+    queue, open_jobs = WorkQueue(), OpenJobs(registry, record.fleet)
+    job = open_jobs.take_up(record.id)
     assert job is not None
-    feed.tell(job, queue)
+    open_jobs.tell(job, queue)
     return queue
 
 
@@ -53,10 +53,10 @@ def card(number: int = 0) -> WorkerCard:
 
 
 def told(registry: Registry, record: JobRecord) -> LetsGo:
-    queue, feed = LetsGo(), OpenJobs(registry, record.fleet)
-    job = feed.take_up(record.id)
+    queue, open_jobs = LetsGo(), OpenJobs(registry, record.fleet)
+    job = open_jobs.take_up(record.id)
     assert job is not None
-    feed.tell(job, queue)
+    open_jobs.tell(job, queue)
     return queue
 
 

@@ -38,10 +38,14 @@ def main() -> None:
     """Work."""
     job_id, num_looks = sys.argv[1], int(sys.argv[2])
     registry = Registry(connect_store(load_settings().settings.store))
-    feed, queue, looks = OpenJobs(registry, JobStore(registry.store).load(job_id).fleet), LetsGo(lease_s=6.0), count()
-    job = feed.take_up(job_id)
+    open_jobs, queue, looks = (
+        OpenJobs(registry, JobStore(registry.store).load(job_id).fleet),
+        LetsGo(lease_s=6.0),
+        count(),
+    )
+    job = open_jobs.take_up(job_id)
     assert job is not None
-    feed.tell(job, queue)
+    open_jobs.tell(job, queue)
     model = load_base_model(str(WEIGHTS), device="cpu", dtype="float32")
     noticed: list[float] = []
 

@@ -207,7 +207,7 @@ async def test_a_failure_is_told_with_what_to_do(client: httpx.AsyncClient, job_
     fingerprint = job_store.spec_sheet(record.id, 0)[0].fingerprint
     evidence = ({"worker": "crew/0", "step": 3},)
     job_store.write_failure(
-        Failure(fingerprint=fingerprint, name="fox", code="diverged", message="up", evidence=evidence)
+        record.id, Failure(fingerprint=fingerprint, name="fox", code="diverged", message="up", evidence=evidence)
     )
     report(job_store.store, record, "failed", concept_state="failed", problem="diverged: up")
     (concept,) = (await client.get(told["url"])).json()["concepts"]
@@ -247,6 +247,8 @@ async def test_cancelling_and_resuming_are_written_where_drivers_read_them(
     assert wrong.status_code == 404
     assert (await client.post(f"{told['url']}/cancel", json={"keep": True})).status_code == 400
     assert (await client.post(f"{told['url']}/cancel")).status_code == 200
+    again = (await client.post(f"{told['url']}/cancel")).json()
+    assert (again["changed"], "nothing to cancel" in again["note"]) == (False, True)
     resumed = await client.post(f"{told['url']}/resume")
     assert resumed.json()["generation"] > told.get("generation", 1)
     assert job_store.cancellation(told["id"]) is None

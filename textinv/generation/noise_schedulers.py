@@ -106,10 +106,19 @@ def make_noise_scheduler(kind: SchedulerKind, config: Mapping[str, Any], num_inf
     """Make a noise scheduler for one image, its timesteps set, from a base model's noise scheduler config.
 
     Raises:
+        RequestError: as `see_noise_scheduler`.
+    """
+    return copy.deepcopy(see_noise_scheduler(kind, config, num_inference_steps))
+
+
+def see_noise_scheduler(kind: SchedulerKind, config: Mapping[str, Any], num_inference_steps: int) -> NoiseScheduler:
+    """Look at what `make_noise_scheduler` would make, which is not to be stepped.
+
+    Raises:
         RequestError: it does not take so many steps, or this base model's config.
     """
     frozen = tuple(sorted((key, _hashable(value)) for key, value in config.items() if not key.startswith("_")))
-    return copy.deepcopy(_template(kind.name, frozen, num_inference_steps))
+    return _template(kind.name, frozen, num_inference_steps)
 
 
 @lru_cache(maxsize=256)

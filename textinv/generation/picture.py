@@ -26,6 +26,7 @@ from textinv.generation.noise_schedulers import (
     NoiseScheduler,
     find_scheduler_kind,
     make_noise_scheduler,
+    see_noise_scheduler,
     step_noise_scheduler,
 )
 from textinv.generation.prompts import PreparedPrompt
@@ -175,7 +176,10 @@ def check_request(model: BaseModel, request: GenerateRequest, max_image_px: int 
     """
     request.check()
     size_px = choose_size(model, request, max_image_px)
-    return CheckedRequest(request, size_px, len(_scheduler_of(model, request)[1]), tuple(request.refs))
+    kind = find_scheduler_kind(request.noise_scheduler)
+    seen = see_noise_scheduler(kind, model.noise_scheduler_config, request.num_inference_steps)
+    num_steps = len(seen.timesteps) - _num_skipped(request, seen)
+    return CheckedRequest(request, size_px, num_steps, tuple(request.refs))
 
 
 def choose_size(model: BaseModel, request: GenerateRequest, max_image_px: int | None = None) -> Size:
@@ -226,14 +230,19 @@ def start_image(
 def _scheduler_of(model: BaseModel, request: GenerateRequest) -> tuple[NoiseScheduler, Tensor]:
     kind = find_scheduler_kind(request.noise_scheduler)
     scheduler = make_noise_scheduler(kind, model.noise_scheduler_config, request.num_inference_steps)
-    if request.init_image is None:
-        return scheduler, scheduler.timesteps
-    # As diffusers' img2img: the first steps are skipped, counted in whole steps of the noise scheduler's order.
-    num_kept = max(min(int(request.num_inference_steps * request.strength), request.num_inference_steps), 1)
-    begin = (request.num_inference_steps - num_kept) * scheduler.order
-    if hasattr(scheduler, "set_begin_index"):  # those that find their place by the timestep alone have none
+    begin = _num_skipped(request, scheduler)
+    # Those that find their place by the timestep alone have no index to set.
+    if request.init_image is not None and hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(begin)
     return scheduler, scheduler.timesteps[begin:]
+
+
+def _num_skipped(request: GenerateRequest, scheduler: NoiseScheduler) -> int:
+    """How many first steps an edit skips; as diffusers' img2img, in whole steps of the noise scheduler's order."""
+    if request.init_image is None:
+        return 0
+    num_kept = max(min(int(request.num_inference_steps * request.strength), request.num_inference_steps), 1)
+    return (request.num_inference_steps - num_kept) * scheduler.order
 
 
 def _start_edit(

@@ -14,7 +14,7 @@ from textinv.jobs.previews import preview_steps
 from textinv.jobs.record import Failure, JobRecord
 from textinv.jobs.status import ConceptStatus, JobStatus
 from textinv.placeholders import ConceptRef
-from textinv.plan.published import finished_versions
+from textinv.plan.published import finished_among, finished_versions
 from textinv.spec import TrainSpec
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def concept_details(
     job_store: JobStore, registry: "Registry", status: JobStatus, specs: Sequence[TrainSpec]
 ) -> list[ConceptDetail]:
     """How these concepts of a job are; the registry is asked about those that the status does not name."""
-    return list(_with_failures(job_store, _known(registry, status, specs), status.ended))
+    return list(_with_failures(job_store, status.job_id, _known(registry, status, specs), status.ended))
 
 
 def _known(registry: "Registry", status: JobStatus, specs: Sequence[TrainSpec]) -> list[ConceptDetail]:
@@ -57,17 +57,17 @@ def _known(registry: "Registry", status: JobStatus, specs: Sequence[TrainSpec]) 
 def all_concepts(
     job_store: JobStore, registry: "Registry", status: JobStatus, record: JobRecord
 ) -> list[ConceptDetail]:
-    """All concepts of a job, however many: registry and job store are asked for lists, so versions may be left open."""
+    """All concepts of a job, however many: of a large one lists are asked for, so versions may be left open."""
     known = {one.fingerprint: one for one in status.concepts}
-    done, failed = registry.finished_fingerprints(), job_store.failed_fingerprints()
+    specs = {spec.fingerprint: spec for spec in job_store.specs(record)}
+    done, failed = finished_among(list(specs), registry), job_store.failed_fingerprints(record.id)
     found = []
-    for spec in job_store.specs(record):
-        fingerprint = spec.fingerprint
+    for fingerprint, spec in specs.items():
         one, failure = known.get(fingerprint) or _unseen(spec, fingerprint, status), None
         if fingerprint in done:
             one = one.model_copy(update={"state": "done"})
         elif fingerprint in failed:
-            failure = job_store.failure(fingerprint)
+            failure = job_store.failure(record.id, fingerprint)
             problem = f"{failure.code}: {failure.message}" if failure else None
             one = one.model_copy(update={"state": "failed", "problem": problem})
         found.append(ConceptDetail(spec, one, failure))
@@ -76,7 +76,7 @@ def all_concepts(
 
 def concept_detail(job_store: JobStore, registry: "Registry", status: JobStatus, spec: TrainSpec) -> ConceptDetail:
     """All that is known of one concept of a job: its whole curve, its previews, its record."""
-    (detail,) = _with_failures(job_store, _known(registry, status, [spec]), True)
+    (detail,) = _with_failures(job_store, status.job_id, _known(registry, status, [spec]), True)
     one, fingerprint = detail.status, spec.fingerprint
     record = _record(registry, spec, one)
     curve, counters = one.curve, record
@@ -112,11 +112,13 @@ def _unseen(spec: TrainSpec, fingerprint: str, status: JobStatus) -> ConceptStat
     return ConceptStatus(name=spec.name, fingerprint=fingerprint, state=state, max_steps=spec.max_steps)  # type: ignore[arg-type]
 
 
-def _with_failures(job_store: JobStore, details: Iterable[ConceptDetail], is_over: bool) -> Iterable[ConceptDetail]:
+def _with_failures(
+    job_store: JobStore, job_id: str, details: Iterable[ConceptDetail], is_over: bool
+) -> Iterable[ConceptDetail]:
     for detail in details:
         status = detail.status
         if status.state == "failed" or (status.state == "waiting" and is_over):
-            failure = job_store.failure(status.fingerprint)
+            failure = job_store.failure(job_id, status.fingerprint)
             if failure is not None:
                 problem = f"{failure.code}: {failure.message}"
                 status = status.model_copy(update={"state": "failed", "problem": problem})

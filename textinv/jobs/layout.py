@@ -8,8 +8,8 @@
     jobs/<job-id>/cancelled.json         what of it is not wanted any more
     jobs-open/<job-id>                   there as long as the job has work to do; changes when the job does
     checkpoints/<fingerprint>            resumable state of an unfinished concept
-    failures/<fingerprint>.json          why a spec was given up
-    deaths/<fingerprint>.json            workers that died while they had it, as long as it is not done
+    failures/<job-id>/<fingerprint>.json  why a spec of the job was given up
+    deaths/<job-id>/<fingerprint>.json   workers that died while they had it, as long as it is not done
     previews/<fingerprint>/<000050>.jpg  how a concept was drawn after so many steps; derived
 
 Whether a spec is done is said by the registry alone. Owns the names only.
@@ -58,11 +58,26 @@ def checkpoint_key(fingerprint: str) -> str:
     return f"{CHECKPOINTS}{fingerprint}"
 
 
-def failure_key(fingerprint: str) -> str:
-    """Key of the reason for which a spec was given up."""
-    return f"{FAILURES}{fingerprint}.json"
+def failures_prefix(job_id: str) -> str:
+    """Prefix of the failures of a job."""
+    return f"{FAILURES}{job_id}/"
 
 
-def deaths_key(fingerprint: str) -> str:
-    """Key of the deaths that a spec may be guilty of."""
-    return f"{DEATHS}{fingerprint}.json"
+def deaths_prefix(job_id: str) -> str:
+    """Prefix of the deaths that specs of a job may be guilty of."""
+    return f"{DEATHS}{job_id}/"
+
+
+def failure_key(job_id: str, fingerprint: str) -> str:
+    """Key of the reason for which a spec of a job was given up."""
+    return f"{failures_prefix(job_id)}{fingerprint}.json"
+
+
+def deaths_key(job_id: str, fingerprint: str) -> str:
+    """Key of the deaths that a spec of a job may be guilty of."""
+    return f"{deaths_prefix(job_id)}{fingerprint}.json"
+
+
+def fingerprint_of(key: str) -> str:
+    """The fingerprint that a key of failures or deaths ends with."""
+    return key.rpartition("/")[2].removesuffix(".json")

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from textinv.errors import CorruptObjectError
 from textinv.jobs.layout import SPECS_PER_SHEET
-from textinv.spec import TrainSpec
+from textinv.spec import TrainSpec, read_spec
 
 MAX_PRIORITY = 1000
 Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
@@ -108,9 +108,19 @@ def read_spec_sheet(key: str, body: bytes) -> list[TrainSpec]:
     """Unpack a sheet.
 
     Raises:
+        NewerProgramError: a spec in it has a field that this program does not know.
         CorruptObjectError: it is not one.
     """
+    return [read_spec(key, line) for line in spec_lines(key, body)]
+
+
+def spec_lines(key: str, body: bytes) -> list[bytes]:
+    """The specs of a sheet as they are written, so that one that cannot be read leaves the others readable.
+
+    Raises:
+        CorruptObjectError: it is no sheet.
+    """
     try:
-        return [TrainSpec.model_validate_json(line) for line in gzip.decompress(body).split(b"\n")]
-    except (OSError, EOFError, ValidationError) as error:
+        return gzip.decompress(body).split(b"\n")
+    except (OSError, EOFError) as error:
         raise CorruptObjectError(f"{key} is no sheet of specs ({error}): submit the manifest again", key=key) from error

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from textinv.jobs.job_store import JobStore
-from textinv.jobs.layout import CHECKPOINTS, DEATHS
+from textinv.jobs.layout import CHECKPOINTS, DEATHS, fingerprint_of
 from textinv.jobs.previews import list_previews
 from textinv.store.protocol import ObjectInfo, ObjectStore, server_time
 
@@ -31,8 +31,7 @@ def sweep_jobs(registry: "Registry", *, grace_s: float, dry_run: bool = False) -
     resumable = {info.key.removeprefix(CHECKPOINTS): info for info in store.list(CHECKPOINTS)}
     done = registry.finished_fingerprints()
     doomed = [info for fingerprint, info in resumable.items() if fingerprint in done]
-    deaths = {info.key.removeprefix(DEATHS).removesuffix(".json"): info for info in store.list(DEATHS)}
-    doomed += [info for fingerprint, info in deaths.items() if fingerprint in done]
+    doomed += [info for info in store.list(DEATHS) if fingerprint_of(info.key) in done]
     needed = wanted | resumable.keys() | done
     doomed += [info for fingerprint, infos in old.items() if fingerprint not in needed for info in infos]
     if not dry_run:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from textinv.errors import CorruptObjectError, InputError
+from textinv.errors import CorruptObjectError, InputError, NewerProgramError
 from textinv.models.base import BaseModel
 from textinv.spec import TrainSpec
 from textinv.training.captions import captions_of, tokenize_captions
@@ -73,8 +73,14 @@ def first_rows(model: BaseModel, slot: Slot, fixed_losses: FixedLosses) -> dict[
 
     Raises:
         InputError: its initializer cannot be used with this base model.
+        NewerProgramError: they start from something that this program cannot fetch.
     """
     spec = slot.spec
+    if spec.start_digest is not None and spec.init_embedding is None:
+        raise NewerProgramError(
+            f"{spec.name} starts from {spec.init!r} ({spec.start_digest[:12]}), which this program cannot fetch: it "
+            "needs a newer worker"
+        )
     if spec.init_embedding is not None:
         return rows_of_embedding(model, spec.init_embedding, spec.num_vectors)
     if spec.init == "auto":
