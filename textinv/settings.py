@@ -6,13 +6,15 @@ memory of where each came from. Does not connect to anything.
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from textinv.errors import SettingsError
 
@@ -42,6 +44,15 @@ class StoreSettings(_Frozen):
     """Secret key that belongs to `access_key`."""
     region: str = "us-east-1"
     """Region of the bucket; servers other than AWS mostly ignore it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_endpoint_apart(cls, said: Any) -> Any:
+        """Providers print endpoints with the bucket in the path (Cloudflare R2) or before the host (Spaces)."""
+        if not isinstance(said, Mapping) or not isinstance(said.get("endpoint_url"), str):
+            return said
+        endpoint, bucket = _endpoint_and_bucket(said["endpoint_url"], said.get("bucket"))
+        return {**said, "endpoint_url": endpoint} | ({"bucket": bucket} if bucket else {})
 
 
 class Settings(_Frozen):
@@ -164,6 +175,28 @@ def environment_of(settings: Settings) -> dict[str, str]:
         if value not in (None, ""):
             found[variable_of(name)] = str(value)
     return found
+
+
+_BUCKET_HOST = re.compile(r"(?P<bucket>[a-z0-9][a-z0-9.-]+)\.(?P<host>[a-z0-9-]+\.digitaloceanspaces\.com)")
+
+
+def _endpoint_and_bucket(url: str, bucket: str | None) -> tuple[str, str | None]:
+    """Take an endpoint apart into the server's URL and the bucket that it names, if any."""
+    parts = urlsplit(url)
+    path, found = parts.path.strip("/"), _BUCKET_HOST.fullmatch(parts.hostname or "")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is no URL of a server: write http://HOST:PORT or https://HOST")
+    if parts.query or parts.fragment or "/" in path:
+        raise ValueError(f"{url!r} says more than a server: write it as {parts.scheme}://{parts.netloc}")
+    named = path or (found["bucket"] if found else "")
+    if not named:
+        return url, bucket
+    if bucket is not None and bucket != named:
+        raise ValueError(
+            f"{url!r} names the bucket {named!r}, and store.bucket is {bucket!r}: leave the bucket out of the URL"
+        )
+    netloc = parts.netloc.removeprefix(f"{named}.") if found and not path else parts.netloc
+    return f"{parts.scheme}://{netloc}", named
 
 
 def is_loopback(host: str | None) -> bool:
