@@ -231,7 +231,7 @@ def _from_answer(error: "ClientError", settings: StoreSettings, key: str) -> Sto
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     where, operation = f"the store at {settings.endpoint_url}", error.operation_name
     said = answer.get("Message") or "no reason given"
-    if code.isdecimal() and operation != "HeadObject" and (status or 0) in (400, 404, 405, 406, 415, 501):
+    if code.isdecimal() and operation != "HeadObject" and (status or 0) in (400, 404, 405, 406, 415, 500, 501):
         return StoreError(
             f"{where} does not answer as an S3 store does (HTTP {status} to {operation}, and no S3 error): is this its "
             "address, and not that of its console or of a web server?",
