@@ -60,7 +60,9 @@ def scale(
 
 def drain(address: Address = None, json: AsJson = False) -> None:
     """Let all workers save what they have and go; jobs wait until `textinv fleet scale`."""
-    _change(address, {"draining": True}, json)
+    fleet = _stored_fleet(settings_at(address))
+    note = fleet.drain()
+    emit({**fleet.settings().model_dump(), "changed": note is None, "note": note}, json, note)
 
 
 def stop(json: AsJson = False) -> None:

@@ -104,17 +104,23 @@ def cancel(
 ) -> None:
     """Cancel a job, or some of its concepts; what is published stays."""
     job_store = _job_store()
-    job_store.cancel(job, concepts or None, keep_rows)
+    outcome = job_store.cancel(job, concepts or None, keep_rows)
+    facts = {"job": job, "changed": outcome.changed, "note": outcome.note}
+    if not outcome.changed:
+        emit({**facts, "cancelled": []}, json, outcome.note)
+        return
     what = ", ".join(concepts) if concepts else "all that is not done"
-    emit({"job": job, "cancelled": concepts or "all", "keep_rows": keep_rows}, json, f"job {job}: cancelled {what}")
+    told = f"job {job}: cancelled {what}" + (f" ({outcome.note})" if outcome.note else "")
+    emit({**facts, "cancelled": concepts or "all", "keep_rows": keep_rows}, json, told)
 
 
 def resume(job: Job, address: Address = None, json: AsJson = False) -> None:
     """Take a job up again: what was cancelled or has failed is tried again, what is half done goes on."""
     settings = settings_at(address)
-    record = _job_store().resume(job, fleet_of(settings))
-    started = ensure_driver(settings, DriverOptions())
-    emit({"job": record.id, "driver_started": started}, json, f"job {record.id} goes on")
+    outcome = _job_store().resume(job, fleet_of(settings))
+    started = outcome.changed and ensure_driver(settings, DriverOptions())
+    facts = {"job": job, "changed": outcome.changed, "note": outcome.note, "driver_started": started}
+    emit(facts, json, outcome.note or f"job {job} goes on")
 
 
 def wait(

@@ -15,6 +15,7 @@ from cluster.queue.views import Event
 from cluster.worker.kept_rows import publish_best_rows
 from textinv.errors import CorruptObjectError, TextinvError
 from textinv.jobs import Cancellation, JobRecord, JobStore
+from textinv.jobs.job_store import end_of
 from textinv.jobs.record import Deaths
 from textinv.plan.published import FEW, finished_among
 from textinv.registry import Registry
@@ -68,6 +69,7 @@ class OpenJobs:
             raise
 
     def _tell(self, job: OpenJob, queue: QueueForDriver) -> None:
+        self._registry.check_format()
         record, cancellation = job.record, self.job_store.cancellation(job.record.id)
         failed, died = self.job_store.failed_fingerprints(record.id), self.job_store.died_fingerprints(record.id)
         job.keeps_rows = cancellation is not None and cancellation.keep_rows
@@ -93,7 +95,7 @@ class OpenJobs:
         for number, sheet in enumerate(self.job_store.spec_sheets(record)):
             refs = [SpecRef(spec.fingerprint, spec.name, number, place) for place, spec in enumerate(sheet)]
             done = finished_among([ref.fingerprint for ref in refs], self._registry) if listed is None else listed
-            stands = ((ref.fingerprint, _stand(ref, done, failed, cancellation)) for ref in refs)
+            stands = ((ref.fingerprint, end_of(ref.fingerprint, ref.name, done, failed, cancellation)) for ref in refs)
             yield refs, {fingerprint: stand for fingerprint, stand in stands if stand is not None}
 
     def note(self, event: Event) -> None:
@@ -129,11 +131,3 @@ class OpenJobs:
         self.job_store.close(job.record)
         queue.close_job(job.record.id)
         del self.jobs[job.record.id]
-
-
-def _stand(ref: SpecRef, done: set[str], failed: set[str], cancellation: Cancellation | None) -> str | None:
-    if ref.fingerprint in done:
-        return "done"
-    if cancellation is not None and cancellation.covers(ref.name):
-        return "cancelled"
-    return "failed" if ref.fingerprint in failed else None

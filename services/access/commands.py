@@ -36,7 +36,8 @@ def list_keys(json: AsJson = False) -> None:
 
 def revoke(key_id: Annotated[str, typer.Argument(help="The id that `ls` shows.")], json: AsJson = False) -> None:
     """Revoke a key; running services refuse it within seconds."""
-    emit(_shown(_ring().revoke(key_id)), json, f"revoked {key_id}")
+    key, note = _ring().revoke(key_id)
+    emit({**_shown(key), "changed": note is None, "note": note}, json, note or f"revoked {key_id}")
 
 
 def _ring() -> KeyRing:

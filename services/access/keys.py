@@ -18,6 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from textinv.errors import AccessError, CorruptObjectError, InputError, ObjectNotFoundError, StoreError
+from textinv.states import changes_nothing
 from textinv.store.protocol import JSON, ObjectStore
 
 log = logging.getLogger(__name__)
@@ -116,8 +117,8 @@ class KeyRing:
             if key is not None:
                 yield key
 
-    def revoke(self, key_id: str) -> ApiKey:
-        """Revoke a key; running services forget it within seconds.
+    def revoke(self, key_id: str) -> tuple[ApiKey, str | None]:
+        """Revoke a key; running services forget it within seconds. With it: why that changes nothing, if so.
 
         Raises:
             InputError: there is no such key.
@@ -125,10 +126,13 @@ class KeyRing:
         key = self._read(key_id) if re.fullmatch(r"[0-9a-f]{12}", key_id) else None
         if key is None:
             raise InputError(f"there is no key {key_id!r}; `textinv keys ls` lists them")
+        note = changes_nothing("key", key_id, "valid" if key.revoked is None else "revoked", "revoke")
+        if note is not None:
+            return key, f"{note} (since {key.revoked})"
         revoked = key.model_copy(update={"revoked": datetime.now(UTC).isoformat(timespec="seconds")})
         self._store.put(_object_of(key_id), revoked.model_dump_json().encode(), JSON)
         self._known.pop(key_id, None)
-        return revoked
+        return revoked, None
 
     def find(self, text: str, role: Role) -> ApiKey:
         """Find the key that a caller sent and check that it has `role`.

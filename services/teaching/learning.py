@@ -89,8 +89,7 @@ class Learning:
             BaseModelError: it cannot be read.
         """
         if studio is not None and name in (self.config.base_model, studio.base_model):
-            widths = tuple(sorted(studio.encoder_widths.values()))
-            return BaseFacts(studio.base_revision, studio.native_px, studio.has_clip, widths)
+            return BaseFacts(studio.base_revision, studio.native_px, studio.has_clip, studio.encoder_widths)
         allowed = {self.config.base_model, *self.settings.stated_base_models}
         if name not in allowed:
             raise RequestError(

@@ -171,7 +171,7 @@ def test_a_cancelled_concept_ends_without_a_version_and_a_resumed_job_learns_it(
     place.drive_until(lambda: place.is_over(record))
     assert place.status(record).state == "cancelled"
     assert list(place.registry.list()) == []
-    resumed = place.job_store.resume(record.id)
+    resumed = place.job_store.resume(record.id).record
     place.drive_until(lambda: not place.is_over(record) and place.status(record).running == 2)
     assert place.status(record).generation == resumed.generation
 

@@ -69,6 +69,6 @@ def test_following_ends_when_its_time_is_over_and_ignores_the_status_of_an_earli
 ) -> None:
     job_store, first = JobStore(registry.store), make_job(registry.store, 1)
     job_store.write_status(status_of(first, 40, done=True))
-    record = job_store.resume(first.id)
+    record = job_store.resume(first.id).record
     status = follow(job_store, record, Console(file=io.StringIO()), timeout_s=0.3, poll_s=0.1)
     assert status.state == "waiting"

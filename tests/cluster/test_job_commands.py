@@ -94,6 +94,8 @@ def test_a_job_is_cancelled_in_part_and_purged_when_it_is_over(
 ) -> None:
     record, job_store = make_job(s3_store), JobStore(s3_store)
     assert textinv("job", "cancel", record.id, "--concept", "concept-1")["cancelled"] == ["concept-1"]
+    again = textinv("job", "cancel", record.id, "--concept", "concept-1", as_json=False)
+    assert again == "concept concept-1 is cancelled already: there is nothing to cancel\n"
     cancellation = job_store.cancellation(record.id)
     assert cancellation is not None
     assert cancellation.names == ("concept-1",)
@@ -118,7 +120,9 @@ def test_a_fleet_is_scaled_and_drained_by_what_is_written_in_the_store(
     textinv: Callable[..., Any], s3_store: S3Store
 ) -> None:
     assert textinv("fleet", "scale", "--max", "8", "--crew-size", "4")["max_workers"] == 8
-    assert textinv("fleet", "drain")["draining"] is True
+    assert textinv("fleet", "drain")["changed"] is True
+    again = textinv("fleet", "drain")
+    assert (again["draining"], again["changed"], "nothing to drain" in again["note"]) == (True, False, True)
     fleet = textinv("fleet", "status")
     assert fleet["driver"]["running"] is False
 

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
+from textinv.embedding import Embedding
 from textinv.errors import ImageError, StoreConflictError, UnknownConceptError
 from textinv.jobs import Failure, JobRecord, JobStore
+from textinv.jobs.status import JobState, waiting_status
 from textinv.jobs.submission import Submission, submit_plan
 from textinv.manifest import load_manifest
 from textinv.plan import Plan, make_plan
@@ -108,7 +111,7 @@ def test_cancellations_add_up_and_change_the_mark(registry: Registry, make_job: 
 
 def test_closing_a_job_that_somebody_changed_leaves_it_open(registry: Registry, make_job: MakeJob) -> None:
     job_store, record = JobStore(registry.store), make_job(registry.store)
-    resumed = job_store.resume(record.id)
+    resumed = job_store.resume(record.id).record
     job_store.close(record)
     assert record.id in job_store.open_jobs()
     job_store.close(resumed)
@@ -127,3 +130,77 @@ def test_purging_deletes_pictures_but_not_those_of_an_open_job(registry: Registr
     assert registry.store.exists(image_key(kept.pictures[0].digest))
     assert job_store.purge(record.id, registry) == 0
     assert job_store.load(record.id) == record
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "cancelled"])
+def test_cancelling_what_has_ended_changes_nothing_and_says_so(
+    registry: Registry, make_job: MakeJob, state: JobState
+) -> None:
+    job_store, record = JobStore(registry.store), make_job(registry.store)
+    end = waiting_status(record).model_copy(update={"state": state, "waiting": 0, state: 3, "elapsed_s": 12.0})
+    job_store.write_status(end)
+    job_store.close(record)
+    before = everything_in(registry)
+    for _ in range(2):
+        outcome = job_store.cancel(record.id)
+        assert (outcome.changed, outcome.record) == (False, record)
+        assert outcome.note == f"job {record.id} is {state} already: there is nothing to cancel"
+    assert job_store.current_status(outcome.record) == end
+    assert everything_in(registry) == before
+
+
+def test_cancelling_twice_changes_nothing_the_second_time(registry: Registry, make_job: MakeJob) -> None:
+    job_store, record = JobStore(registry.store), make_job(registry.store)
+    assert job_store.cancel(record.id, ["concept-0"]).changed
+    assert job_store.cancel(record.id, ["concept-0"]).note == (
+        "concept concept-0 is cancelled already: there is nothing to cancel"
+    )
+    mixed = job_store.cancel(record.id, ["concept-0", "concept-1"])
+    assert (mixed.changed, "concept-0 is cancelled" in str(mixed.note)) == (True, True)
+    assert job_store.cancel(record.id).changed
+    before = everything_in(registry)
+    assert not job_store.cancel(record.id).changed
+    assert everything_in(registry) == before
+    assert job_store.cancel(record.id, keep_rows=True).changed
+
+
+def test_cancelling_a_job_that_is_closed_this_moment_leaves_it_to_a_driver(
+    registry: Registry, make_job: MakeJob
+) -> None:
+    job_store, record = JobStore(registry.store), make_job(registry.store)
+    job_store.close(record)  # its last status is not written yet, as the canceller sees it
+    assert job_store.cancel(record.id).changed
+    assert list(job_store.open_jobs()) == [record.id]
+
+
+def test_a_job_that_is_done_is_resumed_only_when_something_of_it_is_gone(registry: Registry, make_job: MakeJob) -> None:
+    job_store, record = JobStore(registry.store), make_job(registry.store, 1)
+    (spec,) = job_store.specs(record)
+    rows = Embedding({"text_encoder": torch.ones(1, 4)})
+    registry.publish(
+        spec.name, rows, {}, fingerprint=spec.fingerprint, base_model="emoji", base_revision=record.base_revision
+    )
+    job_store.write_status(waiting_status(record).model_copy(update={"state": "done", "waiting": 0, "done": 1}))
+    job_store.close(record)
+    outcome = job_store.resume(record.id)
+    assert (outcome.changed, job_store.open_jobs()) == (False, {})
+    assert "nothing to resume" in str(outcome.note)
+    registry.remove(spec.name)
+    assert job_store.resume(record.id).changed
+    assert list(job_store.open_jobs()) == [record.id]
+
+
+def test_submitting_what_is_done_again_keeps_its_figures(registry: Registry, planned: Callable[..., Plan]) -> None:
+    plan, job_store = planned(registry, 1), JobStore(registry.store)
+    record = submitted(plan, registry).record
+    figures = {"state": "done", "waiting": 0, "done": 1, "elapsed_s": 12.0, "concepts_per_hour": 300.0}
+    job_store.write_status(waiting_status(record).model_copy(update=figures))
+    job_store.close(record)
+    again = job_store.open(record, is_done=True)
+    status = job_store.current_status(again)
+    assert (status.state, status.elapsed_s, status.concepts_per_hour) == ("done", 12.0, 300.0)
+
+
+def everything_in(registry: Registry) -> dict[str, str]:
+    """The tags of all objects."""
+    return {info.key: info.etag for info in registry.store.list("")}

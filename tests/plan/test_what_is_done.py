@@ -154,13 +154,13 @@ def test_an_initializer_that_does_not_fit_is_told_of_before_anything_is_learned(
     manifest = write("  - {name: vixen, images: foxes, num_vectors: 2, init: 'file:rows.safetensors'}\n")
     embedding = Embedding({"text_encoder": torch.ones(3, 768)})
     (tmp_path / "rows.safetensors").write_bytes(export_bytes(embedding, "vixen"))
-    facts = BaseFacts("r" * 64, 64, row_widths=(192,))
+    facts = BaseFacts("r" * 64, 64, row_widths={"text_encoder": 192})
     with pytest.raises(ManifestError) as caught:
         planned(manifest, base=facts)
     (problem,) = caught.value.details["problems"]
     assert problem["field"] == "concepts[0].init"
     assert "768 wide, but those of" in problem["message"]
-    plan = planned(manifest, base=dataclasses.replace(facts, row_widths=(768,)))
+    plan = planned(manifest, base=dataclasses.replace(facts, row_widths={"text_encoder": 768}))
     (warning,) = [one for one in plan.warnings if one.field == "concepts[0].init"]
     assert "num_vectors: 3 keeps all" in warning.message
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 
 from textinv.cli import main
@@ -95,6 +96,23 @@ def test_a_file_of_another_program_becomes_a_version_once(type_: Type, tmp_path:
     for _ in range(2):
         status, printed = type_("concept", "import", str(path), "--name", "old", "--base-model", "emoji")
         assert (status, printed["name"], printed["version"], printed["num_vectors"]) == (0, "old", 1, 2)
+
+
+def test_rows_that_do_not_fit_the_base_model_are_refused_and_the_version_that_works_stays(
+    type_: Type, tmp_path: Path
+) -> None:
+    def import_rows(**rows: torch.Tensor) -> tuple[int, Any]:
+        path = tmp_path / "rows.safetensors"
+        safetensors.torch.save_file(rows, path)
+        return type_("concept", "import", str(path), "--name", "mine", "--base-model", "emoji")
+
+    assert import_rows(emb_params=torch.ones(2, 192))[0] == 0
+    wide = import_rows(emb_params=torch.ones(2, 768))
+    two = import_rows(clip_l=torch.ones(2, 192), clip_g=torch.ones(2, 1280))
+    for status, printed in (wide, two):
+        assert (status, printed["error"]["code"]) == (2, "other_base_model")
+        assert "rows.safetensors cannot be used with emoji" in printed["error"]["message"]
+    assert type_("concept", "show", "mine")[1]["versions"] == [1]
 
 
 def test_a_removed_concept_is_gone(type_: Type, registry: Registry, publish: Publish) -> None:

@@ -230,3 +230,14 @@ def test_the_store_never_holds_a_secret(store: MemoryStore) -> None:
     for info in store.list(""):
         assert secret.encode() not in store.get(info.key).body
     assert [one.id for one in KeyRing(store).list()] == [key.id]
+
+
+def test_a_key_that_was_revoked_keeps_the_time_of_it(store: MemoryStore) -> None:
+    _, key = KeyRing(store).create("me", "generate")
+    first, note = KeyRing(store).revoke(key.id)
+    assert note is None
+    earlier = first.model_copy(update={"revoked": "2026-01-01T00:00:00+00:00"})
+    store.put(f"keys/{key.id}.json", earlier.model_dump_json().encode())
+    again, note = KeyRing(store).revoke(key.id)
+    assert again == earlier == next(KeyRing(store).list())
+    assert note == f"key {key.id} is revoked already: there is nothing to revoke (since 2026-01-01T00:00:00+00:00)"

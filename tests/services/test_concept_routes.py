@@ -121,7 +121,10 @@ async def test_a_rolled_back_concept_draws_its_old_version_and_a_deleted_one_is_
     first = publish(store, "cat", 1.0)
     publish(store, "cat", 2.0)
     rolled = (await client.post("/v1/concepts/cat/rollback", json={"version": 1})).json()
-    assert rolled["digest"] == first.digest
+    assert (rolled["digest"], rolled["changed"]) == (first.digest, True)
+    again = (await client.post("/v1/concepts/cat/rollback", json={"version": 1})).json()
+    assert (again["version"], again["changed"]) == (1, False)
+    assert again["note"] == "version cat@1 is current already: there is nothing to roll back to"
     drawn = await client.post("/v1/images/generations", json={"prompt": "<cat>"})
     assert drawn.json()["concepts"] == {"cat@1": first.digest}
     current = await client.delete("/v1/concepts/cat/versions/1")
@@ -135,7 +138,7 @@ async def test_a_rolled_back_concept_draws_its_old_version_and_a_deleted_one_is_
 async def test_a_damaged_concept_fails_alone(client: httpx.AsyncClient, desk: Desk, store: MemoryStore) -> None:
     publish(store, "good")
     publish(store, "bad")
-    store.put("heads/bad.json", b"{}")
+    store.put("heads/bad@c0ffee.json", b"{}")
     damaged = await client.post("/v1/images/generations", json={"prompt": "<bad>"})
     assert damaged.status_code == 500
     assert damaged.json()["error"]["code"] == "corrupt_object"

@@ -247,6 +247,8 @@ async def test_cancelling_and_resuming_are_written_where_drivers_read_them(
     assert wrong.status_code == 404
     assert (await client.post(f"{told['url']}/cancel", json={"keep": True})).status_code == 400
     assert (await client.post(f"{told['url']}/cancel")).status_code == 200
+    again = (await client.post(f"{told['url']}/cancel")).json()
+    assert (again["changed"], "nothing to cancel" in again["note"]) == (False, True)
     resumed = await client.post(f"{told['url']}/resume")
     assert resumed.json()["generation"] > told.get("generation", 1)
     assert job_store.cancellation(told["id"]) is None

@@ -9,7 +9,7 @@ import typer
 
 from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit, rows_table
-from textinv.errors import InputError
+from textinv.errors import BaseModelMismatchError, InputError
 from textinv.placeholders import ConceptRef, parse_ref
 
 if TYPE_CHECKING:
@@ -81,18 +81,22 @@ def import_(
 ) -> None:
     """Publish an embedding that another program trained; a pickle's code is never run."""
     from textinv.embedding import import_embedding
-    from textinv.models import base_revision
+    from textinv.models import look_up
+    from textinv.registry.migration import imported_fingerprint
 
     embedding = import_embedding(path)
-    revision = base_revision(base_model, aliases=current_settings().base_models)
-    identity = f"imported {name} {embedding.digest} {revision}"
+    base = look_up(base_model, aliases=current_settings().base_models)
+    if base.row_widths and (problem := embedding.misfit(base.row_widths, base_model)):
+        raise BaseModelMismatchError(
+            f"{path.name} cannot be used with {base_model}: {problem}; name the base model that it was trained on"
+        )
     found = _registry().publish(
         name,
         embedding,
         {"imported_from": path.name, "digest_of_file": _file_digest(path)},
-        fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
+        fingerprint=imported_fingerprint(name, embedding.digest, base.revision),
         base_model=base_model,
-        base_revision=revision,
+        base_revision=base.revision,
     )
     emit(_facts(found), json, f"{found.name}@{found.version}")
 
@@ -105,8 +109,9 @@ def rollback(
     """Make another version current, at once and for all who use it; newer versions stay."""
     registry = _registry()
     target = _version_before(registry, name) if version is None else version
-    found = registry.move_head(name, target)
-    emit(_facts(found), json, f"{name} is now {found.name}@{found.version}")
+    found, note = registry.roll_back(name, target)
+    facts = {**_facts(found), "changed": note is None, "note": note}
+    emit(facts, json, note or f"{name} is now {found.name}@{found.version}")
 
 
 def remove(

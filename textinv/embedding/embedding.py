@@ -62,6 +62,17 @@ class Embedding:
         """SHA-256 of the canonical bytes, in hex."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
+    def misfit(self, wanted: Mapping[str, int], base_model: str) -> str | None:
+        """Why these rows do not fit a base model, whose widths by text encoder are `wanted`; None when they do."""
+        if self.widths == dict(wanted):
+            return None
+        has = f"its rows are {_said(self.widths)} wide, but those of {base_model} {_said(wanted)}"
+        if sorted(self.widths.values()) == sorted(wanted.values()):
+            return f"the rows of its two text encoders are swapped: {has}"
+        if missing := sorted(wanted.keys() - self.widths.keys()):
+            return f"it has no rows for {' and '.join(missing)}: {has}"
+        return has
+
     def to_bytes(self) -> bytes:
         """Write the canonical safetensors: keyed by encoder, in order, no metadata; equal rows give equal bytes."""
         return write_safetensors(self.rows, {})
@@ -103,6 +114,12 @@ def write_safetensors(rows: Mapping[str, Tensor], metadata: Mapping[str, str]) -
     head = json.dumps(header, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)
     return len(head).to_bytes(8, "little") + head + b"".join(bodies)
+
+
+def _said(widths: Mapping[str, int]) -> str:
+    if list(widths) == ["text_encoder"]:
+        return str(widths["text_encoder"])
+    return " and ".join(f"{width} ({encoder})" for encoder, width in sorted(widths.items()))
 
 
 def _checked_rows(encoder: str, tensor: Tensor) -> Tensor:

@@ -26,17 +26,18 @@ Line = Annotated[str, AfterValidator(_with_a_place)]
 
 FIDELITY: dict[Kind, str] = {"object": "a photo of {}", "style": "a picture in the style of {}"}
 
-# The edits that Gal et al. 2022, arXiv:2208.01618, show: figures 1 and 7.
+# Gal et al. 2022, arXiv:2208.01618, name the first three; the others are NeTI's (Alaluf 2023, arXiv:2305.15391).
 OBJECT = (
+    "a photo of {} on the moon",
     "an oil painting of {}",
-    "app icon of {}",
-    "Elmo sitting in the same pose as {}",
-    "crochet {}",
-    "painting of two {} fishing on a boat",
-    "a {} backpack",
-    "Banksy art of {}",
-    "a {} themed lunchbox",
+    "Elmo holding a {}",
+    "a photo of {} in the jungle",
+    "a photo of {} on a beach",
+    "a manga drawing of {}",
+    "a watercolor painting of {}",
+    "a photograph of two {} on a table",
 )
+# Gal et al. 2022, where they show styles.
 STYLE = (
     "the streets of Paris in the style of {}",
     "adorable corgi in the style of {}",

@@ -209,17 +209,12 @@ def _merge(pieces: list[WeightedText]) -> list[WeightedText]:
 
 
 def _check_widths(model: BaseModel, ref: ConceptRef, embedding: Embedding) -> None:
-    if embedding.widths != dict(model.encoder_widths):
+    if problem := embedding.misfit(model.encoder_widths, repr(model.id)):
         raise BaseModelMismatchError(
-            f"the embedding of {ref} has rows of width {_said(embedding.widths)}, but those of {model.id!r} "
-            f"have {_said(model.encoder_widths)}; learn it on this base model",
+            f"the embedding of {ref} does not fit: {problem}; learn it on this base model",
             concept=str(ref),
             base_model=model.id,
         )
-
-
-def _said(widths: Mapping[str, int]) -> str:
-    return ", ".join(f"{width} ({encoder})" for encoder, width in sorted(widths.items()))
 
 
 def _without_clashes(prompts: Sequence[PreparedPrompt]) -> Iterator[list[PreparedPrompt]]:

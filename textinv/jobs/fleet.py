@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from textinv.errors import CorruptObjectError, InputError, ObjectNotFoundError
+from textinv.states import changes_nothing
 from textinv.store.protocol import JSON, ObjectStore
 
 
@@ -68,6 +69,13 @@ class StoredFleet:
             )
         self._store.put(settings_key(self.fleet), changed.model_dump_json().encode(), JSON)
         return changed
+
+    def drain(self) -> str | None:
+        """Let all workers hand back what they have and go; why that changes nothing, if it does not."""
+        note = changes_nothing("fleet", self.fleet, "drained" if self.settings().draining else "serving", "drain")
+        if note is None:
+            self.change({"draining": True})
+        return note
 
     def _known(self) -> dict[str, Any]:
         return {**self.status().get("settings", {}), **self._json_at(settings_key(self.fleet))}

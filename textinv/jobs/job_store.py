@@ -5,11 +5,11 @@ mark that drivers watch. Does not know who trains.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
@@ -34,14 +34,24 @@ from textinv.jobs.layout import (
 )
 from textinv.jobs.previews import drop_previews
 from textinv.jobs.record import Cancellation, Deaths, Failure, JobRecord, now, read_spec_sheet, spec_lines
-from textinv.jobs.status import JobStatus, waiting_status
+from textinv.jobs.status import ENDED, ConceptState, JobStatus, waiting_status
 from textinv.spec import TrainSpec, image_key
+from textinv.states import changes_nothing
 from textinv.store.protocol import JSON, ObjectStore
 
 if TYPE_CHECKING:
     from textinv.registry import Registry
 
 _MAX_TRIES = 20
+
+
+class Outcome(NamedTuple):
+    """What became of an action on a job."""
+
+    record: JobRecord
+    changed: bool = True
+    note: str | None = None
+    """What the action did not change, and why."""
 
 
 class JobStore:
@@ -111,6 +121,7 @@ class JobStore:
 
     def open(self, record: JobRecord, *, is_done: bool = False) -> JobRecord:
         """Write a record of this job, or bring the one that is there up to it, and let drivers see what is to do."""
+        before = self.status(record.id) if is_done else None
         fields = {
             name: getattr(record, name) for name in ("priority", "submitted", "base_model", "fleet", "name_prefix")
         }
@@ -120,22 +131,28 @@ class JobStore:
             with suppress(StoreConflictError):  # somebody else submits the same at this moment
                 self.store.create(job_key(record.id), record.body(), JSON)
         if is_done:
-            done = {"state": "done", "waiting": 0, "done": record.num_concepts}
-            self.write_status(waiting_status(record).model_copy(update=done))
+            if before is None or before.state != "done":
+                done = {"state": "done", "waiting": 0, "done": record.num_concepts}
+                before = waiting_status(record).model_copy(update=done)
+            self.write_status(before.model_copy(update={"generation": record.generation}))
         else:
             self._mark(record)
         return record
 
-    def resume(self, job_id: str, fleet: str | None = None) -> JobRecord:
-        """Take a job up again, on another fleet if one is named; what was cancelled or failed is wanted again.
+    def resume(self, job_id: str, fleet: str | None = None) -> Outcome:
+        """Take a job up again, on another fleet if one is named; what was cancelled or failed is wanted again, and what
+        was removed since it was done.
 
         Raises:
             UnknownConceptError: there is no such job.
         """
         record = self.load(job_id)
+        note = changes_nothing("job", job_id, self.current_status(record).state, "resume")
+        if note is not None and self._all_there(record):
+            return Outcome(record, changed=False, note=note)
         self.forget_misfortune(record)
         changes = {"submitted": now(), "fleet": record.fleet if fleet is None else fleet}
-        return self.open(record.model_copy(update=changes))
+        return Outcome(self.open(record.model_copy(update=changes)))
 
     def forget_misfortune(self, record: JobRecord) -> None:
         """Forget what of a job was cancelled and what failed."""
@@ -143,25 +160,29 @@ class JobStore:
         failed = self.failed_fingerprints(record.id)
         self.store.delete([key(record.id, one) for one in failed for key in (failure_key, deaths_key)])
 
-    def cancel(self, job_id: str, names: Iterable[str] | None = None, keep_rows: bool = False) -> JobRecord:
-        """Say that a job, or some of its concepts, are not wanted any more.
+    def cancel(self, job_id: str, names: Iterable[str] | None = None, keep_rows: bool = False) -> Outcome:
+        """Say that a job, or some of its concepts, are not wanted any more; what has ended stays as it is.
 
         Raises:
             UnknownConceptError: there is no such job, or no such concept in it.
         """
-        record = self.load(job_id)
+        record, before = self.load(job_id), self.cancellation(job_id)
         wanted = None if names is None else tuple(names)
         if wanted is not None:
             self._check_names(record, wanted)
-        before = self.cancellation(job_id)
+        states = self._states(record, wanted, before)
+        notes = [one for one in (changes_nothing(*state, "cancel") for state in states) if one is not None]
+        keeps_more = keep_rows and before is not None and not before.keep_rows
+        has_ended = self.current_status(record).state in ENDED
+        if len(notes) == len(states) and (has_ended or not keeps_more):
+            return Outcome(record, changed=False, note="; ".join(notes))
         if before is not None:
             wanted = None if wanted is None or before.names is None else (*before.names, *wanted)
         cancellation = Cancellation(names=wanted, keep_rows=keep_rows)
         self.store.put(cancellation_key(job_id), cancellation.body(), JSON)
         changed = self._change(job_id, lambda old: old)
-        if job_id in self.open_jobs():
-            self._mark(changed)
-        return changed
+        self._mark(changed)  # even if it was closed this moment: only a driver can say how it stands now
+        return Outcome(changed, note="; ".join(notes) or None)
 
     def cancellation(self, job_id: str) -> Cancellation | None:
         """What of a job is not wanted any more."""
@@ -267,6 +288,31 @@ class JobStore:
     def _digests(self, record: JobRecord) -> set[str]:
         return {digest for spec in self.specs(record) for digest in _pictures_of(spec)}
 
+    def _all_there(self, record: JobRecord) -> bool:
+        wanted = {spec.fingerprint for spec in self.specs(record)}
+        return wanted <= self._done(wanted)
+
+    def _done(self, fingerprints: Iterable[str]) -> set[str]:
+        from textinv.plan.published import finished_among
+        from textinv.registry import Registry
+
+        return finished_among(list(fingerprints), Registry(self.store))
+
+    def _states(
+        self, record: JobRecord, names: Sequence[str] | None, cancellation: Cancellation | None
+    ) -> list[tuple[str, str, str]]:
+        """A job, or these of its concepts, each with its state."""
+        state = self.current_status(record).state
+        if names is None:
+            is_cancelled = state not in ENDED and cancellation is not None and cancellation.names is None
+            return [("job", record.id, "cancelled" if is_cancelled else state)]
+        specs = [spec for spec in self.specs(record) if spec.name in names]
+        done, failed = self._done(spec.fingerprint for spec in specs), self.failed_fingerprints(record.id)
+        return [
+            ("concept", spec.name, end_of(spec.fingerprint, spec.name, done, failed, cancellation) or "waiting")
+            for spec in specs
+        ]
+
     def _check_names(self, record: JobRecord, names: Iterable[str]) -> None:
         known = {spec.name for spec in self.specs(record)}
         for name in names:
@@ -298,6 +344,17 @@ class JobStore:
 
     def _mark(self, record: JobRecord) -> None:
         self.store.put(open_key(record.id), b'{"generation":%d}' % record.generation, JSON)
+
+
+def end_of(
+    fingerprint: str, name: str, done: Set[str], failed: Set[str], cancellation: Cancellation | None
+) -> ConceptState | None:
+    """How a job's spec has ended; None when there is work to do for it."""
+    if fingerprint in done:
+        return "done"
+    if cancellation is not None and cancellation.covers(name):
+        return "cancelled"
+    return "failed" if fingerprint in failed else None
 
 
 def _pictures_of(spec: TrainSpec) -> Iterator[str]:

@@ -8,10 +8,11 @@ from typing import Literal
 from pydantic import ValidationError
 
 from textinv.jobs.record import JobRecord, Stored
+from textinv.states import ended
 
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 ConceptState = Literal["waiting", "running", "done", "failed", "cancelled"]
-ENDED: frozenset[str] = frozenset(("done", "failed", "cancelled"))
+ENDED = ended("job")
 
 
 class ConceptStatus(Stored):

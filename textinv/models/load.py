@@ -14,7 +14,8 @@ from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.location import Location, locate
 from textinv.models.placement import Placement, choose_placement
 from textinv.models.quiet import quiet
-from textinv.models.revision import hash_weights
+from textinv.models.revision import hash_weights, revision_of
+from textinv.native_size import native_px_of
 
 
 def load_base_model(
@@ -43,12 +44,24 @@ def load_base_model(
 
 
 def base_revision(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> str:
-    """Look up a base model's revision: the hub's commit, or the hash of a folder's or file's weights.
+    """Look up a base model's revision: the hub's commit, or the hash of a folder's or file's weights and meaning.
 
     Raises:
         BaseModelError: there is no such base model, or it has another revision than `revision`.
     """
     return _revision_of(name, locate(name, revision, aliases, weights=False), revision)
+
+
+def revisions_of(name: str, *, aliases: Mapping[str, str] | None = None) -> tuple[str, str]:
+    """A base model's revision as stores of format 1 have it, and as it is now.
+
+    Raises:
+        BaseModelError: there is no such base model.
+    """
+    location = locate(name, None, aliases, weights=False)
+    if location.commit is not None:
+        return location.commit, location.commit
+    return hash_weights(location.checkpoint or location.folder), revision_of(location.folder, location.checkpoint)
 
 
 def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> int:
@@ -67,8 +80,8 @@ class Found(NamedTuple):
     revision: str
     native_px: int
     has_clip: bool
-    row_widths: tuple[int, ...]
-    """Of its text encoders, ascending; empty where their files do not say."""
+    row_widths: Mapping[str, int]
+    """By text encoder; empty where their files do not say."""
 
 
 def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> Found:
@@ -87,22 +100,21 @@ def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str
     )
 
 
-def _row_widths(family: type[LatentDiffusionModel], location: Location) -> tuple[int, ...]:
+def _row_widths(family: type[LatentDiffusionModel], location: Location) -> dict[str, int]:
     configs = [location.read_json(f"{part}/config.json") for part in family.text_encoder_folders]
     widths = [int(config.get("hidden_size") or config.get("d_model") or 0) for config in configs]
-    return tuple(sorted(widths)) if all(widths) else ()
+    return dict(zip(("text_encoder", "text_encoder_2"), widths, strict=False)) if all(widths) else {}
 
 
 def _native_size_px(name: str, family: type[LatentDiffusionModel], location: Location) -> int:
-    sample_size = location.read_json("unet/config.json").get("sample_size")
-    blocks = location.read_json(f"{family.vae_name}/config.json").get("block_out_channels")
-    if sample_size is None or blocks is None:
+    configs = location.read_json("unet/config.json"), location.read_json(f"{family.vae_name}/config.json")
+    side = native_px_of(*configs)
+    if side is None:
         raise BaseModelError(
             f"the base model {name!r} does not say its size: {location.folder} needs unet/config.json with sample_size "
             f"and {family.vae_name}/config.json with block_out_channels"
         )
-    side = sample_size if isinstance(sample_size, int) else sample_size[0]
-    return int(side) << len(blocks) - 1
+    return side
 
 
 def _load_pipeline(name: str, family: type[LatentDiffusionModel], location: Location, placement: Placement) -> Any:
@@ -131,8 +143,9 @@ def _family_of(name: str, location: Location) -> type[LatentDiffusionModel]:
 
 
 def _revision_of(name: str, location: Location, asked: str | None) -> str:
-    found = location.commit or hash_weights(location.checkpoint or location.folder)
-    if location.commit is None and asked is not None and asked != found:
+    found = location.commit or revision_of(location.folder, location.checkpoint)
+    weights = location.checkpoint or location.folder
+    if location.commit is None and asked not in (None, found) and asked != hash_weights(weights):
         raise BaseModelError(
             f"the base model {name!r} has revision {found}, and {asked} is asked for; get those weights, "
             "or leave the revision out"

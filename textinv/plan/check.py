@@ -1,4 +1,4 @@
-"""Everything that can be said about a manifest without a base model or a store.
+"""Everything that can be said about a manifest without loading a base model or asking a store.
 
 Owns going on after the first problem: where a manifest as a whole cannot be read, the pictures of its well-formed
 concepts are still looked at, so that a person has to mend it once.
@@ -12,10 +12,11 @@ from typing import Any
 from textinv.manifest.fields import Manifest, TrainingFields
 from textinv.manifest.load import Draft, draft_manifest
 from textinv.manifest.origin import Problem, in_order
+from textinv.native_size import native_px_on_disk
 from textinv.plan.picture_check import least_px
 from textinv.plan.picture_facts import FactsCache
 from textinv.plan.pictures import Gathered, Wanted, gather_all
-from textinv.plan.resolve import Values, broken_combinations
+from textinv.plan.resolve import Values, base_name, broken_combinations
 from textinv.plan.shelf import shelf_for
 from textinv.settings import Settings
 
@@ -50,11 +51,15 @@ def check_manifest(path: Path, settings: Settings) -> Checked:
         StoreError: pictures lie in a store that cannot be read.
     """
     draft = draft_manifest(path)
-    gathered = _pictures(draft, settings)
+    native_px = _native_px(draft.manifest, settings)
+    gathered = _pictures(draft, native_px, settings)
     problems = [*draft.problems, *(problem for one in gathered for problem in one.problems)]
     if draft.manifest is not None:
         problems += _combinations(draft.manifest)
     warnings = [warning for one in gathered for warning in one.warnings]
+    if draft.manifest is not None and native_px is None and not draft.manifest.defaults.resolution_px:
+        text = f"{draft.manifest.base_model!r} is no folder here, so sizes of pictures are checked by `textinv plan`"
+        warnings.append(draft.origin.problem(("base_model",), text))
     return Checked(
         file=str(path),
         problems=in_order(problems),
@@ -64,11 +69,19 @@ def check_manifest(path: Path, settings: Settings) -> Checked:
     )
 
 
-def _pictures(draft: Draft, settings: Settings) -> list[Gathered]:
+def _native_px(manifest: Manifest | None, settings: Settings) -> int | None:
+    """The size that the base model was trained at, if that can be read here and now."""
+    if manifest is None:
+        return None
+    name = base_name(manifest)
+    return native_px_on_disk(Path(settings.base_models.get(name, name)).expanduser())
+
+
+def _pictures(draft: Draft, native_px: int | None, settings: Settings) -> list[Gathered]:
     defaults = draft.manifest.defaults if draft.manifest else TrainingFields()
     wanted = []
     for index, concept in draft.concepts:
-        resolution_px = concept.resolution_px or defaults.resolution_px or 1
+        resolution_px = concept.resolution_px or defaults.resolution_px or native_px or 1
         stated_px = concept.min_size_px or defaults.min_size_px
         wanted.append(Wanted(index, concept, resolution_px, least_px(resolution_px, stated_px)))
     return gather_all(wanted, draft.origin, shelf_for(draft.origin, settings), FactsCache(settings.home))

@@ -5,7 +5,6 @@ moves or a file that changes later does not change the spec. One that does not f
 """
 
 import base64
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,12 +52,9 @@ class Initializers:
         return label, encoded
 
     def _check_width(self, embedding: "Embedding") -> None:
-        widths, wanted = sorted(embedding.widths.values()), list(self._base.row_widths)
-        if wanted and widths != wanted:
-            raise BaseModelMismatchError(
-                f"its rows are {_listed(widths)} wide, but those of {self._manifest.base_model} {_listed(wanted)}: "
-                "start from an embedding for this base model, or from a word"
-            )
+        wanted = self._base.row_widths
+        if wanted and (problem := embedding.misfit(wanted, self._manifest.base_model)):
+            raise BaseModelMismatchError(f"{problem}: start from an embedding for this base model, or from a word")
 
     def _warn_of_loss(self, embedding: "Embedding", values: Values, index: int) -> None:
         if embedding.num_vectors > values["num_vectors"]:
@@ -80,7 +76,3 @@ class Initializers:
 
         folder = self._manifest.origin.folder or Path()
         return init, import_embedding(folder / Path(init.removeprefix(EMBEDDING_FILE)).expanduser())
-
-
-def _listed(widths: Sequence[int]) -> str:
-    return " and ".join(map(str, widths))

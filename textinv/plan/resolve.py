@@ -5,8 +5,8 @@ known of a base model for that, without loading it. Pictures and initializers co
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ class BaseFacts:
     """The size that it was trained at."""
     has_clip: bool = True
     """Whether it has a CLIP of its own, which scores what is learned on it; True where nobody looked."""
-    row_widths: tuple[int, ...] = ()
-    """Widths of its text encoders' rows, ascending; empty where nobody looked."""
+    row_widths: Mapping[str, int] = field(default_factory=dict)
+    """Widths of its rows by text encoder; empty where nobody looked."""
 
 
 def base_name(manifest: Manifest) -> str:

@@ -50,10 +50,8 @@ def rows_of_embedding(model: BaseModel, data: str, num_vectors: int) -> dict[str
         BaseModelMismatchError: it was learned for other text encoders.
     """
     embedding = Embedding.from_bytes(base64.b64decode(data))
-    if embedding.widths != dict(model.encoder_widths):
-        raise BaseModelMismatchError(
-            f"the initial embedding has rows of {embedding.widths}, but {model.id} needs {dict(model.encoder_widths)}"
-        )
+    if problem := embedding.misfit(model.encoder_widths, model.id):
+        raise BaseModelMismatchError(f"the initial embedding does not fit: {problem}")
     return {encoder: spread(rows_ND, num_vectors) for encoder, rows_ND in embedding.rows.items()}
 
 

@@ -43,9 +43,10 @@ async def rollback(name: str, body: RollbackBody, request: Request, caller: Call
     """Make another version the current one."""
     desk: Desk = request.app.state.desk
     check_name(name, caller)
-    published = await in_thread(desk.registry.move_head, name, body.version)
+    published, note = await in_thread(desk.registry.roll_back, name, body.version)
     desk.concepts.forget()
-    return {"object": "concept", "name": name, "version": published.version, "digest": published.digest}
+    told = {"object": "concept", "name": name, "version": published.version, "digest": published.digest}
+    return told | {"changed": note is None, "note": note}
 
 
 async def _remove(desk: Desk, name: str, version: int | None, caller: Caller) -> dict[str, Any]:

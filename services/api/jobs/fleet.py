@@ -53,7 +53,12 @@ async def scale(body: ScaleBody, request: Request, caller: Caller = may_operate)
 @router.post("/v1/fleet/drain", responses=answered_with(FLEET))
 async def drain(request: Request, caller: Caller = may_operate) -> dict[str, Any]:
     """Let all workers save what they have and go; jobs wait until the fleet is scaled."""
-    return await in_thread(_changed, request.app.state.desk, {"draining": True})
+    return await in_thread(_drained, request.app.state.desk)
+
+
+def _drained(desk: Desk) -> dict[str, Any]:
+    note = desk.learning.stored_fleet.drain()
+    return _shown(desk) | {"changed": note is None, "note": note}
 
 
 def _changed(desk: Desk, changes: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from services.teaching.learning import Learning
 from textinv.errors import AccessError, ClusterError, RequestError, StoreConflictError, UnknownConceptError
 from textinv.jobs import JobRecord
 from textinv.jobs.details import ConceptDetail, concept_detail, concept_details
+from textinv.jobs.job_store import Outcome
 from textinv.jobs.layout import SPECS_PER_SHEET
 from textinv.jobs.previews import MEDIA_TYPE, read_preview
 from textinv.jobs.status import JobState
@@ -108,22 +109,26 @@ async def show_preview(
 async def cancel(
     job: str, request: Request, body: CancelBody | None = None, caller: Caller = may_submit
 ) -> dict[str, Any]:
-    """Cancel a job, or some of its concepts; what is published stays."""
+    """Cancel a job, or some of its concepts; what is published stays, and what has ended (`note` says so)."""
     learning: Learning = request.app.state.desk.learning
     asked = body or CancelBody()
     record = await in_thread(find_job, learning, job, caller)
-    changed = await in_thread(learning.job_store.cancel, record.id, asked.concepts, asked.keep_best)
-    return await in_thread(_told, learning, changed)
+    outcome = await in_thread(learning.job_store.cancel, record.id, asked.concepts, asked.keep_best)
+    return await in_thread(_told, learning, outcome)
 
 
 @router.post("/v1/jobs/{job}/resume", responses=answered_with(SUMMARY))
 async def resume(job: str, request: Request, caller: Caller = may_submit) -> dict[str, Any]:
-    """Take a job up again: what was cancelled or has failed is tried again, what is half done goes on."""
+    """Take a job up again: what was cancelled or has failed is tried again, what is half done goes on.
+
+    Of a job that is done nothing changes, and `note` says so.
+    """
     learning: Learning = request.app.state.desk.learning
     record = await in_thread(find_job, learning, job, caller)
-    changed = await in_thread(learning.job_store.resume, record.id, learning.fleet.name)
-    await in_thread(learning.fleet.ensure)
-    return await in_thread(_told, learning, changed)
+    outcome = await in_thread(learning.job_store.resume, record.id, learning.fleet.name)
+    if outcome.changed:
+        await in_thread(learning.fleet.ensure)
+    return await in_thread(_told, learning, outcome)
 
 
 @router.post("/v1/jobs/{job}/purge")
@@ -194,9 +199,10 @@ def driver_facts(learning: Learning, record: JobRecord | None = None) -> dict[st
         return {"running": None, "state": "unknown", "problem": error.message}
 
 
-def _told(learning: Learning, record: JobRecord) -> dict[str, Any]:
+def _told(learning: Learning, outcome: Outcome) -> dict[str, Any]:
     learning.jobs.forget()
-    return job_json.summary(record, learning.job_store.current_status(record))
+    summary = job_json.summary(outcome.record, learning.job_store.current_status(outcome.record))
+    return summary | {"changed": outcome.changed, "note": outcome.note}
 
 
 def _shown_concept(desk: Desk, record: JobRecord, name: str) -> dict[str, Any]:

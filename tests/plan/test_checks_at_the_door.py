@@ -1,0 +1,52 @@
+"""What can be known when something is handed in is checked then, not when it is used."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from textinv.embedding import Embedding
+from textinv.plan.check import check_manifest
+from textinv.settings import Settings
+
+SD1 = {"text_encoder": 768}
+SDXL = {"text_encoder": 768, "text_encoder_2": 1280}
+
+
+@pytest.mark.parametrize(
+    ("rows", "wanted", "problem"),
+    [
+        ({"text_encoder": 768}, SD1, None),
+        ({"text_encoder": 768, "text_encoder_2": 1280}, SDXL, None),
+        ({"text_encoder": 192}, SD1, "192 wide, but those of base 768"),
+        ({"text_encoder": 768, "text_encoder_2": 1280}, SD1, "but those of base 768"),
+        ({"text_encoder": 1280, "text_encoder_2": 768}, SDXL, "swapped"),
+        ({"text_encoder": 768}, SDXL, "no rows for text_encoder_2"),
+        ({"text_encoder_2": 1280}, SDXL, "no rows for text_encoder:"),
+    ],
+)
+def test_rows_fit_a_base_model_encoder_by_encoder(
+    rows: dict[str, int], wanted: dict[str, int], problem: str | None
+) -> None:
+    found = Embedding({encoder: torch.ones(2, width) for encoder, width in rows.items()}).misfit(wanted, "base")
+    assert found is None if problem is None else problem in str(found)
+
+
+def test_a_picture_that_a_plan_refuses_is_refused_when_a_manifest_is_validated(tmp_path: Path) -> None:
+    (tmp_path / "foxes").mkdir()
+    Image.new("RGB", (16, 16), (200, 40, 10)).save(tmp_path / "foxes/0.png")
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text("base_model: emoji\nconcepts:\n- {name: fox, images: foxes}\n")
+    (problem,) = check_manifest(manifest, Settings(home=tmp_path)).problems
+    assert "its shorter side must have 32 pixels" in problem.message
+
+
+def test_where_the_base_model_is_elsewhere_it_is_said_that_sizes_are_checked_later(tmp_path: Path) -> None:
+    (tmp_path / "foxes").mkdir()
+    Image.new("RGB", (16, 16), (200, 40, 10)).save(tmp_path / "foxes/0.png")
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text("base_model: someone/on-the-hub\nconcepts:\n- {name: fox, images: foxes}\n")
+    checked = check_manifest(manifest, Settings(home=tmp_path))
+    assert checked.problems == []
+    assert any("sizes of pictures are checked by `textinv plan`" in one.message for one in checked.warnings)
