@@ -34,6 +34,9 @@ class StoreSettings(_Frozen):
 
     endpoint_url: str | None = None
     """URL of an S3-compatible server; none: a server of our own under `home` (the embedded store) is used."""
+    public_endpoint_url: str | None = None
+    """URL at which callers reach the same server, where it is another one: links to pictures name it, as they are
+    signed for one host. None: `endpoint_url`."""
     bucket: str = "textinv"
     """Bucket that holds everything; it is created when it is missing."""
     prefix: str = ""
@@ -53,6 +56,18 @@ class StoreSettings(_Frozen):
             return said
         endpoint, bucket = _endpoint_and_bucket(said["endpoint_url"], said.get("bucket"))
         return {**said, "endpoint_url": endpoint} | ({"bucket": bucket} if bucket else {})
+
+    @field_validator("public_endpoint_url")
+    @classmethod
+    def _is_a_host(cls, said: str | None) -> str | None:
+        parts = urlsplit(said or "")
+        if said is not None and not (parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/")):
+            raise ValueError(f"{said!r} is not of the form https://host or https://host:port")
+        return said
+
+    def without_keys(self) -> "StoreSettings":
+        """The same place, for somebody who has keys of their own."""
+        return self.model_copy(update={"access_key": None, "secret_key": None})
 
 
 class Settings(_Frozen):
