@@ -204,10 +204,11 @@ class DriverWatch:
 def watch(
     job_store: JobStore, record: JobRecord, settings: Settings, options: DriverOptions, timeout_s: float | None = None
 ) -> JobStatus:
-    """Follow a job on standard error to its end."""
-    if record.fleet != fleet_of(settings):
-        return follow(job_store, record, stderr(), timeout_s=timeout_s)
-    return follow(job_store, record, stderr(), keep_alive=DriverWatch(settings, options), timeout_s=timeout_s)
+    """Follow a job on standard error to its end; who stops that is told that the job goes on."""
+    is_ours = record.fleet == fleet_of(settings)
+    keep_alive: Callable[[], object] = DriverWatch(settings, options) if is_ours else lambda: None
+    with goes_on(record.id):
+        return follow(job_store, record, stderr(), keep_alive=keep_alive, timeout_s=timeout_s)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.commands.follow import end_with, goes_on, settings_at, watch
+from cluster.commands.follow import end_with, settings_at, watch
 from cluster.driver.launch import ensure_driver
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import current_settings, nothing_in_store
@@ -136,9 +136,7 @@ def wait(
     """Wait for a job's end, showing progress; fails when it does not end well, or not in time."""
     job_store = _job_store()
     record = job_store.find(job)
-    with goes_on(record.id):
-        status = watch(job_store, record, settings_at(address), DriverOptions(), timeout_s)
-    end_with(status, json)
+    end_with(watch(job_store, record, settings_at(address), DriverOptions(), timeout_s), json)
 
 
 def purge(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress
 
-from cluster.commands.follow import end_with, goes_on, settings_at, watch
+from cluster.commands.follow import end_with, settings_at, watch
 from cluster.driver.launch import ensure_driver
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import loaded_settings
@@ -96,9 +96,7 @@ def submit(
         emit(facts, json, text)
         return
     stderr().print(literal(text))
-    with goes_on(record.id):
-        status = watch(JobStore(registry.store), record, settings, options)
-    end_with(status, json, facts)
+    end_with(watch(JobStore(registry.store), record, settings, options), json, facts)
 
 
 def _warn(plan: "Plan", options: DriverOptions, has_driver: bool) -> None:
