@@ -20,6 +20,9 @@ from textinv.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "TEXTINV_"
 FILE_VARIABLE = "TEXTINV_CONFIG"
+_OTHER_VARIABLES = (FILE_VARIABLE, "TEXTINV_TO_ACCESS_KEY", "TEXTINV_TO_SECRET_KEY")
+_OF_KUBERNETES = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT(_\d+_(TCP|UDP|SCTP)(_|$)|$)")
+"""What it puts into every pod of a namespace for a service, as `TEXTINV_HEAD_SVC_PORT` for `textinv-head-svc`."""
 EMBEDDED = "embedded store"
 OWN_BASE_MODELS: Mapping[str, str] = {"emoji": str(Path(__file__).parent / "demo" / "weights")}
 """Aliases of the base models that come with every installation, each in its own folder."""
@@ -143,6 +146,7 @@ def load_settings(overrides: Mapping[str, object] | None = None) -> LoadedSettin
     Raises:
         SettingsError: a file cannot be read, or a name or value cannot be used.
     """
+    _check_variables()
     given = {**_from_file(), **_from_environment()}
     given |= {name: _Said(value, "flag") for name, value in (overrides or {}).items() if value is not None}
     for name, said in given.items():
@@ -219,14 +223,20 @@ def is_loopback(host: str | None) -> bool:
     return host in ("127.0.0.1", "localhost", "::1")
 
 
-def mistyped_variables() -> Iterator[tuple[str, str]]:
-    """Environment variables that name no setting but nearly do, each with the one that was probably meant."""
-    known = [variable_of(name) for name in setting_names()]
+def _check_variables() -> None:
+    """Refuse variables that look like settings and are none, but for those that Kubernetes makes of services' names.
+
+    Raises:
+        SettingsError: there is one.
+    """
+    known = [*map(variable_of, setting_names()), *_OTHER_VARIABLES]
     for name in sorted(os.environ):
-        if name.startswith(ENVIRONMENT_PREFIX) and name not in (*known, FILE_VARIABLE):
-            close = difflib.get_close_matches(name, known, 1, 0.9)
-            if close:
-                yield name, close[0]
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known and not _OF_KUBERNETES.search(name):
+            (close,) = difflib.get_close_matches(name, known, 1, 0)
+            raise SettingsError(
+                f"the variable {name} names no setting: did you mean {close}? Correct or unset it",
+                setting=name,
+            )
 
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:

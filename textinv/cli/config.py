@@ -9,8 +9,8 @@ from contextvars import ContextVar
 import typer
 from pydantic import BaseModel
 
-from textinv.cli.output import AsJson, emit, plain, rows_table, warn
-from textinv.settings import LoadedSettings, Settings, load_settings, mistyped_variables
+from textinv.cli.output import AsJson, emit, plain, rows_table
+from textinv.settings import LoadedSettings, Settings, load_settings
 
 _said: ContextVar[Mapping[str, object] | None] = ContextVar("flags", default=None)
 
@@ -23,8 +23,6 @@ def register(app: typer.Typer) -> None:
 def config(json: AsJson = False) -> None:
     """Show each setting and where it came from: a flag, the environment, a settings file, or the default."""
     loaded = loaded_settings()
-    for name, meant in mistyped_variables():
-        warn(f"the variable {name} is not read: did you mean {meant}?")
     rows = [
         {"setting": name, "value": _value(loaded.settings, name), "origin": origin}
         for name, origin in loaded.origin.items()
