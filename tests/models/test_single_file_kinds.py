@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.models.original_layout import save_original
 from textinv.errors import BaseModelError
-from textinv.models import BaseModel, load_base_model
+from textinv.models import BaseModel, base_revision, load_base_model
 from textinv.models.process import Diffusion
 
 FIRST = "model.diffusion_model.input_blocks.0.0.weight"
@@ -76,6 +76,9 @@ def test_a_name_may_say_what_a_file_does_not(originals: Callable[[str], Path], t
         _load(f"{lone}?prediction_type=noise")
     with pytest.raises(BaseModelError, match="is named with 'predicts'; known are prediction_type, config"):
         _load(f"{lone}?predicts=noise")
+    assert base_revision(said) != base_revision(said.replace("prediction_type=v_prediction&", ""))
+    with pytest.raises(BaseModelError, match="is no single file, and only of one it can be said how it predicts"):
+        _load(f"{original.with_suffix('')}?prediction_type=epsilon")
     marked = _derived(original, tmp_path / "marked.safetensors", lambda found: found | {"v_pred": EMPTY})
     with pytest.raises(BaseModelError, match="prediction_type=epsilon, and its file is marked as v_prediction"):
         _load(f"{marked}?prediction_type=epsilon")

@@ -15,7 +15,7 @@ from textinv.models.location import Location, locate
 from textinv.models.parts import explain_pipeline
 from textinv.models.placement import Placement, choose_placement
 from textinv.models.quiet import quiet
-from textinv.models.revision import has_only_halves, hash_weights
+from textinv.models.revision import has_only_halves, hash_weights, revision_of
 from textinv.native_size import native_px_of
 
 
@@ -34,11 +34,10 @@ def load_base_model(
     """
     placement = choose_placement(device, dtype)
     location = locate(name, revision, aliases, weights=True)
-    changed = _changed_process(name, location)
     family = _family_of(name, location)
     found = _revision_of(name, location, revision)
     components = _load_pipeline(name, family, location, placement).components
-    components["scheduler"].register_to_config(**changed)
+    components["scheduler"].register_to_config(**_changed_process(name, location))
     clip = load_clip(location.folder / "clip", components["tokenizer"], placement.device)
     model = family(name, found, location.read_json("model_index.json"), components, clip, placement)
     model.folder = location.folder
@@ -46,12 +45,26 @@ def load_base_model(
 
 
 def base_revision(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> str:
-    """Look up a base model's revision: the hub's commit, or the hash of a folder's or file's weights.
+    """Look up a base model's revision: the hub's commit, or the hash of a folder's or file's weights and meaning.
 
     Raises:
         BaseModelError: there is no such base model, or it has another revision than `revision`.
     """
     return _revision_of(name, locate(name, revision, aliases, weights=False), revision)
+
+
+def revisions_of(name: str, *, aliases: Mapping[str, str] | None = None) -> tuple[str, str]:
+    """A base model's revision as stores of format 1 have it, and as it is now.
+
+    Raises:
+        BaseModelError: there is no such base model.
+    """
+    location = locate(name, None, aliases, weights=False)
+    if location.commit is not None:
+        return location.commit, location.commit
+    changed = _changed_process(name, location)
+    weights = hash_weights(location.checkpoint or location.folder)
+    return weights, revision_of(location.folder, location.checkpoint, changed)
 
 
 def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> int:
@@ -148,8 +161,10 @@ def _family_of(name: str, location: Location) -> type[LatentDiffusionModel]:
 
 
 def _revision_of(name: str, location: Location, asked: str | None) -> str:
-    found = location.commit or hash_weights(location.checkpoint or location.folder)
-    if location.commit is None and asked is not None and asked != found:
+    changed = _changed_process(name, location)
+    found = location.commit or revision_of(location.folder, location.checkpoint, changed)
+    weights = location.checkpoint or location.folder
+    if location.commit is None and asked not in (None, found) and asked != hash_weights(weights):
         raise BaseModelError(
             f"the base model {name!r} has revision {found}, and {asked} is asked for; get those weights, "
             "or leave the revision out"

@@ -88,8 +88,13 @@ def locate(name: str, revision: str | None, aliases: Mapping[str, str] | None, *
     """
     target, stated = _split(name, (OWN_BASE_MODELS if aliases is None else aliases).get(name, name))
     path = Path(target).expanduser()
+    if stated != Stated() and path.suffix not in CHECKPOINT_SUFFIXES:
+        raise BaseModelError(
+            f"the base model {name!r} is no single file, and only of one it can be said how it predicts and where its "
+            "configs lie: correct scheduler/scheduler_config.json in its folder"
+        )
     if path.is_dir():
-        return Location(_checked_folder(path), stated=stated)
+        return Location(_checked_folder(path))
     if path.is_file():
         if path.suffix not in CHECKPOINT_SUFFIXES:
             raise BaseModelError(f"{path} is no checkpoint; those end in {' or '.join(CHECKPOINT_SUFFIXES)}")
@@ -101,7 +106,7 @@ def locate(name: str, revision: str | None, aliases: Mapping[str, str] | None, *
             f"the base model {name!r} is neither a file nor a folder: {path.absolute()} does not exist"
         )
     folder = fetch_snapshot(target, revision, weights=weights)
-    return Location(_checked_folder(folder), commit=folder.name, stated=stated)
+    return Location(_checked_folder(folder), commit=folder.name)
 
 
 def _split(name: str, target: str) -> tuple[str, Stated]:
