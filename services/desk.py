@@ -83,9 +83,12 @@ class Desk:
         Raises:
             NotReadyError: the studio is not there yet.
         """
-        if self.known_facts is None:
-            self.known_facts = await self.studio.facts()
-        return self.known_facts
+        return self.known_facts or self._know(await self.studio.facts())
+
+    def _know(self, facts: StudioFacts) -> StudioFacts:
+        """Names mean what was learned for the base model that draws, where there is that."""
+        self.known_facts, self.registry.base_revision = facts, facts.base_revision
+        return facts
 
     async def check_ready(self, within_s: float = _READY_S) -> None:
         """Check that a request could be drawn now.
@@ -99,7 +102,7 @@ class Desk:
         try:
             async with asyncio.timeout(within_s):
                 if self.config.min_replicas:
-                    self.known_facts = await self._fresh_facts()
+                    self._know(await self._fresh_facts())
                 else:
                     await self.facts()
                 await in_thread(self.store.exists, _PROBE_KEY)

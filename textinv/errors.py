@@ -17,6 +17,7 @@
     |  |- StoreUnreachableError  it does not answer
     |  |- StoreCredentialsError  it refuses the credentials
     |  |- StoreUnsafeError       it ignores conditional writes
+    |  |- OldFormatError         it was written by an older program, and is to be migrated
     |  |- ObjectNotFoundError    there is no such object
     |  |- StoreConflictError     somebody else wrote first
     |  `- CorruptObjectError     the bytes are not those that were written
@@ -154,6 +155,12 @@ class StoreUnsafeError(StoreError):
     """The object store ignores conditional writes, so publishing to it could lose versions."""
 
     code = "store_unsafe"
+
+
+class OldFormatError(StoreError):
+    """The store was written by an older program in another layout: `textinv store migrate` brings it to this one."""
+
+    code = "store_old_format"
 
 
 class ObjectNotFoundError(StoreError):

@@ -1,4 +1,4 @@
-"""The commands that the cluster adds to `textinv`: `submit`, `job` and `fleet`.
+"""The commands that the cluster adds to `textinv`: `submit`, `job`, `fleet` and `concept relearn`.
 
 Owns registering them. Nothing of Ray is imported before a command needs it.
 """
@@ -7,11 +7,13 @@ import typer
 
 from cluster.commands import fleet as fleet_commands
 from cluster.commands import jobs as job_commands
+from cluster.commands import relearn as relearn_command
 from cluster.commands import submit as submit_command
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     submit_command.register(app)
+    relearn_command.register(app)
     job_commands.register(app)
     fleet_commands.register(app)

@@ -69,6 +69,7 @@ class OpenJobs:
             raise
 
     def _tell(self, job: OpenJob, queue: QueueForDriver) -> None:
+        self._registry.check_format()
         record, cancellation = job.record, self.job_store.cancellation(job.record.id)
         failed, died = self.job_store.failed_fingerprints(record.id), self.job_store.died_fingerprints(record.id)
         job.keeps_rows = cancellation is not None and cancellation.keep_rows

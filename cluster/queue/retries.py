@@ -49,6 +49,7 @@ RETRIES: Mapping[str, Retry] = MappingProxyType(
         "store_unreachable": PATIENTLY,
         "store_credentials": Retry(calls=2, concepts=1),
         "store_unsafe": NEVER,
+        "store_old_format": NEVER,
         "object_not_found": NEVER,
         "store_conflict": Retry(calls=5, concepts=2),
         "corrupt_object": ELSEWHERE,

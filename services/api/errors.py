@@ -36,6 +36,7 @@ STATUSES: Mapping[str, int] = {
     "store_unreachable": 503,
     "store_credentials": 503,
     "store_unsafe": 503,
+    "store_old_format": 503,
     "object_not_found": 404,
     "store_conflict": 503,
     "corrupt_object": 500,

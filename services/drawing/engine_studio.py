@@ -189,7 +189,7 @@ def open_studio(config: ServiceConfig) -> EngineStudio:
         )
     limits = EngineLimits(max_waiting=config.max_waiting, max_wait_s=config.max_wait_s)
     engine = Engine(model, max_batch=config.max_batch, limits=limits, safety=safety)
-    cache = EmbeddingCache(Registry(ensure_store(settings)), config.cache_mib * MIB)
+    cache = EmbeddingCache(Registry(ensure_store(settings), model.revision), config.cache_mib * MIB)
     engine.warm_up(_sizes_to_measure(engine, config.warm_sizes))
     studio = EngineStudio(engine, cache)
     studio.start()

@@ -69,7 +69,11 @@ def write_heads(store: ObjectStore, model: BaseModel, names: Sequence[str]) -> N
             widths=embedding.widths,
             artifacts={},
         )
-        store.put(head_key(name), head_for(entry, Contents(embedding, {"steps": 400}), None, 1).body(), JSON)
+        store.put(
+            head_key(name, entry.base_revision),
+            head_for(entry, Contents(embedding, {"steps": 400}), None, 1).body(),
+            JSON,
+        )
 
 
 def mix_costs(model: BaseModel, num_stored: int, batch: int, steps: int, repeats: int) -> dict[str, float]:

@@ -58,7 +58,9 @@ def test_the_demo_base_ships_with_its_clip(emoji: BaseModel) -> None:
     assert features.pooler_output.shape == (1, 192)
 
 
-def test_a_revision_follows_the_weights_and_nothing_else(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_revision_follows_the_weights_and_not_who_saved_them(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(tiny_folder("sd1"), folder)
     before = base_revision(str(folder))

@@ -151,7 +151,7 @@ def test_versions_of_a_removal_that_was_cut_short_do_not_come_back_with_the_name
 def test_a_version_is_there_though_the_head_is_damaged(publish: Publish) -> None:
     registry = Registry(MemoryStore())
     publish(registry, "robot", 1)
-    registry.store.put("heads/robot.json", b"[]")
+    registry.store.put("heads/robot@r1.json", b"[]")
     assert registry.resolve(ConceptRef("robot", 1)).version == 1
     registry.check_present("robot", 1)
 
@@ -163,13 +163,13 @@ def test_verify_names_what_is_missing_or_changed(publish: Publish) -> None:
     publish(registry, "whole", 1)
     store.delete([f"runs/{published.run_id}/record.json", "done/spec-robot-1.json"])
     store.put(f"runs/{published.run_id}/preview.png", b"other picture")
-    store.put("heads/robot.json", b"[]")
+    store.put("heads/robot@r1.json", b"[]")
     found = {problem.key for problem in registry.verify()}
     assert found == {
         f"runs/{published.run_id}/record.json",
         f"runs/{published.run_id}/preview.png",
         "done/spec-robot-1.json",
-        "heads/robot.json",
+        "heads/robot@r1.json",
     }
     assert {problem.concept for problem in registry.verify()} == {"robot"}
     assert list(registry.verify("whole")) == []

@@ -158,7 +158,7 @@ def test_a_long_list_is_right_whether_its_catalog_is_fresh_stale_or_broken(
     assert [(one.name, one.version) for one in Registry(store).list()] == expected
     store.put("index/catalog.json.gz", b"\x1f\x8bbroken")
     assert [(one.name, one.version) for one in Registry(store).list()] == expected
-    monkeypatch.setattr(catalog, "read_head", None)  # what was read once is known
+    monkeypatch.setattr(catalog, "read_head_at", None)  # what was read once is known
     assert [(one.name, one.version) for one in registry.list()] == expected
 
 
@@ -258,11 +258,11 @@ def test_changed_bytes_in_a_head_are_found_when_they_are_used(
 ) -> None:
     publish(registry, "robot", 1)
     publish(registry, "other", 2)
-    other, own = store.get("heads/other.json").body, store.get("heads/robot.json").body
+    other, own = store.get("heads/other@r1.json").body, store.get("heads/robot@r1.json").body
     swapped = own.split(b'"embedding":"')[0] + b'"embedding":"' + other.split(b'"embedding":"')[1]
-    store.put("heads/robot.json", swapped)
-    with pytest.raises(CorruptObjectError, match=r"heads/robot\.json"):
+    store.put("heads/robot@r1.json", swapped)
+    with pytest.raises(CorruptObjectError, match=r"heads/robot@r1\.json"):
         registry.resolve(ConceptRef("robot"))
-    store.put("heads/robot.json", b"{}")
-    with pytest.raises(CorruptObjectError, match=r"heads/robot\.json"):
+    store.put("heads/robot@r1.json", b"{}")
+    with pytest.raises(CorruptObjectError, match=r"heads/robot@r1\.json"):
         registry.resolve(ConceptRef("robot"))

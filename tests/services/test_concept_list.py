@@ -105,7 +105,7 @@ def test_a_damaged_concept_hides_no_other_and_is_logged_once(
 ) -> None:
     for name in ("first", "second"):
         publish(store, name)
-    store.put(head_key("first"), b"{")
+    store.put(head_key("first", "c0ffee"), b"{")
     concepts = ConceptList(Registry(store), kept_s=-1.0)
     assert [one.name for one in concepts.all()] == ["second"]
     assert [one.name for one in concepts.all()] == ["second"]

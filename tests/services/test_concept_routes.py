@@ -138,7 +138,7 @@ async def test_a_rolled_back_concept_draws_its_old_version_and_a_deleted_one_is_
 async def test_a_damaged_concept_fails_alone(client: httpx.AsyncClient, desk: Desk, store: MemoryStore) -> None:
     publish(store, "good")
     publish(store, "bad")
-    store.put("heads/bad.json", b"{}")
+    store.put("heads/bad@c0ffee.json", b"{}")
     damaged = await client.post("/v1/images/generations", json={"prompt": "<bad>"})
     assert damaged.status_code == 500
     assert damaged.json()["error"]["code"] == "corrupt_object"

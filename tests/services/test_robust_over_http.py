@@ -16,7 +16,7 @@ import pytest
 from services.config import ServiceConfig
 from tests.services.on_serve import draw, publish_word, serving
 from tests.services.pictures import base64_of, decompression_bomb, pixels_of, png
-from textinv.registry.layout import head_key
+from textinv.registry.layout import head_key, heads_prefix
 from textinv.store import EmbeddedServer, connect_store
 
 pytestmark = [pytest.mark.ray, pytest.mark.store, pytest.mark.load]
@@ -135,14 +135,15 @@ def test_corrupt_foreign_and_deleted_concepts_fail_alone(service: str, own_store
     store = connect_store(settings)
     for name in ("fine", "garbled", "swapped", "deleted"):
         publish_word(settings, name, "frog")
-    store.put(head_key("garbled"), b"\x00not json")
-    head = json.loads(store.get(head_key("swapped")).body)
+    head_of = {name: next(iter(store.list(heads_prefix(name)))).key for name in ("fine", "garbled", "swapped")}
+    store.put(head_of["garbled"], b"\x00not json")
+    head = json.loads(store.get(head_of["swapped"]).body)
     rows = bytearray(base64.b64decode(head["embedding"]))
     rows[-1] ^= 1
-    store.put(head_key("swapped"), json.dumps(head | {"embedding": base64.b64encode(rows).decode()}).encode())
-    foreign = json.loads(store.get(head_key("fine")).body)
+    store.put(head_of["swapped"], json.dumps(head | {"embedding": base64.b64encode(rows).decode()}).encode())
+    foreign = json.loads(store.get(head_of["fine"]).body)
     foreign["entry"] |= {"name": "foreign", "base_model": "another-base", "base_revision": "0" * 64}
-    store.put(head_key("foreign"), json.dumps(foreign).encode())
+    store.put(head_key("foreign", "0" * 64), json.dumps(foreign).encode())
     assert draw(service, prompt="<deleted>", num_inference_steps=1).status_code == 200
     with drawing_meanwhile(service):
         assert httpx.delete(f"{service}/v1/concepts/deleted", timeout=60).status_code == 200

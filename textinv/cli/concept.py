@@ -82,6 +82,7 @@ def import_(
     """Publish an embedding that another program trained; a pickle's code is never run."""
     from textinv.embedding import import_embedding
     from textinv.models import look_up
+    from textinv.registry.migration import imported_fingerprint
 
     embedding = import_embedding(path)
     base = look_up(base_model, aliases=current_settings().base_models)
@@ -89,12 +90,11 @@ def import_(
         raise BaseModelMismatchError(
             f"{path.name} cannot be used with {base_model}: {problem}; name the base model that it was trained on"
         )
-    identity = f"imported {name} {embedding.digest} {base.revision}"
     found = _registry().publish(
         name,
         embedding,
         {"imported_from": path.name, "digest_of_file": _file_digest(path)},
-        fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
+        fingerprint=imported_fingerprint(name, embedding.digest, base.revision),
         base_model=base_model,
         base_revision=base.revision,
     )
@@ -203,6 +203,7 @@ def _other_registry(changes: dict[str, str]) -> "Registry":
         raise InputError("name the other store: --to-endpoint-url, --to-bucket or --to-prefix")
     settings = current_settings()
     here = settings.store if settings.store.endpoint_url else EmbeddedServer(settings.home).up()
+    here = here.model_copy(update={"public_endpoint_url": None})  # links are made for callers of a service
     secret = here.secret_key.get_secret_value() if here.secret_key else None
     target = StoreSettings.model_validate({**here.model_dump(), "secret_key": secret, **changes})
     if target == here:

@@ -80,20 +80,27 @@ def load_for(
 def _draw(request: "GenerateRequest", base_model: str | None, settings: Settings) -> list["GeneratedImage"]:
     from textinv.generation import generate as draw
 
-    mounts = _mounts(request.refs, settings)
+    mounts = _mounts(request.refs, base_model, settings)
     model = load_for(list(mounts.values()), base_model, None, settings)
     with stderr().status("drawing"):
         return draw(model, request, mounts)
 
 
-def _mounts(refs: Sequence["ConceptRef"], settings: Settings) -> Mapping["ConceptRef", "StoredConcept"]:
+def _mounts(
+    refs: Sequence["ConceptRef"], base_model: str | None, settings: Settings
+) -> Mapping["ConceptRef", "StoredConcept"]:
     if not refs:
         return {}
     from textinv.generation import EmbeddingCache
     from textinv.registry import Registry
     from textinv.store import ensure_store
 
-    cache = EmbeddingCache(Registry(ensure_store(settings)))
+    registry = Registry(ensure_store(settings))
+    if base_model is not None:
+        from textinv.models import base_revision
+
+        registry.base_revision = base_revision(base_model, aliases=settings.base_models)
+    cache = EmbeddingCache(registry)
     try:
         return cache.resolve(refs)
     finally:

@@ -7,8 +7,10 @@ import typer
 
 from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit
-from textinv.errors import SettingsError, StoreError
+from textinv.errors import BaseModelError, SettingsError, StoreError
 from textinv.settings import Settings
+
+HEX_SHA256 = 64
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +19,7 @@ def register(app: typer.Typer) -> None:
     group.command()(up)
     group.command()(down)
     group.command()(status)
+    group.command()(migrate)
     app.add_typer(group, name="store")
 
 
@@ -55,6 +58,57 @@ def status(json: AsJson = False) -> None:
     emit(facts, json)
     if not facts["usable"]:
         raise typer.Exit(1)
+
+
+def migrate(
+    bases: Annotated[
+        list[str] | None, typer.Option("--base", help="A base model that versions may be of, beside those they name.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Bring a store that an older program wrote to this one's format; safe to cut short and to run again.
+
+    Nobody else may use the store meanwhile. What was learned on a base model that is not at hand stays as it is: run it
+    again with that base.
+    """
+    from textinv.jobs.migration import bases_of
+    from textinv.jobs.migration import migrate as migrate_store
+    from textinv.store import ensure_store
+
+    store = ensure_store(current_settings())
+    revisions, missing = _revisions({**bases_of(store), **{base: set() for base in bases or ()}})
+    report = migrate_store(store, revisions, dry_run=dry_run)
+    verb = "would be" if dry_run else "were"
+    lines = [f"{report.versions} versions, {report.heads} heads and {report.jobs} jobs {verb} rewritten"]
+    lines += [f"the base model {name} is not at hand: {why}" for name, why in missing.items()]
+    if report.kept:
+        lines.append(
+            f"{len(report.kept)} versions keep their base's old revision, so no service draws them until you run this "
+            f"again with --base: {', '.join(report.kept[:10])}{', ...' if len(report.kept) > 10 else ''}"
+        )
+    if report.damaged:
+        lines.append(f"left as they are, for they cannot be read: {', '.join(report.damaged)}")
+    emit({**asdict(report), "missing_bases": missing, "dry_run": dry_run}, json, "\n".join(lines))
+
+
+def _revisions(bases: dict[str, set[str]]) -> tuple[dict[str, str], dict[str, str]]:
+    """New revisions by old ones, of the base models that are at hand; and why the others are not."""
+    from textinv.models import revisions_of
+
+    found: dict[str, str] = {}
+    missing: dict[str, str] = {}
+    for name, known in bases.items():
+        if known and all(len(revision) != HEX_SHA256 for revision in known):
+            continue  # commits of the hub, which stay what they are
+        try:
+            old, new = revisions_of(name, aliases=current_settings().base_models)
+        except BaseModelError as error:
+            missing[name] = error.message
+        else:
+            if old != new:
+                found[old] = new
+    return found, missing
 
 
 def _embedded_facts(settings: Settings) -> dict[str, Any]:

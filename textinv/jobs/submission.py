@@ -56,6 +56,7 @@ def submit_plan(
         StoreError: the store failed; trying again is safe.
     """
     store, job_store = registry.store, JobStore(registry.store)
+    registry.check_format(write=True)
     uploaded = upload_pictures(_needed(plan), store, progress)
     moved = [planned for planned in plan.specs if planned.head_moves and planned.version is not None]
     for planned in moved:

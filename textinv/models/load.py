@@ -14,7 +14,7 @@ from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.location import Location, locate
 from textinv.models.placement import Placement, choose_placement
 from textinv.models.quiet import quiet
-from textinv.models.revision import hash_weights
+from textinv.models.revision import hash_weights, revision_of
 from textinv.native_size import native_px_of
 
 
@@ -44,12 +44,24 @@ def load_base_model(
 
 
 def base_revision(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> str:
-    """Look up a base model's revision: the hub's commit, or the hash of a folder's or file's weights.
+    """Look up a base model's revision: the hub's commit, or the hash of a folder's or file's weights and meaning.
 
     Raises:
         BaseModelError: there is no such base model, or it has another revision than `revision`.
     """
     return _revision_of(name, locate(name, revision, aliases, weights=False), revision)
+
+
+def revisions_of(name: str, *, aliases: Mapping[str, str] | None = None) -> tuple[str, str]:
+    """A base model's revision as stores of format 1 have it, and as it is now.
+
+    Raises:
+        BaseModelError: there is no such base model.
+    """
+    location = locate(name, None, aliases, weights=False)
+    if location.commit is not None:
+        return location.commit, location.commit
+    return hash_weights(location.checkpoint or location.folder), revision_of(location.folder, location.checkpoint)
 
 
 def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> int:
@@ -131,8 +143,9 @@ def _family_of(name: str, location: Location) -> type[LatentDiffusionModel]:
 
 
 def _revision_of(name: str, location: Location, asked: str | None) -> str:
-    found = location.commit or hash_weights(location.checkpoint or location.folder)
-    if location.commit is None and asked is not None and asked != found:
+    found = location.commit or revision_of(location.folder, location.checkpoint)
+    weights = location.checkpoint or location.folder
+    if location.commit is None and asked not in (None, found) and asked != hash_weights(weights):
         raise BaseModelError(
             f"the base model {name!r} has revision {found}, and {asked} is asked for; get those weights, "
             "or leave the revision out"

@@ -1,7 +1,8 @@
-"""The revision of weights on disk: a hash of their bytes, remembered by path, size and time of change.
+"""The revision of a base model on disk: a hash of its weights and of what its configs say that changes what rows mean.
 
-Owns which files count: the components that make pictures from text. A tokenizer or a config saved anew by another
-release of a library leaves the revision as it is.
+Owns which files of weights count, those of the components that make pictures from text, and hashing them: remembered by
+path, size and time of change. A tokenizer or a config that another release of a library saved anew leaves the revision
+as it is; a corrected prediction type or scaling factor makes it another.
 """
 
 import hashlib
@@ -10,13 +11,24 @@ import os
 from pathlib import Path
 
 from textinv.errors import BaseModelError
+from textinv.models.meaning import meaning_of
 
 PARTS = ("unet", "vae", "vqvae", "text_encoder", "text_encoder_2", "bert")
 _BLOCK_BYTES = 1 << 22
 
 
+def revision_of(folder: Path, checkpoint: Path | None = None) -> str:
+    """The revision of a diffusers folder, or of a checkpoint whose configs lie in the folder: 64 hex digits.
+
+    Raises:
+        BaseModelError: there are no weights, or a config cannot be read.
+    """
+    meaning = json.dumps(meaning_of(folder), sort_keys=True)
+    return hashlib.sha256(f"{hash_weights(checkpoint or folder)}\n{meaning}".encode()).hexdigest()
+
+
 def hash_weights(path: Path) -> str:
-    """Hash a checkpoint, or all weights of a diffusers folder, to 64 hex digits.
+    """Hash a checkpoint, or all weights of a diffusers folder, to 64 hex digits; in stores of format 1, the revision.
 
     Raises:
         BaseModelError: the folder holds no weights.

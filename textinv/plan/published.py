@@ -21,6 +21,8 @@ State = Literal["new", "done", "changed"]
 FEW = 300
 """Up to so many concepts are asked for one by one, which takes a second; more are listed."""
 _AT_ONCE = 16
+_LOOKED_THROUGH = 1000
+"""Heads, which is one request: an example is not worth more."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def compare(specs: Sequence[TrainSpec], registry: "Registry | None") -> list[Pla
     fingerprints = [spec.fingerprint for spec in specs]
     if registry is None:
         return [_new(spec, fingerprint) for spec, fingerprint in zip(specs, fingerprints, strict=True)]
-    heads = current_versions([spec.name for spec in specs], registry)
+    registry.check_format()
+    heads = current_versions([spec.name for spec in specs], specs[0].base_revision, registry) if specs else {}
     versions = {summary.fingerprint: summary.version for summary in heads.values()}
     versions |= finished_versions([one for one in fingerprints if one not in versions], registry)
     return [
@@ -77,17 +80,18 @@ def _state(spec: TrainSpec, fingerprint: str, head: "ConceptSummary | None", ver
 
 
 def _new(spec: TrainSpec, fingerprint: str) -> PlannedSpec:
-    return PlannedSpec(spec, fingerprint, "new", f"there is no {spec.name} yet")
+    return PlannedSpec(spec, fingerprint, "new", f"there is no {spec.name} for this base model yet")
 
 
-def current_versions(names: Sequence[str], registry: "Registry") -> Mapping[str, "ConceptSummary"]:
-    """The current versions of those concepts that there are."""
+def current_versions(names: Sequence[str], base_revision: str, registry: "Registry") -> Mapping[str, "ConceptSummary"]:
+    """The current versions of those concepts that there are for a base model."""
     if len(names) > FEW:
         wanted = set(names)
-        return {summary.name: summary for summary in registry.list() if summary.name in wanted}
+        mine = (one for one in registry.list_heads() if one.base_revision == base_revision)
+        return {summary.name: summary for summary in mine if summary.name in wanted}
     from textinv.registry.entries import summary_of
 
-    return {head.entry.name: summary_of(head) for head in _heads(names, registry)}
+    return {head.entry.name: summary_of(head) for head in _heads(names, base_revision, registry)}
 
 
 def finished_versions(fingerprints: Sequence[str], registry: "Registry") -> Mapping[str, int]:
@@ -116,18 +120,19 @@ def example_records(
     names: Iterable[str], base_revision: str, registry: "Registry", most: int
 ) -> Iterator[Mapping[str, Any]]:
     """Records of a few concepts that were learned on a base model: these by preference, else whatever comes first."""
-    from textinv.registry.layout import HEADS, name_of
+    from textinv.registry.layout import HEADS, concept_of, head_key
 
-    first = (name_of(info.key) for info in registry.store.list(HEADS))
+    listed = islice(registry.store.list(HEADS), _LOOKED_THROUGH)
+    names_of_keys = ((concept_of(info.key), info.key) for info in listed)
+    first = (name for name, key in names_of_keys if key == head_key(name, base_revision))
     candidates = dict.fromkeys(chain(islice(names, most), islice(first, most)))
-    for head in _heads(list(candidates), registry):
-        if head.entry.base_revision == base_revision:
-            yield head.record
+    for head in _heads(list(candidates), base_revision, registry):
+        yield head.record
 
 
-def _heads(names: Sequence[str], registry: "Registry") -> list["Head"]:
+def _heads(names: Sequence[str], base_revision: str, registry: "Registry") -> list["Head"]:
     from textinv.registry.heads import read_head
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        found = pool.map(lambda name: read_head(registry.store, name), names)
+        found = pool.map(lambda name: read_head(registry.store, name, base_revision), names)
         return [at.head for at in found if at is not None and not at.head.removed]

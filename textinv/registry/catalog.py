@@ -6,15 +6,16 @@ so only heads that changed since are read. A catalog that is stale, damaged or m
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from textinv.errors import CorruptObjectError, StoreError
 from textinv.registry.entries import ConceptSummary, summary_of
-from textinv.registry.heads import read_head
-from textinv.registry.layout import CATALOG_KEY, HEADS, name_of
+from textinv.registry.heads import read_head_at
+from textinv.registry.layout import CATALOG_KEY, HEADS, concept_of, name_of
 from textinv.store.protocol import ObjectStore, side_by_side
 
 # Below this, reading the heads again is as fast as reading the catalog.
@@ -37,14 +38,16 @@ OnCorrupt = Callable[[str, CorruptObjectError], None]
 
 
 class Catalog:
-    """Lists the concepts of a store; what it read of a head is remembered until the head's tag changes."""
+    """Lists the heads of a store; what it read of a head is remembered until the head's tag changes."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._known: Mapping[str, CatalogEntry] = {}
 
     def list(self, prefix: str, on_corrupt: OnCorrupt | None) -> Iterator[ConceptSummary]:
-        """List the concepts whose names start with `prefix`, in order; with `on_corrupt`, damaged ones are left out.
+        """List the heads of concepts whose names start with `prefix`, in order of names and then of versions.
+
+        With `on_corrupt`, damaged ones are left out.
 
         Raises:
             CorruptObjectError: a head cannot be read, and nobody wants to hear of it.
@@ -64,10 +67,15 @@ class Catalog:
             _write_catalog(self._store, known)
         missing = {name for name, entry in fresh.items() if entry is None}
         self._known = {name: entry for name, entry in known.items() if not name.startswith(prefix) or name in tags}
-        for name in sorted(tags.keys() - missing):  # keys sort "cat-2.json" before "cat.json"
-            summary = known[name].summary
-            if summary is not None:
-                yield summary
+        summaries = (known[name].summary for name in tags.keys() - missing)
+        yield from sorted((one for one in summaries if one is not None), key=lambda one: (one.name, one.version))
+
+
+def one_each(summaries: Iterable[ConceptSummary], base_revision: str | None) -> Iterator[ConceptSummary]:
+    """Of the heads of each concept the one that its name means for a base model: its own, else the newest version."""
+    for _, of_one in groupby(summaries, key=lambda one: one.name):
+        heads = list(of_one)
+        yield next((one for one in heads if one.base_revision == base_revision), heads[-1])
 
 
 def _changed(tags: Mapping[str, str], known: Mapping[str, CatalogEntry]) -> list[str]:
@@ -76,11 +84,11 @@ def _changed(tags: Mapping[str, str], known: Mapping[str, CatalogEntry]) -> list
 
 def _entry(store: ObjectStore, name: str, on_corrupt: OnCorrupt | None) -> CatalogEntry | None:
     try:
-        at = read_head(store, name)
+        at = read_head_at(store, f"{HEADS}{name}.json")
     except CorruptObjectError as error:
         if on_corrupt is None:
             raise
-        on_corrupt(name, error)
+        on_corrupt(concept_of(name), error)
         return None
     return CatalogEntry(at.etag, None if at.head.removed else summary_of(at.head)) if at else None
 

@@ -5,7 +5,7 @@ so that an older program can read what a newer one wrote.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,10 +46,17 @@ class VersionEntry(_Stored):
     num_vectors: int
     widths: dict[str, int]
     artifacts: dict[str, Artifact]
+    format: int = 1
+    """Of the store, when this was written."""
+
+    @property
+    def of_weights_alone(self) -> bool:
+        """Whether the revision is a hash of weights alone, as in format 1; a commit of the hub never was."""
+        return self.format == 1 and len(self.base_revision) == hashlib.sha256().digest_size * 2
 
 
 class Head(_Stored):
-    """The current version of a concept, with all that serving needs.
+    """The current version of a concept for a base model, with all that serving needs.
 
     `generation` grows with every change, so that no two states have the same ETag. `latest` is the highest version that
     the head has ever been told of: a head below it was moved back on purpose. A removed concept keeps its head, so
@@ -167,10 +174,10 @@ def summary_of(head: Head) -> ConceptSummary:
     return ConceptSummary(latest=head.latest, kind=kind if isinstance(kind, str) else None, **shared)
 
 
-def version_summary(entry: VersionEntry, current: int | None) -> VersionSummary:
-    """Summarize a version; `current` is the number that the head names."""
+def version_summary(entry: VersionEntry, current: Set[int]) -> VersionSummary:
+    """Summarize a version; `current` are the numbers that heads name."""
     shared = {field: getattr(entry, field) for field in VersionSummary.__dataclass_fields__ if field != "current"}
-    return VersionSummary(current=entry.version == current, **shared)
+    return VersionSummary(current=entry.version in current, **shared)
 
 
 def _damaged(key: str, error: ValidationError) -> CorruptObjectError:

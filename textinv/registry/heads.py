@@ -1,19 +1,20 @@
 """Reading and moving heads.
 
-Owns the compare-and-swap of the one mutable object of a concept. Does not decide which version should be current.
+Owns the compare-and-swap of the one mutable object of a concept on a base model, and which of a concept's heads is
+meant where nobody says on which base. Does not decide which version should be current.
 """
 
 import base64
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from textinv.embedding import Embedding
 from textinv.errors import CorruptObjectError, EmbeddingFormatError, ObjectNotFoundError, StoreConflictError
 from textinv.registry.entries import Head, PublishedVersion, VersionEntry, check_digest, parse_head
-from textinv.registry.layout import EMBEDDING_FILE, RECORD_FILE, head_key
+from textinv.registry.layout import EMBEDDING_FILE, RECORD_FILE, head_key, heads_prefix
 from textinv.store.protocol import JSON, ObjectStore
 
 _MAX_TRIES = 30
@@ -33,13 +34,53 @@ class Contents(NamedTuple):
     record: dict[str, Any]
 
 
-def read_head(store: ObjectStore, name: str) -> HeadAt | None:
-    """Read a head, that of a removed concept too; None when there never was one.
+def read_head(store: ObjectStore, name: str, base_revision: str) -> HeadAt | None:
+    """Read a concept's head for a base model, that of a removed concept too; None when there never was one.
 
     Raises:
         CorruptObjectError: it cannot be read.
     """
-    key = head_key(name)
+    return read_head_at(store, head_key(name, base_revision))
+
+
+def read_heads(store: ObjectStore, name: str) -> list[HeadAt]:
+    """Read a concept's heads for all base models, those of a removed concept too.
+
+    Raises:
+        CorruptObjectError: one cannot be read.
+    """
+    found = (read_head_at(store, info.key) for info in store.list(heads_prefix(name)))
+    return [at for at in found if at is not None]
+
+
+def current_head(store: ObjectStore, name: str, base_revision: str | None) -> HeadAt | None:
+    """The head that a name means for a base model: its own if there is one, else that with the newest version.
+
+    Raises:
+        CorruptObjectError: one cannot be read.
+    """
+    own = None if base_revision is None else read_head(store, name, base_revision)
+    if own is not None and not own.head.removed:
+        return own
+    return newest_head(at for at in read_heads(store, name) if not at.head.removed)
+
+
+def newest_head(heads: Iterable[HeadAt]) -> HeadAt | None:
+    """The head with the newest version."""
+    return max(heads, key=lambda at: at.head.entry.version, default=None)
+
+
+def highest_number(store: ObjectStore, name: str) -> int:
+    """The highest version of a concept that any head has been told of; 0 where there is none."""
+    return max((at.head.latest for at in read_heads(store, name)), default=0)
+
+
+def read_head_at(store: ObjectStore, key: str) -> HeadAt | None:
+    """Read the head at a key; None when there is none.
+
+    Raises:
+        CorruptObjectError: it cannot be read.
+    """
     try:
         stored = store.get(key)
     except ObjectNotFoundError:
@@ -47,31 +88,33 @@ def read_head(store: ObjectStore, name: str) -> HeadAt | None:
     return HeadAt(parse_head(key, stored.body), stored.etag)
 
 
-def is_removed(store: ObjectStore, name: str, version: int) -> bool:
+def is_removed(store: ObjectStore, entry: VersionEntry) -> bool:
     """Whether a version belongs to a concept that was removed, though it may be there: a removal may be cut short."""
     try:
-        at = read_head(store, name)
+        at = read_head(store, entry.name, entry.base_revision)
     except CorruptObjectError:
         return False  # a version needs no head
-    return at is not None and at.head.removed and version <= at.head.latest
+    return at is not None and at.head.removed and entry.version <= at.head.latest
 
 
-def change_head(store: ObjectStore, name: str, change: Callable[[Head | None], Head | None]) -> None:
+def change_head(
+    store: ObjectStore, name: str, base_revision: str, change: Callable[[Head | None], Head | None]
+) -> None:
     """Replace a head by `change` of it, tried again when somebody else was faster; `change` returns None to leave it.
 
     Raises:
         StoreConflictError: others were faster every time.
     """
     for attempt in range(_MAX_TRIES):
-        current = read_head(store, name)
+        current = read_head(store, name, base_revision)
         head = change(current.head if current else None)
         if head is None:
             return
         try:
             if current is None:
-                store.create(head_key(name), head.body(), JSON)
+                store.create(head_key(name, base_revision), head.body(), JSON)
             else:
-                store.swap(head_key(name), head.body(), current.etag, JSON)
+                store.swap(head_key(name, base_revision), head.body(), current.etag, JSON)
             return
         except StoreConflictError:
             time.sleep(random.uniform(0, min(0.5, 0.01 * 2**attempt)))
@@ -86,7 +129,7 @@ def roll_forward(store: ObjectStore, entry: VersionEntry, contents: Contents | N
             return None
         return head_for(entry, contents or load_contents(store, entry), head, entry.version)
 
-    change_head(store, entry.name, newer)
+    change_head(store, entry.name, entry.base_revision, newer)
 
 
 def head_for(entry: VersionEntry, contents: Contents, previous: Head | None, latest: int) -> Head:
@@ -161,7 +204,7 @@ def published_head(at: HeadAt) -> PublishedVersion:
     Raises:
         CorruptObjectError: its embedding is not the one that was published.
     """
-    entry, key = at.head.entry, head_key(at.head.entry.name)
+    entry, key = at.head.entry, head_key(at.head.entry.name, at.head.entry.base_revision)
     try:
         body = base64.b64decode(at.head.embedding, validate=True)
     except ValueError as error:

@@ -6,10 +6,10 @@
     runs/<run-id>/purged                 there when the run's pictures were deleted on purpose
     done/<fingerprint>.json              which run won a spec, and the version it is or becomes; created once
     versions/<name>/<00000012>.json      a version; its creation commits it, and it never changes
-    heads/<name>.json                    the current version, swapped; carries the embedding and the record
+    heads/<name>@<base>.json             the current version for a base model, swapped; carries embedding and record
     index/catalog.json.gz                summaries of all heads; derived, may be stale
 
-Owns the names, and what a file holds by its name.
+`<base>` is the start of the base model's revision. Owns the names, and what a file holds by its name.
 """
 
 import mimetypes
@@ -18,7 +18,7 @@ import time
 
 from textinv.store.protocol import BINARY
 
-FORMAT = 1
+FORMAT = 2
 FORMAT_KEY = "format.json"
 CATALOG_KEY = "index/catalog.json.gz"
 HEADS = "heads/"
@@ -29,11 +29,23 @@ PROBES = "probe/"
 EMBEDDING_FILE = "embedding.safetensors"
 RECORD_FILE = "record.json"
 PURGED_FILE = "purged"
+_BASE_DIGITS = 16
+_NO_BASE = "unknown"
 
 
-def head_key(name: str) -> str:
-    """Key of a concept's head."""
-    return f"{HEADS}{name}.json"
+def head_key(name: str, base_revision: str) -> str:
+    """Key of a concept's head for a base model; a name has no @ in it."""
+    return f"{heads_prefix(name)}{base_revision[:_BASE_DIGITS] or _NO_BASE}.json"
+
+
+def heads_prefix(name: str) -> str:
+    """Prefix of a concept's heads, one for each base model that it was learned on."""
+    return f"{HEADS}{name}@"
+
+
+def concept_of(key: str) -> str:
+    """The concept whose head lies at a key."""
+    return name_of(key).partition("@")[0]
 
 
 def versions_prefix(name: str) -> str:

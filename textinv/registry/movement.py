@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from textinv.errors import ObjectNotFoundError
 from textinv.registry.entries import Head, VersionEntry, parse_entry
-from textinv.registry.heads import change_head, head_for, load_contents, read_head, roll_forward
-from textinv.registry.layout import done_key, name_of, run_prefix, version_key, versions_prefix
+from textinv.registry.heads import change_head, head_for, load_contents, read_heads, roll_forward
+from textinv.registry.layout import done_key, run_prefix, version_key, versions_prefix
 from textinv.registry.publication import read_claim
 from textinv.store.protocol import ObjectStore, side_by_side
 
@@ -40,21 +40,17 @@ def move_head(store: ObjectStore, entry: VersionEntry) -> None:
             return None
         return head_for(entry, contents, head, max(head.latest, entry.version))
 
-    change_head(store, entry.name, moved)
+    change_head(store, entry.name, entry.base_revision, moved)
 
 
 def reconcile(store: ObjectStore, name: str) -> bool:
-    """Roll the head forward to the newest version when it has not been told of it; whether that was so."""
-    keys = [info.key for info in store.list(versions_prefix(name))]
-    if not keys:
-        return False
-    at = read_head(store, name)
-    if at is not None and at.head.latest >= int(name_of(keys[-1])):
-        return False
-    entry = read_entry(store, keys[-1])
-    if entry is not None:
+    """Roll each head forward to the newest version for its base model that it has not been told of; whether any was."""
+    newest = {entry.base_revision: entry for entry in stored_versions(store, name)}
+    told = {at.head.entry.base_revision: at.head.latest for at in read_heads(store, name)}
+    behind = [entry for base_revision, entry in newest.items() if told.get(base_revision, 0) < entry.version]
+    for entry in behind:
         roll_forward(store, entry)
-    return entry is not None
+    return bool(behind)
 
 
 def remove_concept(store: ObjectStore, name: str) -> bool:
@@ -64,27 +60,34 @@ def remove_concept(store: ObjectStore, name: str) -> bool:
     again, or by `gc`.
     """
     entries = stored_versions(store, name)
-    at = read_head(store, name)
-    if at is None and not entries:
-        return False
-    newest = max((entry.version for entry in entries), default=0)
+    heads = read_heads(store, name)
+    last = {at.head.entry.base_revision: at.head.entry for at in heads}
+    last |= {entry.base_revision: entry for entry in entries}
+    newest = max([entry.version for entry in entries] + [at.head.latest for at in heads], default=0)
+    for entry in last.values():
+        _bury(store, entry, newest)
+    remove_versions(store, entries)
+    return bool(entries) or any(not at.head.removed for at in heads)
+
+
+def _bury(store: ObjectStore, last: VersionEntry, newest: int) -> None:
+    """Take a concept's head for a base model away, so that no number up to `newest` is given again."""
 
     def buried(head: Head | None) -> Head | None:
         if head is None:
-            return Head(entry=entries[-1], generation=1, latest=newest, removed=True, embedding="", record={})
+            return Head(entry=last, generation=1, latest=newest, removed=True, embedding="", record={})
         update = {"removed": True, "generation": head.generation + 1, "latest": max(head.latest, newest)}
         return None if head.removed else head.model_copy(update=update | {"embedding": "", "record": {}})
 
-    change_head(store, name, buried)
-    remove_versions(store, entries)
-    return bool(entries) or (at is not None and not at.head.removed)
+    change_head(store, last.name, last.base_revision, buried)
 
 
 def finish_removal(store: ObjectStore, name: str) -> None:
     """Remove what a removal that was cut short has left, before the name is used again."""
-    at = read_head(store, name)
-    if at is not None and at.head.removed:
-        remove_versions(store, [entry for entry in stored_versions(store, name) if entry.version <= at.head.latest])
+    buried = {at.head.entry.base_revision: at.head.latest for at in read_heads(store, name) if at.head.removed}
+    if buried:
+        entries = stored_versions(store, name)
+        remove_versions(store, [entry for entry in entries if entry.version <= buried.get(entry.base_revision, 0)])
 
 
 def remove_versions(store: ObjectStore, entries: Iterable[VersionEntry]) -> None:

@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 from textinv.embedding import Embedding
 from textinv.errors import ObjectNotFoundError, StoreConflictError
 from textinv.registry.entries import Artifact, VersionEntry, parse_entry
-from textinv.registry.heads import Contents, is_removed, read_head, roll_forward
+from textinv.registry.heads import Contents, highest_number, is_removed, roll_forward
 from textinv.registry.layout import (
     EMBEDDING_FILE,
+    FORMAT,
     RECORD_FILE,
     done_key,
     media_type_of,
@@ -101,10 +102,9 @@ def _write_artifacts(store: ObjectStore, finished: Finished) -> VersionEntry:
         RECORD_FILE: record_bytes(finished.record),
     }
     artifacts = {file: _put_artifact(store, finished.run_id, file, body) for file, body in sorted(bodies.items())}
-    head = read_head(store, finished.name)
     return VersionEntry(
         name=finished.name,
-        version=head.head.latest + 1 if head else 1,
+        version=highest_number(store, finished.name) + 1,
         run_id=finished.run_id,
         fingerprint=finished.fingerprint,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -114,6 +114,7 @@ def _write_artifacts(store: ObjectStore, finished: Finished) -> VersionEntry:
         num_vectors=finished.embedding.num_vectors,
         widths=finished.embedding.widths,
         artifacts=artifacts,
+        format=FORMAT,
     )
 
 
@@ -133,7 +134,7 @@ def _claim(store: ObjectStore, draft: VersionEntry) -> Claim:
             claim = read_claim(store, draft.fingerprint)
         if claim is None:
             continue
-        if not is_removed(store, claim.entry.name, claim.entry.version):
+        if not is_removed(store, claim.entry):
             return claim
         with suppress(StoreConflictError):
             return Claim(draft, store.swap(key, draft.body(), claim.etag, JSON))
@@ -153,8 +154,7 @@ def _commit(store: ObjectStore, claim: Claim) -> VersionEntry:
 
 def _renumber(store: ObjectStore, claim: Claim) -> Claim:
     entry = claim.entry
-    at = read_head(store, entry.name)
-    number = max(entry.version, at.head.latest if at else 0) + 1
+    number = max(entry.version, highest_number(store, entry.name)) + 1
     moved = entry.model_copy(update={"version": number})
     try:
         return Claim(moved, store.swap(done_key(entry.fingerprint), moved.body(), claim.etag, JSON))

@@ -5,16 +5,15 @@ the way: artifact -> `name@version` -> `PublishedVersion`.
 """
 
 import difflib
-import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from textinv.embedding import Embedding
-from textinv.errors import InputError, ObjectNotFoundError, StoreError, UnknownConceptError
+from textinv.errors import InputError, ObjectNotFoundError, UnknownConceptError
 from textinv.placeholders import NAME_RULE, ConceptRef, is_name
-from textinv.registry import attachments, catalog, movement, publication, sweep, verification
+from textinv.registry import attachments, catalog, formats, movement, publication, sweep, verification
 from textinv.registry.attachments import are_purged
 from textinv.registry.entries import (
     Artifact,
@@ -28,6 +27,7 @@ from textinv.registry.entries import (
 )
 from textinv.registry.heads import (
     HeadAt,
+    current_head,
     decode_embedding,
     is_removed,
     load_artifact,
@@ -35,31 +35,37 @@ from textinv.registry.heads import (
     published,
     published_head,
     read_head,
+    read_heads,
 )
 from textinv.registry.layout import (
     DONE,
     EMBEDDING_FILE,
-    FORMAT,
-    FORMAT_KEY,
     HEADS,
     RECORD_FILE,
+    concept_of,
     head_key,
     is_picture,
     name_of,
     version_key,
 )
+from textinv.registry.migration import renamed_fingerprint
 from textinv.states import changes_nothing
-from textinv.store.protocol import JSON, ObjectStore, side_by_side
+from textinv.store.protocol import ObjectStore, side_by_side
 
 # Names for "did you mean" are listed at most so often: a service may be asked for unknown concepts all day.
 _NAMES_KEPT_S = 30.0
 
 
 class Registry:
-    """Concepts in `store`; safe between threads, holds no state but what it may forget."""
+    """Concepts in `store`; safe between threads, holds no state but what it may forget.
 
-    def __init__(self, store: ObjectStore) -> None:
+    A name means what was learned for `base_revision`, where there is that, else the newest current version for any base
+    model; None: the latter.
+    """
+
+    def __init__(self, store: ObjectStore, base_revision: str | None = None) -> None:
         self.store = store
+        self.base_revision = base_revision
         self._format_known = False
         self._names: tuple[float, Sequence[str]] | None = None
         self._catalog = catalog.Catalog(store)
@@ -87,7 +93,7 @@ class Registry:
         """
         if not is_name(name):
             raise InputError(f"{name!r} cannot name a concept: a name is {NAME_RULE}")
-        self._check_format(write=True)
+        self.check_format(write=True)
         movement.finish_removal(self.store, name)
         finished = publication.new_finished(
             name, embedding, record, fingerprint, (base_model, base_revision), run_id, files or {}
@@ -104,10 +110,11 @@ class Registry:
 
         A publication that was cut short is completed on the way.
         """
+        self.check_format()
         claim = publication.read_claim(self.store, fingerprint)
         if claim is None:
             return None
-        at = read_head(self.store, claim.entry.name)
+        at = read_head(self.store, claim.entry.name, claim.entry.base_revision)
         if at is not None and at.head.latest >= claim.entry.version:
             return None if at.head.removed else claim.entry.model_dump()
         return publication.complete(self.store, claim).model_dump()
@@ -123,7 +130,7 @@ class Registry:
             UnknownConceptError: there is no such concept or version.
             CorruptObjectError: stored bytes are not those that were written.
         """
-        self._check_format()
+        self.check_format()
         if ref.version is None:
             return published_head(self._head(ref.name))
         return self._load(self.entry(ref.name, ref.version))
@@ -137,7 +144,10 @@ class Registry:
         """
         if known.etag is None:
             return known
-        key = head_key(known.name)
+        if self.base_revision not in (None, known.base_revision):
+            at = self._head(known.name)  # meanwhile it may have been learned for the base model that is asked for
+            return known if at.etag == known.etag else published_head(at)
+        key = head_key(known.name, known.base_revision)
         try:
             stored = self.store.get_if_changed(key, known.etag)
         except ObjectNotFoundError:
@@ -166,7 +176,7 @@ class Registry:
             entry = parse_entry(key, self.store.get(key).body)
         except ObjectNotFoundError:
             raise self._unknown(name, version) from None
-        if is_removed(self.store, name, version):
+        if is_removed(self.store, entry):
             raise self._unknown(name)
         return entry
 
@@ -184,7 +194,8 @@ class Registry:
         Raises:
             UnknownConceptError: there is no such concept.
         """
-        current = self._head(name).head.entry.version
+        self._head(name)
+        current = {at.head.entry.version for at in read_heads(self.store, name) if not at.head.removed}
         return [version_summary(entry, current) for entry in movement.stored_versions(self.store, name)]
 
     def pictures(self, name: str, version: int) -> Sequence[tuple[str, Artifact]]:
@@ -221,15 +232,17 @@ class Registry:
         return [*([own] if own else []), *attachments.added_evaluations(self.store, version.run_id)]
 
     def move_head(self, name: str, version: int) -> PublishedVersion:
-        """Make another version current; it stays so until a new one is published or the head is moved again.
+        """Make another version current for its base model, until a new one is published or the head is moved again.
 
         Raises:
             UnknownConceptError: there is no such concept or version.
         """
         self._head(name)
         self.reconcile(name)
-        movement.move_head(self.store, self.entry(name, version))
-        return published_head(self._head(name))
+        entry = self.entry(name, version)
+        movement.move_head(self.store, entry)
+        at = read_head(self.store, name, entry.base_revision)
+        return published_head(self._present(name, at))
 
     def roll_back(self, name: str, version: int) -> tuple[PublishedVersion, str | None]:
         """Make another version current, as a person asks for it; with it: why that changes nothing, if so.
@@ -238,7 +251,7 @@ class Registry:
             UnknownConceptError: there is no such concept or version.
         """
         self.reconcile(name)
-        current = self._head(name)
+        current = self._present(name, read_head(self.store, name, self.entry(name, version).base_revision))
         state = "current" if current.head.entry.version == version else "older"
         note = changes_nothing("version", f"{name}@{version}", state, "roll back to")
         return (self.move_head(name, version) if note is None else published_head(current)), note
@@ -253,7 +266,7 @@ class Registry:
         if version is None:
             if not movement.remove_concept(self.store, name):
                 raise self._unknown(name)
-        elif self._head(name).head.entry.version == version:
+        elif any(one.current for one in self.versions(name) if one.version == version):
             raise InputError(
                 f"{name}@{version} is the current version: move to another one first (`textinv concept rollback`), "
                 f"or remove {name} as a whole"
@@ -267,31 +280,39 @@ class Registry:
 
     def gc(self, *, dry_run: bool = False, grace_s: float = sweep.GRACE_S) -> sweep.SweepReport:
         """Finish interrupted publications and remove what nothing names and is older than `grace_s`."""
-        self._check_format()
+        self.check_format()
         return sweep.sweep(self.store, dry_run=dry_run, grace_s=grace_s)
 
     def verify(self, name: str | None = None) -> Iterator[verification.Problem]:
         """Hash everything again (of one concept, or of all) and report what is damaged or missing."""
-        self._check_format()
+        self.check_format()
         return verification.verify(self.store, name)
 
     def list(self, prefix: str = "", on_corrupt: catalog.OnCorrupt | None = None) -> Iterator[ConceptSummary]:
-        """List concepts in order of their names; with `on_corrupt` damaged ones are told there and left out.
+        """List concepts in order of their names, each with the version that its name means.
+
+        With `on_corrupt` damaged ones are told there and left out.
 
         Raises:
             CorruptObjectError: a concept is damaged, and there is no `on_corrupt`.
         """
-        self._check_format()
+        return catalog.one_each(self.list_heads(prefix, on_corrupt), self.base_revision)
+
+    def list_heads(self, prefix: str = "", on_corrupt: catalog.OnCorrupt | None = None) -> Iterator[ConceptSummary]:
+        """List the current versions of concepts for each base model, as `list`."""
+        self.check_format()
         return self._catalog.list(prefix, on_corrupt)
 
     def _load(self, entry: VersionEntry) -> PublishedVersion:
         return published(entry, load_contents(self.store, entry), None)
 
     def _head(self, name: str) -> HeadAt:
-        at = read_head(self.store, name) if is_name(name) else None
+        if not is_name(name):
+            raise self._unknown(name)
+        at = current_head(self.store, name, self.base_revision)
         # The publisher of a first version may have died before it wrote the head.
-        if at is None and is_name(name) and movement.reconcile(self.store, name):
-            at = read_head(self.store, name)
+        if at is None and movement.reconcile(self.store, name):
+            at = current_head(self.store, name, self.base_revision)
         return self._present(name, at)
 
     def _present(self, name: str, at: HeadAt | None) -> HeadAt:
@@ -312,22 +333,30 @@ class Registry:
     def _known_names(self) -> Sequence[str]:
         now = time.monotonic()
         if self._names is None or now - self._names[0] > _NAMES_KEPT_S:
-            self._names = now, [name_of(info.key) for info in self.store.list(HEADS)]
+            self._names = now, sorted({concept_of(info.key) for info in self.store.list(HEADS)})
         return self._names[1]
 
-    def _check_format(self, write: bool = False) -> None:
-        """Refuse a layout of another program version; state ours before the first write."""
-        if self._format_known:
-            return
-        body = b'{"format":%d}' % FORMAT
-        try:
-            if self.store.get(FORMAT_KEY).body != body:
-                raise StoreError(f"{FORMAT_KEY} names a layout that this program does not know: use a newer textinv")
-        except ObjectNotFoundError:
-            if not write:
-                return
-            self.store.create(FORMAT_KEY, body, JSON)
-        self._format_known = True
+    def check_format(self, write: bool = False) -> None:
+        """Refuse a layout of another program version; with `write` state ours where none is stated.
+
+        Raises:
+            OldFormatError: the store is to be migrated.
+            StoreError: it is of a newer program.
+        """
+        if not self._format_known:
+            self._format_known = formats.check(self.store, write=write)
+
+    def begin_migration(self, *, dry_run: bool) -> None:
+        """Say that the store is being brought to this format, so that nobody uses it until then.
+
+        Raises:
+            StoreError: it is of a newer program.
+        """
+        formats.begin_migration(self.store, dry_run=dry_run)
+
+    def end_migration(self) -> None:
+        """Say that the store is of this format."""
+        formats.end_migration(self.store)
 
 
 def copy_concept(source: Registry, target: Registry, ref: ConceptRef, new_name: str | None = None) -> PublishedVersion:
@@ -351,12 +380,8 @@ def copy_concept(source: Registry, target: Registry, ref: ConceptRef, new_name: 
         name,
         embedding,
         record,
-        fingerprint=entry.fingerprint if name == entry.name else _renamed(entry.fingerprint, name),
+        fingerprint=entry.fingerprint if name == entry.name else renamed_fingerprint(entry.fingerprint, name),
         base_model=entry.base_model,
         base_revision=entry.base_revision,
         files=bodies,
     )
-
-
-def _renamed(fingerprint: str, name: str) -> str:
-    return hashlib.sha256(f"{fingerprint} as {name}".encode()).hexdigest()

@@ -100,15 +100,16 @@ def _settle_heads(
     store: ObjectStore, entries: list[VersionEntry], report: SweepReport, dry_run: bool
 ) -> list[VersionEntry]:
     """Roll heads forward that lag; return the versions of removed concepts that were left behind."""
-    newest = {entry.name: entry for entry in entries}
+    newest = {(entry.name, entry.base_revision): entry for entry in entries}
     buried: list[VersionEntry] = []
-    for name, at in zip(newest, side_by_side(lambda name: read_head(store, name), newest), strict=True):
+    for of, at in zip(newest, side_by_side(lambda of: read_head(store, *of), newest), strict=True):
         if at is not None and at.head.removed:
-            buried += [entry for entry in entries if entry.name == name and entry.version <= at.head.latest]
-        elif at is None or at.head.latest < newest[name].version:
-            report.completed.append(f"{name}@{newest[name].version}")
+            mine = (entry for entry in entries if (entry.name, entry.base_revision) == of)
+            buried += [entry for entry in mine if entry.version <= at.head.latest]
+        elif at is None or at.head.latest < newest[of].version:
+            report.completed.append(f"{of[0]}@{newest[of].version}")
             if not dry_run:
-                reconcile(store, name)
+                reconcile(store, of[0])
     report.removed_keys += [f"{VERSIONS}{entry.name}/{entry.version}" for entry in buried]
     if not dry_run:
         remove_versions(store, buried)

@@ -11,7 +11,16 @@ from textinv.errors import StoreError
 from textinv.registry.attachments import are_purged
 from textinv.registry.entries import Artifact, check_digest, parse_entry, parse_head
 from textinv.registry.heads import HeadAt, published_head
-from textinv.registry.layout import DONE, HEADS, VERSIONS, done_key, head_key, is_picture, name_of, versions_prefix
+from textinv.registry.layout import (
+    DONE,
+    HEADS,
+    VERSIONS,
+    concept_of,
+    done_key,
+    heads_prefix,
+    is_picture,
+    versions_prefix,
+)
 from textinv.store.protocol import ObjectStore, side_by_side
 
 Result = TypeVar("Result")
@@ -31,7 +40,7 @@ def verify(store: ObjectStore, name: str | None) -> Iterator[Problem]:
     version_keys = [info.key for info in store.list(VERSIONS if name is None else versions_prefix(name))]
     for problems in side_by_side(lambda key: _check_version(store, key), version_keys):
         yield from problems
-    heads = [head_key(name)] if name else [info.key for info in store.list(HEADS)]
+    heads = [info.key for info in store.list(heads_prefix(name) if name else HEADS)]
     for problems in side_by_side(lambda key: _check_head(store, key), heads):
         yield from problems
     if name is None:
@@ -60,7 +69,7 @@ def _check_artifact(store: ObjectStore, concept: str, artifact: Artifact) -> Seq
 
 
 def _check_head(store: ObjectStore, key: str) -> Sequence[Problem]:
-    concept = name_of(key)
+    concept = concept_of(key)
     at, problems = _read(concept, key, lambda: _head_at(store, key))
     if at is None or at.head.removed:
         return problems

@@ -1,0 +1,53 @@
+"""`textinv concept relearn`: learn what there is on another base model, from the pictures in the store.
+
+Owns the command alone; what is planned is `textinv.plan.relearn`'s.
+"""
+
+from typing import Annotated
+
+import typer
+
+from cluster.commands.follow import settings_at
+from cluster.driver.launch import ensure_driver
+from cluster.driver.options import DriverOptions
+from textinv.cli.output import AsJson, emit, warn
+from textinv.jobs.cluster_driver import fleet_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to those about concepts."""
+    group = next(one.typer_instance for one in app.registered_groups if one.name == "concept")
+    assert group is not None
+    group.command()(relearn)
+
+
+def relearn(
+    base: Annotated[str, typer.Option("--base", help="The base model to learn on: alias, hub id, folder or file.")],
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Concepts; default: all.")] = None,
+    address: Annotated[str | None, typer.Option(help="Jobs address of a Ray cluster; default: a local Ray.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be learned.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Learn concepts on another base model, from the pictures in the store; services of the old one keep theirs."""
+    from textinv.jobs.submission import submit_plan
+    from textinv.models import look_up
+    from textinv.plan.relearn import plan_relearning
+    from textinv.plan.resolve import BaseFacts
+    from textinv.registry import Registry
+    from textinv.store import ensure_store
+
+    settings = settings_at(address)
+    registry = Registry(ensure_store(settings))
+    facts = BaseFacts(**look_up(base, aliases=settings.base_models)._asdict())
+    relearning = plan_relearning(names or [], base, facts, registry, settings)
+    plan, left = relearning.plan, relearning.plan.counts["new"] + relearning.plan.counts["changed"]
+    for name, why in relearning.left_out.items():
+        warn(f"{name} is left out: {why}")
+    told = {"counts": dict(plan.counts), "left_out": dict(relearning.left_out), "dry_run": dry_run}
+    if dry_run:
+        emit({**told, "concepts": plan.to_json()["concepts"]}, json, f"{left} concepts would be learned on {base}")
+        return
+    made = submit_plan(plan, registry, base_model=base, fleet=fleet_of(settings))
+    started = bool(left) and ensure_driver(settings, DriverOptions())
+    text = f"job {made.record.id}: {left} of {made.record.num_concepts} concepts to learn on {base}"
+    emit({"job": made.record.id, "driver_started": started, **told}, json, text)
