@@ -269,7 +269,9 @@ class Engine:
     def _show(self, sketches: Mapping[ActiveImage, Tensor]) -> None:
         for image, pixels, _ in self._screened(self._decoded(sketches)):
             with failing_alone(image.waiting):
-                image.waiting.ticket.show(Preview(image.waiting.index, image.position, len(image.timesteps_T), pixels))
+                image.waiting.ticket.show(
+                    Preview(image.waiting.index, image.position, len(image.sampler.times), pixels)
+                )
 
     def _deliver(self, finished: Sequence[ActiveImage]) -> None:
         for image, pixels, flagged in self._screened(self._decoded({image: image.latents_BCHW for image in finished})):

@@ -239,7 +239,7 @@ def _weigh(encoded: Conditioning, batch: TokenBatch, widths: Mapping[str, int]) 
     """
     if all(bool((weights_BL == 1).all()) for weights_BL in batch.weights.values()):
         return encoded
-    given = encoded.hidden_BLD.split([widths[encoder] for encoder in batch.weights], dim=-1)
+    given = torch.split(encoded.hidden_BLD, [widths[encoder] for encoder in batch.weights], dim=-1)
     parts = [
         _with_mean_of(part_BLD * weights_BL[..., None].to(part_BLD), part_BLD)
         for part_BLD, weights_BL in zip(given, batch.weights.values(), strict=True)
