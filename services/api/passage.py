@@ -21,7 +21,7 @@ log = logging.getLogger("services.requests")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TOO_LARGE = 413
 # Nothing that is answered is a page of its own, whatever bytes a picture or a name holds; those that are say so.
-_INERT = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+_INERT = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 # FastAPI's pages of the interface: files of ours, and one script in the page.
 _DOCS = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
