@@ -21,7 +21,12 @@ from services.log_lines import note
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
-OTHER_BODIES: dict[str, tuple[str, ...]] = {"/v1/jobs": _YAML, "/v1/images": ("*",), "/v1/images/edits": ("*",)}
+OTHER_BODIES: dict[str, tuple[str, ...]] = {
+    "/v1/jobs": _YAML,
+    "/v1/images": ("*",),
+    "/v1/images/edits": ("*",),
+    "/v1/images/settings": ("multipart/form-data",),
+}
 """What routes take beside JSON; those of pictures look for themselves at what they are sent."""
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
