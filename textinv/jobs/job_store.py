@@ -76,10 +76,12 @@ class JobStore:
             UnknownConceptError: there is no such job.
             InputError: the ids of several begin so.
         """
+        if not is_beginning(text):
+            raise UnknownConceptError(f"there is no job {text!r}: no job has such an id", job=text)
         try:
             return self.load(text)
         except UnknownConceptError:
-            ids = _some_ids(self.store, text) if is_beginning(text) else []
+            ids = _some_ids(self.store, text)
             if not ids:
                 raise
         if len(ids) > 1:
