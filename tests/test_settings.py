@@ -11,7 +11,6 @@ from textinv.settings import (
     LoadedSettings,
     environment_of,
     load_settings,
-    mistyped_variables,
     setting_docs,
     setting_names,
     variable_of,
@@ -144,10 +143,29 @@ def test_secrets_are_not_shown_but_survive_being_sent_to_a_worker(monkeypatch: p
     assert again.store.secret_key.get_secret_value() == "very-secret"
 
 
-def test_a_variable_that_nearly_names_a_setting_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TEXTINV_STORE_BUKET", "mine")
-    monkeypatch.setenv("TEXTINV_SOMETHING_ELSE_ALTOGETHER", "1")
-    assert list(mistyped_variables()) == [("TEXTINV_STORE_BUKET", "TEXTINV_STORE_BUCKET")]
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("TEXTINV_STORE_BUKET", "TEXTINV_STORE_BUCKET"), ("TEXTINV_BUCKET", "TEXTINV_STORE_BUCKET")],
+)
+def test_a_variable_that_names_no_setting_is_refused_with_the_nearest_name(
+    name: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "mine")
+    with pytest.raises(SettingsError, match=f"{name} names no setting: did you mean {meant}"):
+        load_settings()
+
+
+def test_variables_that_kubernetes_makes_of_services_are_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "SERVICE_HOST",
+        "SERVICE_PORT",
+        "SERVICE_PORT_DASHBOARD",
+        "PORT",
+        "PORT_8265_TCP",
+        "PORT_8265_TCP_ADDR",
+    ):
+        monkeypatch.setenv(f"TEXTINV_HEAD_SVC_{name}", "10.0.0.1")
+    assert load_settings().settings.store.endpoint_url is None
 
 
 def test_every_setting_is_explained() -> None:

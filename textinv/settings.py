@@ -6,6 +6,7 @@ memory of where each came from. Does not connect to anything.
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,12 +14,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from textinv.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "TEXTINV_"
 FILE_VARIABLE = "TEXTINV_CONFIG"
+_OTHER_VARIABLES = (FILE_VARIABLE, "TEXTINV_TO_ACCESS_KEY", "TEXTINV_TO_SECRET_KEY")
+_OF_KUBERNETES = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT(_\d+_(TCP|UDP|SCTP)(_|$)|$)")
+"""What it puts into every pod of a namespace for a service, as `TEXTINV_HEAD_SVC_PORT` for `textinv-head-svc`."""
 EMBEDDED = "embedded store"
 OWN_BASE_MODELS: Mapping[str, str] = {"emoji": str(Path(__file__).parent / "demo" / "weights")}
 """Aliases of the base models that come with every installation, each in its own folder."""
@@ -46,6 +50,15 @@ class StoreSettings(_Frozen):
     """Secret key that belongs to `access_key`."""
     region: str = "us-east-1"
     """Region of the bucket; servers other than AWS mostly ignore it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_endpoint_apart(cls, said: Any) -> Any:
+        """Providers print endpoints with the bucket in the path (Cloudflare R2) or before the host (Spaces)."""
+        if not isinstance(said, Mapping) or not isinstance(said.get("endpoint_url"), str):
+            return said
+        endpoint, bucket = _endpoint_and_bucket(said["endpoint_url"], said.get("bucket"))
+        return {**said, "endpoint_url": endpoint} | ({"bucket": bucket} if bucket else {})
 
     @field_validator("public_endpoint_url")
     @classmethod
@@ -141,6 +154,7 @@ def load_settings(overrides: Mapping[str, object] | None = None) -> LoadedSettin
     Raises:
         SettingsError: a file cannot be read, or a name or value cannot be used.
     """
+    _check_variables()
     given = {**_from_file(), **_from_environment()}
     given |= {name: _Said(value, "flag") for name, value in (overrides or {}).items() if value is not None}
     for name, said in given.items():
@@ -190,19 +204,47 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return found
 
 
+_BUCKET_HOST = re.compile(r"(?P<bucket>[a-z0-9][a-z0-9.-]+)\.(?P<host>[a-z0-9-]+\.digitaloceanspaces\.com)")
+
+
+def _endpoint_and_bucket(url: str, bucket: str | None) -> tuple[str, str | None]:
+    """Take an endpoint apart into the server's URL and the bucket that it names, if any."""
+    parts = urlsplit(url)
+    path, found = parts.path.strip("/"), _BUCKET_HOST.fullmatch(parts.hostname or "")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is no URL of a server: write http://HOST:PORT or https://HOST")
+    if parts.query or parts.fragment or "/" in path:
+        raise ValueError(f"{url!r} says more than a server: write it as {parts.scheme}://{parts.netloc}")
+    named = path or (found["bucket"] if found else "")
+    if not named:
+        return url, bucket
+    if bucket is not None and bucket != named:
+        raise ValueError(
+            f"{url!r} names the bucket {named!r}, and store.bucket is {bucket!r}: leave the bucket out of the URL"
+        )
+    netloc = parts.netloc.removeprefix(f"{named}.") if found and not path else parts.netloc
+    return f"{parts.scheme}://{netloc}", named
+
+
 def is_loopback(host: str | None) -> bool:
     """Whether only this machine can reach a host."""
     return host in ("127.0.0.1", "localhost", "::1")
 
 
-def mistyped_variables() -> Iterator[tuple[str, str]]:
-    """Environment variables that name no setting but nearly do, each with the one that was probably meant."""
-    known = [variable_of(name) for name in setting_names()]
+def _check_variables() -> None:
+    """Refuse variables that look like settings and are none, but for those that Kubernetes makes of services' names.
+
+    Raises:
+        SettingsError: there is one.
+    """
+    known = [*map(variable_of, setting_names()), *_OTHER_VARIABLES]
     for name in sorted(os.environ):
-        if name.startswith(ENVIRONMENT_PREFIX) and name not in (*known, FILE_VARIABLE):
-            close = difflib.get_close_matches(name, known, 1, 0.9)
-            if close:
-                yield name, close[0]
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known and not _OF_KUBERNETES.search(name):
+            (close,) = difflib.get_close_matches(name, known, 1, 0)
+            raise SettingsError(
+                f"the variable {name} names no setting: did you mean {close}? Correct or unset it",
+                setting=name,
+            )
 
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:

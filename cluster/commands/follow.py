@@ -5,7 +5,8 @@ somebody watches, and saying how a job ended. Reads the store only, so it can be
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from cluster.driver.launch import ensure_driver
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import current_settings
-from textinv.cli.output import emit, stderr, warn
+from textinv.cli.output import emit, literal, stderr, warn
 from textinv.errors import ClusterError, StoreError
 from textinv.jobs import ConceptStatus, JobRecord, JobStatus, JobStore
 from textinv.jobs.cluster_driver import fleet_of
@@ -74,17 +75,17 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self._whole = Progress(
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}"),
+            TextColumn("{task.fields[facts]}", markup=False),
             console=console,
         )
         self._parts = Progress(
-            TextColumn("  {task.description:<24}"),
+            TextColumn("  {task.description:<24}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}"),
+            TextColumn("{task.fields[facts]}", markup=False),
             console=console,
         )
         self._job: TaskID | None = None
@@ -101,20 +102,20 @@ class Bars:
     def update(self, status: JobStatus) -> None:
         """Show a status."""
         if self._job is None:
-            self._job = self._whole.add_task(status.name, total=status.total, facts="")
-        self._whole.update(self._job, total=status.total, completed=status.done, facts=job_facts(status))
+            self._job = self._whole.add_task(str(literal(status.name)), total=status.total, facts="")
+        self._whole.update(self._job, total=status.total, completed=status.done, facts=str(literal(job_facts(status))))
         shown = [concept for concept in status.concepts if concept.state != "waiting"][-MAX_BARS:]
         names = {concept.name for concept in shown}
         for name in [name for name in self._tasks if name not in names]:
             self._parts.remove_task(self._tasks.pop(name))
         for concept in shown:
             if concept.name not in self._tasks:
-                self._tasks[concept.name] = self._parts.add_task(concept.name, total=None, facts="")
+                self._tasks[concept.name] = self._parts.add_task(str(literal(concept.name)), total=None, facts="")
             self._parts.update(
                 self._tasks[concept.name],
                 total=concept.max_steps or 1,
                 completed=concept.max_steps or 1 if concept.state == "done" else concept.step,
-                facts=concept_facts(concept),
+                facts=str(literal(concept_facts(concept))),
             )
 
 
@@ -137,7 +138,7 @@ class Lines:
             if concept.state != self._states.get(concept.name, "waiting"):
                 self._states[concept.name] = concept.state
                 done = f"[{status.done}/{status.total}]"
-                self._console.print(f"{done} {concept.name}: {concept_facts(concept)}", markup=False)
+                self._console.print(literal(f"{done} {concept.name}: {concept_facts(concept)}"))
 
 
 def _shown(console: Console) -> Bars | Lines:
@@ -203,10 +204,26 @@ class DriverWatch:
 def watch(
     job_store: JobStore, record: JobRecord, settings: Settings, options: DriverOptions, timeout_s: float | None = None
 ) -> JobStatus:
-    """Follow a job on standard error to its end."""
-    if record.fleet != fleet_of(settings):
-        return follow(job_store, record, stderr(), timeout_s=timeout_s)
-    return follow(job_store, record, stderr(), keep_alive=DriverWatch(settings, options), timeout_s=timeout_s)
+    """Follow a job on standard error to its end; who stops that is told that the job goes on."""
+    is_ours = record.fleet == fleet_of(settings)
+    keep_alive: Callable[[], object] = DriverWatch(settings, options) if is_ours else lambda: None
+    with goes_on(record.id):
+        return follow(job_store, record, stderr(), keep_alive=keep_alive, timeout_s=timeout_s)
+
+
+@contextmanager
+def goes_on(job_id: str) -> Iterator[None]:
+    """Whoever stops following with Ctrl-C is told that the job goes on, and how to follow or cancel it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        stderr().print(
+            literal(
+                f"job {job_id} goes on without you: `textinv job wait {job_id}` follows it again, "
+                f"`textinv job cancel {job_id}` ends it"
+            )
+        )
+        raise
 
 
 def end_with(status: JobStatus, json: bool, facts: Mapping[str, Any] | None = None) -> None:

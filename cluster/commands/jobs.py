@@ -11,7 +11,7 @@ import typer
 from cluster.commands.follow import end_with, settings_at, watch
 from cluster.driver.launch import ensure_driver
 from cluster.driver.options import DriverOptions
-from textinv.cli.config import current_settings
+from textinv.cli.config import current_settings, nothing_in_store
 from textinv.cli.output import AsJson, emit, rows_table
 from textinv.jobs.cluster_driver import fleet_of
 from textinv.jobs.home_driver import HomeDriver
@@ -19,7 +19,7 @@ from textinv.jobs.home_driver import HomeDriver
 if TYPE_CHECKING:
     from textinv.jobs import JobRecord, JobStatus, JobStore
 
-Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job, as `textinv job ls` shows it.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job of `textinv job ls`, or its beginning.")]
 Address = Annotated[str | None, typer.Option(help="Jobs address of a Ray cluster; default: a local Ray.")]
 
 
@@ -37,7 +37,7 @@ def list_jobs(json: AsJson = False) -> None:
     job_store = _job_store()
     statuses = [(record, job_store.current_status(record)) for record in job_store.jobs()]
     rows = [_row(record, status) for record, status in statuses]
-    emit(rows, json, rows_table(rows))
+    emit(rows, json, rows_table(rows, none=nothing_in_store()))
 
 
 def show(job: Job, json: AsJson = False) -> None:
@@ -46,7 +46,7 @@ def show(job: Job, json: AsJson = False) -> None:
     from textinv.registry import Registry
 
     job_store = _job_store()
-    record = job_store.load(job)
+    record = job_store.find(job)
     status = job_store.current_status(record)
     details = all_concepts(job_store, Registry(job_store.store), status, record)
     concepts = [one.status.model_dump() | {"evidence": one.failure.evidence if one.failure else ()} for one in details]
@@ -71,7 +71,7 @@ def logs(
         text = HomeDriver(current_settings().home).last_words()
     else:
         job_store = _job_store()
-        text = job_store.log(job_store.load(job).id)
+        text = job_store.log(job_store.find(job).id)
     emit({"lines": text.splitlines()}, json, text or "(nothing yet)")
 
 
@@ -87,7 +87,8 @@ def report(
     from textinv.report import tell, write_page
     from textinv.report.events import write_events
 
-    story = tell(_job_store().store, job)
+    job_store = _job_store()
+    story = tell(job_store.store, job_store.find(job).id)
     path = output or Path(f"{story.job.id}.html")
     write_page(story, path)
     told: dict[str, Any] = {"report": str(path), "concepts": len(story.concepts), "left_out": story.left_out}
@@ -104,6 +105,7 @@ def cancel(
 ) -> None:
     """Cancel a job, or some of its concepts; what is published stays."""
     job_store = _job_store()
+    job = job_store.find(job).id
     outcome = job_store.cancel(job, concepts or None, keep_rows)
     facts = {"job": job, "changed": outcome.changed, "note": outcome.note}
     if not outcome.changed:
@@ -117,7 +119,9 @@ def cancel(
 def resume(job: Job, address: Address = None, json: AsJson = False) -> None:
     """Take a job up again: what was cancelled or has failed is tried again, what is half done goes on."""
     settings = settings_at(address)
-    outcome = _job_store().resume(job, fleet_of(settings))
+    job_store = _job_store()
+    job = job_store.find(job).id
+    outcome = job_store.resume(job, fleet_of(settings))
     started = outcome.changed and ensure_driver(settings, DriverOptions())
     facts = {"job": job, "changed": outcome.changed, "note": outcome.note, "driver_started": started}
     emit(facts, json, outcome.note or f"job {job} goes on")
@@ -131,7 +135,7 @@ def wait(
 ) -> None:
     """Wait for a job's end, showing progress; fails when it does not end well, or not in time."""
     job_store = _job_store()
-    record = job_store.load(job)
+    record = job_store.find(job)
     end_with(watch(job_store, record, settings_at(address), DriverOptions(), timeout_s), json)
 
 
@@ -143,9 +147,10 @@ def purge(
     """Delete a job's training pictures and previews; digests stay in the records. This cannot be undone."""
     from textinv.registry import Registry
 
+    job_store = _job_store()
+    job = job_store.find(job).id
     if not yes:
         typer.confirm(f"Delete the training pictures of {job} for good?", abort=True, err=True)
-    job_store = _job_store()
     deleted = job_store.purge(job, Registry(job_store.store))
     emit({"job": job, "deleted": deleted}, json, f"{deleted} pictures were deleted")
 

@@ -13,7 +13,7 @@ from cluster.commands.follow import end_with, settings_at, watch
 from cluster.driver.launch import ensure_driver
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import loaded_settings
-from textinv.cli.output import AsJson, emit, stderr, warn
+from textinv.cli.output import AsJson, emit, literal, stderr, warn
 from textinv.errors import InputError
 from textinv.jobs import JobStore
 from textinv.jobs.cluster_driver import fleet_of
@@ -95,7 +95,7 @@ def submit(
     if not follow:
         emit(facts, json, text)
         return
-    stderr().print(text, markup=False)
+    stderr().print(literal(text))
     end_with(watch(JobStore(registry.store), record, settings, options), json, facts)
 
 

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from services.access.keys import ApiKey, KeyRing, Role
-from textinv.cli.config import current_settings
+from textinv.cli.config import current_settings, nothing_in_store
 from textinv.cli.output import AsJson, emit, rows_table
 from textinv.jobs.record import MAX_PRIORITY
 from textinv.store import ensure_store
 
 
 def create(
-    label: Annotated[str, typer.Argument(help="Whose key it is, in your words.")],
+    label: Annotated[str, typer.Argument(help="Whose key it is, in your words.")] = "unnamed",
     role: Annotated[
         Role, typer.Option(help="generate; submit: also jobs; operate: also roll back and delete; admin: also fleet.")
     ] = "generate",
@@ -37,13 +37,15 @@ def create(
 def list_keys(json: AsJson = False) -> None:
     """List keys, the revoked ones too."""
     keys = [_shown(key) for key in _ring().list()]
-    emit(keys, json, rows_table(keys))
+    emit(keys, json, rows_table(keys, none=nothing_in_store()))
 
 
-def revoke(key_id: Annotated[str, typer.Argument(help="The id that `ls` shows.")], json: AsJson = False) -> None:
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="An id of `ls`, or its beginning.")], json: AsJson = False
+) -> None:
     """Revoke a key; running services refuse it within seconds."""
     key, note = _ring().revoke(key_id)
-    emit({**_shown(key), "changed": note is None, "note": note}, json, note or f"revoked {key_id}")
+    emit({**_shown(key), "changed": note is None, "note": note}, json, note or f"revoked {key.id}")
 
 
 def _ring() -> KeyRing:

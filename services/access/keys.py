@@ -139,11 +139,10 @@ class KeyRing:
         """Revoke a key; running services forget it within seconds. With it: why that changes nothing, if so.
 
         Raises:
-            InputError: there is no such key.
+            InputError: there is no such key, or several whose ids begin so.
         """
-        key = self._read(key_id) if re.fullmatch(r"[0-9a-f]{12}", key_id) else None
-        if key is None:
-            raise InputError(f"there is no key {key_id!r}; `textinv keys ls` lists them")
+        key = self._named(key_id)
+        key_id = key.id
         note = changes_nothing("key", key_id, "valid" if key.revoked is None else "revoked", "revoke")
         if note is not None:
             return key, f"{note} (since {key.revoked})"
@@ -169,6 +168,17 @@ class KeyRing:
         if not key.has_role(role):
             bound = f", bound to {key.name_prefix!r}" if key.name_prefix else ""
             raise AccessError(f"the API key {key.id} has the role {key.role!r}{bound}; this needs {role!r}", role=role)
+        return key
+
+    def _named(self, beginning: str) -> ApiKey:
+        """The one key whose id begins so."""
+        infos = self._store.list(_PREFIX + beginning) if re.fullmatch(r"[0-9a-f]{1,12}", beginning) else iter(())
+        ids = [info.key.removeprefix(_PREFIX).removesuffix(".json") for info in infos]
+        key = self._read(ids[0]) if len(ids) == 1 else None
+        if len(ids) > 1:
+            raise InputError(f"the ids of {len(ids)} keys begin with {beginning!r}: write more of it")
+        if key is None:
+            raise InputError(f"there is no key {beginning!r}; `textinv keys ls` lists them")
         return key
 
     def _lookup(self, key_id: str, address: str) -> ApiKey | None:

@@ -53,6 +53,19 @@ STATUSES: Mapping[str, int] = {
     "not_ready": 503,
 }
 
+_SAID_ELSEWHERE = {
+    "steps": "num_inference_steps",
+    "num_steps": "num_inference_steps",
+    "cfg_scale": "guidance_scale",
+    "cfg": "guidance_scale",
+    "sampler": "noise_scheduler",
+    "sampler_name": "noise_scheduler",
+    "num_images": "n",
+    "batch_size": "n",
+    "width": "size",
+    "height": "size",
+}
+"""What other services call the fields of drawing requests."""
 CLIENT_GONE = 499
 _RETRY_AFTER_S = 2
 
@@ -98,9 +111,14 @@ def refusal(problems: list[Any]) -> RequestError:
     where = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
     param = ".".join(where) or None
     if first["type"] == "extra_forbidden":
-        message = f"there is no parameter {param!r}; leave it out or correct its name"
+        meant = _SAID_ELSEWHERE.get(where[-1])
+        message = f"there is no parameter {param!r}; " + (
+            f"did you mean {meant!r}?" if meant else "leave it out or correct its name"
+        )
     elif first["type"] == "json_invalid":
         message, param = f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}", None
+    elif first["type"] == "model_attributes_type" and not where:
+        message = "the body is no JSON object: send JSON, with the header content-type: application/json"
     else:
         said = first["msg"].removeprefix("Value error, ")
         message = f"{param}: {said[:1].lower()}{said[1:]}" if param else said

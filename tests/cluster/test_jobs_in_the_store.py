@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from textinv.embedding import Embedding
-from textinv.errors import ImageError, StoreConflictError, UnknownConceptError
+from textinv.errors import ImageError, InputError, StoreConflictError, UnknownConceptError
 from textinv.jobs import Failure, JobRecord, JobStore
 from textinv.jobs.status import JobState, waiting_status
 from textinv.jobs.submission import Submission, submit_plan
@@ -199,6 +199,18 @@ def test_submitting_what_is_done_again_keeps_its_figures(registry: Registry, pla
     again = job_store.open(record, is_done=True)
     status = job_store.current_status(again)
     assert (status.state, status.elapsed_s, status.concepts_per_hour) == ("done", 12.0, 300.0)
+
+
+def test_the_beginning_of_an_id_is_enough_where_it_is_of_one_job(registry: Registry, make_job: MakeJob) -> None:
+    job_store = JobStore(registry.store)
+    one, other = make_job(registry.store, 1, name="alpha"), make_job(registry.store, 1, name="alpine")
+    assert job_store.find("alpha") == job_store.find(one.id) == one
+    assert job_store.find(other.id[:-1]) == other
+    with pytest.raises(InputError, match="several jobs begin with 'alp'"):
+        job_store.find("alp")
+    for wrong in ("beta", "", "../x", "alpha/"):
+        with pytest.raises(UnknownConceptError):
+            job_store.find(wrong)
 
 
 def everything_in(registry: Registry) -> dict[str, str]:

@@ -194,3 +194,12 @@ def test_problems_survive_being_sent_between_processes() -> None:
         parse_manifest(GOOD + "    seeed: 2\n")
     returned = pickle.loads(pickle.dumps(caught.value))
     assert returned.details == caught.value.details
+
+
+def test_names_of_other_programs_are_told_with_ours() -> None:
+    text = "base_model: emoji\ndefaults: {steps: 9, lr: 1}\nconcepts:\n- {name: fox, images: foxes}\n"
+    with pytest.raises(ManifestError) as caught:
+        parse_manifest(text)
+    told = " ".join(one["message"] for one in caught.value.details["problems"])
+    assert "'steps': did you mean 'max_steps'?" in told
+    assert "'lr': did you mean 'learning_rate'?" in told

@@ -219,13 +219,20 @@ async def test_png_info_reads_back_what_was_drawn(client: httpx.AsyncClient) -> 
     assert (await client.post("/sdapi/v1/png-info", json={"image": "AAAA"})).status_code == 400
 
 
-async def test_fixed_sizes_of_clients_are_resized_to_when_the_operator_chose_so(
+async def test_fixed_sizes_of_clients_are_resized_to_here_and_elsewhere_when_the_operator_chose_so(
     studio: ColourStudio, store: MemoryStore
 ) -> None:
     sent = {"prompt": "a", "width": 512, "height": 256, "steps": 1}
     async with client_of(Desk(ServiceConfig(base_model="colours", keys=False), studio, store)) as strict:
-        assert (await strict.post("/sdapi/v1/txt2img", json=sent)).status_code == 400
-    config = ServiceConfig(base_model="colours", keys=False, resize=True)
-    async with client_of(Desk(config, studio, store)) as lenient:
-        answer = (await lenient.post("/sdapi/v1/txt2img", json=sent)).json()
+        answer = (await strict.post("/sdapi/v1/txt2img", json=sent)).json()
         assert picture_of(answer["images"][0]).size == (512, 256)
+        said = json.loads(answer["info"])["extra_generation_params"]
+        assert said["Resized to"] == "512x256"
+        assert said["Drawn at"] != "512x256"
+        refused = await strict.post("/v1/images/generations", json={"prompt": "a", "size": "512x256"})
+        assert refused.status_code == 400
+        assert "--resize" in refused.json()["error"]["message"]
+        wrong = await strict.post("/v1/images/generations", json={"prompt": "a", "steps": 5})
+        assert "did you mean 'num_inference_steps'?" in wrong.json()["error"]["message"]
+        plain = await strict.post("/v1/images/generations", content='{"prompt": "a"}')
+        assert plain.status_code == 200 or "content-type: application/json" in plain.json()["error"]["message"]

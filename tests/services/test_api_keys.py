@@ -15,7 +15,7 @@ from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of, publish
 from tests.services.job_tools import photo
 from tests.services.unsteady_store import UnsteadyStore
-from textinv.errors import AccessError, StoreUnreachableError
+from textinv.errors import AccessError, InputError, StoreUnreachableError
 from textinv.jobs.previews import PREVIEW_FILE
 from textinv.registry import Registry
 from textinv.spec import image_key
@@ -241,3 +241,14 @@ def test_a_key_that_was_revoked_keeps_the_time_of_it(store: MemoryStore) -> None
     again, note = KeyRing(store).revoke(key.id)
     assert again == earlier == next(KeyRing(store).list())
     assert note == f"key {key.id} is revoked already: there is nothing to revoke (since 2026-01-01T00:00:00+00:00)"
+
+
+def test_the_beginning_of_a_keys_id_is_enough_where_it_is_of_one_key(store: MemoryStore) -> None:
+    _, key = KeyRing(store).create("me", "generate")
+    twin = key.model_copy(update={"id": key.id[:6] + ("0" if key.id[6] != "0" else "1") * 6})
+    store.put(f"keys/{twin.id}.json", twin.model_dump_json().encode())
+    with pytest.raises(InputError, match="the ids of 2 keys begin"):
+        KeyRing(store).revoke(key.id[:6])
+    assert KeyRing(store).revoke(key.id[:7])[0].id == key.id
+    with pytest.raises(InputError, match="there is no key"):
+        KeyRing(store).revoke("zz")

@@ -48,7 +48,6 @@ async def refused(client: httpx.AsyncClient, url: str, body: Any, status: int = 
         ({"width": 10**12}, "width"),
         ({"width": -64}, "width"),
         ({"width": 16_384, "height": 16_384}, "16384x16384"),
-        ({"height": 65}, "64x65"),
         ({"cfg_scale": 1e300}, "cfg_scale"),
         ({"cfg_scale": -1}, "cfg_scale"),
         ({"seed": -2}, "seed"),

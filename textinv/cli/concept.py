@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textinv.cli.config import current_settings
+from textinv.cli.config import current_settings, nothing_in_store, store_in_use
 from textinv.cli.output import AsJson, emit, rows_table
 from textinv.errors import BaseModelMismatchError, InputError
 from textinv.placeholders import ConceptRef, parse_ref
@@ -37,7 +37,9 @@ def list_concepts(
     """List concepts with their current versions."""
     found = list(_registry().list(prefix))
     columns = ("name", "version", "num_vectors", "base_model", "created")
-    emit(found, json, rows_table({column: getattr(one, column) for column in columns} for one in found))
+    rows = [{column: getattr(one, column) for column in columns} for one in found]
+    none = f"no name begins with {prefix!r} in {store_in_use()}" if prefix else nothing_in_store()
+    emit(found, json, rows_table(rows, none=none))
 
 
 def show(ref: Ref, json: AsJson = False) -> None:
@@ -55,7 +57,7 @@ def show(ref: Ref, json: AsJson = False) -> None:
 
 def export(
     ref: Ref,
-    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder to write into.")] = Path(),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write into, or the file.")] = Path(),
     format: Annotated[str, typer.Option("--format", help="auto, diffusers, a1111-pt or onetrainer.")] = "auto",
     json: AsJson = False,
 ) -> None:
@@ -69,7 +71,7 @@ def export(
         "version": str(found.version),
         "digest": found.digest,
     }
-    paths = export_embedding(found.embedding, found.name, format, folder, metadata)
+    paths = export_embedding(found.embedding, found.name, format, out, metadata)
     emit({"files": [str(path) for path in paths]}, json, "\n".join(map(str, paths)))
 
 

@@ -9,8 +9,8 @@ from contextvars import ContextVar
 import typer
 from pydantic import BaseModel
 
-from textinv.cli.output import AsJson, emit, plain, rows_table, warn
-from textinv.settings import LoadedSettings, Settings, load_settings, mistyped_variables
+from textinv.cli.output import AsJson, emit, plain, rows_table
+from textinv.settings import LoadedSettings, Settings, load_settings
 
 _said: ContextVar[Mapping[str, object] | None] = ContextVar("flags", default=None)
 
@@ -23,8 +23,6 @@ def register(app: typer.Typer) -> None:
 def config(json: AsJson = False) -> None:
     """Show each setting and where it came from: a flag, the environment, a settings file, or the default."""
     loaded = loaded_settings()
-    for name, meant in mistyped_variables():
-        warn(f"the variable {name} is not read: did you mean {meant}?")
     rows = [
         {"setting": name, "value": _value(loaded.settings, name), "origin": origin}
         for name, origin in loaded.origin.items()
@@ -61,3 +59,17 @@ def current_settings() -> Settings:
         SettingsError: a name or value cannot be used.
     """
     return loaded_settings().settings
+
+
+def store_in_use() -> str:
+    """The store of the command that is running, in words."""
+    settings = current_settings()
+    store = settings.store
+    if store.endpoint_url is None:
+        return f"the embedded store of {settings.home.absolute()}"
+    return f"{store.endpoint_url}, bucket {store.bucket}" + (f", prefix {store.prefix}" if store.prefix else "")
+
+
+def nothing_in_store() -> str:
+    """What is said where a store holds nothing of a kind: which store was looked at."""
+    return f"(none in {store_in_use()})"

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from textinv.cli.config import current_settings
-from textinv.cli.output import AsJson, emit, stderr
+from textinv.cli.output import AsJson, emit, literal, stderr
 from textinv.errors import InputError
+from textinv.outputs import write_output
 from textinv.settings import Settings
 
 if TYPE_CHECKING:
     from textinv.generation import GeneratedImage, GenerateRequest, StoredConcept
     from textinv.models import BaseModel
     from textinv.placeholders import ConceptRef
+
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""Of pictures that are written, by suffix."""
 
 
 def register(app: typer.Typer) -> None:
@@ -58,6 +62,7 @@ def generate(
     said: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
     request = GenerateRequest(prompt, negative_prompt, seed=seed, num_images=num_images, **said)
     request.check()
+    check_suffix(out)
     images = _draw(request, base_model, current_settings())
     paths = _write(images, out)
     told = [_told(path, image) for path, image in zip(paths, images, strict=True)]
@@ -77,7 +82,7 @@ def load_for(
     name = base_model or next((version.base_model for version in versions), None)
     if name is None:
         raise InputError("the prompt names no concept, so say which base model draws it: --base-model emoji")
-    with stderr().status(f"loading {name}"):
+    with stderr().status(literal(f"loading {name}")):
         return load_base_model(name, revision=revision, device=settings.device, aliases=settings.base_models)
 
 
@@ -126,13 +131,32 @@ def _pictures(init_image: Path | None, mask: Path | None) -> dict[str, Any]:
 
 def _write(images: Sequence["GeneratedImage"], out: Path) -> list[Path]:
     paths = [out] if len(images) == 1 else [out.with_stem(f"{out.stem}-{number}") for number in range(len(images))]
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        for path, image in zip(paths, images, strict=True):
-            path.write_bytes(image.png())
-    except OSError as error:
-        raise InputError(f"{error.filename} cannot be written: {error.strerror}") from error
-    return paths
+    return [
+        write_output(path, in_format(image.png(), path.suffix.lower()))
+        for path, image in zip(paths, images, strict=True)
+    ]
+
+
+def check_suffix(out: Path) -> None:
+    if out.suffix.lower() not in _FORMATS:
+        raise InputError(f"-o {out} does not say the format: let it end in {', '.join(_FORMATS)}")
+
+
+def in_format(png: bytes, suffix: str) -> bytes:
+    """A PNG in the format of a suffix; what it says of how it was drawn goes along as the EXIF comment."""
+    if suffix == ".png":
+        return png
+    from io import BytesIO
+
+    from PIL import ExifTags, Image
+
+    with Image.open(BytesIO(png)) as image:
+        exif = Image.Exif()
+        comment = b"UNICODE\x00" + str(image.info.get("parameters", "")).encode("utf-16-be")
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
+        file = BytesIO()
+        image.convert("RGB").save(file, _FORMATS[suffix], quality=95, exif=exif)
+    return file.getvalue()
 
 
 def _told(path: Path, image: "GeneratedImage") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rich.console import Group
 from rich.progress import Progress
 
 from textinv.cli.config import current_settings
-from textinv.cli.output import AsJson, emit, rows_table, stderr
+from textinv.cli.output import AsJson, emit, literal, rows_table, stderr, warn
 
 if TYPE_CHECKING:
     from textinv.plan import Plan
@@ -46,9 +46,9 @@ def validate(manifest: ManifestFile, json: AsJson = False) -> None:
 def _complain(checked: "Checked") -> None:
     console = stderr()
     for warning in checked.warnings:
-        console.print("warning:", str(warning), style="yellow", markup=False)
+        console.print(literal(f"warning: {warning}", "yellow"))
     for problem in checked.problems:
-        console.print("error:", str(problem), style="red", markup=False)
+        console.print(literal(f"error: {problem}", "red"))
 
 
 SHOWN = 50
@@ -70,12 +70,12 @@ def plan(
         emit(data, json)
         return
     for warning in made.warnings:
-        stderr().print("warning:", str(warning), style="yellow", markup=False)
+        warn(str(warning))
     shown = made.specs if all_concepts else made.specs[:SHOWN]
     columns = ("name", "state", "recipe", "pictures", "reason")
     rows = [{column: planned.to_json()[column] for column in columns} for planned in shown]
     more = [f"... and {len(made.specs) - len(shown)} more (--all lists them)"] if len(shown) < len(made.specs) else []
-    emit(None, json, Group(rows_table(rows), *more, _summary(made)))
+    emit(None, json, Group(rows_table(rows), *more, literal(_summary(made))))
 
 
 def _made(manifest: ManifestFile, offline: bool) -> "Plan":

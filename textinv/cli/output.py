@@ -1,26 +1,33 @@
 """What commands print: results on standard output, everything else on standard error.
 
 Owns the shape of results (JSON or text), of failures, and exit statuses: 0 success, 1 failure, 2 something that a
-person wrote is wrong, 130 interrupted.
+person wrote is wrong, 130 interrupted. What people wrote (names, paths, prompts) is printed as it is: never as markup,
+emoji or the terminal's own commands. What goes into a pipe or a file is neither cut nor wrapped.
 """
 
 import dataclasses
 import json as json_module
+import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import typer
 from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from textinv.errors import InputError, TextinvError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 """Every command has this option."""
+_ENDLESS = 1_000_000
+_MAX_LISTED = 12
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What terminals obey instead of showing: escapes, and marks that turn the direction of writing."""
 
 
 def emit(data: Any, json: bool, text: RenderableType | None = None) -> None:
@@ -28,22 +35,28 @@ def emit(data: Any, json: bool, text: RenderableType | None = None) -> None:
     if json:
         print(json_module.dumps(data, indent=2, default=plain, ensure_ascii=False))
     else:
-        stdout().print(table_of(data) if text is None else text)
+        shown = table_of(data) if text is None else text
+        stdout().print(literal(shown) if isinstance(shown, str) else shown)
 
 
 def stdout() -> Console:
     """Console of results."""
-    return Console(soft_wrap=True, highlight=False)
+    return _console(sys.stdout)
 
 
 def stderr() -> Console:
     """Console of progress, warnings and failures."""
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+    return _console(sys.stderr)
+
+
+def literal(text: str, style: str = "") -> Text:
+    """A text of somebody's, to be printed as it is; what a terminal would obey is made visible."""
+    return Text(_CONTROL.sub(lambda found: repr(found.group())[1:-1], text), style)
 
 
 def warn(message: str) -> None:
     """Tell a person something that is not a failure."""
-    stderr().print("warning:", message, style="yellow", markup=False)
+    stderr().print(literal(f"warning: {message}", "yellow"))
 
 
 def report_error(error: TextinvError, json: bool) -> int:
@@ -52,9 +65,7 @@ def report_error(error: TextinvError, json: bool) -> int:
         failure = {"error": {"code": error.code, "message": error.message, **error.details}}
         print(json_module.dumps(failure, indent=2, default=plain, ensure_ascii=False), file=sys.stderr)
     else:
-        console = stderr()
-        console.print("error:", style="bold red", end=" ")
-        console.print(error.message, markup=False)
+        stderr().print(literal("error: ", "bold red") + literal(error.message, "not bold default"))
     return 2 if isinstance(error, InputError) else 1
 
 
@@ -62,22 +73,22 @@ def table_of(data: Any) -> RenderableType:
     """A table of rows (mappings), of one mapping's fields, or the data's text."""
     data = plain(data) if not isinstance(data, Mapping | str | Sequence) else data
     if isinstance(data, Mapping):
-        return rows_table(({"": name, "value": value} for name, value in data.items()), show_header=False)
+        return rows_table(({"": name, "value": value} for name, value in _flat(data)), show_header=False)
     if isinstance(data, Sequence) and not isinstance(data, str):
         return rows_table(row if isinstance(row, Mapping) else plain(row) for row in data)
     return str(data)
 
 
-def rows_table(rows: Iterable[Mapping[str, Any]], *, show_header: bool = True) -> RenderableType:
-    """A table whose columns are the fields of its rows."""
+def rows_table(rows: Iterable[Mapping[str, Any]], *, show_header: bool = True, none: str = "(none)") -> RenderableType:
+    """A table whose columns are the fields of its rows; `none` is said when there are no rows."""
     rows = list(rows)
     if not rows:
-        return "(none)"
+        return literal(none)
     table = Table(box=None, show_header=show_header, header_style="bold", pad_edge=False)
     for column in rows[0]:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in rows[0]))
+        table.add_row(*(literal(_cell(row.get(column))) for column in rows[0]))
     return table
 
 
@@ -98,9 +109,42 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, PurePath) else repr(value)
 
 
+def _console(file: IO[str]) -> Console:
+    """A console that takes no text for markup, and does not know how wide a pipe is."""
+    width = None if file.isatty() else _ENDLESS
+    return Console(file=file, width=width, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def _flat(data: Mapping[Any, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """The fields of a mapping and of those in it, by dotted names."""
+    for name, value in data.items():
+        inner = value if isinstance(value, Mapping) else _mapping_of(value)
+        if inner:
+            yield from _flat(inner, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def _mapping_of(value: Any) -> Mapping[Any, Any] | None:
+    """A list of mappings by number; anything else is none."""
+    if isinstance(value, list | tuple) and value and all(isinstance(one, Mapping) for one in value):
+        return dict(enumerate(value, 1))
+    return None
+
+
 def _cell(value: Any) -> str:
-    if value is None:
+    if value is None or value == {}:
         return "-"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_cell(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        return _listed([_cell(one) for one in value])
     return str(value)
+
+
+def _listed(cells: list[str]) -> str:
+    if len(cells) > _MAX_LISTED:
+        cells = [*cells[: _MAX_LISTED // 2], f"... ({len(cells)} in all) ...", cells[-1]]
+    return ", ".join(cells) or "-"

@@ -13,6 +13,7 @@ import typer
 
 from textinv.cli.output import AsJson, emit
 from textinv.errors import InputError
+from textinv.outputs import output_folder, write_output
 
 if TYPE_CHECKING:
     from textinv.demo.concepts import DemoConcept
@@ -47,9 +48,9 @@ def demo_pictures(
     rows = []
     for chosen in _choose(concept, tier):
         pictures = concept_pictures(chosen, use.value, num, seed=seed)
-        paths = write_pictures(pictures, out / chosen.name)
+        paths = write_pictures(pictures, output_folder(out / chosen.name))
         truth = {path.name: ground_truth(picture) for path, picture in zip(paths, pictures, strict=True)}
-        (out / f"{chosen.name}.json").write_text(json_module.dumps(truth, indent=2) + "\n")
+        write_output(out / f"{chosen.name}.json", f"{json_module.dumps(truth, indent=2)}\n".encode())
         rows.append(_row(chosen, out))
     emit(rows, json)
 

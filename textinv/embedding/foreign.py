@@ -29,6 +29,7 @@ _PICTURES = {".png", ".webp"}
 _PICKLES = {".pt", ".bin", ".pth", ".ckpt"}
 _FIRST = {"text_encoder", "clip_l", "emb_params", "emp_params"}
 _SECOND = {"text_encoder_2", "clip_g"}
+_LORA = ("lora_", "lora.", "lokr_", "hada_")
 _T5 = {"t5", "t5xxl"}
 _TEXT_CHUNK = "sd-ti-embedding"
 """Of a PNG: base64 of JSON in which {"TORCHTENSOR": nested lists} stands for a tensor. The hidden border that
@@ -85,6 +86,7 @@ def _read(path: Path) -> Any:
         data = path.read_bytes()
     except OSError as error:
         raise EmbeddingFormatError(f"{path} cannot be read: {error.strerror}") from error
+    _check_is_no_stand_in(data, path.name)
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
         return _read_safetensors(data, path.name)
@@ -94,6 +96,16 @@ def _read(path: Path) -> Any:
         return _read_web_ui_picture(data, path.name)
     kinds = ", ".join(sorted({".safetensors"} | _PICKLES | _PICTURES))
     raise EmbeddingFormatError(f"{path.name} has none of the endings of embedding files: {kinds}")
+
+
+def _check_is_no_stand_in(data: bytes, source: str) -> None:
+    start = data[:200].lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        raise EmbeddingFormatError(f"{source} is a pointer of Git LFS, not the file: fetch it with `git lfs pull`")
+    if start.startswith((b"<!doctype", b"<html")):
+        raise EmbeddingFormatError(f"{source} is a web page, not the file: use the page's link for downloading")
+    if not data:
+        raise EmbeddingFormatError(f"{source} is empty: download it again")
 
 
 def _read_safetensors(data: bytes, source: str) -> Any:
@@ -110,9 +122,10 @@ def _read_pickle(data: bytes, source: str) -> Any:
         with torch.serialization.safe_globals([stand_in]):
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if not data.startswith((b"PK", b"\x80")):
+            raise EmbeddingFormatError(f"{source} is no torch file: download it again") from error
         raise EmbeddingFormatError(
-            f"{source} wants to run code when it is read, or is no torch file; it was not run: ask its author for a "
-            ".safetensors"
+            f"{source} wants to run code when it is read; it was not run: ask its author for a .safetensors"
         ) from error
     except (RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError, IndexError, OSError) as error:
         raise EmbeddingFormatError(f"{source} is not a torch file that can be read: {error}") from error
@@ -148,6 +161,10 @@ def _only_entry(params: Mapping[Any, Any], source: str) -> Mapping[str, Any]:
 
 
 def _by_encoder(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    if any(sign in key.lower() for key in tensors for sign in _LORA):
+        raise EmbeddingFormatError(f"{source} is a LoRA, which changes the network's weights: it is no embedding")
+    if any(key.startswith("model.diffusion_model.") for key in tensors):
+        raise EmbeddingFormatError(f"{source} is a whole base model, not an embedding")
     if "IN01" in tensors or "MID" in tensors:
         raise EmbeddingFormatError(f"{source} has rows per UNet layer (XTI), which no base model here takes")
     if any(key.endswith("_out") for key in tensors):

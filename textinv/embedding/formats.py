@@ -15,9 +15,11 @@ from torch import Tensor
 
 from textinv.embedding.embedding import Embedding, write_safetensors
 from textinv.errors import EmbeddingFormatError
+from textinv.outputs import write_output
 
 ExportFormat = Literal["auto", "diffusers", "a1111-pt", "onetrainer"]
 EXPORT_FORMATS: tuple[str, ...] = get_args(ExportFormat)
+_SUFFIXES = (".safetensors", ".pt", ".bin")
 _LETTERS = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
 
 
@@ -25,29 +27,33 @@ def export_embedding(
     embedding: Embedding,
     name: str,
     format: str,  # the word that people type
-    folder: Path,
+    target: Path,
     metadata: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write an embedding for other programs and return the files.
+
+    `target` is a folder, or the file itself, if it has the suffix of the one file that there is.
 
     `auto` is one safetensors for nearly all of them; `diffusers` a folder for `load_textual_inversion(folder)`;
     `a1111-pt` the web UI's own pickle; `onetrainer` the key that only OneTrainer reads. Programs that take
     their trigger from the file name are told `name`; diffusers is told `<name>`.
 
     Raises:
-        EmbeddingFormatError: there is no such format, or it cannot hold this embedding.
+        EmbeddingFormatError: there is no such format, it cannot hold this embedding, or has another suffix.
+        InputError: a file cannot be written.
     """
     writer = _WRITERS.get(format)
     if writer is None:
         raise EmbeddingFormatError(f"there is no export format {format!r}: choose from {', '.join(EXPORT_FORMATS)}")
     files = writer(embedding, name, {"format": "pt", "name": name, **(metadata or {})})
-    written = []
-    for file, body in files.items():
-        path = folder / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
-        written.append(path)
-    return written
+    if target.suffix.lower() not in _SUFFIXES or target.is_dir():
+        return [write_output(target / file, body) for file, body in files.items()]
+    suffixes = sorted({Path(file).suffix for file in files})
+    if any("/" in file for file in files) or suffixes != [target.suffix.lower()]:
+        raise EmbeddingFormatError(
+            f"{target} cannot hold the format {format}: name a folder, or a file that ends in {suffixes[0]}"
+        )
+    return [write_output(target, body) for body in files.values()]
 
 
 def export_bytes(embedding: Embedding, name: str, metadata: Mapping[str, str] | None = None) -> bytes:

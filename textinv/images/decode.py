@@ -1,12 +1,14 @@
 """From a file's bytes to upright RGB pixels.
 
-Owns what counts as a picture: the EXIF rotation is applied, alpha is kept beside the colours, and everything else is
-refused by name. Does not know folders, sizes that training wants, or masks.
+Owns what counts as a picture: the EXIF rotation is applied, colours are taken from their profile to sRGB, alpha is kept
+beside them, and everything else is refused by name; what a file does not show (an animation, of which one frame is
+taken) is noted. Does not know folders, sizes that training wants, or masks.
 """
 
 import hashlib
 import io
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +16,11 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from textinv.errors import ImageError
+from textinv.images.colours import WIDE_MODES, in_eight_bits, in_srgb, optional_formats
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused before they are decoded: a few KB of file can claim gigabytes of pixels."""
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", *optional_formats())
 """What Pillow may open: the formats of photographs, not its rarely used parsers."""
 
 SHOWN = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
@@ -37,6 +40,8 @@ class Picture:
     name: str
     turned: bool = False
     """Whether the file asked to be turned or mirrored (EXIF), which was done."""
+    notes: tuple[str, ...] = ()
+    """What was done to it that people might not expect, in words that follow its name."""
 
     @property
     def width_px(self) -> int:
@@ -72,8 +77,9 @@ def decode_picture(data: bytes, name: str, *, to_learn: bool = True) -> Picture:
                 check_pixels(image, name)
                 image.load()
                 turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+                notes = list(_frames(image))
                 upright = ImageOps.exif_transpose(image)
-                pixels, alpha = _channels(upright)
+                pixels, alpha = _channels(in_srgb(upright, image.info.get("icc_profile"), notes), name)
     except UnidentifiedImageError:
         raise ImageError(
             f"{name} is not a picture ({_looks_like(data)}): use {', '.join(FORMATS)}", file=name
@@ -86,7 +92,7 @@ def decode_picture(data: bytes, name: str, *, to_learn: bool = True) -> Picture:
         ) from error
     if to_learn and alpha is not None and not alpha.any():
         raise ImageError(f"{name} is transparent everywhere: nothing could be learned from it", file=name)
-    return Picture(pixels, alpha, hashlib.sha256(data).hexdigest(), name, turned)
+    return Picture(pixels, alpha, hashlib.sha256(data).hexdigest(), name, turned, tuple(notes))
 
 
 def check_pixels(image: Image.Image, name: str) -> None:
@@ -99,15 +105,21 @@ def check_pixels(image: Image.Image, name: str) -> None:
         raise ImageError(f"{_too_large(name)} (it has {image.width} x {image.height})", file=name)
 
 
-def _channels(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+def _channels(image: Image.Image, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Colours and alpha; alpha that is opaque everywhere is none."""
-    if image.mode in ("I", "I;16", "I;16B", "I;16L"):  # 16-bit gray would be clipped to white by convert("RGB")
-        image = Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).astype(np.uint8))
+    if image.mode in WIDE_MODES:
+        image = in_eight_bits(image, name)
     if not image.has_transparency_data:
         return np.asarray(image.convert("RGB")), None
     rgba = np.asarray(image.convert("RGBA"))
     alpha = rgba[..., 3]
     return np.ascontiguousarray(rgba[..., :3]), None if bool((alpha == 255).all()) else np.ascontiguousarray(alpha)
+
+
+def _frames(image: Image.Image) -> Iterator[str]:
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # the second picture of an MPO is a phone's own
+        yield f"has {frames} frames: only the first is taken"
 
 
 def _too_large(name: str) -> str:
@@ -123,7 +135,9 @@ def _looks_like(data: bytes) -> str:
     if start.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
         return "it looks like a web page"
     if start[4:8] == b"ftyp":
-        return "it looks like HEIC, AVIF or a video"
+        if start[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
+            return "it looks like HEIC: pip install 'textinv[heic]' reads it, or save it as JPEG"
+        return "it looks like AVIF or a video"
     try:
         start.decode()
     except UnicodeDecodeError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
-from textinv.errors import CorruptObjectError, ObjectNotFoundError, StoreConflictError, UnknownConceptError
+from textinv.errors import CorruptObjectError, InputError, ObjectNotFoundError, StoreConflictError, UnknownConceptError
 from textinv.jobs.layout import (
     CHECKPOINTS,
     FAILURES,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from textinv.registry import Registry
 
 _MAX_TRIES = 20
+_SHOWN_IDS = 4
 
 
 class Outcome(NamedTuple):
@@ -67,6 +68,25 @@ class JobStore:
             UnknownConceptError: there is no such job.
         """
         return self._load(job_id)[0]
+
+    def find(self, text: str) -> JobRecord:
+        """Read the record of the job with this id, else of the one whose id begins so.
+
+        Raises:
+            UnknownConceptError: there is no such job.
+            InputError: the ids of several begin so.
+        """
+        if not is_beginning(text):
+            raise UnknownConceptError(f"there is no job {text!r}: no job has such an id", job=text)
+        try:
+            return self.load(text)
+        except UnknownConceptError:
+            ids = _some_ids(self.store, text)
+            if not ids:
+                raise
+        if len(ids) > 1:
+            raise InputError(f"the ids of several jobs begin with {text!r} ({', '.join(ids)}): write more of it")
+        return self.load(ids[0])
 
     def jobs(self) -> list[JobRecord]:
         """All jobs, the last submitted first."""
@@ -344,6 +364,22 @@ class JobStore:
 
     def _mark(self, record: JobRecord) -> None:
         self.store.put(open_key(record.id), b'{"generation":%d}' % record.generation, JSON)
+
+
+def is_beginning(text: str) -> bool:
+    """Whether an id of a job may begin so."""
+    return bool(text) and text.isascii() and text.replace("-", "").isalnum()
+
+
+def _some_ids(store: ObjectStore, beginning: str) -> list[str]:
+    """The first few ids that begin so."""
+    ids: dict[str, None] = {}
+    for info in store.list(f"{JOBS}{beginning}"):
+        if info.key.endswith("/job.json"):
+            ids[info.key.split("/")[1]] = None
+        if len(ids) == _SHOWN_IDS:
+            break
+    return list(ids)
 
 
 def end_of(

@@ -98,9 +98,31 @@ def _close(given: Any, context: dict[str, Any]) -> str:
     return f": did you mean {close[0]!r}?" if close else ""
 
 
+_SAID_ELSEWHERE = {
+    "steps": "max_steps",
+    "max_train_steps": "max_steps",
+    "lr": "learning_rate",
+    "batch_size": "samples_per_step",
+    "train_batch_size": "samples_per_step",
+    "resolution": "resolution_px",
+    "size": "resolution_px",
+    "vectors": "num_vectors",
+    "initializer": "init",
+    "initializer_token": "init",
+    "placeholder": "name",
+    "placeholder_token": "name",
+    "token": "name",
+    "pictures": "images",
+    "train_data_dir": "images",
+    "model": "base_model",
+}
+"""What other programs call our fields."""
+
+
 def _unknown(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1, 0.6)
-    if close:
+    meant = _SAID_ELSEWHERE.get(name)
+    close = [meant] if meant in known else difflib.get_close_matches(name, known, 1, 0.6)
+    if close and close[0]:
         return f"there is no field {name!r}: did you mean {close[0]!r}?"
     elsewhere = _elsewhere(name)
     if elsewhere:

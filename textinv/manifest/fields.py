@@ -154,12 +154,13 @@ class ConceptFields(TrainingFields):
     images: Annotated[str, Field(min_length=1)] | Annotated[list[str | ImageEntry], Field(min_length=1)]
     """Its pictures: a folder, a file, a glob (`photos/fox-*.jpg`) or an `s3://bucket/prefix/`; or a list of these, of
     `sha256:...` digests of uploaded pictures, and of entries with `file`, `caption` and `mask`. Relative to the
-    manifest. 3 to 5 pictures that differ in everything but the concept are best; 1 works, with less to tell the
-    concept from its background. A `.png` with transparency is learned from where it is opaque. More pictures cost
-    nothing."""
+    manifest. A folder or prefix means what lies in it directly, not what lies in its sub-folders or beside it under a
+    longer name; what is passed over is named. 3 to 5 pictures that differ in everything but the concept are best;
+    1 works, with less to tell the concept from its background. A `.png` with transparency is learned from where it is
+    opaque. More pictures cost nothing."""
     captions: Literal["beside", "ignore"] | None = None
-    """`beside` (default): a `.txt` file next to a picture, of the same name, is its caption, with `{}` where the
-    concept goes. `ignore`: such files are not read. Costs nothing."""
+    """`beside` (default): a `.txt` or `.caption` file next to a picture, of the same name (`0.txt`, `0.png.txt`), is
+    its caption, with `{}` where the concept goes. `ignore`: such files are not read. Costs nothing."""
     masks: Annotated[str, Field(min_length=1)] | None = None
     """Folder with a mask for each picture, of the same name: white where the loss counts. It takes the place of
     transparency. Costs nothing."""

@@ -17,7 +17,7 @@ from textinv.images import Picture, decode_picture
 from textinv.images.duplicates import Look, look_of
 from textinv.plan.sources import Source
 
-FORMAT = 2
+FORMAT = 3
 FILE = "cache/pictures.json"
 
 
@@ -32,6 +32,8 @@ class PictureFacts:
     """For comparing pictures: see `textinv.images.duplicates`."""
     peak: int
     """The brightest value in it, of 255."""
+    note: str = ""
+    """What was done to it that is not seen in its file, in words that follow its name."""
 
 
 class FactsCache:
@@ -60,7 +62,12 @@ class FactsCache:
     def learn(self, stamp: str, picture: Picture) -> PictureFacts:
         """Take in the facts of a picture that was decoded elsewhere."""
         facts = PictureFacts(
-            picture.digest, picture.width_px, picture.height_px, look_of(picture), int(picture.pixels.max())
+            picture.digest,
+            picture.width_px,
+            picture.height_px,
+            look_of(picture),
+            int(picture.pixels.max()),
+            "; ".join(picture.notes),
         )
         self._known[stamp] = facts
         self._changed = True
@@ -71,7 +78,8 @@ class FactsCache:
         if not self._changed or self._file is None:
             return
         rows = {
-            stamp: [f.digest, f.width_px, f.height_px, f.look.hex(), f.peak] for stamp, f in list(self._known.items())
+            stamp: [f.digest, f.width_px, f.height_px, f.look.hex(), f.peak, f.note]
+            for stamp, f in list(self._known.items())
         }
         with self._writing, suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -87,8 +95,8 @@ def _read(file: Path) -> Mapping[str, PictureFacts]:
         if stored["format"] != FORMAT:
             return {}
         return {
-            stamp: PictureFacts(digest, width, height, bytes.fromhex(look), peak)
-            for stamp, (digest, width, height, look, peak) in stored["pictures"].items()
+            stamp: PictureFacts(digest, width, height, bytes.fromhex(look), peak, note)
+            for stamp, (digest, width, height, look, peak, note) in stored["pictures"].items()
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}

@@ -121,6 +121,8 @@ def _find(wanted: Wanted, origin: Origin, shelf: Shelf, gathered: Gathered) -> I
                 yield _entry(entry, concept, at, shelf)
                 continue
             sources, passed = shelf.pictures(entry)
+            masks = f"{(concept.masks or '').rstrip('/').rpartition('/')[2]}/"
+            passed = [name for name in passed if name != masks]
             if passed:
                 text = f"passed over {', '.join(passed[:3])}{' and others' if len(passed) > 3 else ''}: no pictures"
                 gathered.warnings.append(origin.problem(at, text))
@@ -149,16 +151,23 @@ def _caption(source: Source, concept: ConceptFields, shelf: Shelf) -> str | None
     Raises:
         ImageError: it cannot be used.
     """
-    beside = shelf.beside(source, ".txt") if concept.captions != "ignore" else None
-    if beside is None:
-        return None
+    found = shelf.captions(source) if concept.captions != "ignore" else []
+    texts = {_text(one): one for one in reversed(found)}
+    if len(texts) > 1:
+        named = " and ".join(one.name.rpartition("/")[2] for one in found)
+        raise ImageError(f"{source.name} has several captions that differ, {named}: keep one, or say captions: ignore")
+    for caption, beside in texts.items():
+        if problem := caption_problem(caption, concept.name):
+            raise ImageError(f"{beside.name}: {problem}")
+        return caption_text(caption, concept.name)
+    return None
+
+
+def _text(beside: Source) -> str:
     try:
-        caption = " ".join(beside.read().decode("utf-8-sig").split())
+        return " ".join(beside.read().decode("utf-8-sig").split())
     except UnicodeDecodeError:
         raise ImageError(f"{beside.name} is not UTF-8 text: save it as UTF-8, or say captions: ignore") from None
-    if problem := caption_problem(caption, concept.name):
-        raise ImageError(f"{beside.name}: {problem}")
-    return caption_text(caption, concept.name)
 
 
 def _mask(source: Source, concept: ConceptFields, shelf: Shelf) -> Source | None:
@@ -200,6 +209,9 @@ def _unwise(wanted: Wanted, facts: Sequence[tuple[Found, PictureFacts]]) -> Iter
                 f"{found.source.name} is {one.width_px} x {one.height_px}: {1 - shorter / longer:.0%} of it is cut "
                 "off, as pictures are trained as squares; crop it to what matters"
             )
+    for found, one in facts:
+        if one.note:
+            yield f"{found.source.name} {one.note}"
     small = [found.source.name for found, one in facts if size_problem(one, wanted.resolution_px, wanted.min_size_px)]
     if small:
         yield f"{', '.join(small[:3])}: smaller than the {wanted.resolution_px} pixels trained at, so it is enlarged"

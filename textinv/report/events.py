@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from textinv.errors import SettingsError
+from textinv.outputs import output_folder
 from textinv.report.story import ConceptStory, JobStory
 
 
@@ -23,7 +24,7 @@ def write_events(story: JobStory, folder: Path) -> int:
     writer_type = _writer_type()
     shown = [concept for concept in story.concepts if concept.curve or concept.previews]
     for concept in shown:
-        writer = writer_type(str(folder / concept.spec.name))
+        writer = writer_type(str(output_folder(folder / concept.spec.name)))
         _write(writer, concept)
         writer.close()
     return len(shown)

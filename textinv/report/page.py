@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from textinv.jobs.advice import advice_for, why_stopped
+from textinv.outputs import write_output
 from textinv.report.curve import loss_curve
 from textinv.report.story import ConceptStory, JobStory
 
@@ -20,9 +21,7 @@ _MISSING = {"waiting": "Not learned yet.", "running": "Still being learned."}
 
 def write_page(story: JobStory, path: Path) -> None:
     """Write the page of a job, in place of an older one."""
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(page(story), encoding="utf-8")
-    draft.replace(path)
+    write_output(path, page(story).encode())
 
 
 def page(story: JobStory) -> str:

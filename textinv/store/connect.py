@@ -1,6 +1,6 @@
 """From settings to a store that can be trusted.
 
-Owns the choice between a configured endpoint and the embedded server, and the check at connect: with five requests it
+Owns the choice between a configured endpoint and the embedded server, and the check at connect: with eight requests it
 asks whether the store honours conditional writes. Versions, heads and leases rest on "create once" and "replace only if
 unchanged"; several S3 servers accept the condition and write anyway, and with such a store two publishers overwrite
 each other without a word.
@@ -103,10 +103,17 @@ def probe_conditional_writes(store: ObjectStore, where: str) -> None:
             raise _unsafe(where, "replaces an object that has changed (If-Match)")
         if store.get(key) != (first, etag):
             raise _unsafe(where, "does not return the bytes that were written")
+        if [info.key for info in store.list(key)] != [key]:
+            raise StoreError(
+                f"the store at {where} does not list an object that was written to it: is the bucket a part of the "
+                "endpoint's URL? Write the host in store.endpoint_url and the bucket in store.bucket"
+            )
         if store.get_if_changed(key, etag) is not None:
             raise _unsafe(where, "cannot say that an object is unchanged (304)")
     finally:
         store.delete([key])
+    if store.exists(key):
+        raise StoreError(f"the store at {where} keeps an object that was deleted: it cannot be used")
 
 
 def _refuses(write: Callable[[], str]) -> bool:

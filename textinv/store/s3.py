@@ -148,6 +148,12 @@ class S3Store:
             answer = self._client.put_object(
                 **self._address(key), Body=body, ContentType=content_type, ChecksumSHA256=sha256, **conditions
             )
+        if "ETag" not in answer:
+            raise StoreError(
+                f"the store at {self.settings.endpoint_url} does not answer as an S3 store does (no ETag of what was "
+                "written): is this its address, and not that of its console or of a web server?",
+                key=key,
+            )
         return str(answer["ETag"])
 
     def _put_if(self, key: str, body: bytes, content_type: str, **condition: str) -> str:
@@ -191,6 +197,17 @@ def _with_patience(write: Callable[[], str]) -> str:
 
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 _REFUSED = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied", "403", "Forbidden", "ExpiredToken"}
+_RIGHTS = {
+    "HeadObject": "s3:GetObject",
+    "ListObjectsV2": "s3:ListBucket",
+    "DeleteObjects": "s3:DeleteObject",
+}
+"""What a key must be allowed for a request, where that has another name."""
+_ADVICE = {
+    "SignatureDoesNotMatch": "check the secret key",
+    "InvalidAccessKeyId": "check the access key",
+    "ExpiredToken": "these credentials have expired: get new ones",
+}
 # 409 is what AWS answers when two conditional writes of one key collide; it may be tried again.
 _CONFLICT = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 
@@ -226,7 +243,22 @@ def _from_answer(error: "ClientError", settings: StoreSettings, key: str) -> Sto
     answer = error.response.get("Error", {})
     code = str(answer.get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    where = f"the store at {settings.endpoint_url}"
+    where, operation = f"the store at {settings.endpoint_url}", error.operation_name
+    said = answer.get("Message") or "no reason given"
+    if code.isdecimal() and operation != "HeadObject" and (status or 0) in (400, 404, 405, 406, 415, 500, 501):
+        return StoreError(
+            f"{where} does not answer as an S3 store does (HTTP {status} to {operation}, and no S3 error): is this its "
+            "address, and not that of its console or of a web server?",
+            key=key,
+            status=status,
+        )
+    if region := answer.get("Region"):
+        return StoreError(
+            f"{where} has the bucket {settings.bucket!r} in the region {region}, and {settings.region} is asked for: "
+            f"set store.region to {region}",
+            key=key,
+            status=status,
+        )
     if code == "NoSuchBucket":
         return StoreError(
             f"{where} has no bucket {settings.bucket!r}: create it, or name another one in the settings",
@@ -236,16 +268,18 @@ def _from_answer(error: "ClientError", settings: StoreSettings, key: str) -> Sto
     if code in _MISSING:
         return ObjectNotFoundError(f"{where} has no object {key!r} in bucket {settings.bucket!r}", key=key)
     if code in _REFUSED or status in (401, 403):
+        right = _RIGHTS.get(operation, f"s3:{operation}")
+        advice = _ADVICE.get(code, f"let the key do {right} in bucket {settings.bucket!r}, or use another key")
         return StoreCredentialsError(
-            f"{where} refuses access key {settings.access_key!r} ({code}): check both keys and what they may do",
+            f"{where} refuses access key {settings.access_key!r} for {operation} of {key!r} ({code}: {said}): {advice}",
             key=key,
             store_code=code,
         )
     if code in _CONFLICT or status in (409, 412):
         return StoreConflictError(f"somebody else wrote {key!r} first", key=key, store_code=code)
-    said = answer.get("Message") or "no reason given"
+    full = "; a server error can mean a full disk" if (status or 0) >= 500 else ""
     return StoreError(
-        f"{where} answered {status} {code} to a request for {key!r}: {said}; a server error (5xx) can mean a full disk",
+        f"{where} answered {status} {code} to {operation} of {key!r}: {said}{full}",
         key=key,
         status=status,
     )

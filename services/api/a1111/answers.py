@@ -31,6 +31,12 @@ def answer_of(
     }
 
 
+def _extra(size: ChosenSize, finished: Finished) -> dict[str, Any]:
+    """What A1111 has no field for: the concepts, and the size that was drawn where another one is answered."""
+    concepts = {"TI": dict(finished.concepts)} if finished.concepts else {}
+    return concepts | ({"Drawn at": str(size.drawn), "Resized to": str(size.resized)} if size.resized else {})
+
+
 def _info(wanted: GenerateRequest, size: ChosenSize, finished: Finished, facts: StudioFacts) -> dict[str, Any]:
     num_images = wanted.num_images
     infotexts = [drawing.infotext for drawing in finished.drawings]
@@ -59,7 +65,7 @@ def _info(wanted: GenerateRequest, size: ChosenSize, finished: Finished, facts: 
         "seed_resize_from_w": -1,
         "seed_resize_from_h": -1,
         "denoising_strength": wanted.strength if wanted.init_image is not None else None,
-        "extra_generation_params": {"TI": dict(finished.concepts)} if finished.concepts else {},
+        "extra_generation_params": _extra(size, finished),
         "index_of_first_image": 0,
         "infotexts": infotexts,
         "flagged": [drawing.flagged for drawing in finished.drawings],

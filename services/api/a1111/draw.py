@@ -48,7 +48,7 @@ async def txt2img(body: Txt2ImgBody, request: Request, caller: Caller = may_draw
     desk: Desk = request.app.state.desk
     facts = await desk.facts()
     asked = Size(body.width or facts.native_px, body.height or facts.native_px)
-    size = choose_size(asked, facts, desk.config.resize)
+    size = choose_size(asked, facts, resize=True)
     bare = BareNames(desk, facts, caller)
     wanted = await in_thread(_wanted_of, body, size, bare, caller, desk)
     return await _answer(desk, request, caller, body, size, wanted, bare)
@@ -102,9 +102,9 @@ def _edit_of(
     natural = Size(picture.width_px, picture.height_px)
     if body.width or body.height:
         asked = Size(body.width or natural.width_px, body.height or natural.height_px)
-        size = choose_size(asked, facts, desk.config.resize)
+        size = choose_size(asked, facts, resize=True)
     else:
-        size = fit_to_base(natural, facts, desk.config.resize)
+        size = fit_to_base(natural, facts, resize=True)
     mask = _decoded(body.mask, "mask", desk) if body.mask else None
     wanted = _wanted_of(body, size, bare, caller, desk)
     edit = replace(
