@@ -1,6 +1,7 @@
 # Every command of the README. `make setup` makes .venv; everything else uses it.
 PY := .venv/bin/python
-export PYTHONDONTWRITEBYTECODE := 1
+# Without its cache, pytest rewrites all that it imports and each process of a cluster compiles it anew, at each start.
+unexport PYTHONDONTWRITEBYTECODE
 export RAY_USAGE_STATS_ENABLED := 0
 export OMP_WAIT_POLICY := PASSIVE
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -32,6 +33,9 @@ class StoreSettings(_Frozen):
 
     endpoint_url: str | None = None
     """URL of an S3-compatible server; none: a server of our own under `home` (the embedded store) is used."""
+    public_endpoint_url: str | None = None
+    """URL at which callers reach the same server, where it is another one: links to pictures name it, as they are
+    signed for one host. None: `endpoint_url`."""
     bucket: str = "textinv"
     """Bucket that holds everything; it is created when it is missing."""
     prefix: str = ""
@@ -42,6 +46,18 @@ class StoreSettings(_Frozen):
     """Secret key that belongs to `access_key`."""
     region: str = "us-east-1"
     """Region of the bucket; servers other than AWS mostly ignore it."""
+
+    @field_validator("public_endpoint_url")
+    @classmethod
+    def _is_a_host(cls, said: str | None) -> str | None:
+        parts = urlsplit(said or "")
+        if said is not None and not (parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/")):
+            raise ValueError(f"{said!r} is not of the form https://host or https://host:port")
+        return said
+
+    def without_keys(self) -> "StoreSettings":
+        """The same place, for somebody who has keys of their own."""
+        return self.model_copy(update={"access_key": None, "secret_key": None})
 
 
 class Settings(_Frozen):

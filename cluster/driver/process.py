@@ -44,6 +44,7 @@ class Starter:
     """Starts crews on the Ray that this process is connected to."""
 
     store: StoreSettings
+    """What workers are told of the store; without keys they take those of their node."""
     settings: Settings
     options: DriverOptions
     storage_path: str
@@ -136,7 +137,7 @@ def _serve_here_once(settings: Settings, options: DriverOptions, fleet: str, sto
     _heed_signals(stop)
     try:
         _LOG.info("serving fleet %s", fleet)
-        driver = new_driver(settings, store, options, fleet, str(local_ray.folder / "train"))
+        driver = new_driver(store, Starter(store, settings, options, str(local_ray.folder / "train")), fleet)
         driver.serve(stop, IDLE_S, revive_store=lambda: _reach_store(settings))
     finally:
         ray.shutdown()
@@ -152,20 +153,19 @@ def serve_on_cluster(settings: Settings, options: DriverOptions, fleet: str, sto
         raise ClusterError(f"this process runs in no Ray cluster: {error}") from error
     _heed_signals(stop)
     storage_path = tempfile.mkdtemp(prefix="textinv-train-")
-    new_driver(settings, settings.store, options, fleet, storage_path).serve(stop, None)
+    starter = Starter(settings.store.without_keys(), settings, options, storage_path)
+    new_driver(settings.store, starter, fleet).serve(stop, None)
 
 
-def new_driver(
-    settings: Settings, store: StoreSettings, options: DriverOptions, fleet: str, storage_path: str
-) -> Driver:
+def new_driver(store: StoreSettings, starter: Starter, fleet: str) -> Driver:
     """A driver on the Ray that this process is connected to."""
     board = RayBoard()
     return Driver(
         Registry(TimedStore(connect_store(store), board)),
         fleet,
-        lambda base: DriversQueue(base, options.lease_s),
-        Starter(store, settings, options, storage_path),
-        settings=options.fleet(ray.nodes()),
+        lambda base: DriversQueue(base, starter.options.lease_s),
+        starter,
+        settings=starter.options.fleet(ray.nodes()),
         board=board,
         nodes=NodeWatch(),
     )

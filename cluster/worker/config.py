@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cluster.queue.messages import BaseModelRef
-from textinv.settings import StoreSettings
+from textinv.settings import StoreSettings, load_settings
 
 
 @dataclass(frozen=True)
@@ -43,3 +43,11 @@ class WorkerConfig:
     """Aliases that somebody stated; the worker adds those of its own installation."""
     encoders: tuple[str, ...] = ()
     """Folders of the encoders that score what was learned."""
+
+    def store_here(self) -> StoreSettings:
+        """The store, with the keys of this process's settings where none were sent along: on a cluster a message of
+        Ray's is no place for them."""
+        if self.store.access_key is not None:
+            return self.store
+        own = load_settings().settings.store
+        return self.store.model_copy(update={"access_key": own.access_key, "secret_key": own.secret_key})

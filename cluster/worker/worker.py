@@ -51,7 +51,7 @@ def run_worker(config: WorkerConfig) -> None:
     torch.set_num_threads(config.pack.threads)
     queue = WorkersQueue(find_queue(config.base))
     board = RayBoard()
-    registry = Registry(TimedStore(connect_store(config.store), board))
+    registry = Registry(TimedStore(connect_store(config.store_here()), board))
     seat = ray.train.get_context().get_world_rank()
     card = WorkerCard(
         id=f"{config.crew}/{seat}-{secrets.token_hex(3)}",

@@ -15,7 +15,7 @@ import pytest
 from tests.cluster.user import CommandLine, wait_until, write_manifest
 from textinv.jobs import JobStore
 from textinv.registry import Registry
-from textinv.settings import Settings, StoreSettings
+from textinv.settings import Settings, StoreSettings, environment_of
 from textinv.store import S3Store
 
 pytestmark = [pytest.mark.chaos, pytest.mark.ray, pytest.mark.store, pytest.mark.timeout(500)]
@@ -30,13 +30,15 @@ def free_port() -> int:
 class HeadNode:
     """A Ray cluster of one node with a Jobs API, in a folder of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: StoreSettings) -> None:
+        """Its nodes have the keys of `store` in their environment."""
         self.folder = tempfile.mkdtemp(prefix="tihead-", dir="/tmp")
         os.mkdir(f"{self.folder}/ray")
         jobs_port = free_port()
         self.address = f"http://127.0.0.1:{jobs_port}"
         binaries = Path(sys.executable).parent
-        environment = os.environ | {
+        environment = os.environ | environment_of(Settings(store=store))
+        environment |= {
             "RAY_TMPDIR": self.folder,
             "RAY_AUTH_MODE": "disabled",
             "OMP_WAIT_POLICY": "PASSIVE",
@@ -68,8 +70,8 @@ class HeadNode:
 
 
 @pytest.fixture
-def head() -> Iterator[HeadNode]:
-    node = HeadNode()
+def head(s3_settings: StoreSettings) -> Iterator[HeadNode]:
+    node = HeadNode(s3_settings)
     yield node
     node.end()
 

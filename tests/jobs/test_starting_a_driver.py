@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from textinv.errors import ClusterError, InputError, SettingsError
 from textinv.jobs.cluster_driver import ensure_on_cluster, fleet_of, running_driver
 from textinv.jobs.fleet import StoredFleet, settings_key, status_key
 from textinv.jobs.fleet_driver import LocalFleet
 from textinv.jobs.home_driver import HomeDriver
-from textinv.settings import Settings, StoreSettings
-from textinv.store import MemoryStore
+from textinv.settings import Settings, StoreSettings, load_settings
+from textinv.store import EmbeddedServer, MemoryStore
 
-STORE = StoreSettings(endpoint_url="http://store:8333", access_key="key")
+STORE = StoreSettings(endpoint_url="http://store:8333", access_key="key", secret_key=SecretStr("s3-secret"))
 
 
 @dataclass
@@ -78,6 +79,31 @@ def test_a_cluster_gets_one_driver_per_fleet_and_another_one_when_that_has_ended
     assert running_driver(cluster, fleet_of(settings)) is None
     assert ensure_on_cluster(cluster, settings, "{}")
     assert running_driver(cluster, fleet_of(settings)) == cluster.jobs[-1].submission_id
+
+
+def test_no_key_is_written_into_the_clusters_table_of_jobs(tmp_path: Path) -> None:
+    cluster = Cluster()
+    settings = on_cluster(tmp_path).model_copy(update={"service_key": SecretStr("ti_mine"), "gpu_hour_price": 2.0})
+    assert ensure_on_cluster(cluster, settings, "{}")
+    (job,) = cluster.jobs
+    assert not [secret for secret in ("s3-secret", "ti_mine") if secret in str(job)]
+    allowed = {"ENDPOINT_URL", "BUCKET", "PREFIX", "REGION"}
+    told = {name for name in job.runtime_env["env_vars"] if name.startswith("TEXTINV_STORE_")}
+    assert told <= {f"TEXTINV_STORE_{name}" for name in allowed}
+
+
+@pytest.mark.store
+def test_the_keys_of_the_embedded_store_reach_a_cluster_of_this_machine_by_a_file_of_its_owner(
+    embedded_home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster, home = Cluster(), embedded_home.home
+    settings = Settings(home=home, ray_address="http://127.0.0.1:8265")
+    assert ensure_on_cluster(cluster, settings, "{}")
+    told = cluster.jobs[0].runtime_env["env_vars"]
+    assert Path(told["TEXTINV_CONFIG"]).stat().st_mode & 0o077 == 0
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().settings.store == EmbeddedServer(home).settings()
 
 
 def test_a_cluster_that_does_not_take_the_driver_says_why(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.load, pytest.mark.ray, pytest.mark.store, pytest.mark.
 
 
 @pytest.fixture
-def head() -> Iterator[HeadNode]:
-    node = HeadNode()
+def head(s3_settings: StoreSettings) -> Iterator[HeadNode]:
+    node = HeadNode(s3_settings)
     yield node
     node.end()
 

@@ -211,6 +211,7 @@ def _other_registry(changes: dict[str, str]) -> "Registry":
         raise InputError("name the other store: --to-endpoint-url, --to-bucket or --to-prefix")
     settings = current_settings()
     here = settings.store if settings.store.endpoint_url else EmbeddedServer(settings.home).up()
+    here = here.model_copy(update={"public_endpoint_url": None})  # links are made for callers of a service
     secret = here.secret_key.get_secret_value() if here.secret_key else None
     target = StoreSettings.model_validate({**here.model_dump(), "secret_key": secret, **changes})
     if target == here:

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from textinv.errors import ClusterError, SettingsError
 from textinv.jobs.home_driver import DRIVER_MODULE, HomeDriver, cluster_fleet
-from textinv.settings import Settings, StoreSettings, environment_of, is_loopback
+from textinv.settings import FILE_VARIABLE, Settings, StoreSettings, environment_of, is_loopback, variable_of
+from textinv.store import EmbeddedServer
 
 START_S = 60.0
 FLEET = "textinv-fleet"
@@ -49,8 +50,6 @@ def fleet_of(settings: Settings) -> str:
 
 def store_settings(settings: Settings) -> StoreSettings:
     """How workers reach the store; the embedded one is started when none is configured."""
-    from textinv.store import EmbeddedServer
-
     return settings.store if settings.store.endpoint_url else EmbeddedServer(settings.home).up()
 
 
@@ -97,8 +96,18 @@ def _drivers(client: JobClient, fleet: str) -> list[Any]:
     return [job for job in client.list_jobs() if (job.metadata or {}).get(FLEET) == fleet]
 
 
+_TOLD = ("store.endpoint_url", "store.bucket", "store.prefix", "store.region", "base_models", "encoders", "device")
+
+
 def _environment(settings: Settings) -> dict[str, str]:
-    """What a driver on a cluster is told: the store, base models, encoders, but not this machine's home folder."""
-    reached = settings.model_copy(update={"store": store_settings(settings), "ray_address": None})
-    told = environment_of(reached)
-    return {name: value for name, value in told.items() if name != "TEXTINV_HOME"}
+    """What a driver on a cluster is told: where the store is, base models, encoders, but never a key.
+
+    Whoever may list the cluster's jobs reads this. Keys are those of the nodes' environment, or of the settings file
+    that `TEXTINV_CONFIG` names there; of the embedded store, which a cluster of this machine only can reach, they lie
+    in a file that its owner only can read.
+    """
+    told = environment_of(settings.model_copy(update={"store": store_settings(settings)}))
+    found = {variable: told[variable] for variable in map(variable_of, _TOLD) if variable in told}
+    if settings.store.endpoint_url is None:
+        found[FILE_VARIABLE] = str(EmbeddedServer(settings.home).write_keys())
+    return found

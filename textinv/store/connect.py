@@ -16,7 +16,7 @@ from textinv.store.embedded import EmbeddedServer
 from textinv.store.protocol import ObjectStore
 from textinv.store.s3 import S3Store
 
-_connected: dict[tuple[str | None, str, str, str | None], S3Store] = {}
+_connected: dict[tuple[str | None, ...], S3Store] = {}
 _connecting = threading.Lock()
 
 
@@ -30,7 +30,8 @@ def connect_store(settings: StoreSettings) -> S3Store:
         StoreError: the bucket is missing and cannot be made.
     """
     secret = settings.secret_key.get_secret_value() if settings.secret_key else ""
-    identity = (settings.endpoint_url, f"{settings.bucket}/{settings.prefix}", secret, settings.access_key)
+    where = f"{settings.bucket}/{settings.prefix}"
+    identity = (settings.endpoint_url, settings.public_endpoint_url, where, secret, settings.access_key)
     with _connecting:
         if identity not in _connected:
             store = S3Store(settings)
@@ -54,7 +55,8 @@ def ensure_store(settings: Settings) -> ObjectStore:
     """Connect to the configured store, or start the embedded one under `settings.home` and connect to that."""
     chosen = settings.store
     if chosen.endpoint_url is None:
-        chosen = EmbeddedServer(settings.home).up()
+        told = {"public_endpoint_url": chosen.public_endpoint_url}
+        chosen = EmbeddedServer(settings.home).up().model_copy(update=told)
     return connect_store(chosen)
 
 

@@ -83,6 +83,19 @@ class EmbeddedServer:
         state = load_state(self.folder)
         return _settings(state) if state else None
 
+    def write_keys(self) -> Path:
+        """Write the server's keys as a settings file that its owner only can read; where it lies.
+
+        Raises:
+            StoreError: the server was never started in this folder.
+        """
+        state = load_state(self.folder)
+        if state is None:
+            raise StoreError(f"the embedded store was never started in {self.folder}: run `textinv store up`")
+        path = self.folder / "keys.toml"
+        weed.write_private(path, f'[store]\naccess_key = "{state.access_key}"\nsecret_key = "{state.secret_key}"\n')
+        return path
+
     def status(self) -> ServerStatus:
         """Look at the server without changing anything."""
         state = load_state(self.folder)

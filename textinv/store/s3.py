@@ -22,7 +22,7 @@ from textinv.errors import (
 )
 from textinv.settings import StoreSettings
 from textinv.store.protocol import BINARY, ObjectInfo, StoredObject, check_key
-from textinv.store.s3_client import s3_client
+from textinv.store.s3_client import link_client, s3_client
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -123,7 +123,8 @@ class S3Store:
         if filename:
             address["ResponseContentDisposition"] = f'attachment; filename="{filename}"'
         with translated(self.settings, key):
-            return str(self._client.generate_presigned_url("get_object", Params=address, ExpiresIn=expires_s))
+            client = link_client(self.settings)
+            return str(client.generate_presigned_url("get_object", Params=address, ExpiresIn=expires_s))
 
     def _address(self, key: str) -> dict[str, str]:
         return {"Bucket": self.settings.bucket, "Key": self._root + check_key(key)}

@@ -17,20 +17,32 @@ from textinv.settings import StoreSettings, is_loopback
 MAX_CONNECTIONS = 32
 
 _clients: dict[tuple[str | None, ...], Any] = {}
+_clocks: dict[tuple[str | None, ...], "ServerClock"] = {}
 _making = threading.Lock()
 
 
 def s3_client(settings: StoreSettings) -> Any:
     """The process's client for the server and the keys of these settings."""
+    return _client_at(settings.endpoint_url, settings)
+
+
+def link_client(settings: StoreSettings) -> Any:
+    """The process's client that makes links for callers: they are signed for the host that callers see, by the clock
+    that the server has shown to the other client."""
+    return _client_at(settings.public_endpoint_url or settings.endpoint_url, settings)
+
+
+def _client_at(endpoint_url: str | None, settings: StoreSettings) -> Any:
     secret = settings.secret_key.get_secret_value() if settings.secret_key else None
-    identity = (settings.endpoint_url, settings.region, settings.access_key, secret)
+    keys = (settings.region, settings.access_key, secret)
     with _making:
-        if identity not in _clients:
-            _clients[identity] = _new_client(settings, secret)
-        return _clients[identity]
+        if (endpoint_url, *keys) not in _clients:
+            clock = _clocks.setdefault((settings.endpoint_url, *keys), ServerClock())
+            _clients[endpoint_url, *keys] = _new_client(endpoint_url, settings, secret, clock)
+        return _clients[endpoint_url, *keys]
 
 
-def _new_client(settings: StoreSettings, secret: str | None) -> Any:
+def _new_client(endpoint_url: str | None, settings: StoreSettings, secret: str | None, clock: "ServerClock") -> Any:
     import boto3  # a third of a second, which `--help` need not wait for
     import botocore.session
 
@@ -39,13 +51,13 @@ def _new_client(settings: StoreSettings, secret: str | None) -> Any:
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
     client = boto3.session.Session(botocore_session=core).client(
         "s3",
-        endpoint_url=settings.endpoint_url,
+        endpoint_url=endpoint_url,
         region_name=settings.region,
         aws_access_key_id=settings.access_key,
         aws_secret_access_key=secret,
-        config=_config(settings.endpoint_url),
+        config=_config(endpoint_url),
     )
-    ServerClock().attach(client)
+    clock.attach(client)
     return client
 
 
