@@ -175,6 +175,10 @@ class Ticket:
     _images: dict[int, GeneratedImage] = field(default_factory=dict)
     _watchers: list[Callable[[Preview], None]] = field(default_factory=list)
 
+    def picture(self, pixels: NDArray[np.uint8], seed: int, base_model: str, flagged: bool) -> GeneratedImage:
+        """One of its pictures, finished."""
+        return GeneratedImage(pixels, seed, self.request, self.concepts, base_model, flagged, self.learned_on)
+
     def result(self, timeout: float | None = None) -> list[GeneratedImage]:
         """Wait for the pictures, in order of their seeds.
 
