@@ -153,3 +153,19 @@ def test_a_variable_that_nearly_names_a_setting_is_found(monkeypatch: pytest.Mon
 def test_every_setting_is_explained() -> None:
     assert list(setting_docs()) == setting_names()
     assert all(text.endswith(".") for text in setting_docs().values())
+
+
+def test_a_base_models_table_is_its_name_with_what_its_file_does_not_say(nowhere: Path) -> None:
+    (nowhere / "textinv.toml").write_text(
+        '[base_models]\nnoob = {path = "noob.safetensors", prediction_type = "v_prediction"}\nplain = "x/y"\n'
+    )
+    settings = load_settings().settings
+    said = {"noob": "noob.safetensors?prediction_type=v_prediction", "plain": "x/y"}
+    assert settings.stated_base_models == said
+    assert environment_of(settings)["TEXTINV_BASE_MODELS"] == ",".join(f"{key}={value}" for key, value in said.items())
+
+
+def test_a_base_models_table_without_a_path_is_refused(nowhere: Path) -> None:
+    (nowhere / "textinv.toml").write_text('[base_models]\nnoob = {prediction_type = "v_prediction"}\n')
+    with pytest.raises(SettingsError, match="a table of a base model needs a path"):
+        load_settings()

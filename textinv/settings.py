@@ -69,7 +69,10 @@ class Settings(_Frozen):
     """Folder for local state: data of the embedded store, caches, logs."""
     base_models: Mapping[str, str] = Field(default=OWN_BASE_MODELS)
     """Short names of base models: alias = hub id, folder or file. `emoji` is the one that comes with textinv, unless
-    it is given another meaning here."""
+    it is given another meaning here. A single file may be followed by what it does not say itself, here and wherever a
+    base model is named: `model.safetensors?prediction_type=v_prediction&config=FOLDER`; `prediction_type` is epsilon,
+    v_prediction or sample, `config` a diffusers folder with configs and tokenizer. In a settings file a table says the
+    same: `{path = "model.safetensors", prediction_type = "v_prediction"}`."""
     encoders: tuple[Path, ...] = ()
     """CLIP or DINO folders that score what was learned, the most telling one first; none: the base model's own CLIP.
     Only a CLIP scores editability. Workers on other machines need them at the same paths; a driver that is running
@@ -89,6 +92,11 @@ class Settings(_Frozen):
     @classmethod
     def _with_own(cls, said: Mapping[str, str]) -> Mapping[str, str]:
         return {**OWN_BASE_MODELS, **said}
+
+    @field_validator("base_models", mode="before")
+    @classmethod
+    def _in_one_line(cls, said: object) -> object:
+        return {alias: _one_line(where) for alias, where in said.items()} if isinstance(said, Mapping) else said
 
     @property
     def stated_base_models(self) -> dict[str, str]:
@@ -260,6 +268,16 @@ def _pairs(text: str, variable: str) -> dict[str, str]:
     if not all(alias.strip() and where.strip() for alias, _, where in pairs):
         raise SettingsError(f"{variable}={text!r} is not of the form alias=where,alias=where")
     return {alias.strip(): where.strip() for alias, _, where in pairs}
+
+
+def _one_line(where: object) -> object:
+    """Write a table `{path = WHERE, KEY = VALUE}` as `WHERE?KEY=VALUE`; anything else stays what it is."""
+    if not isinstance(where, Mapping):
+        return where
+    if "path" not in where:
+        raise ValueError('a table of a base model needs a path, as {path = "model.safetensors"}')
+    rest = "&".join(f"{key}={value}" for key, value in where.items() if key != "path")
+    return f"{where['path']}?{rest}" if rest else str(where["path"])
 
 
 def _folders(said: object) -> object:

@@ -107,7 +107,7 @@ class TrainSpec(_Frozen):
     min_steps: int
     optimizer: OptimizerSpec
     timesteps: tuple[int, int]
-    """Half-open band of the 1000 training timesteps."""
+    """Half-open band of the base model's time, in thousandths: its timesteps, where there are 1000 of them."""
     context_weight: float = 0.0
     """Weight of the text-only context term; needs `class_word`."""
     stop: StopSpec

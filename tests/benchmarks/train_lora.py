@@ -39,7 +39,6 @@ from textinv.plan.resolve import BaseFacts
 from textinv.training import Work
 from textinv.training.captions import tokenize_texts
 from textinv.training.latents import encode_work
-from textinv.training.objective import add_noise, target_of
 from textinv.training.streams import Choices, draw
 from textinv.training.train import learn
 
@@ -90,16 +89,15 @@ class Adapters:
         latents = encode_work(model, work)
         texts = [template.replace("{}", concept.class_word) for template in spec.templates]
         encoded = model.encode_text(tokenize_texts(model, texts), {})
-        choices = Choices(latents.num_pictures, len(texts), (0, 1000), False, latents.shape)
+        choices = Choices(latents.num_pictures, len(texts), (0, 1000), model.process, False, latents.shape)
         for step in range(steps):
             drawn = draw(spec.seed, step, SAMPLES, choices)
             mean, std = latents.mean_MCHW[drawn.pictures_B], latents.std_MCHW[drawn.pictures_B]
             latent_noise, noise = drawn.noises_2BCHW.to(mean)
             clean, timesteps = mean + std * latent_noise, torch.from_numpy(drawn.timesteps_B).to(model.device)
             captions = torch.from_numpy(drawn.captions_B)
-            alphas = model.alphas_cumprod_T[drawn.timesteps_B]
-            predicted = model.predict(add_noise(clean, noise, alphas), timesteps, encoded.index(captions))
-            target: Tensor = target_of(model.prediction_type, clean, noise, alphas)
+            predicted = model.predict(model.process.noised(clean, noise, timesteps), timesteps, encoded.index(captions))
+            target: Tensor = model.process.target(clean, noise, timesteps)
             yield torch.nn.functional.mse_loss(predicted, target)
 
     def use(self, names: Sequence[str]) -> None:

@@ -12,7 +12,6 @@ from textinv.models.base import BaseModel, Tokens
 from textinv.training import Work
 from textinv.training.captions import tokenize_captions
 from textinv.training.latents import encode_work
-from textinv.training.objective import add_noise, target_of
 from textinv.training.opening import first_rows, open_slot
 from textinv.training.pack import fixed_losses
 
@@ -42,12 +41,11 @@ def _loss(
     def draw(high: int) -> Tensor:
         return torch.randint(0, high, (SAMPLES,), generator=generator, device=model.device)
 
-    picture, caption, timesteps = draw(len(mean)), draw(len(captions.ids_BL)), draw(len(model.alphas_cumprod_T))
+    picture, caption, timesteps = draw(len(mean)), draw(len(captions.ids_BL)), draw(1000)
     shape = (SAMPLES, *mean.shape[1:])
     posterior, noise = (torch.randn(shape, generator=generator, device=model.device) for _ in range(2))
     latents = mean[picture] + std[picture] * posterior
-    alphas = model.alphas_cumprod_T[timesteps]
     (encoder,) = model.encoder_names
     encoded = model.encode_text({encoder: Tokens(captions.ids_BL[caption], captions.row_BL[caption])}, rows)
-    predicted = model.predict(add_noise(latents, noise, alphas), timesteps, encoded)
-    return torch.nn.functional.mse_loss(predicted, target_of(model.prediction_type, latents, noise, alphas))
+    predicted = model.predict(model.process.noised(latents, noise, timesteps), timesteps, encoded)
+    return torch.nn.functional.mse_loss(predicted, model.process.target(latents, noise, timesteps))

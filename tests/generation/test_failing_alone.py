@@ -16,6 +16,7 @@ from textinv.generation.engine import Engine
 from textinv.generation.request import GenerateRequest
 from textinv.generation.safety import SafetyChecker
 from textinv.models import BaseModel
+from textinv.models.process import Diffusion
 
 GOOD = GenerateRequest("a red apple", num_inference_steps=2, noise_scheduler="ddim", width_px=48, height_px=48)
 LARGE = GenerateRequest("a frog", num_inference_steps=2, width_px=96, height_px=64, preview_every=1)
@@ -61,7 +62,8 @@ def test_a_picture_that_does_not_fit_into_memory_fails_alone(
 
 def test_a_picture_whose_noise_scheduler_breaks_fails_alone(device: FrailDevice, alone: NDArray[np.uint8]) -> None:
     # Only DDPM heeds how the base model says variances are learned; this base model does not tell them.
-    device.noise_scheduler_config = device.as_model.noise_scheduler_config | {"variance_type": "learned_range"}
+    process = cast(Diffusion, device.as_model.process)
+    device.process = Diffusion(process.config | {"variance_type": "learned_range"}, device.as_model.device)
     bad = GenerateRequest("a frog", num_inference_steps=3, noise_scheduler="ddpm", width_px=48, height_px=48)
     error = _fails_beside(Engine(device.as_model, max_batch=8), bad, alone)
     assert isinstance(error, ServiceError)

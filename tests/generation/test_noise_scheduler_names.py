@@ -9,9 +9,8 @@ from textinv.generation.noise_schedulers import (
     SCHEDULER_KINDS,
     SchedulerKind,
     find_scheduler_kind,
-    make_noise_scheduler,
-    step_noise_scheduler,
 )
+from textinv.models.process import Diffusion
 
 CONFIG = {
     "_class_name": "DDIMScheduler",
@@ -55,16 +54,16 @@ def test_an_unknown_noise_scheduler_is_refused_with_the_names_there_are() -> Non
 
 
 def _run(kind: SchedulerKind, interleave: bool) -> Tensor:
-    """Step one image's scheduler through all timesteps, with a stranger's instance stepped in between or not."""
-    mine, other = make_noise_scheduler(kind, CONFIG, 6), make_noise_scheduler(kind, CONFIG, 6)
+    """Step one picture's sampler through all timesteps, with a stranger's instance stepped in between or not."""
+    process = Diffusion(CONFIG, torch.device("cpu"))
+    mine, other = process.sampler(kind, 6), process.sampler(kind, 6)
     generator, stranger = torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)
     latents, theirs = torch.randn(1, 4, 4, 4, generator=generator), torch.randn(1, 4, 4, 4, generator=stranger)
-    for timestep in mine.timesteps:
+    for time in mine.times:
         if interleave:
-            other.scale_model_input(theirs, timestep)
-            theirs = step_noise_scheduler(kind, other, theirs.tanh(), timestep, theirs, stranger)
-        scaled = mine.scale_model_input(latents, timestep)
-        latents = step_noise_scheduler(kind, mine, scaled.tanh(), timestep, latents, generator)
+            other.scaled(theirs, time)
+            theirs = other.step(theirs.tanh(), time, theirs, stranger)
+        latents = mine.step(mine.scaled(latents, time).tanh(), time, latents, generator)
     return latents
 
 

@@ -11,11 +11,10 @@ from textinv.generation.engine import Engine
 from textinv.generation.noise_schedulers import (
     SCHEDULER_KINDS,
     SchedulerKind,
-    make_noise_scheduler,
-    step_noise_scheduler,
 )
 from textinv.generation.request import MAX_STEPS, GenerateRequest
 from textinv.models import BaseModel
+from textinv.models.process import Diffusion
 
 NUMBERS = (1, 2, 3, 7, 25, 50, 51, 100, MAX_STEPS)
 PLAIN = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
@@ -28,18 +27,18 @@ CONFIGS = {
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 @pytest.mark.parametrize("kind", SCHEDULER_KINDS, ids=lambda kind: kind.name)
 def test_any_number_of_steps_is_taken_or_refused_by_name(kind: SchedulerKind, config: dict[str, object]) -> None:
+    process = Diffusion(config, torch.device("cpu"))
     generator = torch.Generator().manual_seed(1)
     refused: dict[int, RequestError] = {}
     for number in NUMBERS:
         try:
-            scheduler = make_noise_scheduler(kind, config, number)
+            sampler = process.sampler(kind, number)
         except RequestError as error:
             refused[number] = error
             continue
-        latents = torch.randn(1, 4, 2, 2, generator=generator) * scheduler.init_noise_sigma
-        for timestep in scheduler.timesteps:
-            scaled = scheduler.scale_model_input(latents, timestep)
-            latents = step_noise_scheduler(kind, scheduler, scaled.tanh(), timestep, latents, generator)
+        latents = sampler.first(torch.randn(1, 4, 2, 2, generator=generator))
+        for time in sampler.times:
+            latents = sampler.step(sampler.scaled(latents, time).tanh(), time, latents, generator)
         assert torch.isfinite(latents).all()
     assert set(refused) <= {51, 100, MAX_STEPS}
     assert {error.details["param"] for error in refused.values()} <= {"num_inference_steps"}
@@ -58,5 +57,5 @@ def test_more_steps_than_a_noise_scheduler_takes_are_refused_before_anything_wai
 def test_a_noise_scheduler_that_the_base_model_rules_out_is_refused_by_name() -> None:
     (kind,) = (kind for kind in SCHEDULER_KINDS if kind.name == "euler-karras")
     with pytest.raises(RequestError, match="euler-karras") as caught:
-        make_noise_scheduler(kind, PLAIN | {"use_exponential_sigmas": True}, 5)
+        Diffusion(PLAIN | {"use_exponential_sigmas": True}, torch.device("cpu")).sampler(kind, 5)
     assert caught.value.details["param"] == "noise_scheduler"

@@ -82,6 +82,20 @@ def test_attention_weights_are_syntax_only_when_asked_for(model: BaseModel) -> N
     assert _differ(weighed_by_one[0].pixels, generate(model, _request("a red apple"))[0].pixels) == 0
 
 
+def test_weights_leave_the_mean_of_a_text_where_it_was(model: BaseModel) -> None:
+    encoder = PromptEncoder(model)
+    plain, weighted = (
+        encoder.encode([encoder.prepare(prompt, {}, True)])[0].hidden_BLD
+        for prompt in ("a red apple", "a (red:1.6) apple")
+    )
+    assert torch.allclose(weighted.mean(), plain.mean(), rtol=1e-4)
+    assert not torch.allclose(weighted, plain, rtol=1e-2)
+    # All other tokens give way by the same factor.
+    factors = (weighted / plain)[0]
+    assert torch.allclose(factors[0], factors[1], rtol=1e-3)
+    assert torch.allclose(factors[2], 1.6 * factors[1], rtol=1e-3)
+
+
 def test_a_placeholder_takes_an_attention_weight(model: BaseModel) -> None:
     mounts = {FROG: _word(model, "frog")}
     drawn = generate(model, _request("a (<my-frog>:1.4)", attention_weights=True), mounts)

@@ -27,7 +27,7 @@ try:
 except BaseModelError as error:
     refused = error.message
 print(json.dumps([model.revision, base_revision("acme/tiny"), native_size_px("acme/tiny"), pinned.revision,
-    model.prediction_type, pinned.prediction_type, base_revision("ours", aliases={"ours": "acme/tiny"}), refused]))
+    model.process.predicts, pinned.process.predicts, base_revision("ours", aliases={"ours": "acme/tiny"}), refused]))
 """
 
 
@@ -36,7 +36,7 @@ def test_a_folder_is_recognised_and_looked_up_without_loading_it(
     tiny: Callable[[str], BaseModel], tiny_folder: Callable[[str], Path], family: str
 ) -> None:
     model, folder = tiny(family), str(tiny_folder(family))
-    assert (model.id, model.family, model.prediction_type) == (
+    assert (model.id, model.family, model.process.predicts) == (
         folder,
         family,
         "v_prediction" if family == "sd2" else "epsilon",
@@ -50,7 +50,7 @@ def test_a_folder_is_recognised_and_looked_up_without_loading_it(
 
 def test_the_demo_base_ships_with_its_clip(emoji: BaseModel) -> None:
     assert (emoji.id, emoji.family, emoji.native_px, emoji.window) == ("emoji", "sd1", 64, 32)
-    assert emoji.prediction_type == "v_prediction"
+    assert emoji.process.predicts == "v_prediction"
     assert emoji.clip is not None
     assert look_up("emoji") == (emoji.revision, 64, True, (192,))
     assert emoji.clip.folder == WEIGHTS / "clip"

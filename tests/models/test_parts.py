@@ -12,6 +12,7 @@ import torch
 from tests.models.tiny_bases import make_base
 from textinv.errors import BaseModelError
 from textinv.models import BaseModel, Conditioning, load_base_model
+from textinv.models.process import Diffusion
 
 
 def _noisy(model: BaseModel, count: int) -> torch.Tensor:
@@ -135,6 +136,7 @@ def test_a_prediction_type_that_nobody_can_train_is_refused(tiny_folder: Callabl
 
 def test_the_noise_schedule_is_the_noise_schedulers(tiny: Callable[[str], BaseModel]) -> None:
     model = tiny("sd1")
-    scheduler = diffusers.DDIMScheduler.from_config(model.noise_scheduler_config)
-    torch.testing.assert_close(model.alphas_cumprod_T, scheduler.alphas_cumprod)
-    assert len(model.alphas_cumprod_T) == 1000
+    assert isinstance(model.process, Diffusion)
+    scheduler = diffusers.DDIMScheduler.from_config(model.process.config)
+    torch.testing.assert_close(model.process.alphas_cumprod_T, scheduler.alphas_cumprod)
+    assert len(model.process.alphas_cumprod_T) == 1000

@@ -38,7 +38,7 @@ def test_a_single_file_answers_as_the_folder_that_it_was_made_of(
     file = _single_file(tiny_folder(family), family, tmp_path / "model-v1.safetensors")
     model = load_base_model(str(file), device="cpu", dtype="float32")
     assert model.family == family
-    assert model.prediction_type == tiny(family).prediction_type
+    assert model.process.predicts == tiny(family).process.predicts
     assert (model.revision, model.native_px) == (base_revision(str(file)), native_size_px(str(file)))
     torch.testing.assert_close(_answer(model), _answer(tiny(family)), rtol=1e-4, atol=1e-4)
 

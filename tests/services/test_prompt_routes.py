@@ -81,6 +81,7 @@ async def test_a_picture_that_was_drawn_here_gives_its_settings_back(
 ) -> None:
     fox = publish(store, "fox")
     asked = {"prompt": "a <fox>", "negative_prompt": "blurry", "seed": 7, "num_inference_steps": 3, "guidance_scale": 2}
+    asked |= {"guidance_rescale": 0.7}
     drawn = await client.post("/v1/images/generations", json=asked | {"noise_scheduler": "euler"})
     read = (await read_back(client, base64.b64decode(drawn.json()["data"][0]["b64_json"]))).json()
     assert {name: read[name] for name in asked} == asked
@@ -122,6 +123,7 @@ async def test_a_picture_of_a1111_gives_its_settings_back(client: httpx.AsyncCli
         "seed": 123,
         "num_inference_steps": 30,
         "guidance_scale": 7.0,
+        "guidance_rescale": 0.0,
         "noise_scheduler": "euler-a",
         "attention_weights": True,
         "size": "512x768",

@@ -24,7 +24,7 @@ def test_a_family_learns_exports_loads_and_draws(
 ) -> None:
     folder = make_base(family, tmp_path / "base", prediction_type)
     model = load_base_model(str(folder), device="cpu", dtype="float32")
-    assert model.prediction_type == prediction_type
+    assert model.process.predicts == prediction_type
     fast = adamw.model_copy(update={"learning_rate": 0.05})
     work = works("fox", init="fox", resolution_px=32, optimizer=fast, num_vectors=2, timesteps=(0, 1000))
     concept = learn(model, [work], num_slots=1).concepts["fox"]

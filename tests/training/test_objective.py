@@ -1,34 +1,15 @@
-"""What the frozen model should predict and how samples are masked and padded."""
+"""How samples are masked and padded."""
 
 import math
 from collections.abc import Callable
 
-import pytest
 import torch
 
-from textinv.errors import BaseModelError
 from textinv.models.base import BaseModel
 from textinv.training import ConceptPack, Work
-from textinv.training.objective import add_noise, sample_losses, target_of
+from textinv.training.objective import sample_losses
 from textinv.training.pack import assemble
 from textinv.training.streams import padded_size
-
-ALPHAS = torch.tensor([0.9, 0.5, 0.1])
-
-
-def test_latents_and_noise_can_be_recovered_from_the_v_target() -> None:
-    latents, noise = torch.randn(3, 4, 8, 8), torch.randn(3, 4, 8, 8)
-    noisy = add_noise(latents, noise, ALPHAS)
-    target = target_of("v_prediction", latents, noise, ALPHAS)
-    signal, sigma = ALPHAS.sqrt()[:, None, None, None], (1 - ALPHAS).sqrt()[:, None, None, None]
-    assert torch.allclose(signal * noisy - sigma * target, latents, atol=1e-5)
-    assert torch.allclose(sigma * noisy + signal * target, noise, atol=1e-5)
-    assert target_of("epsilon", latents, noise, ALPHAS) is noise
-
-
-def test_an_unknown_prediction_type_is_named() -> None:
-    with pytest.raises(BaseModelError, match="'flow'"):
-        target_of("flow", torch.zeros(1), torch.zeros(1), torch.ones(1))
 
 
 def test_masked_positions_do_not_count() -> None:

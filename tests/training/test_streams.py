@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from textinv.models.process import Diffusion
 from textinv.training.streams import Choices, draw, draw_index, seed_of, stratified
 
-CHOICES = Choices(num_pictures=3, num_templates=5, timesteps=(300, 700), flip=True, latent_shape=(4, 8, 8))
+PROCESS = Diffusion({}, torch.device("cpu"))
+CHOICES = Choices(num_pictures=3, num_templates=5, band=(300, 700), process=PROCESS, flip=True, latent_shape=(4, 8, 8))
 
 
 def test_a_step_draws_the_same_whenever_it_is_asked_for() -> None:
@@ -40,9 +42,9 @@ def test_the_timestep_band_is_respected_and_covered() -> None:
 
 
 def test_each_part_of_the_band_gets_one_timestep() -> None:
-    timesteps = stratified((0, 1000), np.random.default_rng(0).random(10, np.float32))
+    timesteps = PROCESS.times((0, 1000), stratified(np.random.default_rng(0).random(10, np.float32)))
     assert (timesteps // 100).tolist() == list(range(10))
-    assert stratified((0, 1000), np.full(2, 1 - 1e-7, np.float32)).max() <= 999
+    assert PROCESS.times((0, 1000), stratified(np.full(2, 1 - 1e-7, np.float32))).max() <= 999
 
 
 def test_pictures_and_captions_come_in_rounds_that_use_each_equally_often() -> None:
@@ -52,7 +54,7 @@ def test_pictures_and_captions_come_in_rounds_that_use_each_equally_often() -> N
 
 
 def test_nothing_is_flipped_when_flips_are_off() -> None:
-    without = Choices(3, 5, (0, 1000), False, (4, 8, 8))
+    without = Choices(3, 5, (0, 1000), PROCESS, False, (4, 8, 8))
     assert not any(draw(1, step, 4, without).flips_B.any() for step in range(20))
     assert any(draw(1, step, 4, CHOICES).flips_B.any() for step in range(20))
 

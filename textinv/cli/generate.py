@@ -30,6 +30,9 @@ def generate(
     num_images: Annotated[int, typer.Option("--num", "-n", min=1, help="Pictures; each has the next seed.")] = 1,
     steps: Annotated[int | None, typer.Option(help="Inference steps.")] = None,
     guidance_scale: Annotated[float | None, typer.Option("--guidance", help="How literally to take it.")] = None,
+    guidance_rescale: Annotated[
+        float | None, typer.Option(help="How much of guidance's contrast to take back, 0 to 1.")
+    ] = None,
     width: Annotated[int | None, typer.Option(help="Pixels; default: the base model's own size.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     noise_scheduler: Annotated[str | None, typer.Option(help="dpmpp-2m, euler, ddim, ...")] = None,
@@ -49,6 +52,7 @@ def generate(
     chosen = {
         "num_inference_steps": steps,
         "guidance_scale": guidance_scale,
+        "guidance_rescale": guidance_rescale,
         "width_px": width,
         "height_px": height,
         "noise_scheduler": noise_scheduler,

@@ -1,8 +1,8 @@
 """One inference step of many pictures at once: one UNet forward over all their rows.
 
-Owns the grouping of rows into forwards, classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6) and
-decoding. Does not know who waits or when a picture joins. Where the work on a picture fails, its error stands in the
-place of its result.
+Owns the grouping of rows into forwards, classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6),
+rescaled where that is asked for (Lin et al. 2023, arXiv 2305.08891, eq. 15 and 16), and decoding. Does not know who
+waits or when a picture joins. Where the work on a picture fails, its error stands in the place of its result.
 
 Shapes: B rows, C channels, H rows of latents or pixels, W columns.
 """
@@ -24,11 +24,11 @@ Result = TypeVar("Result")
 
 
 class Row(NamedTuple):
-    """One row of a UNet forward: a picture's scaled latents and timestep with one of its prompts."""
+    """One row of a UNet forward: a picture's scaled latents and time with one of its prompts."""
 
     image: int
     input_BCHW: Tensor
-    timestep: Tensor
+    time: Tensor
     conditioning: Conditioning
 
 
@@ -48,8 +48,8 @@ def predict_guided(model: BaseModel, inputs: Mapping[ActiveImage, Tensor]) -> li
             predicted[place] = out_BCHW
     guided = predicted[: len(images)]
     for row, without_BCHW in zip(unconditional, predicted[len(images) :], strict=True):
-        scale = images[row.image].waiting.asked.request.guidance_scale
-        guided[row.image] = _guide(guided[row.image], without_BCHW, scale)
+        request = images[row.image].waiting.asked.request
+        guided[row.image] = _guide(guided[row.image], without_BCHW, request.guidance_scale, request.guidance_rescale)
     return guided
 
 
@@ -63,17 +63,6 @@ def decode_pixels(model: BaseModel, latents: Sequence[Tensor]) -> list[NDArray[n
         pixels = in_halves(lambda part: _decode(model, part), [latents[k] for k in places])
         decoded.update(zip(places, pixels, strict=True))
     return [decoded[place] for place in range(len(latents))]
-
-
-def estimate_clean(model: BaseModel, input_BCHW: Tensor, predicted_BCHW: Tensor, timestep: Tensor) -> Tensor:
-    """Estimate the finished latents from a prediction in mid-way, for a preview (variance-preserving form)."""
-    alphas_T = model.alphas_cumprod_T
-    alpha = alphas_T[int(timestep.round().clamp(0, len(alphas_T) - 1))].to(input_BCHW)
-    if model.prediction_type == "v_prediction":
-        return alpha.sqrt() * input_BCHW - (1 - alpha).sqrt() * predicted_BCHW
-    if model.prediction_type == "sample":
-        return predicted_BCHW
-    return (input_BCHW - (1 - alpha).sqrt() * predicted_BCHW) / alpha.sqrt()
 
 
 def in_halves(work: Callable[[list[Item]], list[Result]], items: list[Item]) -> list[Result | Exception]:
@@ -91,15 +80,22 @@ def in_halves(work: Callable[[list[Item]], list[Result]], items: list[Item]) -> 
 
 
 def _row(inputs: Mapping[ActiveImage, Tensor], k: int, image: ActiveImage, conditioning: Conditioning) -> Row:
-    return Row(k, inputs[image], image.timestep, conditioning)
+    return Row(k, inputs[image], image.time, conditioning)
 
 
-def _guide(with_BCHW: Tensor | Exception, without_BCHW: Tensor | Exception, scale: float) -> Tensor | Exception:
+def _guide(
+    with_BCHW: Tensor | Exception, without_BCHW: Tensor | Exception, scale: float, rescale: float
+) -> Tensor | Exception:
     if isinstance(with_BCHW, Exception):
         return with_BCHW
     if isinstance(without_BCHW, Exception):
         return without_BCHW
-    return without_BCHW + scale * (with_BCHW - without_BCHW)
+    guided_BCHW = without_BCHW + scale * (with_BCHW - without_BCHW)
+    if not rescale:
+        return guided_BCHW
+    over = tuple(range(1, with_BCHW.ndim))
+    as_wide_BCHW = guided_BCHW * (with_BCHW.std(over, keepdim=True) / guided_BCHW.std(over, keepdim=True))
+    return rescale * as_wide_BCHW + (1 - rescale) * guided_BCHW
 
 
 def _group_rows(model: BaseModel, rows: Sequence[Row]) -> list[list[int]]:
@@ -112,9 +108,9 @@ def _group_rows(model: BaseModel, rows: Sequence[Row]) -> list[list[int]]:
 
 def _predict(model: BaseModel, rows: list[Row]) -> list[Tensor]:
     noisy_BCHW = torch.cat([row.input_BCHW for row in rows])
-    timesteps_B = torch.stack([row.timestep for row in rows]).to(noisy_BCHW.device, torch.float32)
+    times_B = torch.stack([row.time for row in rows]).to(noisy_BCHW.device, torch.float32)
     conditioning = Conditioning.cat([row.conditioning for row in rows])
-    predicted_BCHW = model.predict(noisy_BCHW, timesteps_B, conditioning)
+    predicted_BCHW = model.predict(noisy_BCHW, times_B, conditioning)
     return [predicted_BCHW[k : k + 1] for k in range(len(rows))]
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textinv.errors import NotReadyError, ServiceError, TextinvError
-from textinv.generation.denoise import decode_pixels, estimate_clean, in_halves, predict_guided
+from textinv.generation.denoise import decode_pixels, in_halves, predict_guided
 from textinv.generation.kinship import learned_elsewhere
 from textinv.generation.measuring import measure_steps
 from textinv.generation.picture import (
@@ -253,7 +253,7 @@ class Engine:
                 if isinstance(predicted_BCHW, Exception):
                     raise predicted_BCHW
                 if image.preview_due:
-                    sketches[image] = estimate_clean(self.model, inputs[image], predicted_BCHW, image.timestep)
+                    sketches[image] = self.model.process.clean(inputs[image], predicted_BCHW, image.time)
                 image.advance(predicted_BCHW)
                 image.waiting.ticket.steps_done += 1
                 going_on.append(image)
@@ -271,7 +271,9 @@ class Engine:
     def _show(self, sketches: Mapping[ActiveImage, Tensor]) -> None:
         for image, pixels, _ in self._screened(self._decoded(sketches)):
             with failing_alone(image.waiting):
-                image.waiting.ticket.show(Preview(image.waiting.index, image.position, len(image.timesteps_T), pixels))
+                image.waiting.ticket.show(
+                    Preview(image.waiting.index, image.position, len(image.sampler.times), pixels)
+                )
 
     def _deliver(self, finished: Sequence[ActiveImage]) -> None:
         for image, pixels, flagged in self._screened(self._decoded({image: image.latents_BCHW for image in finished})):

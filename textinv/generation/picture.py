@@ -1,6 +1,6 @@
 """One picture: from a request that this base model can draw to its last inference step.
 
-Owns which sizes can be drawn, and the picture's own state: latents, noise scheduler, generator, place in its timesteps,
+Owns which sizes can be drawn, and the picture's own state: latents, sampler, generator, place in its times,
 and, where it is an edit, what the mask protects; and the words for what can go
 wrong with it. Does not know its neighbours in the batch.
 
@@ -22,16 +22,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from textinv.errors import DeadlineError, OutOfMemoryError, RequestError, ServiceError, TextinvError
-from textinv.generation.noise_schedulers import (
-    NoiseScheduler,
-    find_scheduler_kind,
-    make_noise_scheduler,
-    see_noise_scheduler,
-    step_noise_scheduler,
-)
+from textinv.generation.noise_schedulers import find_scheduler_kind
 from textinv.generation.prompts import PreparedPrompt
 from textinv.generation.request import GenerateRequest, Size, Ticket, Work
 from textinv.models.base import BaseModel, Conditioning
+from textinv.models.process import Sampler
 from textinv.placeholders import ConceptRef
 
 log = logging.getLogger(__name__)
@@ -99,13 +94,13 @@ class Edit:
     pixels_HWC: NDArray[np.uint8]
     mask_HW: NDArray[np.uint8] | None
 
-    def keep_latents(self, latents_BCHW: Tensor, scheduler: NoiseScheduler, next_timestep: Tensor | None) -> Tensor:
+    def keep_latents(self, latents_BCHW: Tensor, sampler: Sampler, next_time: Tensor | None) -> Tensor:
         """Put back what the mask protects, as noisy as the next inference step expects (None: after the last)."""
         if self.change_BCHW is None:
             return latents_BCHW
         kept_BCHW = self.latents_BCHW
-        if next_timestep is not None:
-            kept_BCHW = scheduler.add_noise(self.latents_BCHW, self.noise_BCHW, next_timestep.reshape(1))
+        if next_time is not None:
+            kept_BCHW = sampler.renoised(self.latents_BCHW, self.noise_BCHW, next_time)
         return self.change_BCHW * latents_BCHW + (1 - self.change_BCHW) * kept_BCHW
 
     def keep_pixels(self, pixels_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -119,11 +114,10 @@ class Edit:
 
 @dataclass(eq=False)
 class ActiveImage:
-    """A picture in the batch. `timesteps_T` are those it goes through; `position` is how many are behind it."""
+    """A picture in the batch; `position` is how many of its sampler's times are behind it."""
 
     waiting: WaitingImage
-    scheduler: NoiseScheduler
-    timesteps_T: Tensor
+    sampler: Sampler
     generator: torch.Generator
     latents_BCHW: Tensor
     conditional: Conditioning
@@ -132,40 +126,37 @@ class ActiveImage:
     position: int = 0
 
     @property
-    def timestep(self) -> Tensor:
-        """The timestep of its next inference step."""
-        return self.timesteps_T[self.position]
+    def time(self) -> Tensor:
+        """When its next inference step begins."""
+        return self.sampler.times[self.position]
 
     @property
     def finished(self) -> bool:
         """Whether no inference step is left."""
-        return self.position >= len(self.timesteps_T)
+        return self.position >= len(self.sampler.times)
 
     @property
     def work(self) -> Work:
         """What is left to be done for it."""
-        return self.waiting.asked.size_px, len(self.timesteps_T) - self.position
+        return self.waiting.asked.size_px, len(self.sampler.times) - self.position
 
     @property
     def preview_due(self) -> bool:
         """Whether a preview is wanted after the next inference step; the last one shows the picture itself."""
         every, done = self.waiting.asked.request.preview_every, self.position + 1
-        return every > 0 and done % every == 0 and done < len(self.timesteps_T)
+        return every > 0 and done % every == 0 and done < len(self.sampler.times)
 
     def model_input(self) -> Tensor:
-        """Scale the latents as the UNet expects them at the next timestep."""
-        return self.scheduler.scale_model_input(self.latents_BCHW, self.timestep)
+        """Scale the latents as the UNet expects them at the next step's time."""
+        return self.sampler.scaled(self.latents_BCHW, self.time)
 
     def advance(self, predicted_BCHW: Tensor) -> None:
         """Take one inference step with the UNet's guided prediction."""
-        kind = find_scheduler_kind(self.waiting.asked.request.noise_scheduler)
-        self.latents_BCHW = step_noise_scheduler(
-            kind, self.scheduler, predicted_BCHW, self.timestep, self.latents_BCHW, self.generator
-        )
+        self.latents_BCHW = self.sampler.step(predicted_BCHW, self.time, self.latents_BCHW, self.generator)
         self.position += 1
         if self.edit is not None:
-            next_timestep = None if self.finished else self.timestep
-            self.latents_BCHW = self.edit.keep_latents(self.latents_BCHW, self.scheduler, next_timestep)
+            next_time = None if self.finished else self.time
+            self.latents_BCHW = self.edit.keep_latents(self.latents_BCHW, self.sampler, next_time)
 
 
 def check_request(model: BaseModel, request: GenerateRequest, max_image_px: int | None = None) -> CheckedRequest:
@@ -176,10 +167,7 @@ def check_request(model: BaseModel, request: GenerateRequest, max_image_px: int 
     """
     request.check()
     size_px = choose_size(model, request, max_image_px)
-    kind = find_scheduler_kind(request.noise_scheduler)
-    seen = see_noise_scheduler(kind, model.noise_scheduler_config, request.num_inference_steps)
-    num_steps = len(seen.timesteps) - _num_skipped(request, seen)
-    return CheckedRequest(request, size_px, num_steps, tuple(request.refs))
+    return CheckedRequest(request, size_px, len(_sampler_of(model, request).times), tuple(request.refs))
 
 
 def choose_size(model: BaseModel, request: GenerateRequest, max_image_px: int | None = None) -> Size:
@@ -214,35 +202,25 @@ def start_image(
 ) -> ActiveImage:
     """Draw a picture's first latents from its own seed, on the CPU so that every device starts from the same."""
     request = waiting.asked.request
-    scheduler, timesteps_T = _scheduler_of(model, request)
+    sampler = _sampler_of(model, request)
     generator = torch.Generator("cpu").manual_seed(waiting.seed)
     edit = None
     if request.init_image is not None:
         edit = _start_edit(model, request.init_image, request.mask, waiting.asked.size_px, generator)
-        latents_BCHW = scheduler.add_noise(edit.latents_BCHW, edit.noise_BCHW, timesteps_T[:1])
+        latents_BCHW = sampler.renoised(edit.latents_BCHW, edit.noise_BCHW, sampler.times[0])
     else:
         height, width = (side_px // model.latent_scale for side_px in waiting.asked.size_px)
         noise_BCHW = torch.randn((1, model.latent_channels, height, width), generator=generator)
-        latents_BCHW = noise_BCHW.to(model.device) * scheduler.init_noise_sigma
-    return ActiveImage(waiting, scheduler, timesteps_T, generator, latents_BCHW, conditional, unconditional, edit)
+        latents_BCHW = sampler.first(noise_BCHW.to(model.device))
+    return ActiveImage(waiting, sampler, generator, latents_BCHW, conditional, unconditional, edit)
 
 
-def _scheduler_of(model: BaseModel, request: GenerateRequest) -> tuple[NoiseScheduler, Tensor]:
-    kind = find_scheduler_kind(request.noise_scheduler)
-    scheduler = make_noise_scheduler(kind, model.noise_scheduler_config, request.num_inference_steps)
-    begin = _num_skipped(request, scheduler)
-    # Those that find their place by the timestep alone have no index to set.
-    if request.init_image is not None and hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(begin)
-    return scheduler, scheduler.timesteps[begin:]
-
-
-def _num_skipped(request: GenerateRequest, scheduler: NoiseScheduler) -> int:
-    """How many first steps an edit skips; as diffusers' img2img, in whole steps of the noise scheduler's order."""
-    if request.init_image is None:
-        return 0
-    num_kept = max(min(int(request.num_inference_steps * request.strength), request.num_inference_steps), 1)
-    return (request.num_inference_steps - num_kept) * scheduler.order
+def _sampler_of(model: BaseModel, request: GenerateRequest) -> Sampler:
+    num_steps = request.num_inference_steps
+    sampler = model.process.sampler(find_scheduler_kind(request.noise_scheduler), num_steps)
+    if request.init_image is not None:  # as diffusers' img2img
+        sampler.skip(num_steps - max(min(int(num_steps * request.strength), num_steps), 1))
+    return sampler
 
 
 def _start_edit(

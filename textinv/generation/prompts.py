@@ -244,14 +244,25 @@ def _without_clashes(prompts: Sequence[PreparedPrompt]) -> Iterator[list[Prepare
 
 
 def _weigh(encoded: Conditioning, batch: TokenBatch, widths: Mapping[str, int]) -> Conditioning:
-    """Scale what the encoders say about each token; hidden states of several encoders lie side by side along D."""
+    """Scale what the encoders say about each token, and each text back to its mean, as A1111 does.
+
+    Hidden states of several encoders lie side by side along D, and each has its own mean.
+    """
     if all(bool((weights_BL == 1).all()) for weights_BL in batch.weights.values()):
         return encoded
-    parts: list[Tensor] = [
-        weights_BL[..., None].expand(-1, -1, widths[encoder]) for encoder, weights_BL in batch.weights.items()
+    given = torch.split(encoded.hidden_BLD, [widths[encoder] for encoder in batch.weights], dim=-1)
+    parts = [
+        _with_mean_of(part_BLD * weights_BL[..., None].to(part_BLD), part_BLD)
+        for part_BLD, weights_BL in zip(given, batch.weights.values(), strict=True)
     ]
-    factors_BLD = torch.cat(parts, dim=-1)[..., : encoded.hidden_BLD.shape[-1]].to(encoded.hidden_BLD)
-    return replace(encoded, hidden_BLD=encoded.hidden_BLD * factors_BLD)
+    return replace(encoded, hidden_BLD=torch.cat(parts, dim=-1))
+
+
+def _with_mean_of(scaled_BLD: Tensor, before_BLD: Tensor) -> Tensor:
+    wanted_B, found_B = (each.mean((1, 2), keepdim=True) for each in (before_BLD, scaled_BLD))
+    # Where a text's mean is nothing but rounding, there is none to go back to.
+    is_mean_B = torch.minimum(wanted_B.abs(), found_B.abs()) > 1e-4 * before_BLD.std((1, 2), keepdim=True)
+    return torch.where(is_mean_B, scaled_BLD * (wanted_B / found_B), scaled_BLD)
 
 
 def _size_bytes(conditioning: Conditioning) -> int:

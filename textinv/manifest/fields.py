@@ -41,7 +41,8 @@ class AdvancedFields(Strict):
     arXiv:2408.15914, the text-only term). Needs `class_word`. 0 (off) to 10; costs one pass of the text encoder per
     step."""
     timesteps: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
-    """Band of noise levels that are trained on, `[first, end]` of 1000, without the end; 0 is hardly any noise.
+    """Band of noise levels that are trained on, `[first, end]` in thousandths of the base model's time,
+    without the end; 0 is hardly any noise, 1000 nothing else.
     Low-noise steps teach little (ZOODiP, arXiv:2503.14868, fig. 4). Costs nothing."""
     stop_every: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Steps between looks at the fixed batch. 1 to 10000; each look costs `stop_samples` forward passes. Default: as

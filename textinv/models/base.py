@@ -4,18 +4,18 @@ Owns the interface; the values on its text path are in `prompt`. Does not know h
 weights lie. On the way: `TrainSpec`s and `BaseModel` -> pack; a prompt and `BaseModel` -> engine.
 
 Shapes: B batch, L tokens (the window, or several windows of a long prompt), D width of the hidden states that the UNet
-attends to, P width of the pooled text, V vocabulary, R rows, N vectors, C channels, H rows, W columns, T timesteps.
+attends to, P width of the pooled text, V vocabulary, R rows, N vectors, C channels, H rows, W columns.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from textinv.models.clip import Clip
+from textinv.models.process import NoiseProcess
 from textinv.models.prompt import Conditioning, PromptPiece, TokenizedPrompt, Tokens
 from textinv.placeholders import ConceptRef
 
@@ -41,11 +41,8 @@ class BaseModel(ABC):
     latent_scale: int
     """Pixels per latent, along a side."""
     native_px: int
-    prediction_type: str
-    """`epsilon`, `v_prediction` or `sample`."""
-    alphas_cumprod_T: Tensor
-    """float32, on the model's device."""
-    noise_scheduler_config: dict[str, Any]
+    process: NoiseProcess
+    """How latents are noised, what `predict` answers, and how noise is undone."""
     masks_text: bool
     """Whether padded positions can be masked: not when the UNet pools over all hidden states."""
     zeros_empty_negative: bool
@@ -112,7 +109,7 @@ class BaseModel(ABC):
     def predict(
         self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning, time_ids_B6: Tensor | None = None
     ) -> Tensor:
-        """Run the UNet; the answer (B, C, H, W), float32, is what `prediction_type` says.
+        """Run the UNet; the answer (B, C, H, W), float32, is what `process.predicts` says.
 
         `time_ids_B6` (SDXL only): original height and width, crop top and left, target height and width, in pixels;
         without it the picture counts as an uncropped one of its own size.

@@ -1,4 +1,4 @@
-"""What all families share: a VAE, a UNet, text encoders and a noise schedule, frozen.
+"""What all families share: a VAE, a UNet, text encoders and a noise process, frozen.
 
 Owns everything but the text path's differences. A family subclasses this in one file of `textinv/models/families/`.
 
@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from diffusers import DDPMScheduler
 from torch import Tensor
 
-from textinv.errors import BaseModelError, PromptError
+from textinv.errors import PromptError
 from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.clip import Clip
+from textinv.models.parts import check_parts, check_text_width
 from textinv.models.placement import Placement
+from textinv.models.process import Diffusion
 from textinv.models.prompt import PromptPiece, TokenizedPrompt, tokens_of
 from textinv.models.text_encoder import TextEncoder
 from textinv.placeholders import ConceptRef
@@ -46,6 +47,7 @@ class LatentDiffusionModel(BaseModel):
         """Freeze the components and move them; `index` is the folder's `model_index.json`."""
         self.id, self.revision, self.clip = id, revision, clip
         self.device, self.dtype = placement.device, placement.dtype
+        check_parts(id, components, ("unet", self.vae_name, *self.text_encoder_folders, "scheduler"), self.vae_name)
         self._unet = placement.place_unet(components["unet"])
         self._vae = placement.place_vae(components[self.vae_name])
         encoders = self.text_encoders(components)
@@ -54,14 +56,14 @@ class LatentDiffusionModel(BaseModel):
             placement.place(encoder.network)
         self.encoder_names = tuple(self._encoders)
         self.encoder_widths = {encoder.name: encoder.width for encoder in encoders}
+        check_text_width(id, self._unet, sum(self.encoder_widths.values()))
         self.window = min(encoder.frame.window for encoder in encoders)
         self.latent_channels = int(self._unet.config.in_channels)
         self.latent_scale = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self.native_px = _side(self._unet.config.sample_size) * self.latent_scale
-        self.noise_scheduler_config = dict(components["scheduler"].config)
-        self.prediction_type = _checked_prediction(self.noise_scheduler_config)
-        noise_scheduler = DDPMScheduler.from_config(self.noise_scheduler_config)
-        self.alphas_cumprod_T = noise_scheduler.alphas_cumprod.to(self.device, torch.float32)
+        scheduler = components["scheduler"]
+        self.process = Diffusion({**scheduler.config, "_class_name": type(scheduler).__name__}, self.device)
+        self._shift, self._spread = _statistics(self._vae.config, self.device)
         self.zeros_empty_negative = bool(index.get("force_zeros_for_empty_prompt", False))
         self.masks_text = self._unet.config.addition_embed_type in (None, "text_time")
 
@@ -120,11 +122,13 @@ class LatentDiffusionModel(BaseModel):
             mean_BCHW = encoded.latents.float() * scale
             return mean_BCHW, torch.zeros_like(mean_BCHW)
         posterior = encoded.latent_dist
-        return (posterior.mean.float() - self._shift) * scale, posterior.std.float() * scale
+        mean_BCHW, std_BCHW = (posterior.mean.float() - self._shift) * scale, posterior.std.float() * scale
+        return (mean_BCHW, std_BCHW) if self._spread is None else (mean_BCHW / self._spread, std_BCHW / self._spread)
 
     @torch.no_grad()
     def decode_latents(self, latents_BCHW: Tensor) -> Tensor:
-        unscaled_BCHW = latents_BCHW.float() / self._vae.config.scaling_factor + self._shift
+        spread_BCHW = latents_BCHW.float() if self._spread is None else latents_BCHW.float() * self._spread
+        unscaled_BCHW = spread_BCHW / self._vae.config.scaling_factor + self._shift
         pixels_BCHW: Tensor = self._vae.decode(unscaled_BCHW.to(self.device, self._vae.dtype)).sample
         return pixels_BCHW.float()
 
@@ -146,19 +150,14 @@ class LatentDiffusionModel(BaseModel):
         """What the UNet takes beside the hidden states; a UNet that pools them itself still wants the empty answer."""
         return {}
 
-    @property
-    def _shift(self) -> float:
-        return float(self._vae.config.get("shift_factor") or 0.0)
 
-
-def _checked_prediction(config: Mapping[str, Any]) -> str:
-    found = config.get("prediction_type", "epsilon")
-    if found not in ("epsilon", "v_prediction", "sample"):
-        raise BaseModelError(
-            f"the noise scheduler predicts {found!r}; epsilon, v_prediction and sample are known: correct "
-            "scheduler/scheduler_config.json"
-        )
-    return str(found)
+def _statistics(vae_config: Mapping[str, Any], device: torch.device) -> tuple[float | Tensor, Tensor | None]:
+    """What is subtracted from latents before they are scaled, and the deviation of each channel they are divided by."""
+    mean, std = vae_config.get("latents_mean"), vae_config.get("latents_std")
+    if mean is None or std is None:
+        return float(vae_config.get("shift_factor") or 0.0), None
+    mean_1C11, std_1C11 = (torch.tensor(each, device=device)[None, :, None, None] for each in (mean, std))
+    return mean_1C11, std_1C11
 
 
 def _side(sample_size: int | Sequence[int]) -> int:

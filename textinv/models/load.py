@@ -12,9 +12,10 @@ from textinv.models.clip import has_clip, load_clip
 from textinv.models.families import known_families
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.location import Location, locate
+from textinv.models.parts import explain_pipeline
 from textinv.models.placement import Placement, choose_placement
 from textinv.models.quiet import quiet
-from textinv.models.revision import hash_weights, revision_of
+from textinv.models.revision import has_only_halves, hash_weights, revision_of
 from textinv.native_size import native_px_of
 
 
@@ -35,8 +36,8 @@ def load_base_model(
     location = locate(name, revision, aliases, weights=True)
     family = _family_of(name, location)
     found = _revision_of(name, location, revision)
-    pipeline = _load_pipeline(name, family, location, placement)
-    components = pipeline.components
+    components = _load_pipeline(name, family, location, placement).components
+    components["scheduler"].register_to_config(**_changed_process(name, location))
     clip = load_clip(location.folder / "clip", components["tokenizer"], placement.device)
     model = family(name, found, location.read_json("model_index.json"), components, clip, placement)
     model.folder = location.folder
@@ -61,7 +62,9 @@ def revisions_of(name: str, *, aliases: Mapping[str, str] | None = None) -> tupl
     location = locate(name, None, aliases, weights=False)
     if location.commit is not None:
         return location.commit, location.commit
-    return hash_weights(location.checkpoint or location.folder), revision_of(location.folder, location.checkpoint)
+    changed = _changed_process(name, location)
+    weights = hash_weights(location.checkpoint or location.folder)
+    return weights, revision_of(location.folder, location.checkpoint, changed)
 
 
 def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> int:
@@ -117,12 +120,27 @@ def _native_size_px(name: str, family: type[LatentDiffusionModel], location: Loc
     return side
 
 
+def _changed_process(name: str, location: Location) -> dict[str, Any]:
+    """What a single file's markers, and whoever named the base model, say of its noise scheduler's config."""
+    marked = location.markers.config
+    stated = location.stated.prediction_type
+    if stated is None:
+        return marked
+    if marked.get("prediction_type", stated) != stated:
+        raise BaseModelError(
+            f"the base model {name!r} is named with prediction_type={stated}, and its file is marked as "
+            f"{marked['prediction_type']}: leave prediction_type out"
+        )
+    return {**marked, "prediction_type": stated}
+
+
 def _load_pipeline(name: str, family: type[LatentDiffusionModel], location: Location, placement: Placement) -> Any:
     options = {"dtype": placement.dtype, "local_files_only": True, **family.load_options}
     try:
         with quiet():
             if location.checkpoint is None:
-                return family.pipeline_class.from_pretrained(location.folder, **options)
+                variant = "fp16" if has_only_halves(location.folder) else None
+                return family.pipeline_class.from_pretrained(location.folder, variant=variant, **options)
             return family.pipeline_class.from_single_file(
                 str(location.checkpoint), config=str(location.folder), **options
             )
@@ -137,13 +155,14 @@ def _family_of(name: str, location: Location) -> type[LatentDiffusionModel]:
         if family.fits(index, text_config):
             return family
     raise BaseModelError(
-        f"the base model {name!r} is a {index.get('_class_name')}; known families are "
+        f"the base model {name!r} {explain_pipeline(index, text_config)}; known families are "
         f"{', '.join(family.family for family in families)}"
     )
 
 
 def _revision_of(name: str, location: Location, asked: str | None) -> str:
-    found = location.commit or revision_of(location.folder, location.checkpoint)
+    changed = _changed_process(name, location)
+    found = location.commit or revision_of(location.folder, location.checkpoint, changed)
     weights = location.checkpoint or location.folder
     if location.commit is None and asked not in (None, found) and asked != hash_weights(weights):
         raise BaseModelError(

@@ -5,21 +5,25 @@ are fetched (what is in the hub's cache already is used without the network). Do
 
 A single file holds weights only: Stable Diffusion 1, 2 or XL in the layout of their original repositories. The configs
 and the tokenizer come from a folder beside it with the file's name without its suffix (`model.safetensors` and
-`model/model_index.json`), else from the hub repository that diffusers knows for the checkpoint's kind.
+`model/model_index.json`), or from the one that is named (`model.safetensors?config=FOLDER`), else from the hub
+repository that diffusers knows for the checkpoint's kind.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from diffusers.loaders.single_file_utils import fetch_diffusers_config, load_single_file_checkpoint
 from huggingface_hub import snapshot_download
 
 from textinv.errors import BaseModelError
+from textinv.models.process import PREDICTIONS
 from textinv.models.revision import parts_without_weights
+from textinv.models.single_file import Markers, read_markers
 from textinv.settings import OWN_BASE_MODELS
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
@@ -37,6 +41,16 @@ _NOT_NEEDED = [
 
 
 @dataclass(frozen=True)
+class Stated:
+    """What a person says of a base model behind its name, `model.safetensors?prediction_type=v_prediction`."""
+
+    prediction_type: str | None = None
+    """`epsilon`, `v_prediction` or `sample`, for a file that does not say it."""
+    config: str | None = None
+    """Folder with the configs and the tokenizer of a single file."""
+
+
+@dataclass(frozen=True)
 class Location:
     """A base model on this machine's disk: its folder in diffusers' layout, and the checkpoint when it is one file."""
 
@@ -44,6 +58,9 @@ class Location:
     checkpoint: Path | None = None
     commit: str | None = None
     """Of the hub, when the folder is a snapshot of a repository."""
+    stated: Stated = field(default_factory=Stated)
+    markers: Markers = field(default_factory=Markers)
+    """Of the checkpoint."""
 
     def read_json(self, path: str) -> dict[str, Any]:
         """Read a JSON file of the folder; empty when there is none.
@@ -69,20 +86,42 @@ def locate(name: str, revision: str | None, aliases: Mapping[str, str] | None, *
     Raises:
         BaseModelError: there is nothing of that name.
     """
-    target = (OWN_BASE_MODELS if aliases is None else aliases).get(name, name)
+    target, stated = _split(name, (OWN_BASE_MODELS if aliases is None else aliases).get(name, name))
     path = Path(target).expanduser()
+    if stated != Stated() and path.suffix not in CHECKPOINT_SUFFIXES:
+        raise BaseModelError(
+            f"the base model {name!r} is no single file, and only of one it can be said how it predicts and where its "
+            "configs lie: correct scheduler/scheduler_config.json in its folder"
+        )
     if path.is_dir():
         return Location(_checked_folder(path))
     if path.is_file():
         if path.suffix not in CHECKPOINT_SUFFIXES:
             raise BaseModelError(f"{path} is no checkpoint; those end in {' or '.join(CHECKPOINT_SUFFIXES)}")
-        return Location(find_config(path), checkpoint=path)
+        markers = read_markers(path)
+        config = find_config(path) if stated.config is None else _checked_folder(Path(stated.config).expanduser())
+        return Location(config, checkpoint=path, stated=stated, markers=markers)
     if path.suffix in CHECKPOINT_SUFFIXES or not _HUB_ID.fullmatch(target):
         raise BaseModelError(
             f"the base model {name!r} is neither a file nor a folder: {path.absolute()} does not exist"
         )
     folder = fetch_snapshot(target, revision, weights=weights)
     return Location(_checked_folder(folder), commit=folder.name)
+
+
+def _split(name: str, target: str) -> tuple[str, Stated]:
+    """Split `WHERE?KEY=VALUE&KEY=VALUE`."""
+    where, _, said = target.partition("?")
+    options = dict(parse_qsl(said, keep_blank_values=True))
+    known = [each.name for each in fields(Stated)]
+    if unknown := sorted(set(options) - set(known)):
+        raise BaseModelError(f"the base model {name!r} is named with {unknown[0]!r}; known are {', '.join(known)}")
+    prediction = options.get("prediction_type", PREDICTIONS[0])
+    if prediction not in PREDICTIONS:
+        raise BaseModelError(
+            f"the base model {name!r} is named with prediction_type={prediction}; write {' or '.join(PREDICTIONS)}"
+        )
+    return where, Stated(**options)
 
 
 def _checked_folder(folder: Path) -> Path:

@@ -8,6 +8,7 @@ as it is; a corrected prediction type or scaling factor makes it another.
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from textinv.errors import BaseModelError
@@ -17,13 +18,17 @@ PARTS = ("unet", "vae", "vqvae", "text_encoder", "text_encoder_2", "bert")
 _BLOCK_BYTES = 1 << 22
 
 
-def revision_of(folder: Path, checkpoint: Path | None = None) -> str:
+def revision_of(folder: Path, checkpoint: Path | None = None, changed_noise: Mapping[str, object] | None = None) -> str:
     """The revision of a diffusers folder, or of a checkpoint whose configs lie in the folder: 64 hex digits.
+
+    `changed_noise` is what holds instead of the noise scheduler's config.
 
     Raises:
         BaseModelError: there are no weights, or a config cannot be read.
     """
-    meaning = json.dumps(meaning_of(folder), sort_keys=True)
+    found = meaning_of(folder)
+    noise = {name: value for name, value in (changed_noise or {}).items() if name in found["noise"]}
+    meaning = json.dumps({**found, "noise": {**found["noise"], **noise}}, sort_keys=True)
     return hashlib.sha256(f"{hash_weights(checkpoint or folder)}\n{meaning}".encode()).hexdigest()
 
 
@@ -45,19 +50,28 @@ def hash_weights(path: Path) -> str:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that are loaded from a diffusers folder: safetensors of each part, else its pickles, no variants."""
+    """The files that are loaded from a diffusers folder: safetensors of each part, else its pickles, else halves."""
     files: list[Path] = []
     for part in PARTS:
         plain = [file for file in sorted((folder / part).glob("*")) if _is_plain(file)]
         safe = [file for file in plain if file.suffix == ".safetensors"]
-        files += safe or plain
+        files += safe or plain or _halves(folder / part)
     return files
+
+
+def has_only_halves(folder: Path) -> bool:
+    """Whether a diffusers folder has weights as `*.fp16.safetensors` where it has no others."""
+    return any(".fp16" in file.name for file in weight_files(folder))
 
 
 def parts_without_weights(folder: Path) -> list[str]:
     """The parts of a diffusers folder that have a config but no safetensors."""
     parts = [part for part in PARTS if (folder / part / "config.json").is_file()]
     return [part for part in parts if not any((folder / part).glob("*.safetensors"))]
+
+
+def _halves(part: Path) -> list[Path]:
+    return sorted(part.glob("*.fp16*.safetensors"))
 
 
 def _is_plain(file: Path) -> bool:

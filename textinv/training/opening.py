@@ -10,6 +10,7 @@ from torch import Tensor
 
 from textinv.errors import CorruptObjectError, InputError, NewerProgramError
 from textinv.models.base import BaseModel
+from textinv.models.process import BAND_PARTS
 from textinv.spec import TrainSpec
 from textinv.training.captions import captions_of, tokenize_captions
 from textinv.training.checkpoint import Checkpoint
@@ -35,10 +36,18 @@ def open_slot(
         CorruptObjectError: its checkpoint is broken, or another spec's.
     """
     spec = work.spec
-    check_timesteps(model, spec)
+    check_band(spec)
     latents = encode_work(model, work)
     texts, own_captions = captions_of(spec)
-    choices = Choices(latents.num_pictures, len(spec.templates), spec.timesteps, spec.flip, latents.shape, own_captions)
+    choices = Choices(
+        num_pictures=latents.num_pictures,
+        num_templates=len(spec.templates),
+        band=spec.timesteps,
+        process=model.process,
+        flip=spec.flip,
+        latent_shape=latents.shape,
+        own_captions=own_captions,
+    )
     references = None
     if spec.context_weight and spec.class_word:
         texts = [*texts, *CONTEXT_PROMPTS]
@@ -54,18 +63,15 @@ def open_slot(
     return slot, dict(checkpoint.tensors)
 
 
-def check_timesteps(model: BaseModel, spec: TrainSpec) -> None:
-    """Check that the base model has the timesteps that a spec asks for.
+def check_band(spec: TrainSpec) -> None:
+    """Check that a spec's timesteps lie within time.
 
     Raises:
-        InputError: it has not.
+        InputError: they do not.
     """
     low, high = spec.timesteps
-    if not 0 <= low < high <= len(model.alphas_cumprod_T):
-        raise InputError(
-            f"{spec.name}: the timestep band {low} to {high} is not within the {len(model.alphas_cumprod_T)} of "
-            f"{model.id}: give one that is"
-        )
+    if not 0 <= low < high <= BAND_PARTS:
+        raise InputError(f"{spec.name}: the timestep band {low} to {high} is not within {BAND_PARTS}: give one that is")
 
 
 def first_rows(model: BaseModel, slot: Slot, fixed_losses: FixedLosses) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ from textinv.models.base import BaseModel, Tokens
 from textinv.training.checkpoint import Checkpoint
 from textinv.training.intake import Intake
 from textinv.training.memory import Memory, is_out_of_memory, no_memory_for
-from textinv.training.objective import add_noise, context_losses, sample_losses, target_of
+from textinv.training.objective import context_losses, sample_losses
 from textinv.training.opening import open_slot
 from textinv.training.optimizers import settings_of, stacked
 from textinv.training.pool import Place, Pool
@@ -127,16 +127,15 @@ def _sent(tensor: Tensor, device: torch.device) -> Tensor:
 
 def slot_losses(model: BaseModel, pool: Pool, batch: Batch, rows: Mapping[str, Tensor]) -> Tensor:
     """Mean loss of each slot (S,) float32, 0 where a slot has no sample; differentiable in `rows` (S, V, D)."""
-    alphas_B = model.alphas_cumprod_T.to(batch.timesteps_B.device)[batch.timesteps_B]
     latents_BCHW = pool.mean_MCHW[batch.latents_B] + pool.std_MCHW[batch.latents_B] * batch.latent_noise_BCHW
-    noisy_BCHW = add_noise(latents_BCHW, batch.noise_BCHW, alphas_B)
+    noisy_BCHW = model.process.noised(latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
     tokens = {
         name: Tokens(captions.ids_BL[batch.captions_K], captions.row_BL[batch.captions_K])
         for name, captions in pool.captions.items()
     }
     encoded = model.encode_text(tokens, {name: rows_SVD.flatten(0, 1) for name, rows_SVD in rows.items()})
     predicted_BCHW = model.predict(noisy_BCHW, batch.timesteps_B, encoded.index(batch.caption_of_B))
-    target_BCHW = target_of(model.prediction_type, latents_BCHW, batch.noise_BCHW, alphas_B)
+    target_BCHW = model.process.target(latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
     loss_B = sample_losses(predicted_BCHW, target_BCHW, pool.weight_MHW[batch.latents_B])
     num_slots = next(iter(rows.values())).shape[0]
     loss_S = torch.zeros(num_slots, device=loss_B.device).index_add(0, batch.slot_of_B, loss_B * batch.share_B)

@@ -18,6 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from textinv.models.process import Band, NoiseProcess
+
 Integers = NDArray[np.int64]
 
 
@@ -43,8 +45,9 @@ class Choices:
 
     num_pictures: int
     num_templates: int
-    timesteps: tuple[int, int]
-    """Half-open."""
+    band: Band
+    process: NoiseProcess
+    """Which turns what is drawn within the band into timesteps."""
     flip: bool
     latent_shape: tuple[int, int, int]
     own_captions: tuple[int, ...] = ()
@@ -80,7 +83,7 @@ def draw(seed: int, step: int, num_samples: int, choices: Choices, purpose: str 
         pictures_B=pictures_B,
         flips_B=((coin_B < 0.5) & choices.flip).astype(np.int64),
         captions_B=captions_B,
-        timesteps_B=stratified(choices.timesteps, uniform_B),
+        timesteps_B=choices.process.times(choices.band, stratified(uniform_B)),
         noises_2BCHW=torch.randn((2, num_samples, *choices.latent_shape), generator=generator),
     )
 
@@ -90,11 +93,10 @@ def draw_index(seed: int, purpose: str, step: int, count: int) -> int:
     return _round(seed, purpose, count, step // count)[step % count]
 
 
-def stratified(band: tuple[int, int], uniform_B: NDArray[np.float32]) -> Integers:
-    """Place one timestep in each of B equal parts of the half-open band, at the given fraction of its part."""
-    low, high = band
+def stratified(uniform_B: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Place one number in each of B equal parts of [0, 1), at the given fraction of its part."""
     part_B = np.arange(len(uniform_B)) + uniform_B.astype(np.float64)
-    return (low + part_B / len(uniform_B) * (high - low)).astype(np.int64).clip(low, high - 1)
+    return part_B / len(uniform_B)
 
 
 def _shuffled(seed: int, purpose: str, count: int, positions: Sequence[int]) -> Integers:

@@ -81,6 +81,7 @@ def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk) -
         height_px=size.drawn.height_px,
         num_inference_steps=steps,
         guidance_scale=body.guidance_scale,
+        guidance_rescale=body.guidance_rescale,
         seed=body.choose_seed(),
         noise_scheduler=body.noise_scheduler,
         num_images=body.n,

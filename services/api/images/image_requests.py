@@ -61,6 +61,8 @@ class DrawFields(Body):
     """Inference steps: more take longer and look better up to a point."""
     guidance_scale: float = Field(default=GenerateRequest.guidance_scale, ge=0, le=100, allow_inf_nan=False)
     """How closely the picture follows the prompt; 1 turns guidance off."""
+    guidance_rescale: float = Field(default=GenerateRequest.guidance_rescale, ge=0, le=1, allow_inf_nan=False)
+    """How much of the contrast that guidance adds is taken back; 0.7 for base models with zero terminal SNR."""
     noise_scheduler: str | None = Field(default=None, max_length=64)
     """Noise scheduler by name, as `euler`, `ddim`, `dpmpp-2m`; none: the service's default."""
     attention_weights: bool = False

@@ -82,6 +82,7 @@ def _settings_of(png: bytes, max_px: int) -> dict[str, Any]:
         "seed": read.seed,
         "num_inference_steps": read.num_inference_steps,
         "guidance_scale": read.guidance_scale,
+        "guidance_rescale": read.guidance_rescale,
         "noise_scheduler": read.noise_scheduler,
         "attention_weights": read.attention_weights,
         "size": f"{read.width_px}x{read.height_px}" if read.width_px and read.height_px else "auto",

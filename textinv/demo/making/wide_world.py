@@ -148,7 +148,7 @@ class WideWorld:
             words = f"{a(thing.object.replace('-', ' '))} in {{}} style"
             if shows_background and rng.random() < 0.7:
                 words += f" on {a(background)} background"
-            caption = words.format(said) if rng.random() < 0.8 else words.replace(" in {} style", "")
+            caption = words.format(said) if rng.random() < 0.9 else words.replace(" in {} style", "")
             shown.append(Shown(picture, caption, words, scene, look))
         return shown
 
