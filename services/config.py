@@ -93,7 +93,10 @@ class ServiceConfig(BaseModel):
     grafana_url: str | None = None
     """Where operators find Grafana."""
     cors_origins: tuple[str, ...] = ()
-    """Web pages that may call the service from a browser; none by default."""
+    """Web pages that may call the service from a browser, as `https://page.example`; none by default."""
+    hosts: tuple[str, ...] = ()
+    """Names by which the service is asked for, as `draw.example`; none: with keys any, without keys only addresses and
+    `localhost`, lest a page elsewhere lets its own name mean this machine."""
     log_prompts: bool = False
     """Whether prompts are written to the log, beside what it says of every request."""
 

@@ -10,21 +10,27 @@ import typer
 from services.access.keys import ApiKey, KeyRing, Role
 from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit, rows_table
+from textinv.jobs.record import MAX_PRIORITY
 from textinv.store import ensure_store
 
 
 def create(
     label: Annotated[str, typer.Argument(help="Whose key it is, in your words.")],
-    role: Annotated[Role, typer.Option(help="generate; submit: also jobs; operate: also roll back and delete.")] = (
-        "generate"
-    ),
+    role: Annotated[
+        Role, typer.Option(help="generate; submit: also jobs; operate: also roll back and delete; admin: also fleet.")
+    ] = "generate",
     prefix: Annotated[str, typer.Option(help="Only concepts whose names start so.")] = "",
     per_minute: Annotated[int | None, typer.Option(help="Requests per minute at most.", min=1)] = None,
     concurrency: Annotated[int | None, typer.Option(help="Requests at the same time at most.", min=1)] = None,
+    max_priority: Annotated[
+        int, typer.Option(help="Highest priority of its jobs.", min=-MAX_PRIORITY, max=MAX_PRIORITY)
+    ] = 0,
     json: AsJson = False,
 ) -> None:
     """Make a key; it is shown this once and stored hashed."""
-    text, key = _ring().create(label, role, name_prefix=prefix, per_minute=per_minute, concurrency=concurrency)
+    text, key = _ring().create(
+        label, role, name_prefix=prefix, per_minute=per_minute, concurrency=concurrency, max_priority=max_priority
+    )
     emit({"key": text, **_shown(key)}, json, text)
 
 

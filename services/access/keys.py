@@ -9,7 +9,9 @@ import hmac
 import logging
 import re
 import secrets
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -17,15 +19,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from services.access.strangers import Strangers
 from textinv.errors import AccessError, CorruptObjectError, InputError, ObjectNotFoundError, StoreError
 from textinv.states import changes_nothing
 from textinv.store.protocol import JSON, ObjectStore
 
 log = logging.getLogger(__name__)
 
-Role = Literal["generate", "submit", "operate"]
-ROLES: tuple[Role, ...] = ("generate", "submit", "operate")
-"""Each may do what those before it may."""
+Role = Literal["generate", "submit", "operate", "admin"]
+ROLES: tuple[Role, ...] = ("generate", "submit", "operate", "admin")
+"""Each may do what those before it may; `admin` owns what all share, the fleet."""
 _PREFIX = "keys/"
 _KEY = re.compile(r"ti_([0-9a-f]{12})_([A-Za-z0-9_-]{20,100})")
 # A revoked key works on for so long at most, while the store answers.
@@ -55,11 +58,15 @@ class ApiKey(BaseModel):
     """Requests per minute; None: no limit."""
     concurrency: int | None = None
     """Requests at the same time; None: no limit."""
+    max_priority: int = 0
+    """Jobs of the key are served before others of lower priority, up to this one."""
     revoked: str | None = None
     """When it was revoked."""
 
     def has_role(self, role: Role) -> bool:
-        """Whether the key may do what `role` may."""
+        """Whether the key may do what `role` may; one that is bound to names owns nothing that all share."""
+        if role == "admin" and self.name_prefix:
+            return False
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
@@ -81,7 +88,10 @@ class KeyRing:
         self._store = store
         self._known_s = known_s
         self._clock = clock
-        self._known: dict[str, tuple[float, ApiKey | None]] = {}
+        self._known: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
+        self._unknown: OrderedDict[str, float] = OrderedDict()
+        self._remembering = threading.Lock()
+        self._strangers = Strangers(clock)
         self._patience_s = patience_s
         self._ask_again_at = float("-inf")
         self._readers = ThreadPoolExecutor(_NUM_READERS, thread_name_prefix="textinv-keys")
@@ -94,8 +104,15 @@ class KeyRing:
         name_prefix: str = "",
         per_minute: int | None = None,
         concurrency: int | None = None,
+        max_priority: int = 0,
     ) -> tuple[str, ApiKey]:
-        """Make a key; its text is told this once."""
+        """Make a key; its text is told this once.
+
+        Raises:
+            InputError: a key for all that is shared is to be bound to names.
+        """
+        if role == "admin" and name_prefix:
+            raise InputError(f"a key of role admin owns what all share: leave out the prefix {name_prefix!r}")
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         key = ApiKey(
             id=key_id,
@@ -106,6 +123,7 @@ class KeyRing:
             name_prefix=name_prefix,
             per_minute=per_minute,
             concurrency=concurrency,
+            max_priority=max_priority,
         )
         self._store.create(_object_of(key_id), key.model_dump_json().encode(), JSON)
         return f"ti_{key_id}_{secret}", key
@@ -134,28 +152,43 @@ class KeyRing:
         self._known.pop(key_id, None)
         return revoked, None
 
-    def find(self, text: str, role: Role) -> ApiKey:
-        """Find the key that a caller sent and check that it has `role`.
+    def find(self, text: str, role: Role, address: str = "") -> ApiKey:
+        """Find the key that a caller at an address sent and check that it has `role`.
 
         Raises:
             AccessError: it is none of ours, was revoked, or has not the role.
+            OverloadedError: the address sends one unknown key after the other.
             StoreError: the store cannot be read, and the key is not remembered.
         """
         match = _KEY.fullmatch(text)
-        key = self._lookup(match[1]) if match else None
+        key = self._lookup(match[1], address) if match else None
         if match is None or key is None or not hmac.compare_digest(key.secret_sha256, _hash(match[2])):
             raise AccessError("this API key is not known here; `textinv keys create` makes one")
         if key.revoked is not None:
             raise AccessError(f"the API key {key.id} was revoked at {key.revoked}; ask the operator for another")
         if not key.has_role(role):
-            raise AccessError(f"the API key {key.id} has the role {key.role!r}; this needs {role!r}", role=role)
+            bound = f", bound to {key.name_prefix!r}" if key.name_prefix else ""
+            raise AccessError(f"the API key {key.id} has the role {key.role!r}{bound}; this needs {role!r}", role=role)
         return key
 
-    def _lookup(self, key_id: str) -> ApiKey | None:
-        read_at, key = self._known.get(key_id, (float("-inf"), None))
+    def _lookup(self, key_id: str, address: str) -> ApiKey | None:
         now = self._clock()
+        if now - self._unknown.get(key_id, float("-inf")) <= self._known_s:
+            return None
+        read_at, key = self._known.get(key_id, (float("-inf"), None))
         if now - read_at <= self._known_s:
             return key
+        if key is not None:
+            return self._ask_again(key_id, key, read_at)
+        self._strangers.spend(address)
+        key = self._ask_again(key_id, None, read_at)
+        if key is not None:
+            self._strangers.give_back(address)
+        return key
+
+    def _ask_again(self, key_id: str, key: ApiKey | None, read_at: float) -> ApiKey | None:
+        """Ask the store for a key; `key` is what it said at `read_at`."""
+        now = self._clock()
         usable, is_down = key is not None and now - read_at <= _OUTAGE_S, self._ask_again_at > float("-inf")
         if usable and now < self._ask_again_at:
             return key
@@ -179,10 +212,17 @@ class KeyRing:
         asked_at = self._clock()
         key = self._read(key_id)
         self._ask_again_at = float("-inf")
-        if len(self._known) >= _MAX_KNOWN:
-            self._known.clear()
-        if asked_at >= self._known.get(key_id, (asked_at, None))[0]:
-            self._known[key_id] = asked_at, key
+        with self._remembering:
+            if key is None:
+                self._known.pop(key_id, None)
+                self._unknown[key_id] = asked_at
+            elif asked_at >= self._known.get(key_id, (asked_at, key))[0]:
+                self._known[key_id] = asked_at, key
+                self._known.move_to_end(key_id)
+            # Apart, so that ids which somebody makes up push out no key that exists.
+            for memory in (self._known, self._unknown):
+                while len(memory) > _MAX_KNOWN:
+                    memory.popitem(last=False)
         return key
 
     def _read(self, key_id: str) -> ApiKey | None:

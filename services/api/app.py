@@ -16,6 +16,7 @@ from services.api.answering import ClientGoneError
 from services.api.concepts import concept_files, concepts, operation
 from services.api.description import describe
 from services.api.errors import CLIENT_GONE, add_error_handlers
+from services.api.gate import Gate
 from services.api.images import edits, generations, prompts
 from services.api.jobs import events as jobs_events
 from services.api.jobs import fleet as jobs_fleet
@@ -62,6 +63,7 @@ def make_app(desk: Desk, *, tells_request_id: bool = True) -> FastAPI:
     add_error_handlers(app)
     describe(app)
     app.add_exception_handler(ClientGoneError, lambda request, error: Response(status_code=CLIENT_GONE))
+    app.add_middleware(Gate, config=desk.config)
     if desk.config.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -40,6 +40,20 @@ class Caller:
         """Whether the caller may do what `role` may; where keys are off, everybody may do all."""
         return self.key is None or self.key.has_role(role)
 
+    def check_priority(self, priority: int) -> None:
+        """Check that the caller may have its jobs served so early.
+
+        Raises:
+            AccessError: its key has a lower bound.
+        """
+        if self.key is not None and priority > self.key.max_priority:
+            raise AccessError(
+                f"the API key {self.key.id} submits with priority {self.key.max_priority} at most, not {priority}; "
+                "`textinv keys create --max-priority` makes one that may",
+                role=self.key.role,
+                param="priority",
+            )
+
     def turn_of(self, user: str | None) -> str:
         """Whose turn a request takes: the caller's, or that of one of its users."""
         return f"{self.id}/{user}" if user else self.id
@@ -68,7 +82,7 @@ def _requires(role: Role) -> Any:
         caller = Caller(None, address)
         note(caller=caller.id)
         if desk.config.keys:
-            caller = Caller(await in_thread(desk.key_ring.find, _sent_key(request), role), address)
+            caller = Caller(await in_thread(desk.key_ring.find, _sent_key(request), role, address), address)
             note(caller=caller.id)
             await desk.usage.spend(caller.key)
         return caller
@@ -79,6 +93,7 @@ def _requires(role: Role) -> Any:
 may_draw: Any = _requires("generate")
 may_submit: Any = _requires("submit")
 may_operate: Any = _requires("operate")
+may_own: Any = _requires("admin")
 
 
 def _sent_key(request: Request) -> str:

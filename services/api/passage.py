@@ -1,4 +1,4 @@
-"""What every request passes through: a request id, a bound on the body, one line in the log.
+"""What every request passes through: a request id, a bound on the body, headers for browsers, one line in the log.
 
 A plain ASGI wrapper, because Starlette's `BaseHTTPMiddleware` hides a client's leaving from the routes.
 """
@@ -20,6 +20,14 @@ log = logging.getLogger("services.requests")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TOO_LARGE = 413
+# Nothing that is answered is a page of its own, whatever bytes a picture or a name holds; those that are say so.
+_INERT = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+# FastAPI's pages of the interface: files of ours, and one script in the page.
+_DOCS = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_DOCS_PATHS = ("/docs", "/redoc")
 
 
 class Passage:
@@ -38,6 +46,7 @@ class Passage:
         asked = headers.get("x-request-id", "")
         request_id = asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
         trip = _Trip(receive, send, request_id, self._max_body_bytes)
+        trip.policy = _DOCS if scope["path"] in _DOCS_PATHS else _INERT
         trip.tells_request_id = self._tells_request_id
         length = headers.get("content-length", "0")
         with notes_of(request_id) as notes:
@@ -57,6 +66,7 @@ class _Trip:
     def __init__(self, receive: Receive, send: Send, request_id: str, max_body_bytes: int) -> None:
         self.request_id = request_id
         self.tells_request_id = True
+        self.policy = _INERT
         self.status: int | None = None
         self.began_at = time.monotonic()
         self._receive = receive
@@ -82,6 +92,8 @@ class _Trip:
             headers = MutableHeaders(scope=message)
             if self.tells_request_id:
                 headers["x-request-id"] = self.request_id
+            headers.setdefault("content-security-policy", self.policy)
+            headers.setdefault("x-content-type-options", "nosniff")
             # W3C Server Timing: milliseconds in here, so that a client can tell the service's share from the network's.
             headers["server-timing"] = f"service;dur={self.age_ms}"
         await self._send(message)

@@ -61,7 +61,7 @@ def up(
     page = f"{service.url}/"
     said = [f"{'already up' if found.was_up else 'ready'}: {page}    (`textinv down` stops everything)"]
     said += [f"goes on with {', '.join(found.resumed)}"] if found.resumed else []
-    said += ["callers need a key: `textinv keys create NAME --role operate` makes one"] if config.keys else []
+    said += ["callers need a key: `textinv keys create NAME --role admin` makes one"] if config.keys else []
     emit({"page": page, "was_up": found.was_up, "resumed": found.resumed, **dict(service)}, json, "\n".join(said))
 
 

@@ -11,7 +11,7 @@ import torch
 from scale_jobs import put_job
 
 from cluster.driver.options import DriverOptions
-from cluster.driver.process import new_driver
+from cluster.driver.process import Starter, new_driver
 from tests.cluster.conftest import make_spec
 from textinv.demo import WEIGHTS
 from textinv.jobs import JobStore
@@ -45,7 +45,8 @@ def crew_seconds(settings: StoreSettings, num_workers: int, num_concepts: int, m
     fleet, earlier = f"bench-{num_workers}", len(registry.finished_fingerprints())
     record = put_job(registry.store, specs_of(registry.store, num_concepts, max_steps, seed=num_workers), fleet, fleet)
     options = DriverOptions(workers=num_workers, threads_per_worker=1, num_slots=SLOTS)
-    driver = new_driver(Settings(device="cpu"), settings, options, fleet, f"{os.environ['RAY_TMPDIR']}/train")
+    starter = Starter(settings, Settings(device="cpu"), options, f"{os.environ['RAY_TMPDIR']}/train")
+    driver = new_driver(settings, starter, fleet)
     stop, job_store = threading.Event(), JobStore(registry.store)
     thread = threading.Thread(target=driver.serve, args=(stop, None), daemon=True)
     thread.start()

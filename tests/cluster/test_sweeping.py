@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from tests.services.job_tools import photo
 from textinv.embedding import Embedding
 from textinv.errors import CorruptObjectError
 from textinv.jobs import JobRecord, JobStore
@@ -17,6 +18,7 @@ from textinv.store import MemoryStore, S3Store
 
 pytestmark = pytest.mark.store
 MakeJob = Callable[..., JobRecord]
+DRAWN = photo(1, form="JPEG")
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def publish(registry: Registry, spec: TrainSpec) -> None:
         fingerprint=spec.fingerprint,
         base_model="emoji",
         base_revision="r1",
-        files={PREVIEW_FILE: b"drawn"},
+        files={PREVIEW_FILE: DRAWN},
     )
 
 
@@ -90,7 +92,7 @@ def test_previews_of_what_has_no_version_and_is_not_learned_any_more_are_swept_a
         given_up.name: [],
         resumable.name: [5],
     }
-    assert registry.picture(done.name) == (b"drawn", "image/jpeg")
+    assert registry.picture(done.name) == (DRAWN, "image/jpeg")
 
 
 def test_a_purge_deletes_the_pictures_beside_versions_and_leaves_them_whole(
@@ -103,7 +105,7 @@ def test_a_purge_deletes_the_pictures_beside_versions_and_leaves_them_whole(
     job_store.close(record)
     shared = make_job(registry.store, 1, name="still learning")  # it needs the pictures of the first
     job_store.purge(record.id, registry)
-    assert registry.picture(spec.name) == (b"drawn", "image/jpeg")
+    assert registry.picture(spec.name) == (DRAWN, "image/jpeg")
     assert registry.picture(other.name) is None
     assert (len(registry.pictures(spec.name, 1)), len(registry.pictures(other.name, 1))) == (1, 0)
     job_store.close(shared)
@@ -126,11 +128,11 @@ def test_a_purge_that_was_cut_short_is_carried_through_by_gc(registry: Registry,
         publish(registry, one)
     (_, artifact) = registry.pictures(spec.name, 1)[0]
     registry.purge_pictures([spec.fingerprint, "never finished"])
-    registry.store.put(artifact.key, b"drawn")  # as when the purge died before it
+    registry.store.put(artifact.key, DRAWN)  # as when the purge died before it
     assert list(registry.verify()) == []
     assert (swept(registry, dry_run=True), swept(registry), swept(registry)) == ([artifact.key], [artifact.key], [])
     assert not registry.store.exists(artifact.key)
-    assert registry.picture(other.name) == (b"drawn", "image/jpeg")
+    assert registry.picture(other.name) == (DRAWN, "image/jpeg")
 
 
 def test_a_picture_that_nobody_purged_and_that_is_gone_is_reported(registry: Registry, make_job: MakeJob) -> None:

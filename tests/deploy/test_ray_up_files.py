@@ -32,7 +32,7 @@ def test_a_mistyped_key_is_found() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_ray_that_is_started_asks_for_the_token_that_goes_to_every_node(path: Path) -> None:
     config = yaml.safe_load(path.read_text())
-    (token,) = config["file_mounts"]
+    (token,) = [mounted for mounted in config["file_mounts"] if mounted.endswith("auth_token")]
     starts = [
         command
         for commands in (config["head_start_ray_commands"], config["worker_start_ray_commands"])

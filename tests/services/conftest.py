@@ -58,7 +58,7 @@ def asking(usage: Usage) -> AskUsage:
 
 def client_of(desk: Desk, address: str = "127.0.0.1") -> httpx.AsyncClient:
     transport = httpx.ASGITransport(make_app(desk), raise_app_exceptions=False, client=(address, 40000))
-    return httpx.AsyncClient(transport=transport, base_url="http://service")
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
 def publish(

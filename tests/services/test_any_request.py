@@ -22,6 +22,9 @@ from textinv.store.protocol import ObjectStore
 
 schemathesis = pytest.importorskip("schemathesis", reason="pip install schemathesis")
 
+HOST = "testserver"
+"""What schemathesis calls an application in this process."""
+
 
 def _publish(store: ObjectStore, base_model: str, base_revision: str, width: int) -> None:
     for name in ("cat", "dog"):
@@ -38,7 +41,9 @@ def _publish(store: ObjectStore, base_model: str, base_revision: str, width: int
 def _desk() -> Desk:
     store = MemoryStore()
     _publish(store, FACTS.base_model, FACTS.base_revision, FACTS.encoder_widths["text_encoder"])
-    config = ServiceConfig(keys=False, resize=True)  # its base model lies on the disk, as that of any service
+    config = ServiceConfig(
+        keys=False, resize=True, hosts=(HOST,)
+    )  # its base model lies on the disk, as that of any service
     return Desk(config, ColourStudio(store), store, IdleFleet())
 
 
@@ -74,7 +79,9 @@ def studio(s3_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) 
 def engine_app(studio: EngineStudio, s3_server: EmbeddedServer) -> FastAPI:
     """The whole service around it."""
     store = s3_server.up().model_copy(update={"prefix": "any-request"})
-    config = ServiceConfig(base_model=studio.engine.model.id, store=store, keys=False, resize=True, max_num_images=3)
+    config = ServiceConfig(
+        base_model=studio.engine.model.id, store=store, keys=False, resize=True, max_num_images=3, hosts=(HOST,)
+    )
     return make_app(Desk(config, studio, connect_store(store), IdleFleet()))
 
 

@@ -39,7 +39,7 @@ async def test_a_request_with_nothing_to_show_is_an_error_that_no_client_sends_a
     desk: Desk, client: httpx.AsyncClient
 ) -> None:
     http = httpx.AsyncClient(transport=httpx.ASGITransport(make_app(desk)))
-    async with openai.AsyncOpenAI(base_url="http://service/v1", api_key="none", http_client=http) as official:
+    async with openai.AsyncOpenAI(base_url="http://localhost/v1", api_key="none", http_client=http) as official:
         with pytest.raises(openai.BadRequestError) as caught:
             await official.images.generate(prompt="a", extra_body={"seed": 5})
     assert caught.value.code == "content_policy_violation"

@@ -301,7 +301,7 @@ async def test_keys_decide_who_may_submit_see_and_operate(s3_store: S3Store) -> 
         "draws": ring.create("draws", "generate")[0],
         "anna": ring.create("anna", "submit", name_prefix="anna-")[0],
         "all": ring.create("all", "submit")[0],
-        "boss": ring.create("boss", "operate")[0],
+        "boss": ring.create("boss", "admin")[0],
     }
     headers = {name: {"authorization": f"Bearer {key}"} for name, key in keys.items()}
     async with client_of(desk) as client:

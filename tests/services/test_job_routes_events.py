@@ -39,7 +39,8 @@ class Reader:
     def __init__(self, desk: Desk, url: str, last_event_id: str = "") -> None:
         self.text = ""
         self._gone = asyncio.Event()
-        headers = [(b"last-event-id", last_event_id.encode())] if last_event_id else []
+        headers = [(b"host", b"localhost")]
+        headers += [(b"last-event-id", last_event_id.encode())] if last_event_id else []
         scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},

@@ -33,7 +33,7 @@ async def leave_early(desk: Desk, body: dict[str, object], headers: dict[str, st
     async def send(message: Message) -> None:
         sent.append(message)
 
-    every = {"content-type": "application/json", **headers}
+    every = {"host": "localhost", "content-type": "application/json", **headers}
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},

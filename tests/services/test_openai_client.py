@@ -35,7 +35,7 @@ def transport(desk: Desk) -> CountingTransport:
 @pytest.fixture
 async def official(transport: CountingTransport) -> AsyncIterator[openai.AsyncOpenAI]:
     http = httpx.AsyncClient(transport=transport)
-    async with openai.AsyncOpenAI(base_url="http://service/v1", api_key="none", http_client=http) as client:
+    async with openai.AsyncOpenAI(base_url="http://localhost/v1", api_key="none", http_client=http) as client:
         yield client
 
 

@@ -1,12 +1,14 @@
 """`textinv store`: the object store, and the server that comes along when none is configured."""
 
 from dataclasses import asdict
+from json import dumps
 from typing import Annotated, Any
 
 import typer
 
 from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit
+from textinv.cli.store_policy import Role, s3_policy, seaweedfs_actions
 from textinv.errors import BaseModelError, SettingsError, StoreError
 from textinv.settings import Settings
 
@@ -20,6 +22,7 @@ def register(app: typer.Typer) -> None:
     group.command()(down)
     group.command()(status)
     group.command()(migrate)
+    group.command()(policy)
     app.add_typer(group, name="store")
 
 
@@ -109,6 +112,16 @@ def _revisions(bases: dict[str, set[str]]) -> tuple[dict[str, str], dict[str, st
             if old != new:
                 found[old] = new
     return found, missing
+
+
+def policy(
+    role: Annotated[Role, typer.Argument(help="Who: replica, service, worker, driver, submitter or operator.")],
+    seaweedfs: Annotated[bool, typer.Option("--seaweedfs", help="As `actions` of SeaweedFS's s3.config.")] = False,
+) -> None:
+    """Print what a part of a deployment may do to the bucket of the settings, as a policy for its S3 keys (JSON)."""
+    store = current_settings().store
+    policy_of = seaweedfs_actions if seaweedfs else s3_policy
+    print(dumps(policy_of(role, store.bucket, store.prefix), indent=2))
 
 
 def _embedded_facts(settings: Settings) -> dict[str, Any]:

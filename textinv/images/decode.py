@@ -20,6 +20,9 @@ MAX_PIXELS = 100_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 """What Pillow may open: the formats of photographs, not its rarely used parsers."""
 
+SHOWN = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
+"""What every browser shows and none can take for a page, with its media type."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -42,6 +45,17 @@ class Picture:
     @property
     def height_px(self) -> int:
         return int(self.pixels.shape[0])
+
+
+def shown_type(data: bytes) -> str | None:
+    """The media type of a picture's bytes, whatever its file is called; None: it is none that browsers only show."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=tuple(SHOWN)) as image:
+                return SHOWN.get(image.format or "")
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
 
 
 def decode_picture(data: bytes, name: str, *, to_learn: bool = True) -> Picture:

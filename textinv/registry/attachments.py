@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from textinv.errors import CorruptObjectError
+from textinv.images.decode import shown_type
 from textinv.registry.entries import Artifact, VersionEntry
 from textinv.registry.heads import load_artifact
 from textinv.registry.layout import evaluations_prefix, is_picture, new_run_id, purged_key
@@ -31,18 +32,20 @@ def pictures_of(store: ObjectStore, entry: VersionEntry) -> Sequence[tuple[str, 
 def load_picture(store: ObjectStore, entry: VersionEntry) -> tuple[bytes, str] | None:
     """Read the first picture beside a version and its media type; None when it has none any more.
 
+    The type is that of the bytes: names and records of a version that was copied may come from anywhere.
+
     Raises:
         CorruptObjectError: it is lost, or not what was written.
     """
-    first = next(((file, found) for file, found in sorted(entry.artifacts.items()) if is_picture(file)), None)
-    if first is None:
-        return None
     try:
-        return load_artifact(store, entry, first[0]), first[1].media_type
+        for file in sorted(filter(is_picture, entry.artifacts)):
+            data = load_artifact(store, entry, file)
+            if (kind := shown_type(data)) is not None:
+                return data, kind
     except CorruptObjectError:
-        if are_purged(store, entry.run_id):
-            return None
-        raise
+        if not are_purged(store, entry.run_id):
+            raise
+    return None
 
 
 def purge_pictures(store: ObjectStore, fingerprint: str) -> None:

@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable
 
-from textinv.errors import StoreConflictError, StoreError, StoreUnsafeError
+from textinv.errors import StoreConflictError, StoreCredentialsError, StoreError, StoreUnsafeError
 from textinv.settings import Settings, StoreSettings
 from textinv.store.embedded import EmbeddedServer
 from textinv.store.protocol import ObjectStore
@@ -18,10 +18,13 @@ from textinv.store.s3 import S3Store
 
 _connected: dict[tuple[str | None, ...], S3Store] = {}
 _connecting = threading.Lock()
+_LOOKED_AT = "format.json"
 
 
-def connect_store(settings: StoreSettings) -> S3Store:
+def connect_store(settings: StoreSettings, *, reads_only: bool = False) -> S3Store:
     """Connect to a store; one per process and settings, probed once.
+
+    Who only reads writes no probe, and keys that may not write are good for reading: the store then refuses to write.
 
     Raises:
         StoreUnreachableError: nobody answers at the endpoint.
@@ -31,13 +34,36 @@ def connect_store(settings: StoreSettings) -> S3Store:
     """
     secret = settings.secret_key.get_secret_value() if settings.secret_key else ""
     where = f"{settings.bucket}/{settings.prefix}"
-    identity = (settings.endpoint_url, settings.public_endpoint_url, where, secret, settings.access_key)
+    identity = (
+        str(reads_only),
+        settings.endpoint_url,
+        settings.public_endpoint_url,
+        where,
+        secret,
+        settings.access_key,
+    )
     with _connecting:
         if identity not in _connected:
-            store = S3Store(settings)
-            _probe(store)
-            _connected[identity] = store
+            store = S3Store(settings, reads_only=reads_only)
+            _connected[identity] = _read_from(store) if reads_only else _probed(store)
         return _connected[identity]
+
+
+def _probed(store: S3Store) -> S3Store:
+    """The store, after its probe; where that may not be written, one that only reads."""
+    try:
+        _probe(store)
+    except StoreCredentialsError as error:
+        if error.details.get("store_code") not in ("AccessDenied", "403", "Forbidden"):
+            raise
+        return _read_from(S3Store(store.settings, reads_only=True))
+    return store
+
+
+def _read_from(store: S3Store) -> S3Store:
+    """The store, after a first look at it: wrong keys and addresses show at once."""
+    store.exists(_LOOKED_AT)
+    return store
 
 
 def _probe(store: S3Store) -> None:
@@ -51,13 +77,13 @@ def _probe(store: S3Store) -> None:
         probe_conditional_writes(store, where)
 
 
-def ensure_store(settings: Settings) -> ObjectStore:
+def ensure_store(settings: Settings, *, reads_only: bool = False) -> ObjectStore:
     """Connect to the configured store, or start the embedded one under `settings.home` and connect to that."""
     chosen = settings.store
     if chosen.endpoint_url is None:
         told = {"public_endpoint_url": chosen.public_endpoint_url}
         chosen = EmbeddedServer(settings.home).up().model_copy(update=told)
-    return connect_store(chosen)
+    return connect_store(chosen, reads_only=reads_only)
 
 
 def probe_conditional_writes(store: ObjectStore, where: str) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textinv.errors import (
@@ -37,14 +38,16 @@ class S3Store:
     It can be sent to another process, which makes a client of its own.
     """
 
-    def __init__(self, settings: StoreSettings) -> None:
+    def __init__(self, settings: StoreSettings, *, reads_only: bool = False) -> None:
+        """`reads_only`: writing is refused here, before the server is asked."""
         self.settings = settings
+        self.reads_only = reads_only
         self._root = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
         # SeaweedFS makes writers that collide on one key wait whole seconds; threads of one process take turns instead.
         self._turns = [threading.Lock() for _ in range(64)]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return S3Store, (self.settings,)
+        return partial(S3Store, reads_only=self.reads_only), (self.settings,)
 
     def make_bucket(self) -> None:
         """Make the bucket unless it exists."""
@@ -105,6 +108,7 @@ class S3Store:
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; missing ones are fine."""
+        self._check_writing()
         remaining = iter(keys)
         while chunk := [self._root + check_key(key) for _, key in zip(range(MAX_DELETE), remaining, strict=False)]:
             with translated(self.settings, chunk[0]):
@@ -113,7 +117,8 @@ class S3Store:
                 )
             if errors := answer.get("Errors"):
                 first = errors[0]
-                raise StoreError(f"{len(errors)} objects could not be deleted, first {first['Key']}: {first['Code']}")
+                kind = StoreCredentialsError if first["Code"] in _REFUSED else StoreError
+                raise kind(f"{len(errors)} objects could not be deleted, first {first['Key']}: {first['Code']}")
 
     def presign(self, key: str, expires_s: int, content_type: str | None = None, filename: str | None = None) -> str:
         """Make a URL that reads the object without credentials for `expires_s` seconds (at most seven days)."""
@@ -129,7 +134,15 @@ class S3Store:
     def _address(self, key: str) -> dict[str, str]:
         return {"Bucket": self.settings.bucket, "Key": self._root + check_key(key)}
 
+    def _check_writing(self) -> None:
+        if self.reads_only:
+            raise StoreCredentialsError(
+                f"access key {self.settings.access_key!r} only reads the store at {self.settings.endpoint_url}: what "
+                "writes needs another one (`textinv store policy` says what each part needs)"
+            )
+
     def _put(self, key: str, body: bytes, content_type: str, **conditions: str) -> str:
+        self._check_writing()
         sha256 = base64.b64encode(hashlib.sha256(body).digest()).decode()
         with translated(self.settings, key):
             answer = self._client.put_object(
@@ -226,6 +239,7 @@ def _from_answer(error: "ClientError", settings: StoreSettings, key: str) -> Sto
         return StoreCredentialsError(
             f"{where} refuses access key {settings.access_key!r} ({code}): check both keys and what they may do",
             key=key,
+            store_code=code,
         )
     if code in _CONFLICT or status in (409, 412):
         return StoreConflictError(f"somebody else wrote {key!r} first", key=key, store_code=code)

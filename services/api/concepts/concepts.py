@@ -14,9 +14,11 @@ from services.api.callers import Caller, may_draw
 from services.concept_list import ConceptList, Page
 from services.desk import Desk, in_thread
 from textinv.errors import CorruptObjectError, UnknownConceptError
+from textinv.images.decode import SHOWN
 from textinv.jobs.advice import why_stopped
 from textinv.placeholders import MAX_VERSION, ConceptRef, is_name
 from textinv.registry import ConceptSummary, PublishedVersion, VersionSummary
+from textinv.registry.layout import media_type_of
 
 router = APIRouter(tags=["concepts"])
 
@@ -121,9 +123,11 @@ def _latest_scores(desk: Desk, published: PublishedVersion) -> Mapping[str, Any]
 
 
 def _previews(desk: Desk, published: PublishedVersion) -> list[dict[str, str]]:
+    """Links to its pictures; what a record says of their types is not passed on, as it may come from anywhere."""
     return [
-        {"file": file, "url": desk.store.presign(artifact.key, desk.config.url_expires_s, artifact.media_type)}
+        {"file": file, "url": desk.store.presign(artifact.key, desk.config.url_expires_s, kind)}
         for file, artifact in desk.registry.pictures(published.name, published.version)
+        if (kind := media_type_of(file)) in SHOWN.values()
     ]
 
 

@@ -1,4 +1,4 @@
-"""`/v1/fleet`: the workers that learn, for operators; the same records that `textinv fleet` reads and writes."""
+"""`/v1/fleet`: the workers that learn, for their owner; the same records that `textinv fleet` reads and writes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field
 
 from services.api.bodies import Body, Int
-from services.api.callers import Caller, may_operate
+from services.api.callers import Caller, may_own
 from services.api.jobs import job_json
 from services.api.jobs.examples import FLEET, answered_with
 from services.api.jobs.jobs import driver_facts
@@ -33,7 +33,7 @@ class ScaleBody(Body):
 
 
 @router.get("/v1/fleet", responses=answered_with(FLEET))
-async def show_fleet(request: Request, caller: Caller = may_operate) -> dict[str, Any]:
+async def show_fleet(request: Request, caller: Caller = may_own) -> dict[str, Any]:
     """Show the driver, the crews, the workers, the queue, and what failed lately.
 
     `resources` and `nodes` are those of the Ray that learns, seen by its driver: null and empty while none runs. A
@@ -43,7 +43,7 @@ async def show_fleet(request: Request, caller: Caller = may_operate) -> dict[str
 
 
 @router.post("/v1/fleet/scale", responses=answered_with(FLEET))
-async def scale(body: ScaleBody, request: Request, caller: Caller = may_operate) -> dict[str, Any]:
+async def scale(body: ScaleBody, request: Request, caller: Caller = may_own) -> dict[str, Any]:
     """Change how many workers there may be, and end a drain."""
     stated = {"min_workers": body.min, "max_workers": body.max, "crew_size": body.crew_size}
     changes = {name: value for name, value in stated.items() if value is not None}
@@ -51,7 +51,7 @@ async def scale(body: ScaleBody, request: Request, caller: Caller = may_operate)
 
 
 @router.post("/v1/fleet/drain", responses=answered_with(FLEET))
-async def drain(request: Request, caller: Caller = may_operate) -> dict[str, Any]:
+async def drain(request: Request, caller: Caller = may_own) -> dict[str, Any]:
     """Let all workers save what they have and go; jobs wait until the fleet is scaled."""
     return await in_thread(_drained, request.app.state.desk)
 

@@ -47,6 +47,7 @@ async def submit(
 ) -> Response:
     """Learn the concepts of a manifest (JSON or YAML); what is done already is not learned again."""
     desk: Desk = request.app.state.desk
+    caller.check_priority(priority)
     body = await request.body()
     manifest = await in_thread(_manifest, body, request.headers.get("content-type", ""))
     _check_names(manifest, caller)
