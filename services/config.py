@@ -60,6 +60,9 @@ class ServiceConfig(BaseModel):
     num_fronts: int = Field(default=1, ge=1)
     """Front replicas; each answers several hundred small requests a second. What keys may use, progress and interrupts
     hold across all of them."""
+    bases: Literal["exact", "kin"] | None = None
+    """Whether concepts that were learned on another base model of the same family are drawn where a request does not
+    say (`kin`) or refused (`exact`). None: only imported ones are drawn, whose base nobody knows."""
     safety_checker: bool = True
     """Whether pictures pass the base model's own safety checker, where it has one; what it flags comes out black."""
     drain_s: float = Field(default=120.0, ge=0)

@@ -106,7 +106,13 @@ EXAMPLES: Mapping[str, Example] = {
         {
             "object": "list",
             "data": [
-                _CONCEPT | {"latest": 1, "kind": "object", "thumbnail": "/v1/concepts/dotty-fox/thumbnail?version=1"}
+                {
+                    **_CONCEPT,
+                    "latest": 1,
+                    "kind": "object",
+                    "family": "sd1",
+                    "thumbnail": "/v1/concepts/dotty-fox/thumbnail?version=1",
+                }
             ],
             "has_more": False,
             "next": None,

@@ -135,7 +135,7 @@ class EngineStudio:
         ticket.on_preview(lambda preview: _call_in(loop, lambda: events.put_nowait(preview)))
         ticket.add_done_callback(lambda _: _call_in(loop, lambda: events.put_nowait(None)))
         try:
-            yield Begun(ticket.concepts, self.waiting)
+            yield Begun(ticket.concepts, self.waiting, ticket.learned_on)
             while True:
                 try:
                     preview = await asyncio.wait_for(events.get(), PROGRESS_EVERY_S if progress else None)

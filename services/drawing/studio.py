@@ -5,13 +5,14 @@ handle, a studio is the same thing.
 """
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textinv.errors import TextinvError
+from textinv.generation.kinship import Bases, may_draw
 from textinv.generation.request import GenerateRequest
 from textinv.generation.waiting_line import EngineLimits
 
@@ -38,9 +39,11 @@ class StudioFacts:
         fits = all(side % self.grain_px == 0 and side >= self.min_side_px for side in (width_px, height_px))
         return fits and width_px * height_px <= self.max_image_px
 
-    def fits(self, learned: "LearnedOnBase") -> bool:
-        """Whether it was learned on the base model that draws."""
-        return learned.base_revision == self.base_revision and dict(learned.widths) == dict(self.encoder_widths)
+    def fits(self, learned: "LearnedOnBase", bases: Bases | None = None) -> bool:
+        """Whether it was learned on the base model that draws, or on its kin where that is allowed."""
+        return dict(learned.widths) == dict(self.encoder_widths) and may_draw(
+            self.base_revision, self.family, learned, bases
+        )
 
 
 class LearnedOnBase(Protocol):
@@ -49,6 +52,11 @@ class LearnedOnBase(Protocol):
     @property
     def base_revision(self) -> str:
         """Revision of the base model."""
+        ...
+
+    @property
+    def family(self) -> str | None:
+        """The base model's family, where that is known."""
         ...
 
     @property
@@ -70,10 +78,14 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Begun:
-    """The request was accepted; `concepts` says which versions it uses: name@version -> digest."""
+    """The request was accepted; `concepts` says which versions it uses: name@version -> digest.
+
+    `learned_on`: the base models of those that were learned on another one than draws.
+    """
 
     concepts: Mapping[str, str]
     waiting: Waiting | None = None
+    learned_on: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -78,27 +78,35 @@ def export(
 def import_(
     path: Annotated[Path, typer.Argument(help="A .safetensors, .pt, .bin or .png, or a folder of diffusers'.")],
     name: Annotated[str, typer.Option(help="What to call the concept.")],
-    base_model: Annotated[str, typer.Option("--base-model", help="The base model that it was trained on.")],
+    base_model: Annotated[
+        str | None, typer.Option("--base-model", help="The base model that it was trained on. Default: nobody knows.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """Publish an embedding that another program trained; a pickle's code is never run."""
+    """Publish an embedding that another program trained; a pickle's code is never run.
+
+    Where nobody knows its base model, every one whose rows are as wide may draw it.
+    """
     from textinv.embedding import import_embedding
     from textinv.models import look_up
     from textinv.registry.migration import imported_fingerprint
 
     embedding = import_embedding(path)
-    base = look_up(base_model, aliases=current_settings().base_models)
-    if base.row_widths and (problem := embedding.misfit(base.row_widths, base_model)):
-        raise BaseModelMismatchError(
-            f"{path.name} cannot be used with {base_model}: {problem}; name the base model that it was trained on"
-        )
+    revision = ""
+    if base_model is not None:
+        base = look_up(base_model, aliases=current_settings().base_models)
+        revision = base.revision
+        if base.row_widths and (problem := embedding.misfit(base.row_widths, base_model)):
+            raise BaseModelMismatchError(
+                f"{path.name} cannot be used with {base_model}: {problem}; name the base model that it was trained on"
+            )
     found = _registry().publish(
         name,
         embedding,
         {"imported_from": path.name, "digest_of_file": _file_digest(path)},
-        fingerprint=imported_fingerprint(name, embedding.digest, base.revision),
-        base_model=base_model,
-        base_revision=base.revision,
+        fingerprint=imported_fingerprint(name, embedding.digest, revision),
+        base_model=base_model or "",
+        base_revision=revision,
     )
     emit(_facts(found), json, f"{found.name}@{found.version}")
 

@@ -35,6 +35,9 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="A CLIP or DINO folder to score with; can be given again. Default: those of the settings."),
     ] = None,
+    base_model: Annotated[
+        str | None, typer.Option(help="Draw on this base model of the same family; default: where it was learned.")
+    ] = None,
     num_images: Annotated[int, typer.Option(min=1, help="Pictures to draw of it.")] = 4,
     steps: Annotated[int, typer.Option(min=1, help="Inference steps of each; scores depend on it.")] = 25,
     seed: Annotated[int, typer.Option(min=0, help="Of the pictures drawn.")] = 0,
@@ -46,6 +49,8 @@ def evaluate(
     """
     from textinv.evaluation import Drawing, load_encoder
     from textinv.evaluation import evaluate as score
+    from textinv.evaluation.travel import travelled
+    from textinv.generation.prompts import check_mounts
     from textinv.models.placement import choose_placement
     from textinv.placeholders import parse_ref
     from textinv.registry import Registry
@@ -58,13 +63,17 @@ def evaluate(
     real = _given(pictures) if pictures else _learned_from(version, store)
     device = choose_placement(settings.device, "auto").device
     encoders = [load_encoder(folder, device) for folder in encoder or settings.encoders]
-    model = load_for([version], None, None, settings)
+    model = load_for([version], base_model, None, settings)
+    wanted = parse_ref(ref)
+    check_mounts(model, [wanted], {wanted: version}, "kin")
     with stderr().status("drawing and judging"):
         drawing = Drawing(num_images, steps, seed=seed)
         scores = score(model, _learned(version, class_word), real, encoders=encoders, drawing=drawing)
     if "cosine_to_initializer" in version.record:
         scores["cosine_to_initializer"] = version.record["cosine_to_initializer"]
     pictures_used = {"pictures": pictures or "training", "num_pictures": len(real)}
+    if version.base_revision != model.revision:
+        scores |= travelled(scores, registry.evaluations(version), version, model)
     registry.add_evaluation(version, scores | pictures_used)
     emit({"name": version.name, "version": version.version, **scores}, json, _table(scores))
 
@@ -116,6 +125,18 @@ def _learned_from(version: "PublishedVersion", store: "ObjectStore") -> Sequence
         raise InputError(f"pictures of {version.name} were deleted: give others with --pictures") from error
 
 
+def _told_of_travel(scores: dict[str, Any]) -> list[str]:
+    """How a concept does on another base model than its own."""
+    if "drawn_on" not in scores:
+        return []
+    shares = scores["share_of_home"]
+    kept = "; ".join(
+        f"{encoder} keeps {', '.join(f'{share:.0%} of {name}' for name, share in of_one.items())}"
+        for encoder, of_one in shares.items()
+    )
+    return [f"learned on {scores['learned_on']}, drawn on {scores['drawn_on']}: {kept or 'not scored at home yet'}"]
+
+
 def _table(scores: dict[str, Any]) -> Any:
     opinions = [*scores.get("encoders", ()), *([{"encoder": "judge", **scores["judge"]}] if "judge" in scores else [])]
     columns = ("encoder", "fidelity", "real_to_real", "initializer_fidelity", "editability")
@@ -129,4 +150,4 @@ def _table(scores: dict[str, Any]) -> Any:
         for name, label in facts.items()
         for encoder, value in scores.get(name, {}).items()
     ]
-    return Group(rows_table(rows), *lines)
+    return Group(rows_table(rows), *lines, *_told_of_travel(scores))

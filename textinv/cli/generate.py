@@ -44,6 +44,10 @@ def generate(
     mask: Annotated[Path | None, typer.Option(help="White where it may change.", exists=True, dir_okay=False)] = None,
     strength: Annotated[float | None, typer.Option(help="How much of it may change, 0 to 1.")] = None,
     base_model: Annotated[str | None, typer.Option(help="Default: the one the concepts were learned on.")] = None,
+    bases: Annotated[
+        str | None,
+        typer.Option(help="kin: concepts of other bases of the same family too; exact: none. Default: imported ones."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Draw a prompt and write PNGs that remember how they were made."""
@@ -57,6 +61,7 @@ def generate(
         "height_px": height,
         "noise_scheduler": noise_scheduler,
         "strength": strength,
+        "bases": _bases(bases),
         **_pictures(init_image, mask),
     }
     said: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
@@ -69,6 +74,12 @@ def generate(
     emit(told, json, "\n".join(str(path) for path in paths))
 
 
+def _bases(said: str | None) -> str | None:
+    if said not in (None, "exact", "kin"):
+        raise InputError(f"--bases {said!r} is neither exact nor kin")
+    return said
+
+
 def load_for(
     versions: Sequence["StoredConcept"], base_model: str | None, revision: str | None, settings: Settings
 ) -> "BaseModel":
@@ -79,7 +90,7 @@ def load_for(
     """
     from textinv.models import load_base_model
 
-    name = base_model or next((version.base_model for version in versions), None)
+    name = base_model or next((version.base_model for version in versions if version.base_model), None)
     if name is None:
         raise InputError("the prompt names no concept, so say which base model draws it: --base-model emoji")
     with stderr().status(literal(f"loading {name}")):
@@ -165,5 +176,6 @@ def _told(path: Path, image: "GeneratedImage") -> dict[str, Any]:
         "seed": image.seed,
         "concepts": dict(image.concepts),
         "base_model": image.base_model,
+        "learned_on": dict(image.learned_on),
         "infotext": image.infotext,
     }

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from textinv.errors import NotReadyError, ServiceError, TextinvError
 from textinv.generation.denoise import decode_pixels, in_halves, predict_guided
+from textinv.generation.kinship import learned_elsewhere
 from textinv.generation.measuring import measure_steps
 from textinv.generation.picture import (
     ActiveImage,
@@ -34,7 +35,7 @@ from textinv.generation.picture import (
     start_image,
 )
 from textinv.generation.prompts import Mount, PreparedPrompt, PromptEncoder, check_mounts, used_concepts
-from textinv.generation.request import GeneratedImage, GenerateRequest, Preview, Size, Ticket
+from textinv.generation.request import GenerateRequest, Preview, Size, Ticket
 from textinv.generation.safety import SafetyChecker
 from textinv.generation.waiting_line import (
     EngineLimits,
@@ -160,11 +161,12 @@ class Engine:
 
     def _prepare(self, asked: CheckedRequest, mounts: Mapping[ConceptRef, Mount]) -> list[WaitingImage]:
         request = asked.request
-        check_mounts(self.model, asked.refs, mounts)
+        check_mounts(self.model, asked.refs, mounts, request.bases)
         prompt = self._encoder.prepare(request.prompt, mounts, request.attention_weights)
         negative = self._encoder.prepare(request.negative_prompt, mounts, request.attention_weights)
         guided = negative if request.guidance_scale > 1 else None
-        ticket = Ticket(request, used_concepts(asked.refs, mounts), steps_total=asked.num_steps * request.num_images)
+        used, elsewhere = used_concepts(asked.refs, mounts), learned_elsewhere(self.model, asked.refs, mounts)
+        ticket = Ticket(request, used, elsewhere, steps_total=asked.num_steps * request.num_images)
         deadline_at = None if request.deadline_s is None else time.monotonic() + request.deadline_s
         return [WaitingImage(asked, ticket, index, prompt, guided, deadline_at) for index in range(request.num_images)]
 
@@ -279,7 +281,7 @@ class Engine:
             if not bool(torch.isfinite(image.latents_BCHW).all()):
                 ticket.fail(not_finite(image.waiting))
                 continue
-            picture = GeneratedImage(pixels, seed, ticket.request, ticket.concepts, self.model.id, flagged)
+            picture = ticket.picture(pixels, seed, self.model.id, flagged)
             ticket.deliver(image.waiting.index, picture)
             self._tally.images += 1
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from textinv.embedding import Embedding
 from textinv.errors import BaseModelMismatchError, PromptError, UnknownConceptError
+from textinv.generation.kinship import UNKNOWN_BASE, Bases, may_draw
 from textinv.models.base import BaseModel, Conditioning
 from textinv.models.prompt import TokenBatch, TokenizedPrompt, batch_prompts
 from textinv.placeholders import ConceptRef, expand_aliases, refs_in
@@ -45,6 +46,8 @@ class StoredConcept(Protocol):
     def base_model(self) -> str: ...
     @property
     def base_revision(self) -> str: ...
+    @property
+    def family(self) -> str | None: ...
     @property
     def embedding(self) -> Embedding: ...
     @property
@@ -93,8 +96,10 @@ def embedding_of(mount: Mount) -> Embedding:
     return mount if isinstance(mount, Embedding) else mount.embedding
 
 
-def check_mounts(model: BaseModel, refs: Iterable[ConceptRef], mounts: Mapping[ConceptRef, Mount]) -> None:
-    """Check that every named concept is mounted and belongs to this base model.
+def check_mounts(
+    model: BaseModel, refs: Iterable[ConceptRef], mounts: Mapping[ConceptRef, Mount], bases: Bases | None = None
+) -> None:
+    """Check that every named concept is mounted and belongs to this base model, or may be drawn by it as its kin.
 
     Raises:
         UnknownConceptError: a named concept has no mount.
@@ -106,15 +111,21 @@ def check_mounts(model: BaseModel, refs: Iterable[ConceptRef], mounts: Mapping[C
             raise UnknownConceptError(
                 f"the concept {ref} is not mounted; learn it first or correct its name", concept=str(ref)
             )
-        if not isinstance(mount, Embedding) and mount.base_revision != model.revision:
+        if not isinstance(mount, Embedding) and not may_draw(model.revision, model.family, mount, bases):
             raise BaseModelMismatchError(
-                f"the concept {ref} was learned on {mount.base_model!r} (revision {mount.base_revision[:12]}), but "
-                f"this is {model.id!r} (revision {model.revision[:12]}); learn it on this base model",
+                f"the concept {ref} was learned on {mount.base_model or UNKNOWN_BASE!r} (revision "
+                f"{mount.base_revision[:12]}), but this is {model.id!r} (revision {model.revision[:12]}); learn it on "
+                f"this base model{_kin_hint(model, mount, bases)}",
                 concept=str(ref),
                 learned_on=mount.base_model,
                 base_model=model.id,
             )
         _check_widths(model, ref, embedding_of(mount))
+
+
+def _kin_hint(model: BaseModel, mount: StoredConcept, bases: Bases | None) -> str:
+    may_be_kin = bases is None and may_draw(model.revision, model.family, mount, "kin")
+    return ", or allow its kin (bases: kin)" if may_be_kin else ""
 
 
 def used_concepts(refs: Iterable[ConceptRef], mounts: Mapping[ConceptRef, Mount]) -> dict[str, str]:

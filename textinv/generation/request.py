@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from textinv.errors import InputError, RequestError, TextinvError
 from textinv.generation.infotext import Infotext, write_infotext, write_png
+from textinv.generation.kinship import Bases
 from textinv.generation.noise_schedulers import find_scheduler_kind
 from textinv.generation.prompts import has_attention_weights
 from textinv.placeholders import ConceptRef, expand_aliases, refs_in
@@ -48,7 +49,9 @@ class GenerateRequest:
     255 where the picture may change, keeps the rest. Sizes default to the init image's, else to the base model's.
     `preview_every` steps a preview is made (0: none). `deadline_s` counts from submission. `caller` is whose turn it
     takes; what follows its first slash is a user of that caller, who shares its turns. With `attention_weights`,
-    A1111's `(word:1.2)` and `[word]` are syntax, else plain text. `guidance_rescale` in [0, 1] takes back as much of
+    A1111's `(word:1.2)` and `[word]` are syntax, else plain text. `bases` says whether concepts of another base model
+    of the same family may be drawn (`kin`) or not (`exact`); None: only those whose base nobody knows.
+    `guidance_rescale` in [0, 1] takes back as much of
     the contrast that guidance adds: 0.7 for a base model with zero terminal SNR (Lin et al. 2023, arXiv 2305.08891).
     """
 
@@ -69,6 +72,7 @@ class GenerateRequest:
     preview_every: int = 0
     deadline_s: float | None = None
     caller: str = ""
+    bases: Bases | None = None
 
     @property
     def refs(self) -> list[ConceptRef]:
@@ -119,6 +123,8 @@ class GeneratedImage:
     concepts: Mapping[str, str] = field(default_factory=dict)
     base_model: str = ""
     flagged: bool = False
+    learned_on: Mapping[str, str] = field(default_factory=dict)
+    """The base models of the concepts that were learned on another one, by `name@version`."""
 
     @property
     def infotext(self) -> str:
@@ -138,6 +144,7 @@ class GeneratedImage:
             "Emphasis": "None" if request.has_literal_brackets else None,
             "Denoising strength": None if request.init_image is None else f"{request.strength:g}",
             "TI hashes": ", ".join(f"{name}: {digest[:_SHORT_HASH]}" for name, digest in self.concepts.items()) or None,
+            "TI learned on": ", ".join(f"{name}: {base}" for name, base in self.learned_on.items()) or None,
             "Version": _program(),
         }
         said = {key: value for key, value in settings.items() if value is not None}
@@ -164,12 +171,18 @@ class Ticket:
     request: GenerateRequest
     concepts: Mapping[str, str] = field(default_factory=dict)
     """The concepts that it uses: name@version -> digest."""
+    learned_on: Mapping[str, str] = field(default_factory=dict)
+    """The base models of those that were learned on another one."""
     future: Future[list[GeneratedImage]] = field(default_factory=Future)
     previews: list[Preview] = field(default_factory=list)
     steps_done: int = 0
     steps_total: int = 1
     _images: dict[int, GeneratedImage] = field(default_factory=dict)
     _watchers: list[Callable[[Preview], None]] = field(default_factory=list)
+
+    def picture(self, pixels: NDArray[np.uint8], seed: int, base_model: str, flagged: bool) -> GeneratedImage:
+        """One of its pictures, finished."""
+        return GeneratedImage(pixels, seed, self.request, self.concepts, base_model, flagged, self.learned_on)
 
     def result(self, timeout: float | None = None) -> list[GeneratedImage]:
         """Wait for the pictures, in order of their seeds.

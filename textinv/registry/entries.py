@@ -46,6 +46,8 @@ class VersionEntry(_Stored):
     num_vectors: int
     widths: dict[str, int]
     artifacts: dict[str, Artifact]
+    family: str | None = None
+    """Of the base model; None where its record does not say."""
     format: int = 1
     """Of the store, when this was written."""
 
@@ -91,6 +93,11 @@ class PublishedVersion:
     etag: str | None
     fingerprint: str = ""
 
+    @property
+    def family(self) -> str | None:
+        """The family of the base model that it was learned on; None where its record does not say."""
+        return family_of(self.record)
+
 
 @dataclass(frozen=True)
 class VersionSummary:
@@ -122,6 +129,8 @@ class ConceptSummary:
     widths: Mapping[str, int]
     kind: str | None = None
     """`object` or `style`; None where its record does not say."""
+    family: str | None = None
+    """Of its base model; None where its record does not say."""
 
 
 def parse_entry(key: str, body: bytes) -> VersionEntry:
@@ -167,11 +176,19 @@ def check_digest(key: str, body: bytes, sha256: str) -> bytes:
 def summary_of(head: Head) -> ConceptSummary:
     """Summarize a head."""
     entry = head.entry
-    of_head = ("latest", "kind")
+    of_head = ("latest", "kind", "family")
     shared = {field: getattr(entry, field) for field in ConceptSummary.__dataclass_fields__ if field not in of_head}
     spec = head.record.get("spec")
     kind = spec.get("kind") if isinstance(spec, dict) else None
-    return ConceptSummary(latest=head.latest, kind=kind if isinstance(kind, str) else None, **shared)
+    kind = kind if isinstance(kind, str) else None
+    return ConceptSummary(latest=head.latest, kind=kind, family=family_of(head.record), **shared)
+
+
+def family_of(record: Mapping[str, Any]) -> str | None:
+    """The family of the base model that a record names."""
+    base = record.get("base_model")
+    family = base.get("family") if isinstance(base, dict) else None
+    return family if isinstance(family, str) else None
 
 
 def version_summary(entry: VersionEntry, current: Set[int]) -> VersionSummary:

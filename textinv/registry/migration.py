@@ -12,12 +12,12 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from textinv.errors import CorruptObjectError, ObjectNotFoundError, StoreConflictError
-from textinv.registry.entries import Head, VersionEntry, parse_entry, parse_head
+from textinv.registry.entries import Head, VersionEntry, family_of, parse_entry, parse_head
 from textinv.registry.heads import head_for, load_artifact, load_contents
 from textinv.registry.layout import DONE, FORMAT, HEADS, RECORD_FILE, VERSIONS, done_key, head_key, name_of, version_key
 from textinv.spec import TrainSpec
@@ -149,16 +149,22 @@ class Move(NamedTuple):
         new = self.revisions.get(entry.base_revision) if entry.of_weights_alone else None
         if new is None:
             return entry
-        fingerprint = _fingerprint(self.store, entry, new)
-        return entry.model_copy(update={"base_revision": new, "fingerprint": fingerprint, "format": FORMAT})
+        record = _record(self.store, entry)
+        changes = {"base_revision": new, "fingerprint": _fingerprint(entry, record, new), "family": family_of(record)}
+        return entry.model_copy(update={**changes, "format": FORMAT})
 
 
-def _fingerprint(store: ObjectStore, entry: VersionEntry, new: str) -> str:
-    """What the fingerprint of a version is with another revision of its base model, by what its record says of it."""
+def _record(store: ObjectStore, entry: VersionEntry) -> Mapping[str, Any]:
+    """The training record of a version; empty where it is lost."""
     try:
-        record = json.loads(load_artifact(store, entry, RECORD_FILE))
+        found: dict[str, Any] = json.loads(load_artifact(store, entry, RECORD_FILE))
     except (CorruptObjectError, ValueError):
-        return entry.fingerprint
+        return {}
+    return found
+
+
+def _fingerprint(entry: VersionEntry, record: Mapping[str, Any], new: str) -> str:
+    """What the fingerprint of a version is with another revision of its base model, by what its record says of it."""
     before, after = (imported_fingerprint(entry.name, entry.digest, one) for one in (entry.base_revision, new))
     if entry.fingerprint == before:
         return after

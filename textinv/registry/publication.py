@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from textinv.embedding import Embedding
 from textinv.errors import ObjectNotFoundError, StoreConflictError
-from textinv.registry.entries import Artifact, VersionEntry, parse_entry
+from textinv.registry.entries import Artifact, VersionEntry, family_of, parse_entry
 from textinv.registry.heads import Contents, highest_number, is_removed, roll_forward
 from textinv.registry.layout import (
     EMBEDDING_FILE,
@@ -114,6 +114,7 @@ def _write_artifacts(store: ObjectStore, finished: Finished) -> VersionEntry:
         num_vectors=finished.embedding.num_vectors,
         widths=finished.embedding.widths,
         artifacts=artifacts,
+        family=family_of(finished.record),
         format=FORMAT,
     )
 

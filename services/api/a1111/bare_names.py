@@ -47,7 +47,7 @@ class BareNames:
         # Read once, when a word could be one.
         self._listed = self._desk.concepts.all() if self._listed is None else self._listed
         found = find_listed(self._listed, word)
-        if found is None or not self._facts.fits(found):
+        if found is None or not self._facts.fits(found, self._desk.config.bases):
             return False
         self._used.add(word)
         return True

@@ -87,6 +87,7 @@ def _wanted_of(body: Txt2ImgBody, size: ChosenSize, bare: BareNames, caller: Cal
         num_images=num_images,
         attention_weights=True,
         caller=caller.id,
+        bases=desk.config.bases,
     )
     wanted.check()
     caller.check_concepts(wanted.refs)

@@ -27,7 +27,7 @@ async def embeddings(request: Request, caller: Caller = may_draw) -> dict[str, A
     for one in await in_thread(desk.concepts.all):
         if not one.name.startswith(caller.name_prefix):
             continue
-        lists["loaded" if facts.fits(one) else "skipped"][one.name] = _embedding(one)
+        lists["loaded" if facts.fits(one, desk.config.bases) else "skipped"][one.name] = _embedding(one)
     return lists
 
 

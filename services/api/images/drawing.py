@@ -5,7 +5,7 @@ Owns what all image routes share. Does not know any route's format.
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.access.in_flight import Running
 from services.api.answering import header_list
@@ -18,10 +18,14 @@ _DIGEST_CHARS = 12
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """All pictures of a request and the concepts they use (name@version -> digest)."""
+    """All pictures of a request and the concepts they use (name@version -> digest).
+
+    `learned_on`: the base models of those that were learned on another one.
+    """
 
     drawings: tuple[Drawing, ...]
     concepts: Mapping[str, str]
+    learned_on: Mapping[str, str] = field(default_factory=dict)
 
 
 async def begin(events: AsyncGenerator[DrawEvent, None]) -> Begun:
@@ -51,7 +55,7 @@ async def finish(events: AsyncGenerator[DrawEvent, None], running: Running | Non
             if isinstance(event, Sketch) and running is not None and event.image == 0:
                 running.sketch = event.pixels
             if isinstance(event, Drawn):
-                return Finished(event.drawings, begun.concepts)
+                return Finished(event.drawings, begun.concepts, begun.learned_on)
     raise ServiceError("the studio ended without the pictures; ask again")
 
 
@@ -70,6 +74,11 @@ def check_flagged(drawings: Sequence[Drawing]) -> None:
 def flag_of(drawing: Drawing) -> dict[str, bool]:
     """What an answer says of a picture that was flagged."""
     return {"flagged": True} if drawing.flagged else {}
+
+
+def learned_on_of(learned_on: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """What an answer says of concepts that were learned on another base model."""
+    return {"learned_on": dict(learned_on)} if learned_on else {}
 
 
 def concepts_header(concepts: Mapping[str, str]) -> dict[str, str]:

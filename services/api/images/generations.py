@@ -19,7 +19,7 @@ from services.answers.pruning import PICTURES, day_of
 from services.api.answering import KEY_HEADER, answer_once
 from services.api.callers import Caller, may_draw
 from services.api.images.concepts_asked import apply_concepts
-from services.api.images.drawing import Finished, begin, check_flagged, concepts_header, finish, flag_of
+from services.api.images.drawing import Finished, begin, check_flagged, concepts_header, finish, flag_of, learned_on_of
 from services.api.images.image_requests import RANDOM_SEED_BELOW, DrawFields, GenerationsBody
 from services.api.images.pictures import as_base64, encode_picture
 from services.api.images.sizes import ChosenSize, choose_size, parse_size
@@ -89,6 +89,7 @@ def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk) -
         deadline_s=body.deadline_s,
         preview_every=math.ceil(steps / (partials + 1)) if partials else 0,
         caller=caller.turn_of(body.user),
+        bases=body.bases or desk.config.bases,
     )
     request.check()
     caller.check_concepts(request.refs)
@@ -161,6 +162,7 @@ async def _reply_of(desk: Desk, body: DrawFields, size: ChosenSize, finished: Fi
         "output_format": body.output_format,
         "background": "opaque",
         "concepts": dict(finished.concepts),
+        **learned_on_of(finished.learned_on),
     }
     headers = concepts_header(finished.concepts)
     return make_reply(asked, json.dumps(answered).encode(), "application/json", headers, keys)

@@ -72,6 +72,9 @@ class DrawFields(Body):
     then). One that by the estimate takes longer is refused at once, and one that is late all the same is given up: 429
     with the code `deadline` and `Retry-After`, in a stream that has begun an event `error`. One that takes longer even
     while nobody else asks is a 400 that names this field. None: it takes its time."""
+    bases: Literal["exact", "kin"] | None = None
+    """`kin`: concepts that were learned on another base model of the same family may be drawn; `exact`: none may. None:
+    as the operator chose. The answer's `learned_on` names their base models."""
     concepts: list[str] = Field(default_factory=list, max_length=_MAX_LISTED)
     """Concepts whose bare names in the prompt are placeholders; `name@version` pins the version."""
 

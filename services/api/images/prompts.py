@@ -101,6 +101,6 @@ def _concept(desk: Desk, ref: ConceptRef, caller: Caller, facts: StudioFacts) ->
     except (UnknownConceptError, AccessError, CorruptObjectError) as error:
         return told | {"problem": error.message}
     told |= {"version": entry.version, "vectors": entry.num_vectors}
-    if not facts.fits(entry):
+    if not facts.fits(entry, desk.config.bases):
         return told | {"problem": f"version {entry.version} is for another base model, {entry.base_model}"}
     return told | {"resolved": True, "problem": None}

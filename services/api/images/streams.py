@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import Any
 
 from services.api.errors import error_of
-from services.api.images.drawing import check_flagged, flag_of
+from services.api.images.drawing import check_flagged, flag_of, learned_on_of
 from services.api.images.image_requests import DrawFields
 from services.api.images.pictures import as_base64, encode_picture
 from services.api.images.sizes import ChosenSize
@@ -52,7 +52,10 @@ async def stream_events(
                     for index, drawing in enumerate(event.drawings):
                         extras = {"usage": _USAGE, "seed": drawing.seed, "image_index": index} | flag_of(drawing)
                         picture = await _picture(body, size, drawing)
-                        yield _block(f"{kind}.completed", picture | extras | {"concepts": dict(begun.concepts)})
+                        yield _block(
+                            f"{kind}.completed",
+                            picture | extras | {"concepts": dict(begun.concepts)} | learned_on_of(begun.learned_on),
+                        )
         except TextinvError as error:
             note(error=error.code)
             yield _block("error", error_of(error)[1])
