@@ -70,8 +70,9 @@ def _plain_loop(pipeline: Any, work: Work, draws: list[Draw]) -> dict[str, Tenso
     for drawn in draws:
         for name, table in tables.items():
             table.data[ids[name]] = rows[name].data
-        clean = posterior.mean[drawn.pictures_B] + posterior.std[drawn.pictures_B] * drawn.noises_2BCHW[0]
-        clean, noise = clean * vae.config.scaling_factor, drawn.noises_2BCHW[1]
+        latent_noise, noise = torch.from_numpy(drawn.noises_2BCA).unflatten(-1, posterior.mean.shape[-2:])
+        clean = posterior.mean[drawn.pictures_B] + posterior.std[drawn.pictures_B] * latent_noise
+        clean = clean * vae.config.scaling_factor
         times = torch.from_numpy(drawn.timesteps_B)
         noisy = scheduler.add_noise(clean, noise, times)
         is_velocity = scheduler.config.prediction_type == "v_prediction"

@@ -56,6 +56,13 @@ class StepSettings(NamedTuple, Generic[_Value]):
 _IDLE = StepSettings(live=0.0, sphere=0.0, rate=0.0, number=0.0, kappa=0.0)
 
 
+def gradients_of(losses_S: Tensor, rows: Mapping[str, Tensor], scale_S: Tensor | None) -> dict[str, Tensor]:
+    """Gradients (S, V, D) of the slots' losses by their rows; through a model in float16 they travel scaled."""
+    scaled_S = losses_S if scale_S is None else losses_S * scale_S
+    gradients = dict(zip(rows, torch.autograd.grad(scaled_S.sum(), list(rows.values())), strict=True))
+    return gradients if scale_S is None else {name: each / scale_S[:, None, None] for name, each in gradients.items()}
+
+
 def settings_of(spec: TrainSpec, step: int) -> StepSettings[float]:
     """What a spec asks of the step from `step` to `step + 1`."""
     optimizer = spec.optimizer

@@ -1,0 +1,90 @@
+"""How many samples go through a network at once: how many pay off, and how many there is memory for.
+
+Owns the knee, by which batches of drawing and forwards of training are chosen, what running out of memory looks like,
+and `Room`, which learns from it. Does not know what is measured or run.
+"""
+
+import json
+import logging
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+log = logging.getLogger(__name__)
+
+NEAR_BEST = 0.9
+"""A smaller batch is preferred as long as it reaches this share of the best throughput."""
+RETRY_AFTER = 500
+"""Forwards as large as fitted after which twice as many samples are tried again: whoever took the memory may have left,
+and a refusal costs less than one forward of so many."""
+_LACKS_MEMORY = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""What errors say that have no type of their own: of the CPU's allocator, and of libraries that allocate themselves."""
+
+
+def find_knee(seconds_of: Mapping[int, float]) -> int:
+    """Find the knee from the seconds that each size takes; 1 while nothing is known."""
+    throughput = {size: size / seconds for size, seconds in seconds_of.items()}
+    good_enough = NEAR_BEST * max(throughput.values(), default=0.0)
+    return min((size for size in throughput if throughput[size] >= good_enough), default=1)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a GPU or the CPU has no memory for what was asked of it."""
+    return isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in _LACKS_MEMORY)
+
+
+@dataclass
+class _Limit:
+    """Of one kind of forward."""
+
+    most: int
+    ceiling: int
+    refused: int | None = None
+    """So many did not fit."""
+    num_full: int = 0
+    """Forwards of as many samples as may be, since the last refusal."""
+
+
+class Room:
+    """The most samples of one forward, by the kind of forward (its size): halved where memory runs out, doubled up to a
+    ceiling as long as that fits, and tried again long after it did not."""
+
+    def __init__(self, first: int, ceiling: int | None = None, *, least: int = 1) -> None:
+        """`first` is where every kind begins, `ceiling` what none goes beyond; fewer than `least` are not tried."""
+        self._least = least
+        self._limits: dict[Hashable, _Limit] = {}
+        self.begin_at(first, ceiling)
+
+    def begin_at(self, first: int, ceiling: int | None = None) -> None:
+        """Where kinds begin of which nothing is known yet."""
+        self._first, self._ceiling = first, max(first, ceiling or first)
+
+    def most(self, kind: Hashable) -> int:
+        """How many samples a forward of a kind may have."""
+        return self._limit(kind).most
+
+    def lacked(self, kind: Hashable, num_samples: int) -> bool:
+        """So many did not fit; whether fewer are worth a try. From now on a forward has half as many at most."""
+        limit = self._limit(kind)
+        limit.refused, limit.num_full = num_samples, 0
+        if num_samples <= self._least:
+            return False
+        limit.most = max(self._least, num_samples // 2)
+        log.warning("%s", json.dumps({"no_memory_for": num_samples, "of": str(kind), "from_now_on": limit.most}))
+        torch.cuda.empty_cache()  # nothing without a GPU
+        return True
+
+    def fitted(self, kind: Hashable, num_samples: int) -> None:
+        """So many fitted."""
+        limit = self._limit(kind)
+        if num_samples < limit.most or limit.most >= limit.ceiling:
+            return
+        limit.num_full += 1
+        if limit.refused is None or 2 * limit.most < limit.refused or limit.num_full >= RETRY_AFTER:
+            limit.most, limit.num_full = min(2 * limit.most, limit.ceiling), 0
+
+    def _limit(self, kind: Hashable) -> _Limit:
+        if kind not in self._limits:
+            self._limits[kind] = _Limit(self._first, self._ceiling)
+        return self._limits[kind]
