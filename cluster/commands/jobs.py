@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster.commands.follow import end_with, settings_at, watch
-from cluster.driver.launch import ensure_driver
+from cluster.driver.launch import ensure_driver, fleet_of
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import current_settings, nothing_in_store
 from textinv.cli.output import AsJson, emit, rows_table
-from textinv.jobs.cluster_driver import fleet_of
 from textinv.jobs.home_driver import HomeDriver
 
 if TYPE_CHECKING:

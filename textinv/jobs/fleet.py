@@ -30,14 +30,17 @@ class FleetSettings(BaseModel):
     """Whether all workers shall hand back what they have and go."""
 
 
+FLEETS = "fleets/"
+
+
 def settings_key(fleet: str) -> str:
     """Key of a fleet's settings."""
-    return f"fleets/{fleet}/settings.json"
+    return f"{FLEETS}{fleet}/settings.json"
 
 
 def status_key(fleet: str) -> str:
     """Key of a fleet's status."""
-    return f"fleets/{fleet}/status.json"
+    return f"{FLEETS}{fleet}/status.json"
 
 
 class StoredFleet:

@@ -174,6 +174,17 @@ class JobStore:
         changes = {"submitted": now(), "fleet": record.fleet if fleet is None else fleet}
         return Outcome(self.open(record.model_copy(update=changes)))
 
+    def hand_over(self, job_id: str, old: str, new: str) -> bool:
+        """Make another fleet serve an open job as it stands, if it is still the old one's; whether it was.
+
+        Raises:
+            UnknownConceptError: there is no such job.
+        """
+        changed = self._change(job_id, lambda now: now.model_copy(update={"fleet": new}) if now.fleet == old else now)
+        if changed.fleet == new:
+            self._mark(changed)
+        return changed.fleet == new
+
     def forget_misfortune(self, record: JobRecord) -> None:
         """Forget what of a job was cancelled and what failed."""
         self.store.delete([cancellation_key(record.id)])
