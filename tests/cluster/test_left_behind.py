@@ -65,7 +65,7 @@ def test_a_driver_serves_what_a_fleet_before_it_left_behind(
         registry,
         NEW,
         lambda base: WorkQueue(),
-        lambda name, base, size: None,  # type: ignore[arg-type, return-value]
+        lambda name, base, size: None,  # type: ignore[arg-type]
         settings=FleetSettings(draining=True),
         clock=lambda: float(next(ticks)),
     )
