@@ -92,7 +92,7 @@ class Adapters:
         choices = Choices(latents.num_pictures, len(texts), (0, 1000), model.process, False, latents.shape)
         for step in range(steps):
             drawn = draw(spec.seed, step, SAMPLES, choices)
-            (size,) = set(latents.sizes_M)
+            (size,) = set(latents.latent_sizes_M)
             mean, std, noises = (
                 each.unflatten(-1, size)
                 for each in (

@@ -37,7 +37,7 @@ def learn_plainly(model: BaseModel, work: Work, learning_rate: float, steps: int
 
 def _as_maps(latents: PictureLatents) -> tuple[Tensor, Tensor]:
     """Mean and deviation (M, C, H, W) of latents of one size."""
-    (size,) = set(latents.sizes_M)
+    (size,) = set(latents.latent_sizes_M)
     return latents.mean_MCA.unflatten(-1, size), latents.std_MCA.unflatten(-1, size)
 
 

@@ -77,7 +77,7 @@ def test_transparent_parts_of_pictures_weigh_nothing_also_in_their_mirror_images
     alpha[:, 32:] = 0
     masked = [dataclasses.replace(picture, alpha=alpha) for picture in work.pictures]
     latents = ConceptPack(model, 1).add(dataclasses.replace(work, pictures=masked)).latents
-    weights = latents.weight_MA.reshape(-1, *latents.sizes_M[0])
+    weights = latents.weight_MA.reshape(-1, *latents.latent_sizes_M[0])
     assert weights.shape == (6, 16, 16)
     assert weights[:3, :, :7].min() == 1
     assert weights[:3, :, 9:].max() == 0

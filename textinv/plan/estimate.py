@@ -61,8 +61,8 @@ def estimate(
 ) -> Estimate:
     """Estimate what is still to be done.
 
-    Without a CLIP of the base model's own (not `has_clip`) `init: auto` takes forwards of the UNet. Without an encoder (not `are_scored`) nothing is drawn for scores. A folder that is no encoder shows on the worker
-    only: its passes are counted, and then not spent.
+    Without a CLIP of the base model's own (not `has_clip`) `init: auto` takes forwards of the UNet; without an encoder
+    (not `are_scored`) nothing is drawn for scores. A folder that is no encoder shows on the worker only: its passes are counted, and then not spent.
     """
     left = [planned.spec for planned in specs if planned.state != "done"]
     passes = sum(likely_passes(spec) for spec in left)
@@ -89,7 +89,7 @@ def likely_passes(spec: TrainSpec) -> int:
 
 
 def ranking_passes(spec: TrainSpec) -> int:
-    """What `init: auto` costs in sample passes where words are ranked by their loss: forwards alone, half a pass each."""
+    """What `init: auto` costs where words are ranked by their loss: forwards alone, half a sample pass each."""
     return RANKED_WORDS * spec.stop.num_samples // 2 if spec.init == "auto" and spec.init_embedding is None else 0
 
 

@@ -51,7 +51,9 @@ class Pool:
     """Each latent's positions row by row; smaller ones end in zeros, as in the next two."""
     std_MCA: Tensor
     weight_MA: Tensor
-    sizes_M: Sequence[LatentSize]
+    latent_sizes_M: Sequence[LatentSize]
+    sizes_M6: Tensor
+    """What a base model that takes sizes is told."""
     captions: Mapping[str, Tokens]
     references: References | None
     places: Mapping[int, Place]
@@ -72,7 +74,8 @@ class Pool:
             mean_MCA=_as_long([slot.latents.mean_MCA for slot in slots]),
             std_MCA=_as_long([slot.latents.std_MCA for slot in slots]),
             weight_MA=_as_long([slot.latents.weight_MA for slot in slots]),
-            sizes_M=[size for slot in slots for size in slot.latents.sizes_M],
+            latent_sizes_M=[size for slot in slots for size in slot.latents.latent_sizes_M],
+            sizes_M6=torch.cat([slot.latents.sizes_M6 for slot in slots]),
             captions={name: _joined(slots, name, num_vectors) for name in slots[0].captions},
             references=References.cat(given) if given else None,
             places=places,
@@ -238,7 +241,7 @@ def each_forward(
     """
     by_size: dict[LatentSize, list[int]] = {}
     for place, latent in enumerate(samples.latents_B):
-        by_size.setdefault(pool.sizes_M[latent], []).append(place)
+        by_size.setdefault(pool.latent_sizes_M[latent], []).append(place)
     results = []
     for size, places in by_size.items():
         kind, left = (*size, torch.is_grad_enabled()), np.array(places)
@@ -274,7 +277,8 @@ def slot_losses(model: BaseModel, pool: Pool, batch: Batch, rows: Mapping[str, T
         for name, captions in pool.captions.items()
     }
     encoded = model.encode_text(tokens, {name: rows_SVD.flatten(0, 1) for name, rows_SVD in rows.items()})
-    predicted_BCHW = model.predict(noisy_BCHW, batch.timesteps_B, encoded.index(batch.caption_of_B))
+    texts, sizes_B6 = encoded.index(batch.caption_of_B), pool.sizes_M6[batch.latents_B]
+    predicted_BCHW = model.predict(noisy_BCHW, batch.timesteps_B, texts, time_ids_B6=sizes_B6)
     target_BCHW = model.process.target(latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
     loss_B = sample_losses(predicted_BCHW, target_BCHW, weight_BHW)
     num_slots = next(iter(rows.values())).shape[0]

@@ -5,7 +5,8 @@ also of the flipped copies, and sampled anew at each step, which is the same dis
 know slots or steps.
 
 Shapes: P pictures, h x w pixels, M = P or 2 P latents (flipped copies last), C latent channels, H x W latent size, A
-positions of the largest latent.
+positions of the largest latent; 6: height and width of the picture, top and left of its crop, height and width of what
+is learned, in pixels.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from textinv.errors import ImageError
 from textinv.images import Picture, fit_picture
+from textinv.images.fit import crop_box
 from textinv.models.base import BaseModel
 from textinv.models.room import is_out_of_memory
 from textinv.spec import TrainSpec
@@ -35,8 +37,10 @@ class PictureLatents:
     std_MCA: Tensor
     weight_MA: Tensor
     """How much each position counts in the loss: 1, or what the mask or the alpha channel says."""
-    sizes_M: Sequence[tuple[int, int]]
-    """Height and width of each."""
+    latent_sizes_M: Sequence[tuple[int, int]]
+    """Height and width of each latent."""
+    sizes_M6: Tensor
+    """What a base model that takes sizes is told."""
     num_pictures: int
 
     @property
@@ -59,7 +63,23 @@ def encode_work(model: BaseModel, work: Work) -> PictureLatents:
             f"{work.spec.name} names {len(work.spec.pictures)} pictures, but {len(work.pictures)} came: send all"
         )
     fitted = [_fit(picture, work.spec) for picture in work.pictures]
-    return encode_pictures(model, fitted, flip=work.spec.flip)
+    mirrored = (False, True) if work.spec.flip else (False,)
+    sizes = [sizes_of(picture, work.spec, is_mirrored) for is_mirrored in mirrored for picture in work.pictures]
+    return encode_pictures(model, fitted, torch.tensor(sizes, dtype=torch.float32), flip=work.spec.flip)
+
+
+def sizes_of(picture: Picture, spec: TrainSpec, mirrored: bool = False) -> tuple[int, int, int, int, int, int]:
+    """What SDXL is told of a picture beside its text (Podell et al. 2023, arXiv 2307.01952, section 2.2).
+
+    The crop is counted in pixels of the picture as it is scaled to be learned.
+    """
+    side = spec.resolution_px
+    if not spec.tells_sizes:
+        return side, side, 0, 0, side, side
+    left, top, right, _ = crop_box(picture, 1.0, spec.crop, seed=spec.seed)
+    scale = side / (right - left)
+    before = picture.width_px - right if mirrored else left
+    return picture.height_px, picture.width_px, round(top * scale), round(before * scale), side, side
 
 
 def _fit(picture: Picture, spec: TrainSpec) -> Fitted:
@@ -75,7 +95,7 @@ def _fit(picture: Picture, spec: TrainSpec) -> Fitted:
 
 
 @torch.no_grad()
-def encode_pictures(model: BaseModel, fitted: Sequence[Fitted], *, flip: bool) -> PictureLatents:
+def encode_pictures(model: BaseModel, fitted: Sequence[Fitted], sizes_M6: Tensor, *, flip: bool) -> PictureLatents:
     """Encode pictures with their loss weights, and their mirror images when `flip` asks for them.
 
     Those of one size go through the encoder together, as many as there is memory for.
@@ -104,7 +124,8 @@ def encode_pictures(model: BaseModel, fitted: Sequence[Fitted], *, flip: bool) -
         mean_MCA=_as_long([each.flatten(1) for each in mean]),
         std_MCA=_as_long([each.flatten(1) for each in std]),
         weight_MA=_as_long([each.flatten() for each in weight]),
-        sizes_M=[(each.shape[-2], each.shape[-1]) for each in mean],
+        latent_sizes_M=[(each.shape[-2], each.shape[-1]) for each in mean],
+        sizes_M6=sizes_M6.to(model.device),
         num_pictures=len(fitted) // (2 if flip else 1),
     )
 
