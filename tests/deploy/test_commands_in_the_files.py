@@ -1,4 +1,4 @@
-"""What deployment files, the cluster's README and the entry points name exists: commands, options, import paths."""
+"""What deployment files, READMEs and the entry points name exists: commands, options, import paths."""
 
 import importlib
 import re
@@ -14,12 +14,13 @@ from textinv.cli import build_app
 from textinv.jobs.home_driver import DRIVER_MODULE
 
 ROOT = Path(__file__).parents[2]
-FILES = [*sorted((ROOT / "cluster" / "deploy").rglob("*.yaml")), ROOT / "cluster" / "README.md"]
+READMES = [ROOT / room / "README.md" for room in ("", "cluster", "services", "textinv", "tests/benchmarks")]
+FILES = [*sorted((ROOT / "cluster" / "deploy").rglob("*.yaml")), *READMES]
 
 
 def stated() -> Iterator[tuple[Path, str]]:
     for path in FILES:
-        for line in re.findall(r"(?:`|^#?\s+)(textinv [a-z][^`\n;)(,]*)", path.read_text(), re.MULTILINE):
+        for line in re.findall(r"(?:`|^#?\s+|^)(textinv [a-z][^`\n;)(,]*)", path.read_text(), re.MULTILINE):
             yield path, line.split("   ")[0].strip()
 
 
