@@ -11,13 +11,8 @@ import torch
 
 from tests.models.tiny_bases import make_base
 from textinv.embedding import Embedding
-<<<<<<< HEAD
-from textinv.generation.draw import generate
-=======
 from textinv.errors import RequestError
 from textinv.generation.draw import generate, generate_all
-from textinv.generation.noise_schedulers import SCHEDULER_KINDS, SchedulerKind, find_scheduler_kind
->>>>>>> main
 from textinv.generation.request import GenerateRequest
 from textinv.generation.told_sizes import ToldSizes
 from textinv.models import BaseModel, load_base_model

@@ -160,16 +160,10 @@ class Engine:
 
     def _prepare(self, asked: CheckedRequest, mounts: Mapping[ConceptRef, Mount]) -> list[WaitingImage]:
         request = asked.request
-<<<<<<< HEAD
         elsewhere = check_mounts(self.model, asked.refs, mounts, request.bases)
-        prompt = self._encoder.prepare(request.prompt, mounts, request.attention_weights)
-        negative = self._encoder.prepare(request.negative_prompt, mounts, request.attention_weights)
-=======
-        check_mounts(self.model, asked.refs, mounts, request.bases)
         options = request.attention_weights, request.clip_skip
         prompt = self._encoder.prepare(request.prompt, mounts, *options)
         negative = self._encoder.prepare(request.negative_prompt, mounts, *options)
->>>>>>> main
         guided = negative if request.guidance_scale > 1 else None
         used = used_concepts(asked.refs, mounts)
         ticket = Ticket(request, used, elsewhere, steps_total=asked.num_steps * request.num_images)
