@@ -10,8 +10,7 @@ from tests.models.tiny_bases import make_base
 from textinv.models import load_base_model
 from textinv.training import ConceptPack, Work
 from textinv.training.checkpoint import Checkpoint
-from textinv.training.optimizers import gradients_of
-from textinv.training.rows import FIRST_LOSS_SCALE, LOSS_SCALE
+from textinv.training.rows import FIRST_LOSS_SCALE, LOSS_SCALE, gradients_of
 from textinv.training.train import learn
 
 

@@ -63,10 +63,10 @@ def test_concepts_of_one_and_of_several_vectors_are_timed_in_one_pack(monkeypatc
     trained_on: list[tuple[int, ...]] = []
     predict = model.predict
 
-    def watched(noisy: torch.Tensor, *arguments: Any) -> torch.Tensor:
+    def watched(noisy: torch.Tensor, *arguments: Any, **extras: Any) -> torch.Tensor:
         if torch.is_grad_enabled():
             trained_on.append(tuple(noisy.shape))
-        return predict(noisy, *arguments)
+        return predict(noisy, *arguments, **extras)
 
     monkeypatch.setattr(model, "predict", watched)
     costs = step_costs(model, works, repeats=2)

@@ -6,8 +6,8 @@ and `Room`, which learns from it. Does not know what is measured or run.
 
 import json
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 
 import torch
 
@@ -34,57 +34,38 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in _LACKS_MEMORY)
 
 
-@dataclass
-class _Limit:
-    """Of one kind of forward."""
-
-    most: int
-    ceiling: int
-    refused: int | None = None
-    """So many did not fit."""
-    num_full: int = 0
-    """Forwards of as many samples as may be, since the last refusal."""
-
-
 class Room:
     """The most samples of one forward, by the kind of forward (its size): halved where memory runs out, doubled up to a
     ceiling as long as that fits, and tried again long after it did not."""
 
     def __init__(self, first: int, ceiling: int | None = None, *, least: int = 1) -> None:
         """`first` is where every kind begins, `ceiling` what none goes beyond; fewer than `least` are not tried."""
+        self.most: dict[Hashable, int] = defaultdict(lambda: self._first)
+        """How many samples a forward of a kind may have."""
         self._least = least
-        self._limits: dict[Hashable, _Limit] = {}
+        self._refused: dict[Hashable, int] = {}
+        """So many did not fit."""
+        self._num_full: Counter[Hashable] = Counter()
+        """Forwards of as many samples as may be, since the last refusal."""
         self.begin_at(first, ceiling)
 
     def begin_at(self, first: int, ceiling: int | None = None) -> None:
-        """Where kinds begin of which nothing is known yet."""
+        """Where kinds begin of which nothing is known yet, and what none goes beyond from now on."""
         self._first, self._ceiling = first, max(first, ceiling or first)
-
-    def most(self, kind: Hashable) -> int:
-        """How many samples a forward of a kind may have."""
-        return self._limit(kind).most
 
     def lacked(self, kind: Hashable, num_samples: int) -> bool:
         """So many did not fit; whether fewer are worth a try. From now on a forward has half as many at most."""
-        limit = self._limit(kind)
-        limit.refused, limit.num_full = num_samples, 0
+        self._refused[kind], self._num_full[kind] = num_samples, 0
         if num_samples <= self._least:
             return False
-        limit.most = max(self._least, num_samples // 2)
-        log.warning("%s", json.dumps({"no_memory_for": num_samples, "of": str(kind), "from_now_on": limit.most}))
+        self.most[kind] = max(self._least, num_samples // 2)
+        log.warning("%s", json.dumps({"no_memory_for": num_samples, "of": str(kind), "from_now_on": self.most[kind]}))
         torch.cuda.empty_cache()  # nothing without a GPU
         return True
 
-    def fitted(self, kind: Hashable, num_samples: int) -> None:
-        """So many fitted."""
-        limit = self._limit(kind)
-        if num_samples < limit.most or limit.most >= limit.ceiling:
-            return
-        limit.num_full += 1
-        if limit.refused is None or 2 * limit.most < limit.refused or limit.num_full >= RETRY_AFTER:
-            limit.most, limit.num_full = min(2 * limit.most, limit.ceiling), 0
-
-    def _limit(self, kind: Hashable) -> _Limit:
-        if kind not in self._limits:
-            self._limits[kind] = _Limit(self._first, self._ceiling)
-        return self._limits[kind]
+    def was_full(self, kind: Hashable) -> None:
+        """As many as may be fitted. Of a forward of fewer there is nothing to learn."""
+        more = min(2 * self.most[kind], self._ceiling)
+        self._num_full[kind] += 1
+        if more > self.most[kind] and (more < self._refused.get(kind, more + 1) or self._num_full[kind] >= RETRY_AFTER):
+            self.most[kind], self._num_full[kind] = more, 0

@@ -62,7 +62,8 @@ def estimate(
     """Estimate what is still to be done.
 
     Without a CLIP of the base model's own (not `has_clip`) `init: auto` takes forwards of the UNet; without an encoder
-    (not `are_scored`) nothing is drawn for scores. A folder that is no encoder shows on the worker only: its passes are counted, and then not spent.
+    (not `are_scored`) nothing is drawn for scores. A folder that is no encoder shows on the worker only: its
+    passes are counted, and then not spent.
     """
     left = [planned.spec for planned in specs if planned.state != "done"]
     passes = sum(likely_passes(spec) for spec in left)

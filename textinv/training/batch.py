@@ -246,7 +246,8 @@ def each_forward(
     for size, places in by_size.items():
         kind, left = (*size, torch.is_grad_enabled()), np.array(places)
         while len(left):
-            chosen = left[: room.most(kind)]
+            most = room.most[kind]
+            chosen = left[:most]
             batch = cut(samples, chosen, size, device)
             lacking = None
             try:
@@ -257,8 +258,9 @@ def each_forward(
                 lacking = str(error)  # the error itself holds on to what the forward had allocated
             del batch
             if lacking is None:
-                room.fitted(kind, len(chosen))
-                left = left[len(chosen) :]
+                left = left[most:]
+                if len(chosen) == most:
+                    room.was_full(kind)
             elif not room.lacked(kind, len(chosen)):
                 raise NoRoomError(int(samples.slots_B[chosen[0]]), lacking)
     return results

@@ -28,9 +28,16 @@ from textinv.training.checkpoint import Checkpoint
 from textinv.training.intake import Intake
 from textinv.training.memory import Memory, no_memory_for, unmeasured_room
 from textinv.training.opening import open_slot
-from textinv.training.optimizers import gradients_of, settings_of, stacked
 from textinv.training.record import Ended, ending_of, record_of_failure
-from textinv.training.rows import FIELDS, SPHERE_FIELDS, TRAIN_LOSS, RowTables
+from textinv.training.rows import (
+    FIELDS,
+    SPHERE_FIELDS,
+    TRAIN_LOSS,
+    RowTables,
+    gradients_of,
+    settings_of,
+    stacked,
+)
 from textinv.training.slot import Slot, StopReason
 from textinv.training.work import IN_TRAINING, Scorer, TrainedConcept, TrainingSink, Work, WorkSource
 
