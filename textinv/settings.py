@@ -84,8 +84,10 @@ class Settings(_Frozen):
     """Short names of base models: alias = hub id, folder or file. `emoji` is the one that comes with textinv, unless
     it is given another meaning here. A single file may be followed by what it does not say itself, here and wherever a
     base model is named: `model.safetensors?prediction_type=v_prediction&config=FOLDER`; `prediction_type` is epsilon,
-    v_prediction or sample, `config` a diffusers folder with configs and tokenizer. In a settings file a table says the
-    same: `{path = "model.safetensors", prediction_type = "v_prediction"}`."""
+    v_prediction or sample, `config` a diffusers folder with configs and tokenizer. Any may be followed by `clip_skip`,
+    the layer of its text encoder that is read, in training too: 2 for the one before its own, as many anime models
+    want. In a settings file a table says the same:
+    `{path = "model.safetensors", prediction_type = "v_prediction", clip_skip = 2}`."""
     encoders: tuple[Path, ...] = ()
     """CLIP or DINO folders that score what was learned, the most telling one first; none: the base model's own CLIP.
     Only a CLIP scores editability. Workers on other machines need them at the same paths; a driver that is running

@@ -79,7 +79,7 @@ class StopSpec(_Frozen):
 class TrainSpec(_Frozen):
     """One concept to learn."""
 
-    added = frozenset({"start_digest"})
+    added = frozenset({"start_digest", "tells_sizes"})
 
     name: str
     kind: Kind
@@ -98,6 +98,9 @@ class TrainSpec(_Frozen):
     """SHA-256 of what the rows start from, hex, where the spec itself holds only a name of it. None: it holds all."""
     num_vectors: int
     resolution_px: int
+    tells_sizes: bool = False
+    """Whether the base model is told each picture's own size and its crop, as SDXL was in its training; else
+    every picture counts as an uncropped one of the size that is learned."""
     crop: Crop
     flip: bool
     templates: tuple[str, ...]

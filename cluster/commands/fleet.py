@@ -10,9 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from cluster.commands.follow import settings_at
-from cluster.driver.launch import state_of_driver
+from cluster.driver.launch import fleet_of, state_of_driver
 from textinv.cli.output import AsJson, emit, rows_table
-from textinv.jobs.cluster_driver import fleet_of
 from textinv.jobs.fleet import StoredFleet
 from textinv.jobs.home_driver import HomeDriver
 from textinv.settings import Settings

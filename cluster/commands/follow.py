@@ -14,14 +14,13 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from cluster.driver.launch import ensure_driver
+from cluster.driver.launch import ensure_driver, fleet_of
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import current_settings
 from textinv.cli.output import emit, literal, stderr, warn
 from textinv.cli.waiting import EVERY_S, duration
 from textinv.errors import ClusterError, StoreError
 from textinv.jobs import ConceptStatus, JobRecord, JobStatus, JobStore
-from textinv.jobs.cluster_driver import fleet_of
 from textinv.jobs.status import has_ended, waiting_status
 from textinv.settings import Settings
 

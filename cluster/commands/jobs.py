@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster.commands.follow import end_with, settings_at, watch
-from cluster.driver.launch import ensure_driver
+from cluster.driver.launch import ensure_driver, fleet_of
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import current_settings, nothing_in_store
 from textinv.cli.output import AsJson, emit, rows_table
-from textinv.jobs.cluster_driver import fleet_of
 from textinv.jobs.home_driver import HomeDriver
 
 if TYPE_CHECKING:
@@ -144,15 +143,20 @@ def purge(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Delete a job's training pictures and previews; digests stay in the records. This cannot be undone."""
+    """Delete a job's training pictures and previews; digests stay in the records. This cannot be undone.
+
+    Pictures that other jobs use stay until those are purged too.
+    """
+    from textinv.jobs.purge import purge as purge_pictures
     from textinv.registry import Registry
 
     job_store = _job_store()
     job = job_store.find(job).id
     if not yes:
         typer.confirm(f"Delete the training pictures of {job} for good?", abort=True, err=True)
-    deleted = job_store.purge(job, Registry(job_store.store))
-    emit({"job": job, "deleted": deleted}, json, f"{deleted} pictures were deleted")
+    done = purge_pictures(Registry(job_store.store), job)
+    stay = f"; {done.kept} stay, as other jobs use them: {', '.join(done.users)}" if done.kept else ""
+    emit({"job": job, **done._asdict()}, json, f"{done.deleted} pictures were deleted{stay}")
 
 
 def _job_store() -> "JobStore":

@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from cluster.commands.follow import settings_at
-from cluster.driver.launch import ensure_driver
+from cluster.driver.launch import ensure_driver, fleet_of
 from cluster.driver.options import DriverOptions
 from textinv.cli.output import AsJson, emit, warn
-from textinv.jobs.cluster_driver import fleet_of
 
 
 def register(app: typer.Typer) -> None:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from cluster.commands.follow import end_with, settings_at, watch
-from cluster.driver.launch import ensure_driver
+from cluster.driver.launch import ensure_driver, fleet_of
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import loaded_settings
 from textinv.cli.output import AsJson, emit, literal, stderr, warn
 from textinv.cli.waiting import counting, waiting_for
 from textinv.errors import InputError
 from textinv.jobs import JobStore
-from textinv.jobs.cluster_driver import fleet_of
 from textinv.jobs.record import MAX_PRIORITY
 
 if TYPE_CHECKING:

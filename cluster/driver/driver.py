@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from cluster.driver.base_model import GRACE_S, ServedBaseModel
 from cluster.driver.crews import CrewStarter, Others, num_workers
+from cluster.driver.left_behind import LeftBehind
 from cluster.driver.open_jobs import OpenJobs
 from cluster.driver.reports import EVERY_S, Reports
 from cluster.queue.messages import BaseModelRef
@@ -56,6 +57,7 @@ class Driver:
         self._board = board or NoBoard()
         self._board.set("textinv_driver_started_seconds", time.time())
         self._open_jobs = OpenJobs(registry, fleet)
+        self._left_behind = LeftBehind(self._open_jobs.job_store, fleet, clock)
         self._reports = Reports(self._open_jobs.job_store, clock)
         self._base_models: dict[str, ServedBaseModel] = {}
         self._looked = -EVERY_S
@@ -124,6 +126,8 @@ class Driver:
 
     def _look(self) -> None:
         """See what changed in the store."""
+        for job_id in self._left_behind.take_over(self._open_jobs.passed):
+            self._reports.say(job_id, f"its fleet is gone: taken over by fleet {self._fleet}")
         for job_id in self._open_jobs.changed():
             job = self._open_jobs.take_up(job_id)
             if job is None:

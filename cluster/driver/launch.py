@@ -10,7 +10,7 @@ from typing import Any
 from cluster.driver.local_ray import LocalRay
 from cluster.driver.options import DriverOptions
 from textinv.errors import ClusterError
-from textinv.jobs.cluster_driver import fleet_of, running_driver
+from textinv.jobs.cluster_driver import running_driver
 from textinv.jobs.fleet_driver import LocalFleet, fleet_for
 from textinv.jobs.home_driver import HomeDriver
 from textinv.settings import Settings
@@ -30,6 +30,15 @@ def ensure_driver(settings: Settings, options: DriverOptions) -> bool:
     if started:
         fleet.wait()
     return started
+
+
+def fleet_of(settings: Settings) -> str:
+    """The name of the fleet that these settings mean: of their cluster, else of their home folder.
+
+    Raises:
+        ClusterError: the cluster does not answer.
+    """
+    return fleet_for(settings, "{}", job_client).name
 
 
 def job_client(address: str) -> Any:

@@ -48,6 +48,11 @@ class OpenJobs:
         known = self._passed | {job_id: job.tag for job_id, job in self.jobs.items()}
         return [job_id for job_id, tag in tags.items() if known.get(job_id) != tag]
 
+    @property
+    def passed(self) -> Collection[str]:
+        """Jobs that are other fleets', as far as was seen."""
+        return self._passed.keys()
+
     def take_up(self, job_id: str) -> OpenJob | None:
         """Read a job's record; None when it is another fleet's."""
         tag = self.job_store.open_jobs().get(job_id, "")

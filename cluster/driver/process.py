@@ -43,6 +43,7 @@ _LOG = logging.getLogger("textinv.driver")
 class Starter:
     """Starts crews on the Ray that this process is connected to."""
 
+    fleet: str
     store: StoreSettings
     """What workers are told of the store; without keys they take those of their node."""
     settings: Settings
@@ -63,7 +64,7 @@ class Starter:
         use_gpu = ray.cluster_resources().get("GPU", 0) >= 1 if options.use_gpu is None else options.use_gpu
         resources = {"CPU": float(options.threads)} | ({"GPU": 1.0} if use_gpu else {})
         encoders = tuple(str(folder.absolute()) for folder in self.settings.encoders)
-        config = WorkerConfig(name, base, self.store, pack, self.settings.stated_base_models, encoders)
+        config = WorkerConfig(self.fleet, name, base, self.store, pack, self.settings.stated_base_models, encoders)
         return TrainCrew(config, CrewSize(num_workers, resources), self.storage_path)
 
 
@@ -137,7 +138,8 @@ def _serve_here_once(settings: Settings, options: DriverOptions, fleet: str, sto
     _heed_signals(stop)
     try:
         _LOG.info("serving fleet %s", fleet)
-        driver = new_driver(store, Starter(store, settings, options, str(local_ray.folder / "train")), fleet)
+        starter = Starter(fleet, store, settings, options, str(local_ray.folder / "train"))
+        driver = new_driver(store, starter)
         driver.serve(stop, IDLE_S, revive_store=lambda: _reach_store(settings))
     finally:
         ray.shutdown()
@@ -153,17 +155,17 @@ def serve_on_cluster(settings: Settings, options: DriverOptions, fleet: str, sto
         raise ClusterError(f"this process runs in no Ray cluster: {error}") from error
     _heed_signals(stop)
     storage_path = tempfile.mkdtemp(prefix="textinv-train-")
-    starter = Starter(settings.store.without_keys(), settings, options, storage_path)
-    new_driver(settings.store, starter, fleet).serve(stop, None)
+    starter = Starter(fleet, settings.store.without_keys(), settings, options, storage_path)
+    new_driver(settings.store, starter).serve(stop, None)
 
 
-def new_driver(store: StoreSettings, starter: Starter, fleet: str) -> Driver:
+def new_driver(store: StoreSettings, starter: Starter) -> Driver:
     """A driver on the Ray that this process is connected to."""
     board = RayBoard()
     return Driver(
         Registry(TimedStore(connect_store(store), board)),
-        fleet,
-        lambda base: DriversQueue(base, starter.options.lease_s),
+        starter.fleet,
+        lambda base: DriversQueue(starter.fleet, base, starter.options.lease_s),
         starter,
         settings=starter.options.fleet(ray.nodes()),
         board=board,

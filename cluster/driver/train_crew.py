@@ -58,7 +58,7 @@ class TrainCrew:
     def __init__(self, config: WorkerConfig, size: CrewSize, storage_path: str) -> None:
         self.name = config.crew
         self.num_workers = size.num_workers
-        self._queue = find_queue(config.base)
+        self._queue = find_queue(config.fleet, config.base)
         self._problem: str | None = None
         self._trainer = DataParallelTrainer(
             _work,

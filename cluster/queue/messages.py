@@ -10,16 +10,15 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True)
 class BaseModelRef:
-    """A base model, which has a queue of its own: where it is, and which revision the specs were made for."""
+    """A base model, which has a queue of its own in a fleet: where it is, and which revision specs were made for."""
 
     name: str
     revision: str | None
     base_revision: str
 
-    @property
-    def queue_name(self) -> str:
-        """The name of its queue."""
-        return f"queue-{self.base_revision[:24]}"
+    def queue_name(self, fleet: str) -> str:
+        """The name of its queue: a cluster may have several fleets, each working for a store of its own."""
+        return f"queue-{fleet}-{self.base_revision[:24]}"
 
 
 class SpecRef(NamedTuple):

@@ -46,13 +46,13 @@ class QueueActor(WorkQueue):
         return self._controllers.get(crew)
 
 
-def start_queue(base: BaseModelRef, lease_s: float) -> Any:
-    """Start a base model's queue on this node, which must not be preemptible, unless it runs; its actor."""
+def start_queue(fleet: str, base: BaseModelRef, lease_s: float) -> Any:
+    """Start a fleet's queue for a base model on this node, which must not be preemptible, unless it runs; its actor."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return (
         ray.remote(QueueActor)
         .options(
-            name=base.queue_name,
+            name=base.queue_name(fleet),
             namespace=_NAMESPACE,
             get_if_exists=True,
             num_cpus=0,
@@ -64,9 +64,9 @@ def start_queue(base: BaseModelRef, lease_s: float) -> Any:
     )
 
 
-def find_queue(base: BaseModelRef) -> Any:
-    """The actor of a base model's queue, which a driver has started."""
-    return ray.get_actor(base.queue_name, namespace=_NAMESPACE)
+def find_queue(fleet: str, base: BaseModelRef) -> Any:
+    """The actor of a fleet's queue for a base model, which a driver has started."""
+    return ray.get_actor(base.queue_name(fleet), namespace=_NAMESPACE)
 
 
 class QueueForWorkers(Protocol):
@@ -193,9 +193,9 @@ class WorkersQueue:
 class DriversQueue:
     """A driver's way to the queue of a base model, which it starts."""
 
-    def __init__(self, base: BaseModelRef, lease_s: float) -> None:
-        self._name = base.queue_name
-        self._actor = start_queue(base, lease_s)
+    def __init__(self, fleet: str, base: BaseModelRef, lease_s: float) -> None:
+        self._name = base.queue_name(fleet)
+        self._actor = start_queue(fleet, base, lease_s)
 
     def open_job(self, job_id: str, priority: int = 0, *, keep_rows: bool = False) -> None:
         """Make a place for a job."""

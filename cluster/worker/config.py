@@ -35,6 +35,7 @@ class PackSettings:
 class WorkerConfig:
     """What the workers of a crew are told."""
 
+    fleet: str
     crew: str
     base: BaseModelRef
     store: StoreSettings

@@ -49,7 +49,7 @@ LOOK_S = 1.0
 def run_worker(config: WorkerConfig) -> None:
     """Work off the queue as a Ray Train worker."""
     torch.set_num_threads(config.pack.threads)
-    queue = WorkersQueue(find_queue(config.base))
+    queue = WorkersQueue(find_queue(config.fleet, config.base))
     board = RayBoard()
     registry = Registry(TimedStore(connect_store(config.store_here()), board))
     seat = ray.train.get_context().get_world_rank()

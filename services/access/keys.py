@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from services.access.strangers import Strangers
 from textinv.errors import AccessError, CorruptObjectError, InputError, ObjectNotFoundError, StoreError
 from textinv.states import changes_nothing
+from textinv.store.change import change
 from textinv.store.protocol import JSON, ObjectStore
 
 log = logging.getLogger(__name__)
@@ -146,10 +147,10 @@ class KeyRing:
         note = changes_nothing("key", key_id, "valid" if key.revoked is None else "revoked", "revoke")
         if note is not None:
             return key, f"{note} (since {key.revoked})"
-        revoked = key.model_copy(update={"revoked": datetime.now(UTC).isoformat(timespec="seconds")})
-        self._store.put(_object_of(key_id), revoked.model_dump_json().encode(), JSON)
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        body = change(self._store, _object_of(key_id), lambda stored: _revoked(stored, at))
         self._known.pop(key_id, None)
-        return revoked, None
+        return ApiKey.model_validate_json(body or key.model_dump_json()), None
 
     def find(self, text: str, role: Role, address: str = "") -> ApiKey:
         """Find the key that a caller at an address sent and check that it has `role`.
@@ -243,6 +244,12 @@ class KeyRing:
             return None
         except ValidationError as error:
             raise CorruptObjectError(f"{name} is not a key; remove it and create another", key=name) from error
+
+
+def _revoked(stored: bytes | None, at: str) -> bytes | None:
+    """A key as it is stored from now on; None: as it is."""
+    key = None if stored is None else ApiKey.model_validate_json(stored)
+    return key.model_copy(update={"revoked": at}).model_dump_json().encode() if key and key.revoked is None else None
 
 
 def _object_of(key_id: str) -> str:

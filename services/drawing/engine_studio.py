@@ -110,6 +110,8 @@ class EngineStudio:
             encoder_widths=dict(model.encoder_widths),
             screened=self.engine.screens,
             has_clip=model.clip is not None,
+            takes_sizes=model.takes_sizes,
+            clip_skip=model.clip_skip,
         )
 
     async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:

@@ -33,6 +33,10 @@ class StudioFacts:
     """Whether pictures pass the base model's safety checker."""
     has_clip: bool = True
     """Whether the base model has a CLIP of its own, which scores what is learned on it."""
+    takes_sizes: bool = False
+    """Whether the base model is told sizes beside the text."""
+    clip_skip: int = 1
+    """Which of its text encoder's layers the base model reads where a request does not say."""
 
     def draws(self, width_px: int, height_px: int) -> bool:
         """Whether the base model can draw this size."""

@@ -89,7 +89,9 @@ class Learning:
             BaseModelError: it cannot be read.
         """
         if studio is not None and name in (self.config.base_model, studio.base_model):
-            return BaseFacts(studio.base_revision, studio.native_px, studio.has_clip, studio.encoder_widths)
+            return BaseFacts(
+                studio.base_revision, studio.native_px, studio.has_clip, studio.encoder_widths, studio.takes_sizes
+            )
         allowed = {self.config.base_model, *self.settings.stated_base_models}
         if name not in allowed:
             raise RequestError(

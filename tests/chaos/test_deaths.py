@@ -13,7 +13,7 @@ import ray
 
 from cluster.queue.messages import BaseModelRef
 from cluster.queue.on_ray import find_queue
-from tests.chaos.conftest import Fleet, kill
+from tests.chaos.conftest import FLEET, Fleet, kill
 from textinv.store import EmbeddedServer
 from textinv.training.checkpoint import Checkpoint
 
@@ -134,7 +134,7 @@ def replacement_of(fleet: Fleet, victim: dict[str, object]) -> bool:
 def kill_queue(fleet: Fleet) -> None:
     record = fleet.record
     base = BaseModelRef(record.base_model, record.revision, record.base_revision)
-    kill(ray.get(find_queue(base).pid.remote()))
+    kill(ray.get(find_queue(FLEET, base).pid.remote()))
 
 
 def drain(address: str, node: str) -> None:

@@ -16,7 +16,7 @@ from tests.cluster.user import CommandLine, wait_until, write_manifest
 from textinv.jobs import JobStore
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings, environment_of
-from textinv.store import S3Store
+from textinv.store import S3Store, connect_store
 
 pytestmark = [pytest.mark.chaos, pytest.mark.ray, pytest.mark.store, pytest.mark.timeout(500)]
 
@@ -94,3 +94,26 @@ def test_a_killed_driver_of_a_cluster_is_replaced_by_the_next_submission(
     assert {summary.version for summary in registry.list()} == {1}
     assert len(registry.finished_fingerprints()) == 4
     assert not line.driver.has_driver()
+
+
+def test_two_fleets_of_one_cluster_publish_into_a_store_each(
+    head: HeadNode, tmp_path: Path, s3_settings: StoreSettings
+) -> None:
+    manifest, options = write_manifest(tmp_path, steps=(3, 4)), ("--threads-per-worker", "1")
+    jobs, fleets = {}, set()
+    for place, address in (("staging", head.address), ("prod", head.address.replace("127.0.0.1", "localhost"))):
+        settings = s3_settings.model_copy(update={"prefix": f"{s3_settings.prefix}-{place}"})
+        line = CommandLine(Settings(home=tmp_path / place, store=settings))
+        made = line.run("submit", str(manifest), "--address", address, *options)
+        assert made["driver_started"]
+        jobs[place] = settings, made["job"]
+        fleets.add(made["fleet"])
+    assert len(fleets) == 2
+    for settings, job in jobs.values():
+        registry = Registry(connect_store(settings))
+        job_store = JobStore(registry.store)
+        wait_until(lambda store=job_store, job=job: job not in store.open_jobs(), 240.0)
+        status = job_store.status(job)
+        assert status is not None
+        assert (status.state, status.done) == ("done", 2)
+        assert [summary.version for summary in registry.list()] == [1, 1]

@@ -92,7 +92,7 @@ def test_what_submit_says_of_workers_reaches_them(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(driver_process, "TrainCrew", lambda config, *_: configs.append(config))
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0})
     options = DriverOptions(num_slots=3, threads_per_worker=2, compiled=True, checkpoint_every_s=7.0)
-    start = driver_process.Starter(StoreSettings(), Settings(device="cpu"), options, "somewhere")
+    start = driver_process.Starter("fleet", StoreSettings(), Settings(device="cpu"), options, "somewhere")
     start("crew", BaseModelRef("emoji", None, "r"), 1)
     expected = PackSettings(num_slots=3, threads=2, device="cpu", compiled=True, checkpoint_every_s=7.0)
     assert [config.pack for config in configs] == [expected]

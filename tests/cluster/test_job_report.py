@@ -15,6 +15,7 @@ from textinv.errors import SettingsError
 from textinv.jobs import Failure, JobRecord, JobStore
 from textinv.jobs.layout import spec_sheet_key
 from textinv.jobs.previews import write_preview
+from textinv.jobs.purge import purge
 from textinv.jobs.record import spec_sheets_of
 from textinv.registry import Registry
 from textinv.report import tell, write_page
@@ -116,7 +117,7 @@ def test_what_people_wrote_stays_text(store: MemoryStore, job: JobRecord, tmp_pa
 def test_purged_pictures_are_missed_and_the_rest_is_told(store: MemoryStore, job: JobRecord, tmp_path: Path) -> None:
     job_store = JobStore(store)
     job_store.close(job_store.load(job.id))
-    job_store.purge(job.id, Registry(store))
+    purge(Registry(store), job.id)
     story = tell(store, job.id)
     assert [len(concept.pictures) for concept in story.concepts] == [0, 0, 0]
     write_page(story, tmp_path / "report.html")

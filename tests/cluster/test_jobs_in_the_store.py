@@ -10,6 +10,7 @@ import yaml
 from textinv.embedding import Embedding
 from textinv.errors import ImageError, InputError, StoreConflictError, UnknownConceptError
 from textinv.jobs import Failure, JobRecord, JobStore
+from textinv.jobs.purge import purge
 from textinv.jobs.status import JobState, waiting_status
 from textinv.jobs.submission import Submission, submit_plan
 from textinv.manifest import load_manifest
@@ -118,18 +119,46 @@ def test_closing_a_job_that_somebody_changed_leaves_it_open(registry: Registry, 
     assert job_store.open_jobs() == {}
 
 
-def test_purging_deletes_pictures_but_not_those_of_an_open_job(registry: Registry, make_job: MakeJob) -> None:
+@pytest.mark.parametrize("other_is_over", [False, True])
+def test_purging_deletes_the_pictures_that_no_other_job_uses(
+    registry: Registry, make_job: MakeJob, other_is_over: bool
+) -> None:
     job_store = JobStore(registry.store)
     record = make_job(registry.store, 3)
     with pytest.raises(StoreConflictError, match="is not over"):
-        job_store.purge(record.id, registry)
+        purge(registry, record.id)
     job_store.close(record)
-    make_job(registry.store, 1, name="other")
-    assert job_store.purge(record.id, registry) == 6
-    kept = job_store.spec_sheet(record.id, 0)[0]
-    assert registry.store.exists(image_key(kept.pictures[0].digest))
-    assert job_store.purge(record.id, registry) == 0
+    other = make_job(registry.store, 1, name="other")
+    if other_is_over:
+        job_store.close(other)
+    assert purge(registry, record.id) == (6, 3, (other.id,))
+    shared = {image_key(ref.digest) for ref in job_store.spec_sheet(other.id, 0)[0].pictures}
+    assert all(map(registry.store.exists, shared))
+    assert job_store.resume(other.id).changed
+    assert purge(registry, record.id).deleted == 0
     assert job_store.load(record.id) == record
+
+
+def test_what_a_purged_job_had_kept_goes_with_the_last_job_that_uses_it(registry: Registry, make_job: MakeJob) -> None:
+    job_store, jobs = JobStore(registry.store), []
+    for number in (3, 2):
+        jobs.append(make_job(registry.store, number, name=f"of {number}"))
+        job_store.close(jobs[-1])
+    assert [purge(registry, job.id)[:2] for job in jobs] == [(3, 6), (6, 0)]
+    assert list(registry.store.list("images/")) == []
+
+
+def test_a_purged_job_is_resumed_by_submitting_its_manifest_again(
+    registry: Registry, planned: Callable[..., Plan]
+) -> None:
+    job_store, plan = JobStore(registry.store), planned(registry)
+    record = submitted(plan, registry).record
+    job_store.close(record)
+    purge(registry, record.id)
+    with pytest.raises(InputError, match="submit its manifest again"):
+        job_store.resume(record.id)
+    assert submitted(plan, registry).uploaded > 0
+    assert job_store.resume(record.id).changed
 
 
 @pytest.mark.parametrize("state", ["done", "failed", "cancelled"])

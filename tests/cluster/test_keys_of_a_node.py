@@ -14,7 +14,7 @@ STORE = StoreSettings(endpoint_url="http://store:8333", bucket="b", access_key="
 
 
 def told(store: StoreSettings) -> WorkerConfig:
-    return WorkerConfig("crew", BaseModelRef("emoji", None, "c0ffee"), store)
+    return WorkerConfig("fleet", "crew", BaseModelRef("emoji", None, "c0ffee"), store)
 
 
 def test_a_worker_without_keys_takes_those_of_its_node(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ def test_a_killed_queue_is_restarted_under_its_name_and_told_again(local_ray: st
     from cluster.queue.on_ray import DriversQueue, WorkersQueue, find_queue
 
     base = BaseModelRef("emoji", None, "of-tests")
-    host, actor = DriversQueue(base, 2.0), find_queue(base)
+    host, actor = DriversQueue("fleet", base, 2.0), find_queue("fleet", base)
     worker, card = WorkersQueue(actor), WorkerCard("crew/0", "crew", 0)
     specs = [SpecRef("fp-a", "a", 0, 0), SpecRef("fp-b", "b", 0, 1)]
     host.open_job("job")
@@ -40,3 +40,19 @@ def test_a_killed_queue_is_restarted_under_its_name_and_told_again(local_ray: st
     worker.finish("crew/0", "fp-a", 1)
     assert host.view().jobs[0].counts["done"] == 1
     ray.kill(actor)
+
+
+def test_two_fleets_of_one_cluster_have_a_queue_each_for_the_same_base_model(local_ray: str) -> None:
+    import ray
+
+    from cluster.queue.on_ray import DriversQueue, WorkersQueue, find_queue
+
+    base, card = BaseModelRef("emoji", None, "shared"), WorkerCard("crew/0", "crew", 0)
+    staging, prod = (DriversQueue(fleet, base, 2.0) for fleet in ("staging", "prod"))
+    staging.open_job("job")
+    staging.add("job", [SpecRef("fp-a", "a", 0, 0)])
+    assert prod.view().jobs == ()
+    assert WorkersQueue(find_queue("prod", base)).take(card, 0).lease is None
+    assert WorkersQueue(find_queue("staging", base)).take(card, 0).lease is not None
+    for fleet in ("staging", "prod"):
+        ray.kill(find_queue(fleet, base))

@@ -10,6 +10,7 @@ from textinv.embedding import Embedding
 from textinv.errors import CorruptObjectError
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.previews import PREVIEW_FILE, preview_steps, write_preview
+from textinv.jobs.purge import purge
 from textinv.jobs.sweep import sweep_jobs
 from textinv.placeholders import ConceptRef
 from textinv.registry import Registry, copy_concept
@@ -104,12 +105,12 @@ def test_a_purge_deletes_the_pictures_beside_versions_and_leaves_them_whole(
         publish(registry, one)
     job_store.close(record)
     shared = make_job(registry.store, 1, name="still learning")  # it needs the pictures of the first
-    job_store.purge(record.id, registry)
+    assert purge(registry, record.id) == (3, 3, (shared.id,))
     assert registry.picture(spec.name) == (DRAWN, "image/jpeg")
     assert registry.picture(other.name) is None
     assert (len(registry.pictures(spec.name, 1)), len(registry.pictures(other.name, 1))) == (1, 0)
     job_store.close(shared)
-    job_store.purge(record.id, registry)
+    assert purge(registry, shared.id) == (3, 0, ())
     assert registry.picture(spec.name) is None
     assert [info.key for info in registry.store.list("") if info.key.endswith(".jpg")] == []
     assert list(registry.verify()) == []

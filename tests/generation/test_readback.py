@@ -6,6 +6,7 @@ import pytest
 from textinv.errors import RequestError
 from textinv.generation.infotext import read_infotext
 from textinv.generation.request import GeneratedImage, GenerateRequest, read_request
+from textinv.generation.told_sizes import ToldSizes
 
 BLANK = np.zeros((8, 8, 3), dtype=np.uint8)
 
@@ -43,3 +44,23 @@ def test_a_version_that_cannot_be_is_refused_by_the_prompts_name(param: str, spe
     with pytest.raises(RequestError, match="a version of 5000 digits") as caught:
         request.check()
     assert caught.value.details["param"] == param
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        GenerateRequest("a frog", clip_skip=2),
+        GenerateRequest("a frog", clip_skip=1),
+        GenerateRequest("a frog", sizes=ToldSizes((96, 160), (24, 8), (64, 48))),
+        GenerateRequest("a frog", sizes=ToldSizes(target_size=(64, 48))),
+    ],
+    ids=["layer", "own layer", "sizes", "one size"],
+)
+def test_the_layer_and_the_sizes_are_read_back(request_: GenerateRequest) -> None:
+    read = written_and_read(request_)
+    assert (read.clip_skip, read.sizes) == (request_.clip_skip, request_.sizes)
+
+
+def test_the_layer_is_written_as_a1111_writes_it_and_only_where_it_was_chosen() -> None:
+    assert ", Clip skip: 2" in GeneratedImage(BLANK, 0, GenerateRequest("a frog", clip_skip=2)).infotext
+    assert "Clip skip" not in GeneratedImage(BLANK, 0, GenerateRequest("a frog")).infotext

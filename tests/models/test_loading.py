@@ -22,12 +22,14 @@ from textinv.errors import BaseModelError
 from textinv.models import base_revision, load_base_model, native_size_px
 model = load_base_model("acme/tiny", device="cpu")
 pinned = load_base_model("acme/tiny", revision="v1", device="cpu")
+skipped = load_base_model("acme/tiny?clip_skip=2", revision="v1", device="cpu")
 try:
     base_revision("acme/tiny", revision="v3")
 except BaseModelError as error:
     refused = error.message
 print(json.dumps([model.revision, base_revision("acme/tiny"), native_size_px("acme/tiny"), pinned.revision,
-    model.process.predicts, pinned.process.predicts, base_revision("ours", aliases={"ours": "acme/tiny"}), refused]))
+    model.process.predicts, pinned.process.predicts, base_revision("ours", aliases={"ours": "acme/tiny"}),
+    skipped.revision, load_base_model("acme/tiny?clip_skip=2", revision=skipped.revision).clip_skip, refused]))
 """
 
 
@@ -43,7 +45,8 @@ def test_a_folder_is_recognised_and_looked_up_without_loading_it(
     )
     assert model.revision == base_revision(folder)
     assert model.native_px == native_size_px(folder) == 32
-    assert look_up(folder) == (model.revision, 32, False, dict(model.encoder_widths))
+    assert look_up(folder) == (model.revision, 32, False, dict(model.encoder_widths), family == "sdxl")
+    assert (model.takes_sizes, model.max_clip_skip) == (family == "sdxl", {"sdxl": 2, "ldm": 1}.get(family, 3))
     assert (model.latent_scale, model.latent_channels, model.masks_text) == (4, 4, True)
 
 
@@ -51,7 +54,7 @@ def test_the_demo_base_ships_with_its_clip(emoji: BaseModel) -> None:
     assert (emoji.id, emoji.family, emoji.native_px, emoji.window) == ("emoji", "sd1", 64, 32)
     assert emoji.process.predicts == "v_prediction"
     assert emoji.clip is not None
-    assert look_up("emoji") == (emoji.revision, 64, True, {"text_encoder": 192})
+    assert look_up("emoji") == (emoji.revision, 64, True, {"text_encoder": 192}, False)
     assert emoji.clip.folder == WEIGHTS / "clip"
     features = emoji.clip.model.get_text_features(**emoji.clip.tokenizer(["a fox"], return_tensors="pt"))
     assert features.pooler_output.shape == (1, 192)
@@ -116,7 +119,7 @@ def test_the_hubs_cache_is_enough_and_a_revision_is_its_commit(
     )
     assert done.returncode == 0, done.stderr
     *found, refused = json.loads(done.stdout)
-    assert found == [NEW, NEW, 32, OLD, "v_prediction", "epsilon", NEW]
+    assert found == [NEW, NEW, 32, OLD, "v_prediction", "epsilon", NEW, f"skip2-{OLD}", 2]
     assert "'acme/tiny' at revision v3" in refused
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from textinv.errors import BaseModelError
-from textinv.models import base_revision, revisions_of
+from textinv.models import base_revision, load_base_model, revisions_of
 from textinv.models.meaning import meaning_of
 
 TinyFolder = Callable[[str], Path]
@@ -50,6 +50,28 @@ def test_the_same_weights_that_are_used_otherwise_have_another_revision(
     change(folder / file, changes)
     assert revisions_of(str(folder))[0] == weights
     assert base_revision(str(folder)) != before
+
+
+def test_an_earlier_layer_is_another_revision_and_the_own_one_is_not(folder: Path) -> None:
+    plain = base_revision(str(folder))
+    second = base_revision(f"{folder}?clip_skip=2")
+    assert len({plain, second, base_revision(f"{folder}?clip_skip=3")}) == 3
+    assert base_revision(f"{folder}?clip_skip=1") == plain
+    assert base_revision("mine", aliases={"mine": f"{folder}?clip_skip=2"}) == second
+    with pytest.raises(BaseModelError, match=f"has revision {second}"):
+        base_revision(f"{folder}?clip_skip=2", revision=revisions_of(str(folder))[0])
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "two", "2.5", ""])
+def test_a_layer_that_is_no_number_of_layers_is_refused(folder: Path, said: str) -> None:
+    with pytest.raises(BaseModelError, match=f"is named with clip_skip={said}; write 1 for"):
+        base_revision(f"{folder}?clip_skip={said}")
+
+
+def test_a_layer_that_the_text_encoder_does_not_have_is_refused(folder: Path) -> None:
+    assert load_base_model(f"{folder}?clip_skip=3", device="cpu").clip_skip == 3
+    with pytest.raises(BaseModelError, match="clip_skip=4, and its text encoder has layers for 1 to 3"):
+        load_base_model(f"{folder}?clip_skip=4", device="cpu")
 
 
 def test_another_vocabulary_or_another_order_of_merges_is_another_revision(folder: Path) -> None:

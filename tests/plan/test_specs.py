@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.plan.conftest import BASE
 from textinv.errors import ManifestError
 from textinv.plan import Plan, TrainSpec
 from textinv.plan.recipes import RECIPES, steps_between_looks
@@ -37,6 +39,16 @@ def test_a_concept_that_says_nothing_gets_the_balanced_recipe(spec_of: SpecOf) -
     assert (spec.optimizer.kind, spec.optimizer.kappa) == (recipe.optimizer, recipe.kappa)
     assert (spec.kind, spec.templates, spec.init) == ("object", OBJECT, "auto")
     assert (spec.resolution_px, spec.base_revision, spec.crop, spec.flip) == (32, "base-1", "center", False)
+
+
+def test_sizes_are_told_where_the_base_model_takes_them_and_no_other_spec_changes(
+    foxes: Path, write: Write, planned: Planned
+) -> None:
+    path = write(FOX)
+    plain, told = (planned(path, base=replace(BASE, takes_sizes=takes)).specs[0].spec for takes in (False, True))
+    assert (plain.tells_sizes, told.tells_sizes) == (False, True)
+    assert "tells_sizes" not in plain.model_dump()
+    assert plain.fingerprint == planned(path).specs[0].spec.fingerprint != told.fingerprint
 
 
 def test_the_concept_wins_over_the_defaults_and_these_over_the_recipe(spec_of: SpecOf) -> None:

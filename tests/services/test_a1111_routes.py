@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from services.config import ServiceConfig
 from services.desk import Desk
+from tests.services import colour_studio
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of, publish
 from tests.services.pictures import base64_of, png
@@ -62,13 +64,44 @@ async def test_settings_and_fields_that_hold_here_are_not_called_ignored(client:
     reply = await client.post("/sdapi/v1/txt2img", json=sent | {"denoising_strength": None, "subseed": None})
     assert reply.status_code == 200
     assert "x-textinv-ignored" not in reply.headers
-    settings |= {"CLIP_stop_at_last_layers": 2, "eta_noise_seed_delta": 31337}
+    settings |= {"eta_noise_seed_delta": 31337}
     reply = await client.post("/sdapi/v1/txt2img", json=sent | {"inpainting_mask_invert": 1})
-    assert reply.headers["x-textinv-ignored"] == (
-        "inpainting_mask_invert, override_settings.CLIP_stop_at_last_layers, override_settings.eta_noise_seed_delta"
-    )
+    assert reply.headers["x-textinv-ignored"] == "inpainting_mask_invert, override_settings.eta_noise_seed_delta"
     reply = await client.post("/sdapi/v1/txt2img", json={"prompt": "a", "steps": 1, "override_settings": ["x"]})
     assert reply.headers["x-textinv-ignored"] == "override_settings"
+
+
+async def test_clip_skip_is_an_override_setting(client: httpx.AsyncClient, studio: ColourStudio) -> None:
+    sent = {"prompt": "a", "steps": 1, "override_settings": {"CLIP_stop_at_last_layers": 2}}
+    reply = await client.post("/sdapi/v1/txt2img", json=sent)
+    assert "x-textinv-ignored" not in reply.headers
+    info = json.loads(reply.json()["info"])
+    assert info["clip_skip"] == studio.requests[-1].clip_skip == 2
+    assert ", Clip skip: 2" in info["infotexts"][0]
+    for wrong in (0, "two", 2.5, True):
+        sent["override_settings"] = {"CLIP_stop_at_last_layers": wrong}
+        refused = await client.post("/sdapi/v1/txt2img", json=sent)
+        assert refused.status_code == 400
+        assert "CLIP_stop_at_last_layers is" in refused.json()["detail"]
+
+
+async def test_clip_skip_of_the_base_model_is_an_option_and_stays_what_it_is(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(colour_studio, "FACTS", replace(colour_studio.FACTS, clip_skip=2))
+    assert (await client.get("/sdapi/v1/options")).json()["CLIP_stop_at_last_layers"] == 2
+    posted = await client.post("/sdapi/v1/options", json={"CLIP_stop_at_last_layers": 1})
+    assert posted.headers["x-textinv-ignored"] == "CLIP_stop_at_last_layers"
+
+
+async def test_sdxl_is_read_at_its_own_layer_whatever_is_asked_for_as_a1111_does(
+    client: httpx.AsyncClient, studio: ColourStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(colour_studio, "FACTS", replace(colour_studio.FACTS, family="sdxl"))
+    sent = {"prompt": "a", "steps": 1, "override_settings": {"CLIP_stop_at_last_layers": 2}}
+    reply = await client.post("/sdapi/v1/txt2img", json=sent)
+    assert studio.requests[-1].clip_skip is None
+    assert reply.headers["x-textinv-ignored"] == "override_settings.CLIP_stop_at_last_layers"
 
 
 @pytest.mark.parametrize(

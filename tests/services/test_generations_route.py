@@ -10,6 +10,7 @@ from PIL import Image
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import publish
 from textinv.generation.infotext import read_infotext, read_png_infotext
+from textinv.generation.told_sizes import ToldSizes
 from textinv.store.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +49,15 @@ async def test_a_version_can_be_named_and_pinned(client: httpx.AsyncClient, stor
     ):
         reply = await client.post(URL, json=body)
         assert reply.json()["concepts"] == {f"cat@{expected.version}": expected.digest}
+
+
+async def test_a_layer_and_sizes_are_asked_for(client: httpx.AsyncClient, studio: ColourStudio) -> None:
+    sent = {"prompt": "a hill", "clip_skip": 2, "original_size": "160x96", "crop_top_left": "24,8"}
+    assert (await client.post(URL, json=sent)).status_code == 200
+    assert (await client.post(URL, json={"prompt": "a hill"})).status_code == 200
+    first, second = studio.requests
+    assert (first.clip_skip, first.sizes) == (2, ToldSizes((96, 160), (24, 8)))
+    assert (second.clip_skip, second.sizes) == (None, None)
 
 
 async def test_a_random_seed_is_told_and_draws_the_same_again(client: httpx.AsyncClient) -> None:
@@ -93,6 +103,12 @@ async def test_an_unknown_concept_is_a_400_that_names_it_and_close_ones(
         ({"partial_images": 2}, "partial_images"),
         ({"model": "dall-e-3"}, "model"),
         ({"stepz": 3}, "stepz"),
+        ({"clip_skip": 0}, "clip_skip"),
+        ({"clip_skip": "last"}, "clip_skip"),
+        ({"original_size": "large"}, "original_size"),
+        ({"original_size": "0x64"}, "original_size"),
+        ({"crop_top_left": "8x8"}, "crop_top_left"),
+        ({"target_size": "99999x64"}, "target_size"),
         ({"concepts": ["NOT A NAME"]}, "concepts"),
         ({"concepts": ["absent"]}, "concepts"),
         ({"concepts": ["cat@" + "9" * 5000]}, "concepts"),

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 BLANK = np.zeros((8, 8, 3), dtype=np.uint8)
 FROM_A1111 = (
     "a fox, (wet:1.2)\nNegative prompt: blurry, <b>bold</b>\n"
-    "Steps: 30, Sampler: Euler a, CFG scale: 7, Seed: 123, Size: 512x768, Model hash: 6ce0161689, Model: v1-5"
+    "Steps: 30, Sampler: Euler a, Clip skip: 2, CFG scale: 7, Seed: 123, Size: 512x768, Model hash: 6ce0161689, Model: v1-5"
 )
 
 
@@ -81,7 +81,7 @@ async def test_a_picture_that_was_drawn_here_gives_its_settings_back(
 ) -> None:
     fox = publish(store, "fox")
     asked = {"prompt": "a <fox>", "negative_prompt": "blurry", "seed": 7, "num_inference_steps": 3, "guidance_scale": 2}
-    asked |= {"guidance_rescale": 0.7}
+    asked |= {"guidance_rescale": 0.7, "clip_skip": 2, "crop_top_left": "24, 8", "target_size": "48x64"}
     drawn = await client.post("/v1/images/generations", json=asked | {"noise_scheduler": "euler"})
     read = (await read_back(client, base64.b64decode(drawn.json()["data"][0]["b64_json"]))).json()
     assert {name: read[name] for name in asked} == asked
@@ -124,6 +124,10 @@ async def test_a_picture_of_a1111_gives_its_settings_back(client: httpx.AsyncCli
         "num_inference_steps": 30,
         "guidance_scale": 7.0,
         "guidance_rescale": 0.0,
+        "clip_skip": 2,
+        "original_size": None,
+        "crop_top_left": None,
+        "target_size": None,
         "noise_scheduler": "euler-a",
         "attention_weights": True,
         "size": "512x768",

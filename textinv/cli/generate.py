@@ -44,6 +44,10 @@ def generate(
     init_image: Annotated[Path | None, typer.Option(help="Picture to change.", exists=True, dir_okay=False)] = None,
     mask: Annotated[Path | None, typer.Option(help="White where it may change.", exists=True, dir_okay=False)] = None,
     strength: Annotated[float | None, typer.Option(help="How much of it may change, 0 to 1.")] = None,
+    clip_skip: Annotated[int | None, typer.Option(min=1, help="Text layer: 1 the last, 2 the one before.")] = None,
+    original_size: Annotated[str | None, typer.Option(help="SDXL: WIDTHxHEIGHT before it was scaled.")] = None,
+    crop_top_left: Annotated[str | None, typer.Option(help="SDXL: TOP,LEFT pixels that were cut off.")] = None,
+    target_size: Annotated[str | None, typer.Option(help="SDXL: WIDTHxHEIGHT that it was scaled for.")] = None,
     base_model: Annotated[str | None, typer.Option(help="Default: the one the concepts were learned on.")] = None,
     bases: Annotated[
         str | None,
@@ -53,6 +57,7 @@ def generate(
 ) -> None:
     """Draw a prompt and write PNGs that remember how they were made."""
     from textinv.generation import GenerateRequest
+    from textinv.generation.told_sizes import read_sizes
 
     chosen = {
         "num_inference_steps": steps,
@@ -62,6 +67,8 @@ def generate(
         "height_px": height,
         "noise_scheduler": noise_scheduler,
         "strength": strength,
+        "clip_skip": clip_skip,
+        "sizes": read_sizes(original_size, crop_top_left, target_size),
         "bases": _bases(bases),
         **_pictures(init_image, mask),
     }

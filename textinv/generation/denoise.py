@@ -24,12 +24,13 @@ Result = TypeVar("Result")
 
 
 class Row(NamedTuple):
-    """One row of a UNet forward: a picture's scaled latents and time with one of its prompts."""
+    """One row of a UNet forward: a picture's scaled latents, time and sizes with one of its prompts."""
 
     image: int
     input_BCHW: Tensor
     time: Tensor
     conditioning: Conditioning
+    sizes_16: Tensor | None
 
 
 def predict_guided(model: BaseModel, inputs: Mapping[ActiveImage, Tensor]) -> list[Tensor | Exception]:
@@ -80,7 +81,7 @@ def in_halves(work: Callable[[list[Item]], list[Result]], items: list[Item]) -> 
 
 
 def _row(inputs: Mapping[ActiveImage, Tensor], k: int, image: ActiveImage, conditioning: Conditioning) -> Row:
-    return Row(k, inputs[image], image.time, conditioning)
+    return Row(k, inputs[image], image.time, conditioning, image.sizes_16)
 
 
 def _guide(
@@ -110,7 +111,8 @@ def _predict(model: BaseModel, rows: list[Row]) -> list[Tensor]:
     noisy_BCHW = torch.cat([row.input_BCHW for row in rows])
     times_B = torch.stack([row.time for row in rows]).to(noisy_BCHW.device, torch.float32)
     conditioning = Conditioning.cat([row.conditioning for row in rows])
-    predicted_BCHW = model.predict(noisy_BCHW, times_B, conditioning)
+    sizes = [row.sizes_16 for row in rows if row.sizes_16 is not None]
+    predicted_BCHW = model.predict(noisy_BCHW, times_B, conditioning, time_ids_B6=torch.cat(sizes) if sizes else None)
     return [predicted_BCHW[k : k + 1] for k in range(len(rows))]
 
 

@@ -162,8 +162,9 @@ class Engine:
     def _prepare(self, asked: CheckedRequest, mounts: Mapping[ConceptRef, Mount]) -> list[WaitingImage]:
         request = asked.request
         check_mounts(self.model, asked.refs, mounts, request.bases)
-        prompt = self._encoder.prepare(request.prompt, mounts, request.attention_weights)
-        negative = self._encoder.prepare(request.negative_prompt, mounts, request.attention_weights)
+        options = request.attention_weights, request.clip_skip
+        prompt = self._encoder.prepare(request.prompt, mounts, *options)
+        negative = self._encoder.prepare(request.negative_prompt, mounts, *options)
         guided = negative if request.guidance_scale > 1 else None
         used, elsewhere = used_concepts(asked.refs, mounts), learned_elsewhere(self.model, asked.refs, mounts)
         ticket = Ticket(request, used, elsewhere, steps_total=asked.num_steps * request.num_images)
@@ -271,9 +272,8 @@ class Engine:
     def _show(self, sketches: Mapping[ActiveImage, Tensor]) -> None:
         for image, pixels, _ in self._screened(self._decoded(sketches)):
             with failing_alone(image.waiting):
-                image.waiting.ticket.show(
-                    Preview(image.waiting.index, image.position, len(image.sampler.times), pixels)
-                )
+                num_steps = len(image.sampler.times)
+                image.waiting.ticket.show(Preview(image.waiting.index, image.position, num_steps, pixels))
 
     def _deliver(self, finished: Sequence[ActiveImage]) -> None:
         for image, pixels, flagged in self._screened(self._decoded({image: image.latents_BCHW for image in finished})):

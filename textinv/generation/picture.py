@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from textinv.errors import DeadlineError, OutOfMemoryError, RequestError, Servic
 from textinv.generation.noise_schedulers import find_scheduler_kind
 from textinv.generation.prompts import PreparedPrompt
 from textinv.generation.request import GenerateRequest, Size, Ticket, Work
+from textinv.generation.told_sizes import ToldSizes
 from textinv.models.base import BaseModel, Conditioning
 from textinv.models.process import Sampler
 from textinv.placeholders import ConceptRef
@@ -123,6 +124,8 @@ class ActiveImage:
     conditional: Conditioning
     unconditional: Conditioning | None
     edit: Edit | None = None
+    sizes_16: Tensor | None = None
+    """What a base model that takes sizes is told."""
     position: int = 0
 
     @property
@@ -166,8 +169,32 @@ def check_request(model: BaseModel, request: GenerateRequest, max_image_px: int 
         RequestError: a field is out of range, or the base model cannot draw the size, or not in so many steps.
     """
     request.check()
+    request = _settled(model, request)
     size_px = choose_size(model, request, max_image_px)
     return CheckedRequest(request, size_px, len(_sampler_of(model, request).times), tuple(request.refs))
+
+
+def _settled(model: BaseModel, request: GenerateRequest) -> GenerateRequest:
+    """Fill in the layer that the base model reads, where it is not its family's own, and check what is told of sizes.
+
+    Raises:
+        RequestError: the base model has no such layer, or takes no sizes.
+    """
+    if request.sizes is not None and not model.takes_sizes:
+        raise RequestError(
+            f"{model.id!r} is told no sizes beside the text, as SDXL is: leave original_size, crop_top_left and "
+            "target_size out",
+            param="original_size",
+        )
+    if request.clip_skip is None and model.clip_skip > 1:
+        return replace(request, clip_skip=model.clip_skip)
+    if (request.clip_skip or 1) > model.max_clip_skip:
+        raise RequestError(
+            f"clip_skip is {request.clip_skip}; the text encoder of {model.id!r} has layers for 1 to "
+            f"{model.max_clip_skip}",
+            param="clip_skip",
+        )
+    return request
 
 
 def choose_size(model: BaseModel, request: GenerateRequest, max_image_px: int | None = None) -> Size:
@@ -212,7 +239,16 @@ def start_image(
         height, width = (side_px // model.latent_scale for side_px in waiting.asked.size_px)
         noise_BCHW = torch.randn((1, model.latent_channels, height, width), generator=generator)
         latents_BCHW = sampler.first(noise_BCHW.to(model.device))
-    return ActiveImage(waiting, sampler, generator, latents_BCHW, conditional, unconditional, edit)
+    return ActiveImage(
+        waiting, sampler, generator, latents_BCHW, conditional, unconditional, edit, _sizes_of(model, waiting.asked)
+    )
+
+
+def _sizes_of(model: BaseModel, asked: CheckedRequest) -> Tensor | None:
+    if not model.takes_sizes:
+        return None
+    sizes = asked.request.sizes or ToldSizes()
+    return torch.tensor([sizes.told(asked.size_px)], dtype=torch.float32, device=model.device)
 
 
 def _sampler_of(model: BaseModel, request: GenerateRequest) -> Sampler:

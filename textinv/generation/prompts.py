@@ -56,7 +56,7 @@ class StoredConcept(Protocol):
 
 Mount = Embedding | StoredConcept
 """What stands for a placeholder: rows, published or not."""
-Key = tuple[str, bool, tuple[str, ...]]
+Key = tuple[str, bool, int, tuple[str, ...]]
 
 
 class WeightedText(NamedTuple):
@@ -143,6 +143,8 @@ class PreparedPrompt:
     """A prompt that can be encoded: its chunks, and the embeddings that its placeholders stand for."""
 
     key: Key
+    """What the encoding depends on: the text, whether it is weighted, the layer that is read, the concepts' digests."""
+    clip_skip: int
     tokenized: TokenizedPrompt
     mounts: Mapping[ConceptRef, Embedding]
 
@@ -157,7 +159,9 @@ class PromptEncoder:
         self._max_bytes, self._num_bytes = max_bytes, 0
         self._encoded: dict[Key, Conditioning] = {}  # in the order of their last use
 
-    def prepare(self, prompt: str, mounts: Mapping[ConceptRef, Mount], weighted: bool) -> PreparedPrompt:
+    def prepare(
+        self, prompt: str, mounts: Mapping[ConceptRef, Mount], weighted: bool, clip_skip: int | None = None
+    ) -> PreparedPrompt:
         """Cut a prompt into chunks; with `weighted`, A1111's attention weights are syntax.
 
         Raises:
@@ -174,7 +178,8 @@ class PromptEncoder:
                 f"shorten it to {MAX_CHUNKS}",
                 num_chunks=tokenized.num_chunks,
             )
-        return PreparedPrompt((text, weighted, tuple(one.digest for one in used.values())), tokenized, used)
+        skip, digests = clip_skip or self._model.clip_skip, tuple(one.digest for one in used.values())
+        return PreparedPrompt((text, weighted, skip, digests), skip, tokenized, used)
 
     def encode(self, prompts: Sequence[PreparedPrompt]) -> list[Conditioning]:
         """Encode prompts (one text each), those not remembered together."""
@@ -199,7 +204,7 @@ class PromptEncoder:
     def _encode_new(self, prompts: Sequence[PreparedPrompt]) -> list[Conditioning]:
         rows_of = {ref: embedding.rows for prompt in prompts for ref, embedding in prompt.mounts.items()}
         batch = batch_prompts([prompt.tokenized for prompt in prompts], rows_of)
-        encoded = self._model.encode_text(batch.tokens, batch.rows)
+        encoded = self._model.encode_text(batch.tokens, batch.rows, prompts[0].clip_skip)
         return batch.split(_weigh(encoded, batch, self._model.encoder_widths))
 
 
@@ -229,12 +234,14 @@ def _check_widths(model: BaseModel, ref: ConceptRef, embedding: Embedding) -> No
 
 
 def _without_clashes(prompts: Sequence[PreparedPrompt]) -> Iterator[list[PreparedPrompt]]:
-    """Part prompts so that within a part a name means one embedding: a head may have moved between two requests."""
+    """Part prompts so that within a part one layer is read, and a name means one embedding: a head may have moved
+    between two requests."""
     together: list[PreparedPrompt] = []
     meant: dict[ConceptRef, str] = {}
-    for prompt in prompts:
+    for prompt in sorted(prompts, key=lambda prompt: prompt.clip_skip):
         digests = {ref: embedding.digest for ref, embedding in prompt.mounts.items()}
-        if any(meant.get(ref, digest) != digest for ref, digest in digests.items()):
+        skips_otherwise = bool(together) and together[0].clip_skip != prompt.clip_skip
+        if skips_otherwise or any(meant.get(ref, digest) != digest for ref, digest in digests.items()):
             yield together
             together, meant = [], {}
         together.append(prompt)

@@ -22,12 +22,15 @@ from textinv.generation.infotext import Infotext, write_infotext, write_png
 from textinv.generation.kinship import Bases
 from textinv.generation.noise_schedulers import find_scheduler_kind
 from textinv.generation.prompts import has_attention_weights
+from textinv.generation.told_sizes import ToldSizes, sizes_in
 from textinv.placeholders import ConceptRef, expand_aliases, refs_in
 
 MAX_PROMPT_CHARS = 32_000
 MAX_STEPS = 150
 MAX_GUIDANCE = 100.0
 MAX_IMAGES = 64
+MAX_CLIP_SKIP = 99
+"""Base models have fewer layers, and say so."""
 MAX_SEED = 2**63 - 1
 # A1111's short hash of an embedding is the start of its sha256.
 _SHORT_HASH = 12
@@ -53,6 +56,8 @@ class GenerateRequest:
     of the same family may be drawn (`kin`) or not (`exact`); None: only those whose base nobody knows.
     `guidance_rescale` in [0, 1] takes back as much of
     the contrast that guidance adds: 0.7 for a base model with zero terminal SNR (Lin et al. 2023, arXiv 2305.08891).
+    `clip_skip` says which layer of the text encoder is read: 1 the one that the UNet was trained with, 2 the one before
+    it; None: the base model's. `sizes` are what a base model that takes them is told; None: those of the picture.
     """
 
     prompt: str
@@ -73,6 +78,8 @@ class GenerateRequest:
     deadline_s: float | None = None
     caller: str = ""
     bases: Bases | None = None
+    clip_skip: int | None = None
+    sizes: ToldSizes | None = None
 
     @property
     def refs(self) -> list[ConceptRef]:
@@ -105,6 +112,10 @@ class GenerateRequest:
         _check_range("strength", self.strength, 0.0, 1.0)
         if self.deadline_s is not None:
             _check_range("deadline_s", self.deadline_s, 0.0, 86_400.0)
+        if self.clip_skip is not None:
+            _check_range("clip_skip", self.clip_skip, 1, MAX_CLIP_SKIP)
+        if self.sizes is not None:
+            self.sizes.check()
         find_scheduler_kind(self.noise_scheduler)
         if self.mask is not None and self.init_image is None:
             raise RequestError("a mask was sent without a picture to edit; send both, or none", param="mask")
@@ -139,6 +150,8 @@ class GeneratedImage:
             "CFG rescale": f"{request.guidance_rescale:g}" if request.guidance_rescale else None,
             "Seed": str(self.seed),
             "Size": f"{width_px}x{height_px}",
+            **(request.sizes.settings() if request.sizes else {}),
+            "Clip skip": None if request.clip_skip is None else str(request.clip_skip),
             "Model": self.base_model or None,
             # A1111's word for brackets that are plain text.
             "Emphasis": "None" if request.has_literal_brackets else None,
@@ -268,6 +281,10 @@ def read_request(infotext: Infotext) -> GenerateRequest:
         request = replace(request, guidance_rescale=float(said["CFG rescale"]))
     if size := _SIZE.fullmatch(said.get("Size", "")):
         request = replace(request, width_px=int(size[1]), height_px=int(size[2]))
+    if _WHOLE.fullmatch(said.get("Clip skip", "")):
+        request = replace(request, clip_skip=int(said["Clip skip"]))
+    if sizes := sizes_in(said):
+        request = replace(request, sizes=sizes)
     if sampler := said.get("Sampler"):
         request = replace(request, noise_scheduler=find_scheduler_kind(sampler, said.get("Schedule type")).name)
     return request

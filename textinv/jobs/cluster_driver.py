@@ -1,25 +1,37 @@
 """The driver of a cluster's fleet, as one of the cluster's own jobs.
 
-Owns what is asked of the cluster: which of its jobs is the fleet's driver, and submitting one when there is none. The
-cluster's client comes from the caller, so nothing of it is known here but the two questions.
+Owns the fleet's name and what is asked of the cluster: which session it is, which of its jobs is the fleet's driver,
+and submitting one when there is none. The cluster's client comes from the caller, so nothing of it is known here but
+these questions. A fleet is a cluster's session working for a store, whatever addresses both are reached at: whoever is
+inside of a network and whoever is outside mean the same one, and another cluster behind the same address is another.
 """
 
+import hashlib
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from textinv.errors import ClusterError, SettingsError
-from textinv.jobs.home_driver import DRIVER_MODULE, HomeDriver, cluster_fleet
+from textinv.jobs.home_driver import DRIVER_MODULE
 from textinv.settings import FILE_VARIABLE, Settings, StoreSettings, environment_of, is_loopback, variable_of
-from textinv.store import EmbeddedServer
+from textinv.store import EmbeddedServer, connect_store
+from textinv.store.identity import store_identity
 
 START_S = 60.0
+RETRY_S = 1.0
 FLEET = "textinv-fleet"
+FLEETS_OF_CLUSTERS = "cluster-"
+"""What their names begin with."""
 
 
 class JobClient(Protocol):
     """What `ray.job_submission.JobSubmissionClient` does."""
+
+    def _do_request(self, method: str, endpoint: str) -> Any:
+        """Ask for something that there is no method for."""
+        ...
 
     def list_jobs(self) -> list[Any]:
         """All jobs of the cluster, with `metadata`, `status` and `submission_id`."""
@@ -32,20 +44,38 @@ class JobClient(Protocol):
         ...
 
 
-def fleet_of(settings: Settings) -> str:
-    """The fleet that these settings mean: of their cluster, else of their home folder.
+def cluster_fleet(client: JobClient, settings: Settings) -> str:
+    """The fleet of a cluster that works for the store of these settings.
 
     Raises:
-        SettingsError: a cluster could not reach the store.
+        ClusterError: the cluster does not say which it is.
+        StoreError: the store cannot be asked which it is.
     """
-    if settings.ray_address is None:
-        return HomeDriver(settings.home).fleet
-    if settings.store.endpoint_url is None and not is_loopback(urlsplit(settings.ray_address).hostname):
+    session = hashlib.sha256(_session_of(client, settings.ray_address).encode()).hexdigest()
+    return f"{FLEETS_OF_CLUSTERS}{session[:8]}-{store_identity(connect_store(store_settings(settings)))}"
+
+
+def check_reach(settings: Settings) -> None:
+    """Check that a cluster could reach the store of these settings.
+
+    Raises:
+        SettingsError: it could not.
+    """
+    if settings.store.endpoint_url is None and not is_loopback(urlsplit(settings.ray_address or "").hostname):
         raise SettingsError(
             f"the cluster at {settings.ray_address} cannot reach the embedded store of this machine: set "
             "store.endpoint_url to a store that both can reach"
         )
-    return cluster_fleet(settings.ray_address, settings.store)
+
+
+def _session_of(client: JobClient, address: str | None) -> str:
+    """What a cluster calls itself, from its start to its end."""
+    try:
+        return str(client._do_request("GET", "/api/version").json()["session_name"])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ClusterError(
+            f"the Ray cluster at {address} does not say which session it is: {type(error).__name__}: {error}"
+        ) from error
 
 
 def store_settings(settings: Settings) -> StoreSettings:
@@ -58,26 +88,26 @@ def running_driver(client: JobClient, fleet: str) -> str | None:
     return next((job.submission_id for job in _drivers(client, fleet) if not job.status.is_terminal()), None)
 
 
-def ensure_on_cluster(client: JobClient, settings: Settings, options: str) -> bool:
-    """Submit the fleet's driver with `options` (JSON), unless there is one; whether one had to be submitted.
+def ensure_on_cluster(client: JobClient, settings: Settings, fleet: str, options: str) -> bool:
+    """Submit a fleet's driver with `options` (JSON), unless there is one; whether one had to be submitted.
 
     Raises:
         ClusterError: the cluster does not take it.
     """
-    fleet = fleet_of(settings)
     environment = _environment(settings)
     deadline = time.monotonic() + START_S
     while True:
         try:
             return _submit(client, fleet, environment, options)
         except RuntimeError as error:
-            if "already exists" in str(error):
-                return False  # somebody else was as fast
-            if "try again" not in str(error) or time.monotonic() > deadline:
+            is_passing = "already exists" in str(error) or "try again" in str(error)
+            if not is_passing or time.monotonic() > deadline:
                 raise ClusterError(
                     f"the Ray cluster at {settings.ray_address} did not take the driver: {error}"
                 ) from error
-        time.sleep(1.0)  # a cluster that has just started has no agent to submit to yet
+        # A cluster that has just started has no agent to submit to yet; and where somebody else was as fast, there is
+        # a driver at the next look.
+        time.sleep(RETRY_S)
 
 
 def _submit(client: JobClient, fleet: str, environment: Mapping[str, str], options: str) -> bool:
@@ -85,11 +115,17 @@ def _submit(client: JobClient, fleet: str, environment: Mapping[str, str], optio
         return False
     client.submit_job(
         entrypoint=f"python -m {DRIVER_MODULE} --on-cluster {fleet} --options '{options}'",
-        submission_id=f"{fleet}-{len(_drivers(client, fleet)) + 1}",
+        submission_id=f"{fleet}-{_next_number(client, fleet)}",
         metadata={FLEET: fleet},
         runtime_env={"env_vars": dict(environment)},
     )
     return True
+
+
+def _next_number(client: JobClient, fleet: str) -> int:
+    """One more than any driver of the fleet has had, of those that the cluster still knows: old ones may be deleted."""
+    ends = (re.search(r"-(\d+)$", job.submission_id or "") for job in _drivers(client, fleet))
+    return 1 + max((int(end[1]) for end in ends if end), default=0)
 
 
 def _drivers(client: JobClient, fleet: str) -> list[Any]:

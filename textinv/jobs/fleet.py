@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from textinv.errors import CorruptObjectError, InputError, ObjectNotFoundError
 from textinv.states import changes_nothing
-from textinv.store.protocol import JSON, ObjectStore
+from textinv.store.change import change
+from textinv.store.protocol import ObjectStore
 
 
 class FleetSettings(BaseModel):
@@ -30,14 +31,17 @@ class FleetSettings(BaseModel):
     """Whether all workers shall hand back what they have and go."""
 
 
+FLEETS = "fleets/"
+
+
 def settings_key(fleet: str) -> str:
     """Key of a fleet's settings."""
-    return f"fleets/{fleet}/settings.json"
+    return f"{FLEETS}{fleet}/settings.json"
 
 
 def status_key(fleet: str) -> str:
     """Key of a fleet's status."""
-    return f"fleets/{fleet}/status.json"
+    return f"{FLEETS}{fleet}/status.json"
 
 
 class StoredFleet:
@@ -61,13 +65,21 @@ class StoredFleet:
         Raises:
             InputError: fewer workers are allowed than shall always be there.
         """
-        changed = FleetSettings.model_validate({**self._known(), **changes})
+        body = change(
+            self._store,
+            settings_key(self.fleet),
+            lambda stored: self._changed(stored, changes).model_dump_json().encode(),
+        )
+        return FleetSettings.model_validate(self._json_of(settings_key(self.fleet), body))
+
+    def _changed(self, stored: bytes | None, changes: Mapping[str, Any]) -> FleetSettings:
+        known = {**self._started_with(), **self._json_of(settings_key(self.fleet), stored)}
+        changed = FleetSettings.model_validate({**known, **changes})
         if changed.min_workers > changed.max_workers:
             raise InputError(
                 f"min is {changed.min_workers}, more than max, {changed.max_workers}: raise max or lower min",
                 param="min",
             )
-        self._store.put(settings_key(self.fleet), changed.model_dump_json().encode(), JSON)
         return changed
 
     def drain(self) -> str | None:
@@ -78,12 +90,19 @@ class StoredFleet:
         return note
 
     def _known(self) -> dict[str, Any]:
-        return {**self.status().get("settings", {}), **self._json_at(settings_key(self.fleet))}
+        return {**self._started_with(), **self._json_at(settings_key(self.fleet))}
+
+    def _started_with(self) -> dict[str, Any]:
+        return dict(self.status().get("settings", {}))
 
     def _json_at(self, key: str) -> dict[str, Any]:
         try:
-            return dict(json.loads(self._store.get(key).body))
+            return self._json_of(key, self._store.get(key).body)
         except ObjectNotFoundError:
             return {}
+
+    def _json_of(self, key: str, body: bytes | None) -> dict[str, Any]:
+        try:
+            return {} if body is None else dict(json.loads(body))
         except (ValueError, TypeError) as error:
             raise CorruptObjectError(f"{key} in the store is no JSON object: {error}", key=key) from error

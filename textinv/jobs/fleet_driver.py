@@ -16,7 +16,14 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from textinv.errors import ClusterError
-from textinv.jobs.cluster_driver import START_S, JobClient, ensure_on_cluster, fleet_of, running_driver
+from textinv.jobs.cluster_driver import (
+    START_S,
+    JobClient,
+    check_reach,
+    cluster_fleet,
+    ensure_on_cluster,
+    running_driver,
+)
 from textinv.jobs.home_driver import HomeDriver
 from textinv.processes import lives
 from textinv.settings import Settings
@@ -67,8 +74,13 @@ class Fleet(Protocol):
 
 
 def fleet_for(settings: Settings, options: str, connect: Connect) -> Fleet:
-    """The fleet that settings mean; `options` are its driver's, as JSON."""
+    """The fleet that settings mean; `options` are its driver's, as JSON.
+
+    Raises:
+        SettingsError: they name a cluster that could not reach their store.
+    """
     if settings.ray_address is not None:
+        check_reach(settings)
         return ClusterFleet(settings, settings.ray_address, options, connect)
     return LocalFleet(settings, options)
 
@@ -140,15 +152,23 @@ class ClusterFleet:
     def __init__(self, settings: Settings, address: str, options: str, connect: Connect) -> None:
         self._settings, self._address, self._options, self._connect = settings, address, options, connect
         self._seen: tuple[float, DriverFacts] = (float("-inf"), DriverFacts("stopped"))
+        self._named: tuple[float, str] = (float("-inf"), "")
 
     @property
     def name(self) -> str:
-        """The fleet's name in job records."""
-        return fleet_of(self._settings)
+        """The fleet's name in job records, asked for every few seconds: another cluster may have taken the address.
+
+        Raises:
+            ClusterError: the cluster does not answer.
+        """
+        asked_at = time.monotonic()
+        if asked_at - self._named[0] > _LOOK_S:
+            self._named = asked_at, cluster_fleet(self._client, self._settings)
+        return self._named[1]
 
     def ensure(self) -> bool:
         """Submit the driver as a Ray job, unless one is there that has not ended."""
-        started = ensure_on_cluster(self._client, self._settings, self._options)
+        started = ensure_on_cluster(self._client, self._settings, self.name, self._options)
         self._seen = (float("-inf"), DriverFacts("running"))
         return started
 

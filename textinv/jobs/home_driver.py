@@ -1,4 +1,4 @@
-"""The driver that serves a home folder, as a process of this machine, and the names of fleets.
+"""The driver that serves a home folder, as a process of this machine.
 
 Owns the folder `<home>/cluster`, the lock that the driver holds as long as it lives, and its command line and
 environment. A process id that was written down is never believed: only the lock says that a driver lives. Does not know
@@ -10,7 +10,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 from textinv.errors import ClusterError
 from textinv.locks import is_held, try_lock
 from textinv.processes import last_words, processes_with, runs_module
-from textinv.settings import Settings, StoreSettings, environment_of, variable_of
+from textinv.settings import Settings, environment_of, variable_of
 
 DRIVER_MODULE = "cluster.driver.process"
 """The program of a driver, as it is run: it lies in another room, and not in every installation."""
@@ -98,10 +97,3 @@ class HomeDriver:
 def _outside_ray() -> dict[str, str]:
     mine = ((name, value) for name, value in os.environ.items() if not name.startswith("RAY_"))
     return {name: value for name, value in mine if value or not name.endswith("VISIBLE_DEVICES")}
-
-
-def cluster_fleet(address: str, store: StoreSettings) -> str:
-    """The name of the fleet of a cluster that works for a store."""
-    place = re.sub(r"[^a-z0-9]+", "-", address.lower()).strip("-")[-40:].strip("-")
-    digest = hashlib.sha256(f"{store.endpoint_url} {store.bucket} {store.prefix}".encode()).hexdigest()
-    return f"cluster-{place}-{digest[:8]}"

@@ -1,7 +1,7 @@
 """The job store: jobs as records in an object store, read and changed.
 
 Owns the order of writes. Safe between processes: a change of a job is a swap of its record, followed by a change of the
-mark that drivers watch. Does not know who trains.
+mark that drivers watch. Does not know who trains. Deleting pictures is in `purge`.
 """
 
 import heapq
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -29,20 +29,17 @@ from textinv.jobs.layout import (
     job_key,
     log_key,
     open_key,
+    purged_key,
     spec_sheet_key,
     status_key,
 )
-from textinv.jobs.previews import drop_previews
 from textinv.jobs.record import Cancellation, Deaths, Failure, JobRecord, now, read_spec_sheet, spec_lines
 from textinv.jobs.status import ENDED, ConceptState, JobStatus, waiting_status
-from textinv.spec import TrainSpec, image_key
+from textinv.spec import TrainSpec
 from textinv.states import changes_nothing
+from textinv.store.change import change
 from textinv.store.protocol import JSON, ObjectStore
 
-if TYPE_CHECKING:
-    from textinv.registry import Registry
-
-_MAX_TRIES = 20
 _SHOWN_IDS = 4
 
 
@@ -67,7 +64,10 @@ class JobStore:
         Raises:
             UnknownConceptError: there is no such job.
         """
-        return self._load(job_id)[0]
+        try:
+            return _parsed(job_id, self.store.get(job_key(job_id)).body)
+        except ObjectNotFoundError:
+            return _parsed(job_id, None)
 
     def find(self, text: str) -> JobRecord:
         """Read the record of the job with this id, else of the one whose id begins so.
@@ -165,14 +165,31 @@ class JobStore:
 
         Raises:
             UnknownConceptError: there is no such job.
+            InputError: its pictures were deleted on purpose.
         """
         record = self.load(job_id)
         note = changes_nothing("job", job_id, self.current_status(record).state, "resume")
         if note is not None and self._all_there(record):
             return Outcome(record, changed=False, note=note)
+        if self.store.exists(purged_key(job_id)):
+            raise InputError(
+                f"the pictures of job {job_id} were deleted (`textinv job purge`): submit its manifest again",
+                job=job_id,
+            )
         self.forget_misfortune(record)
         changes = {"submitted": now(), "fleet": record.fleet if fleet is None else fleet}
         return Outcome(self.open(record.model_copy(update=changes)))
+
+    def hand_over(self, job_id: str, old: str, new: str) -> bool:
+        """Make another fleet serve an open job as it stands, if it is still the old one's; whether it was.
+
+        Raises:
+            UnknownConceptError: there is no such job.
+        """
+        changed = self._change(job_id, lambda now: now.model_copy(update={"fleet": new}) if now.fleet == old else now)
+        if changed.fleet == new:
+            self._mark(changed)
+        return changed.fleet == new
 
     def forget_misfortune(self, record: JobRecord) -> None:
         """Forget what of a job was cancelled and what failed."""
@@ -196,10 +213,8 @@ class JobStore:
         has_ended = self.current_status(record).state in ENDED
         if len(notes) == len(states) and (has_ended or not keeps_more):
             return Outcome(record, changed=False, note="; ".join(notes))
-        if before is not None:
-            wanted = None if wanted is None or before.names is None else (*before.names, *wanted)
-        cancellation = Cancellation(names=wanted, keep_rows=keep_rows)
-        self.store.put(cancellation_key(job_id), cancellation.body(), JSON)
+        asked = Cancellation(names=wanted, keep_rows=keep_rows)
+        change(self.store, cancellation_key(job_id), lambda body: asked.beside(body).body())
         changed = self._change(job_id, lambda old: old)
         self._mark(changed)  # even if it was closed this moment: only a driver can say how it stands now
         return Outcome(changed, note="; ".join(notes) or None)
@@ -281,33 +296,6 @@ class JobStore:
         """Fingerprints of all concepts that could be resumed."""
         return {info.key.removeprefix(CHECKPOINTS) for info in self.store.list(CHECKPOINTS)}
 
-    def purge(self, job_id: str, registry: "Registry") -> int:
-        """Delete a job's training pictures, but for those that an open job needs; how many were deleted.
-
-        Previews of its concepts and the pictures beside their versions go as well, as they show what those showed.
-
-        Raises:
-            UnknownConceptError: there is no such job.
-            StoreConflictError: the job itself is not over.
-        """
-        record, open_ids = self.load(job_id), self.open_jobs()
-        if job_id in open_ids:
-            raise StoreConflictError(f"job {job_id} is not over: cancel it first, or wait for its end")
-        doomed = self._digests(record)
-        for other in open_ids:
-            doomed -= self._digests(self.load(other))
-        present = {digest for digest in doomed if self.store.exists(image_key(digest))}
-        self.store.delete(map(image_key, present))
-        for sheet in self.spec_sheets(record):
-            fingerprints = [spec.fingerprint for spec in sheet if not doomed.isdisjoint(_pictures_of(spec))]
-            registry.purge_pictures(fingerprints)
-            for fingerprint in fingerprints:
-                drop_previews(self.store, fingerprint)
-        return len(present)
-
-    def _digests(self, record: JobRecord) -> set[str]:
-        return {digest for spec in self.specs(record) for digest in _pictures_of(spec)}
-
     def _all_there(self, record: JobRecord) -> bool:
         wanted = {spec.fingerprint for spec in self.specs(record)}
         return wanted <= self._done(wanted)
@@ -339,31 +327,29 @@ class JobStore:
             if name not in known:
                 raise UnknownConceptError(f"there is no concept {name!r} in job {record.id}", concept=name)
 
-    def _load(self, job_id: str) -> tuple[JobRecord, str]:
-        try:
-            stored = self.store.get(job_key(job_id))
-            return JobRecord.model_validate_json(stored.body), stored.etag
-        except ObjectNotFoundError:
-            raise UnknownConceptError(
-                f"there is no job {job_id!r} in the store: `textinv job ls` lists those there are", job=job_id
-            ) from None
-        except ValidationError as error:
-            raise CorruptObjectError(f"{job_key(job_id)} is no job record: {error}", key=job_key(job_id)) from error
+    def _change(self, job_id: str, make: Callable[[JobRecord], JobRecord]) -> JobRecord:
+        """Replace a record by its successor."""
 
-    def _change(self, job_id: str, change: Callable[[JobRecord], JobRecord]) -> JobRecord:
-        """Swap a record for its successor."""
-        for _ in range(_MAX_TRIES):
-            old, etag = self._load(job_id)
-            new = change(old).model_copy(update={"generation": old.generation + 1})
-            try:
-                self.store.swap(job_key(job_id), new.body(), etag, JSON)
-            except StoreConflictError:
-                continue
-            return new
-        raise StoreConflictError(f"job {job_id} is being changed by many others at once: try again")
+        def successor(body: bytes | None) -> bytes:
+            old = _parsed(job_id, body)
+            return make(old).model_copy(update={"generation": old.generation + 1}).body()
+
+        return _parsed(job_id, change(self.store, job_key(job_id), successor))
 
     def _mark(self, record: JobRecord) -> None:
         self.store.put(open_key(record.id), b'{"generation":%d}' % record.generation, JSON)
+
+
+def _parsed(job_id: str, body: bytes | None) -> JobRecord:
+    """The record that lies at a job's key, or does not."""
+    if body is None:
+        raise UnknownConceptError(
+            f"there is no job {job_id!r} in the store: `textinv job ls` lists those there are", job=job_id
+        )
+    try:
+        return JobRecord.model_validate_json(body)
+    except ValidationError as error:
+        raise CorruptObjectError(f"{job_key(job_id)} is no job record: {error}", key=job_key(job_id)) from error
 
 
 def is_beginning(text: str) -> bool:
@@ -391,8 +377,3 @@ def end_of(
     if cancellation is not None and cancellation.covers(name):
         return "cancelled"
     return "failed" if fingerprint in failed else None
-
-
-def _pictures_of(spec: TrainSpec) -> Iterator[str]:
-    """Digests of a spec's pictures and masks."""
-    return (digest for one in spec.pictures for digest in (one.digest, one.mask_digest) if digest)

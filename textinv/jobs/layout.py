@@ -6,6 +6,7 @@
     jobs/<job-id>/status.json            how far it is, as its driver last saw it; derived
     jobs/<job-id>/log.txt                what happened in it, its last lines; derived
     jobs/<job-id>/cancelled.json         what of it is not wanted any more
+    jobs/<job-id>/purged.json            there when its pictures were deleted on purpose
     jobs-open/<job-id>                   there as long as the job has work to do; changes when the job does
     checkpoints/<fingerprint>            resumable state of an unfinished concept
     failures/<job-id>/<fingerprint>.json  why a spec of the job was given up
@@ -46,6 +47,11 @@ def log_key(job_id: str) -> str:
 def cancellation_key(job_id: str) -> str:
     """Key of what was cancelled of a job."""
     return f"{JOBS}{job_id}/cancelled.json"
+
+
+def purged_key(job_id: str) -> str:
+    """Key of the mark of a job whose pictures were deleted on purpose."""
+    return f"{JOBS}{job_id}/purged.json"
 
 
 def open_key(job_id: str) -> str:

@@ -61,6 +61,14 @@ class Cancellation(Stored):
     keep_rows: bool = False
     """Whether rows that were learned so far are published."""
 
+    def beside(self, before: bytes | None) -> "Cancellation":
+        """This one and the one that was stored before it, together."""
+        if before is None:
+            return self
+        old = Cancellation.model_validate_json(before)
+        names = None if self.names is None or old.names is None else tuple(dict.fromkeys((*old.names, *self.names)))
+        return Cancellation(names=names, keep_rows=self.keep_rows or old.keep_rows)
+
     def covers(self, name: str) -> bool:
         """Whether a concept is cancelled."""
         return self.names is None or name in self.names

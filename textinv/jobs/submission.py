@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from textinv.errors import ImageError
 from textinv.jobs.job_store import JobStore
-from textinv.jobs.layout import spec_sheet_key
+from textinv.jobs.layout import purged_key, spec_sheet_key
 from textinv.jobs.record import JobRecord, job_id, now, spec_sheets_of
 from textinv.plan import Plan
 from textinv.plan.sources import Source
@@ -57,6 +57,7 @@ def submit_plan(
     """
     store, job_store = registry.store, JobStore(registry.store)
     registry.check_format(write=True)
+    store.delete([purged_key(id_of(plan))])  # first: its pictures are used again from now on
     uploaded = upload_pictures(_needed(plan), store, progress)
     moved = [planned for planned in plan.specs if planned.head_moves and planned.version is not None]
     for planned in moved:

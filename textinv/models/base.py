@@ -47,6 +47,13 @@ class BaseModel(ABC):
     """Whether padded positions can be masked: not when the UNet pools over all hidden states."""
     zeros_empty_negative: bool
     """Whether an empty negative prompt is no text at all, `Conditioning.zeros`, rather than the text ""."""
+    takes_sizes: bool = False
+    """Whether its UNet is told sizes beside the text: those of the picture, of its crop and of what is wanted."""
+    clip_skip: int = 1
+    """Which of the text encoder's layers is read: 1 is the one that the family's UNet was trained with, 2 the one
+    before it, and so on (A1111's "Clip skip")."""
+    max_clip_skip: int = 1
+    """The most that can be skipped; 1: there is nothing to choose."""
     clip: Clip | None
     """The base model's own CLIP when it ships one."""
     folder: Path | None = None
@@ -94,8 +101,13 @@ class BaseModel(ABC):
         """Copy the vocabulary's rows (n, D) of a text's n tokens."""
 
     @abstractmethod
-    def encode_text(self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor]) -> Conditioning:
-        """Encode texts with rows (R, D) per text encoder written at their placeholders; differentiable in the rows."""
+    def encode_text(
+        self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
+    ) -> Conditioning:
+        """Encode texts with rows (R, D) per text encoder written at their placeholders; differentiable in the rows.
+
+        `clip_skip`: None is the base model's own.
+        """
 
     @abstractmethod
     def encode_pixels(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,6 +34,8 @@ class LatentDiffusionModel(BaseModel):
     """The component that turns pixels into latents."""
     text_encoder_folders: ClassVar[tuple[str, ...]] = ("text_encoder",)
     """The components that turn text into rows."""
+    own_layer: ClassVar[int] = 1
+    """Which hidden states its UNet reads, counted from the text encoders' last: 1 is the last."""
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class LatentDiffusionModel(BaseModel):
         self.encoder_widths = {encoder.name: encoder.width for encoder in encoders}
         check_text_width(id, self._unet, sum(self.encoder_widths.values()))
         self.window = min(encoder.frame.window for encoder in encoders)
+        self.max_clip_skip = max(min(encoder.num_layers for encoder in encoders) - self.own_layer + 1, 1)
         self.latent_channels = int(self._unet.config.in_channels)
         self.latent_scale = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self.native_px = _side(self._unet.config.sample_size) * self.latent_scale
@@ -109,10 +112,20 @@ class LatentDiffusionModel(BaseModel):
         ids = torch.tensor(self._encoders[encoder].ids(text), dtype=torch.long, device=self.device)
         return self.vocabulary(encoder)[ids]
 
-    def encode_text(self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor]) -> Conditioning:
+    def encode_text(
+        self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
+    ) -> Conditioning:
         (encoder,) = self._encoders.values()
-        encoded = encoder.encode(tokens[encoder.name], rows.get(encoder.name))
-        return Conditioning(encoded.last_hidden_state)
+        layer = self.layer_of(clip_skip)
+        if layer == 1:
+            return Conditioning(encoder.encode(tokens[encoder.name], rows.get(encoder.name)).last_hidden_state)
+        encoded = encoder.encode(tokens[encoder.name], rows.get(encoder.name), output_hidden_states=True)
+        # As A1111 and diffusers: an earlier layer goes through the norm that the last one goes through.
+        return Conditioning(encoder.final_norm(encoded.hidden_states[-layer]))
+
+    def layer_of(self, clip_skip: int | None) -> int:
+        """Which hidden states are read, counted from the last."""
+        return self.own_layer + (clip_skip or self.clip_skip) - 1
 
     @torch.no_grad()
     def encode_pixels(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:

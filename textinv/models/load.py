@@ -40,7 +40,12 @@ def load_base_model(
     components["scheduler"].register_to_config(**_changed_process(name, location))
     clip = load_clip(location.folder / "clip", components["tokenizer"], placement.device)
     model = family(name, found, location.read_json("model_index.json"), components, clip, placement)
-    model.folder = location.folder
+    model.folder, model.clip_skip = location.folder, location.stated.clip_skip
+    if model.clip_skip > model.max_clip_skip:
+        raise BaseModelError(
+            f"the base model {name!r} is named with clip_skip={model.clip_skip}, and its text encoder has layers for 1 "
+            f"to {model.max_clip_skip}: write one of these"
+        )
     return model
 
 
@@ -60,11 +65,8 @@ def revisions_of(name: str, *, aliases: Mapping[str, str] | None = None) -> tupl
         BaseModelError: there is no such base model.
     """
     location = locate(name, None, aliases, weights=False)
-    if location.commit is not None:
-        return location.commit, location.commit
-    changed = _changed_process(name, location)
-    weights = hash_weights(location.checkpoint or location.folder)
-    return weights, revision_of(location.folder, location.checkpoint, changed)
+    now = _revision_of(name, location, None)
+    return location.commit or hash_weights(location.checkpoint or location.folder), now
 
 
 def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> int:
@@ -85,6 +87,7 @@ class Found(NamedTuple):
     has_clip: bool
     row_widths: Mapping[str, int]
     """By text encoder; empty where their files do not say."""
+    takes_sizes: bool
 
 
 def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> Found:
@@ -100,6 +103,7 @@ def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str
         native_px=_native_size_px(name, family, location),
         has_clip=has_clip(location.folder / "clip"),
         row_widths=_row_widths(family, location),
+        takes_sizes=family.takes_sizes,
     )
 
 
@@ -161,10 +165,11 @@ def _family_of(name: str, location: Location) -> type[LatentDiffusionModel]:
 
 
 def _revision_of(name: str, location: Location, asked: str | None) -> str:
-    changed = _changed_process(name, location)
-    found = location.commit or revision_of(location.folder, location.checkpoint, changed)
-    weights = location.checkpoint or location.folder
-    if location.commit is None and asked not in (None, found) and asked != hash_weights(weights):
+    weights, skip = location.checkpoint or location.folder, location.stated.clip_skip
+    found = location.hub_revision or revision_of(
+        location.folder, location.checkpoint, _changed_process(name, location), skip
+    )
+    if location.commit is None and asked not in (None, found) and (skip > 1 or asked != hash_weights(weights)):
         raise BaseModelError(
             f"the base model {name!r} has revision {found}, and {asked} is asked for; get those weights, "
             "or leave the revision out"

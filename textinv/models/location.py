@@ -27,6 +27,8 @@ from textinv.models.single_file import Markers, read_markers
 from textinv.settings import OWN_BASE_MODELS
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
+_SKIPPING = re.compile(r"^skip\d+-")
+"""Before the commit in the revision of a repository of which an earlier layer is read."""
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 _SMALL = ["model_index.json", "evaluation.json", "*/*.json", "*/*.txt"]
 _NOT_NEEDED = [
@@ -48,6 +50,8 @@ class Stated:
     """`epsilon`, `v_prediction` or `sample`, for a file that does not say it."""
     config: str | None = None
     """Folder with the configs and the tokenizer of a single file."""
+    clip_skip: int = 1
+    """Which of the text encoder's layers is read, 1 the family's own, 2 the one before it; of any base model."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,12 @@ class Location:
     stated: Stated = field(default_factory=Stated)
     markers: Markers = field(default_factory=Markers)
     """Of the checkpoint."""
+
+    @property
+    def hub_revision(self) -> str | None:
+        """Its revision, where the hub has one: another than the commit where an earlier layer is read."""
+        skip = self.stated.clip_skip
+        return f"skip{skip}-{self.commit}" if self.commit and skip > 1 else self.commit
 
     def read_json(self, path: str) -> dict[str, Any]:
         """Read a JSON file of the folder; empty when there is none.
@@ -88,13 +98,13 @@ def locate(name: str, revision: str | None, aliases: Mapping[str, str] | None, *
     """
     target, stated = _split(name, (OWN_BASE_MODELS if aliases is None else aliases).get(name, name))
     path = Path(target).expanduser()
-    if stated != Stated() and path.suffix not in CHECKPOINT_SUFFIXES:
+    if (stated.prediction_type or stated.config) and path.suffix not in CHECKPOINT_SUFFIXES:
         raise BaseModelError(
             f"the base model {name!r} is no single file, and only of one it can be said how it predicts and where its "
             "configs lie: correct scheduler/scheduler_config.json in its folder"
         )
     if path.is_dir():
-        return Location(_checked_folder(path))
+        return Location(_checked_folder(path), stated=stated)
     if path.is_file():
         if path.suffix not in CHECKPOINT_SUFFIXES:
             raise BaseModelError(f"{path} is no checkpoint; those end in {' or '.join(CHECKPOINT_SUFFIXES)}")
@@ -105,8 +115,8 @@ def locate(name: str, revision: str | None, aliases: Mapping[str, str] | None, *
         raise BaseModelError(
             f"the base model {name!r} is neither a file nor a folder: {path.absolute()} does not exist"
         )
-    folder = fetch_snapshot(target, revision, weights=weights)
-    return Location(_checked_folder(folder), commit=folder.name)
+    folder = fetch_snapshot(target, _SKIPPING.sub("", revision or "") or None, weights=weights)
+    return Location(_checked_folder(folder), commit=folder.name, stated=stated)
 
 
 def _split(name: str, target: str) -> tuple[str, Stated]:
@@ -121,7 +131,13 @@ def _split(name: str, target: str) -> tuple[str, Stated]:
         raise BaseModelError(
             f"the base model {name!r} is named with prediction_type={prediction}; write {' or '.join(PREDICTIONS)}"
         )
-    return where, Stated(**options)
+    skip = options.pop("clip_skip", "1")
+    if not re.fullmatch(r"[1-9]\d?", skip):
+        raise BaseModelError(
+            f"the base model {name!r} is named with clip_skip={skip}; write 1 for its text encoder's own layer, 2 for "
+            "the one before it"
+        )
+    return where, Stated(**options, clip_skip=int(skip))
 
 
 def _checked_folder(folder: Path) -> Path:

@@ -18,17 +18,23 @@ PARTS = ("unet", "vae", "vqvae", "text_encoder", "text_encoder_2", "bert")
 _BLOCK_BYTES = 1 << 22
 
 
-def revision_of(folder: Path, checkpoint: Path | None = None, changed_noise: Mapping[str, object] | None = None) -> str:
+def revision_of(
+    folder: Path,
+    checkpoint: Path | None = None,
+    changed_noise: Mapping[str, object] | None = None,
+    clip_skip: int = 1,
+) -> str:
     """The revision of a diffusers folder, or of a checkpoint whose configs lie in the folder: 64 hex digits.
 
-    `changed_noise` is what holds instead of the noise scheduler's config.
+    `changed_noise` is what holds instead of the noise scheduler's config; `clip_skip`: which layer is read.
 
     Raises:
         BaseModelError: there are no weights, or a config cannot be read.
     """
     found = meaning_of(folder)
     noise = {name: value for name, value in (changed_noise or {}).items() if name in found["noise"]}
-    meaning = json.dumps({**found, "noise": {**found["noise"], **noise}}, sort_keys=True)
+    skipped = {"clip_skip": clip_skip} if clip_skip > 1 else {}
+    meaning = json.dumps({**found, **skipped, "noise": {**found["noise"], **noise}}, sort_keys=True)
     return hashlib.sha256(f"{hash_weights(checkpoint or folder)}\n{meaning}".encode()).hexdigest()
 
 

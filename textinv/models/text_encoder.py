@@ -29,12 +29,18 @@ _WRITTEN: ContextVar[_Written | None] = ContextVar("written_rows", default=None)
 
 
 class TextEncoder:
-    """A text encoder by name; `network` is its transformers module, `embedding` its token-embedding layer."""
+    """A text encoder by name; `network` is its transformers module, `embedding` its token-embedding layer.
 
-    def __init__(self, name: str, network: Any, embedding: nn.Embedding, tokenizer: Any, window: int) -> None:
+    `num_layers` are those whose hidden states can be read in place of the last ones; 1: there is nothing to choose.
+    """
+
+    def __init__(
+        self, name: str, network: Any, embedding: nn.Embedding, tokenizer: Any, window: int, num_layers: int = 1
+    ) -> None:
         self.name = name
         self.network = network
         self.embedding = embedding
+        self.num_layers = num_layers
         self.frame = _frame(tokenizer, window)
         self._tokenizer = tokenizer
         embedding.register_forward_hook(_write)
@@ -69,11 +75,17 @@ class TextEncoder:
         with _rows_written(tokens.row_BL.to(device), rows_RD):
             return self.network(input_ids=tokens.ids_BL.to(device), **options)
 
+    def final_norm(self, hidden_BLD: Tensor) -> Tensor:
+        """Normalise an earlier layer's hidden states as CLIP does the last one's."""
+        normed_BLD: Tensor = getattr(self.network, "text_model", self.network).final_layer_norm(hidden_BLD)
+        return normed_BLD
+
 
 def clip_encoder(name: str, network: Any, tokenizer: Any) -> TextEncoder:
     """Wrap a CLIP text encoder of transformers."""
-    window = min(tokenizer.model_max_length, network.config.max_position_embeddings)
-    return TextEncoder(name, network, network.get_input_embeddings(), tokenizer, window)
+    config = network.config
+    window = min(tokenizer.model_max_length, config.max_position_embeddings)
+    return TextEncoder(name, network, network.get_input_embeddings(), tokenizer, window, config.num_hidden_layers)
 
 
 def _frame(tokenizer: Any, window: int) -> Frame:

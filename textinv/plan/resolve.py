@@ -32,6 +32,8 @@ class BaseFacts:
     """Whether it has a CLIP of its own, which scores what is learned on it; True where nobody looked."""
     row_widths: Mapping[str, int] = field(default_factory=dict)
     """Widths of its rows by text encoder; empty where nobody looked."""
+    takes_sizes: bool = False
+    """Whether it is told a picture's sizes beside the text."""
 
 
 def base_name(manifest: Manifest) -> str:
@@ -123,6 +125,7 @@ def resolve_spec(
         "init": init,
         "init_embedding": init_embedding,
         "resolution_px": resolution_of(values, base),
+        "tells_sizes": base.takes_sizes,
         "crop": values.stated("crop") or "center",
         "flip": bool(values.stated("flip")),
         "templates": TEMPLATES[templates] if isinstance(templates, str) else tuple(templates),

@@ -6,20 +6,17 @@ meant where nobody says on which base. Does not decide which version should be c
 
 import base64
 import json
-import random
-import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from textinv.errors import CorruptObjectError, EmbeddingFormatError, ObjectNotFoundError, StoreConflictError
+from textinv.errors import CorruptObjectError, EmbeddingFormatError, ObjectNotFoundError
 from textinv.registry.entries import Head, PublishedVersion, VersionEntry, check_digest, parse_head
 from textinv.registry.layout import EMBEDDING_FILE, RECORD_FILE, head_key, heads_prefix
-from textinv.store.protocol import JSON, ObjectStore
+from textinv.store.change import change as change_object
+from textinv.store.protocol import ObjectStore
 
 if TYPE_CHECKING:  # torch: only where rows are read
     from textinv.embedding import Embedding
-
-_MAX_TRIES = 30
 
 
 class HeadAt(NamedTuple):
@@ -107,20 +104,13 @@ def change_head(
     Raises:
         StoreConflictError: others were faster every time.
     """
-    for attempt in range(_MAX_TRIES):
-        current = read_head(store, name, base_revision)
-        head = change(current.head if current else None)
-        if head is None:
-            return
-        try:
-            if current is None:
-                store.create(head_key(name, base_revision), head.body(), JSON)
-            else:
-                store.swap(head_key(name, base_revision), head.body(), current.etag, JSON)
-            return
-        except StoreConflictError:
-            time.sleep(random.uniform(0, min(0.5, 0.01 * 2**attempt)))
-    raise StoreConflictError(f"the head of {name} could not be moved: others moved it {_MAX_TRIES} times meanwhile")
+    key = head_key(name, base_revision)
+
+    def make(body: bytes | None) -> bytes | None:
+        head = change(None if body is None else parse_head(key, body))
+        return None if head is None else head.body()
+
+    change_object(store, key, make)
 
 
 def roll_forward(store: ObjectStore, entry: VersionEntry, contents: Contents | None = None) -> None:

@@ -4,7 +4,8 @@ Owns fitting pictures to the concept's size and encoding them: the posterior's m
 also of the flipped copies, and sampled anew at each step, which is the same distribution as encoding anew. Does not
 know slots or steps.
 
-Shapes: P pictures, M = P or 2 P latents (flipped copies last), C latent channels, H x W latent size.
+Shapes: P pictures, M = P or 2 P latents (flipped copies last), C latent channels, H x W latent size; 6: height and
+width of the picture, top and left of its crop, height and width of what is learned, in pixels.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from textinv.errors import ImageError
 from textinv.images import Picture, fit_picture
+from textinv.images.fit import crop_box
 from textinv.models.base import BaseModel
 from textinv.spec import TrainSpec
 from textinv.training.work import Work
@@ -32,6 +34,8 @@ class PictureLatents:
     std_MCHW: Tensor
     weight_MHW: Tensor
     """How much each position counts in the loss: 1, or what the mask or the alpha channel says."""
+    sizes_M6: Tensor
+    """What a base model that takes sizes is told."""
     num_pictures: int
 
     @property
@@ -57,7 +61,23 @@ def encode_work(model: BaseModel, work: Work) -> PictureLatents:
     fitted = [_fit(picture, work.spec) for picture in work.pictures]
     pixels_P3hw = torch.stack([torch.from_numpy(pixels) for pixels, _ in fitted])
     weight_Phw = torch.stack([weight for _, weight in fitted])
-    return encode_pictures(model, pixels_P3hw, weight_Phw, flip=work.spec.flip)
+    mirrored = (False, True) if work.spec.flip else (False,)
+    sizes = [sizes_of(picture, work.spec, is_mirrored) for is_mirrored in mirrored for picture in work.pictures]
+    return encode_pictures(model, pixels_P3hw, weight_Phw, torch.tensor(sizes, dtype=torch.float32), work.spec.flip)
+
+
+def sizes_of(picture: Picture, spec: TrainSpec, mirrored: bool = False) -> tuple[int, int, int, int, int, int]:
+    """What SDXL is told of a picture beside its text (Podell et al. 2023, arXiv 2307.01952, section 2.2).
+
+    The crop is counted in pixels of the picture as it is scaled to be learned.
+    """
+    side = spec.resolution_px
+    if not spec.tells_sizes:
+        return side, side, 0, 0, side, side
+    left, top, right, _ = crop_box(picture, 1.0, spec.crop, seed=spec.seed)
+    scale = side / (right - left)
+    before = picture.width_px - right if mirrored else left
+    return picture.height_px, picture.width_px, round(top * scale), round(before * scale), side, side
 
 
 def _fit(picture: Picture, spec: TrainSpec) -> tuple[NDArray[np.float32], Tensor]:
@@ -73,7 +93,9 @@ def _fit(picture: Picture, spec: TrainSpec) -> tuple[NDArray[np.float32], Tensor
 
 
 @torch.no_grad()
-def encode_pictures(model: BaseModel, pixels_P3hw: Tensor, weight_Phw: Tensor, *, flip: bool) -> PictureLatents:
+def encode_pictures(
+    model: BaseModel, pixels_P3hw: Tensor, weight_Phw: Tensor, sizes_M6: Tensor, flip: bool
+) -> PictureLatents:
     """Encode pictures in [-1, 1] with their loss weights, and their mirror images when `flip` asks for them."""
     if flip:
         pixels_P3hw = torch.cat([pixels_P3hw, pixels_P3hw.flip(-1)])
@@ -82,7 +104,8 @@ def encode_pictures(model: BaseModel, pixels_P3hw: Tensor, weight_Phw: Tensor, *
     mean_MCHW, std_MCHW = (torch.cat([part[k].float() for part in parts]) for k in (0, 1))
     size = (mean_MCHW.shape[-2], mean_MCHW.shape[-1])
     weight_MHW = torch.nn.functional.adaptive_avg_pool2d(weight_Phw[:, None].to(model.device), size)[:, 0]
-    return PictureLatents(mean_MCHW, std_MCHW, weight_MHW, len(pixels_P3hw) // (2 if flip else 1))
+    num_pictures = len(pixels_P3hw) // (2 if flip else 1)
+    return PictureLatents(mean_MCHW, std_MCHW, weight_MHW, sizes_M6.to(model.device), num_pictures)
 
 
 def _parts(pixels_P3hw: Tensor) -> list[Tensor]:

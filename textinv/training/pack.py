@@ -134,7 +134,8 @@ def slot_losses(model: BaseModel, pool: Pool, batch: Batch, rows: Mapping[str, T
         for name, captions in pool.captions.items()
     }
     encoded = model.encode_text(tokens, {name: rows_SVD.flatten(0, 1) for name, rows_SVD in rows.items()})
-    predicted_BCHW = model.predict(noisy_BCHW, batch.timesteps_B, encoded.index(batch.caption_of_B))
+    texts, sizes_B6 = encoded.index(batch.caption_of_B), pool.sizes_M6[batch.latents_B]
+    predicted_BCHW = model.predict(noisy_BCHW, batch.timesteps_B, texts, time_ids_B6=sizes_B6)
     target_BCHW = model.process.target(latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
     loss_B = sample_losses(predicted_BCHW, target_BCHW, pool.weight_MHW[batch.latents_B])
     num_slots = next(iter(rows.values())).shape[0]

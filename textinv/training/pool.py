@@ -36,6 +36,7 @@ class Pool:
     mean_MCHW: Tensor
     std_MCHW: Tensor
     weight_MHW: Tensor
+    sizes_M6: Tensor
     captions: Mapping[str, Tokens]
     references: References | None
     places: Mapping[int, Place]
@@ -55,6 +56,7 @@ class Pool:
             mean_MCHW=torch.cat([slot.latents.mean_MCHW for slot in slots]),
             std_MCHW=torch.cat([slot.latents.std_MCHW for slot in slots]),
             weight_MHW=torch.cat([slot.latents.weight_MHW for slot in slots]),
+            sizes_M6=torch.cat([slot.latents.sizes_M6 for slot in slots]),
             captions={name: _joined(slots, name, num_vectors) for name in slots[0].captions},
             references=References.cat(given) if given else None,
             places=places,

@@ -71,7 +71,7 @@ def _info(wanted: GenerateRequest, size: ChosenSize, finished: Finished, facts: 
         "flagged": [drawing.flagged for drawing in finished.drawings],
         "styles": [],
         "job_timestamp": time.strftime("%Y%m%d%H%M%S"),
-        "clip_skip": 1,
+        "clip_skip": wanted.clip_skip or facts.clip_skip,
         "is_using_inpainting_conditioning": False,
         "version": "textinv",
     }

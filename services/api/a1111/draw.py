@@ -18,7 +18,7 @@ from services.answers.idempotency import Reply, make_reply, seed_of
 from services.api.a1111.answers import answer_of
 from services.api.a1111.bare_names import BareNames
 from services.api.a1111.fields import Img2ImgBody, Txt2ImgBody
-from services.api.a1111.listings import check_checkpoint, ignored_options
+from services.api.a1111.listings import CLIP_SKIP, check_checkpoint, clip_skip_of, ignored_options
 from services.api.a1111.samplers import choose_sampler
 from services.api.answering import KEY_HEADER, answer_once, header_list
 from services.api.callers import Caller, may_draw
@@ -50,7 +50,7 @@ async def txt2img(body: Txt2ImgBody, request: Request, caller: Caller = may_draw
     asked = Size(body.width or facts.native_px, body.height or facts.native_px)
     size = choose_size(asked, facts, resize=True)
     bare = BareNames(desk, facts, caller)
-    wanted = await in_thread(_wanted_of, body, size, bare, caller, desk)
+    wanted = await in_thread(_wanted_of, body, size, facts, bare, caller, desk)
     return await _answer(desk, request, caller, body, size, wanted, bare)
 
 
@@ -67,14 +67,17 @@ async def img2img(body: Img2ImgBody, request: Request, caller: Caller = may_draw
     return await _answer(desk, request, caller, body, size, wanted, bare)
 
 
-def _wanted_of(body: Txt2ImgBody, size: ChosenSize, bare: BareNames, caller: Caller, desk: Desk) -> GenerateRequest:
+def _wanted_of(
+    body: Txt2ImgBody, size: ChosenSize, facts: StudioFacts, bare: BareNames, caller: Caller, desk: Desk
+) -> GenerateRequest:
     num_images = body.batch_size * body.n_iter
     if num_images > desk.config.max_num_images:
         raise RequestError(
             f"batch_size x n_iter is {num_images}; this service draws {desk.config.max_num_images} at most per request",
             param="batch_size",
         )
-    check_checkpoint(desk, (body.model_extra or {}).get("override_settings"))
+    settings = (body.model_extra or {}).get("override_settings")
+    check_checkpoint(desk, settings)
     wanted = GenerateRequest(
         prompt=bare.expand(body.prompt),
         negative_prompt=bare.expand(body.negative_prompt),
@@ -88,6 +91,7 @@ def _wanted_of(body: Txt2ImgBody, size: ChosenSize, bare: BareNames, caller: Cal
         attention_weights=True,
         caller=caller.id,
         bases=desk.config.bases,
+        clip_skip=clip_skip_of(facts, settings),
     )
     wanted.check()
     caller.check_concepts(wanted.refs)
@@ -107,7 +111,7 @@ def _edit_of(
     else:
         size = fit_to_base(natural, facts, resize=True)
     mask = _decoded(body.mask, "mask", desk) if body.mask else None
-    wanted = _wanted_of(body, size, bare, caller, desk)
+    wanted = _wanted_of(body, size, facts, bare, caller, desk)
     edit = replace(
         wanted,
         init_image=resized(picture.pixels, size.drawn),
@@ -177,7 +181,8 @@ def _ignored(body: Txt2ImgBody, facts: StudioFacts) -> list[str]:
     """What was asked for to no effect."""
     ignored, settings = body.ignored, (body.model_extra or {}).get("override_settings")
     if isinstance(settings, Mapping):
-        ignored += [f"override_settings.{key}" for key in ignored_options(facts, settings)]
+        heeded = () if clip_skip_of(facts, settings) is None else (CLIP_SKIP,)
+        ignored += [f"override_settings.{key}" for key in ignored_options(facts, settings) if key not in heeded]
     elif settings:
         ignored.append("override_settings")
     if not choose_sampler(body.sampler, body.scheduler).has_schedule_type:

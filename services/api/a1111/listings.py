@@ -12,10 +12,12 @@ from services.desk import Desk, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import RequestError
 from textinv.generation.noise_schedulers import SCHEDULER_KINDS
+from textinv.generation.request import MAX_CLIP_SKIP
 from textinv.registry import ConceptSummary
 
 router = APIRouter(prefix="/sdapi/v1", tags=["a1111"])
 _CHECKPOINT = "sd_model_checkpoint"
+CLIP_SKIP = "CLIP_stop_at_last_layers"
 
 
 @router.get("/embeddings")
@@ -142,6 +144,20 @@ def check_checkpoint(desk: Desk, settings: Any) -> None:
     )
 
 
+def clip_skip_of(facts: StudioFacts, settings: Any) -> int | None:
+    """The layer that is asked for; of SDXL A1111 reads its own one, whatever it is asked for.
+
+    Raises:
+        RequestError: it is no number of layers.
+    """
+    asked = settings.get(CLIP_SKIP) if isinstance(settings, Mapping) else None
+    if asked is None:
+        return None
+    if not isinstance(asked, int) or isinstance(asked, bool) or not 1 <= asked <= MAX_CLIP_SKIP:
+        raise RequestError(f"{CLIP_SKIP} is {str(asked)[:40]!r}; write 1 for the last layer, 2 for the one before it")
+    return None if facts.family == "sdxl" else asked
+
+
 def ignored_options(facts: StudioFacts, settings: Mapping[str, Any]) -> list[str]:
     """The settings that differ from what holds here, in order; of the checkpoint see `check_checkpoint`."""
     current = _options(facts)
@@ -154,7 +170,7 @@ def _options(facts: StudioFacts) -> dict[str, Any]:
         "sd_checkpoint_hash": facts.base_revision,
         "samples_format": "png",
         "sd_vae": "Automatic",
-        "CLIP_stop_at_last_layers": 1,
+        CLIP_SKIP: facts.clip_skip,
         "enable_pnginfo": True,
     }
 

@@ -28,6 +28,7 @@ from services.desk import Desk, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import RequestError
 from textinv.generation.request import GenerateRequest
+from textinv.generation.told_sizes import read_sizes
 
 Fields = TypeVar("Fields", bound=DrawFields)
 
@@ -90,6 +91,8 @@ def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk) -
         preview_every=math.ceil(steps / (partials + 1)) if partials else 0,
         caller=caller.turn_of(body.user),
         bases=body.bases or desk.config.bases,
+        clip_skip=body.clip_skip,
+        sizes=read_sizes(body.original_size, body.crop_top_left, body.target_size),
     )
     request.check()
     caller.check_concepts(request.refs)

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from services.api.bodies import Body, Int
 from services.api.images.pictures import PictureFormat
 from textinv.errors import RequestError
-from textinv.generation.request import MAX_SEED, MAX_STEPS, GenerateRequest
+from textinv.generation.request import MAX_CLIP_SKIP, MAX_SEED, MAX_STEPS, GenerateRequest
 
 # Seeds of 32 bits survive every client: JavaScript keeps 53 bits, A1111 32.
 RANDOM_SEED_BELOW = 2**32
@@ -65,6 +65,15 @@ class DrawFields(Body):
     """How much of the contrast that guidance adds is taken back; 0.7 for base models with zero terminal SNR."""
     noise_scheduler: str | None = Field(default=None, max_length=64)
     """Noise scheduler by name, as `euler`, `ddim`, `dpmpp-2m`; none: the service's default."""
+    clip_skip: Int | None = Field(default=None, ge=1, le=MAX_CLIP_SKIP)
+    """Which layer of the text encoder is read: 1 the one that the UNet was trained with, 2 the one before it, and so
+    on; none: the base model's own."""
+    original_size: str | None = Field(default=None, max_length=40)
+    """For SDXL: the size, WIDTHxHEIGHT, that a picture like this had before it was scaled; none: the one drawn."""
+    crop_top_left: str | None = Field(default=None, max_length=40)
+    """For SDXL: `TOP,LEFT`, the pixels that were cut off there; none: `0,0`, which draws what is centred."""
+    target_size: str | None = Field(default=None, max_length=40)
+    """For SDXL: the size, WIDTHxHEIGHT, that it was scaled for; none: the one drawn."""
     attention_weights: bool = False
     """Whether A1111's `(word:1.2)`, `(word)` and `[word]` in the prompts weigh words; else brackets are plain text."""
     deadline_s: float | None = Field(default=None, gt=0, le=_MAX_DEADLINE_S, allow_inf_nan=False)

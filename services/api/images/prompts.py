@@ -14,7 +14,7 @@ from services.desk import Desk, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import AccessError, CorruptObjectError, InputError, RequestError, UnknownConceptError
 from textinv.generation.infotext import read_infotext, read_png_infotext
-from textinv.generation.request import read_request
+from textinv.generation.request import GenerateRequest, read_request
 from textinv.placeholders import ConceptRef, expand_aliases, refs_in
 
 router = APIRouter(tags=["prompts"])
@@ -83,11 +83,19 @@ def _settings_of(png: bytes, max_px: int) -> dict[str, Any]:
         "num_inference_steps": read.num_inference_steps,
         "guidance_scale": read.guidance_scale,
         "guidance_rescale": read.guidance_rescale,
+        "clip_skip": read.clip_skip,
+        **_sizes_of(read),
         "noise_scheduler": read.noise_scheduler,
         "attention_weights": read.attention_weights,
         "size": f"{read.width_px}x{read.height_px}" if read.width_px and read.height_px else "auto",
         "concepts": [{"placeholder": f"<{ref}>", "digest": digest} for ref, digest in infotext.concept_hashes.items()],
     }
+
+
+def _sizes_of(read: GenerateRequest) -> dict[str, str | None]:
+    """What was told of sizes, as the fields of a request."""
+    said = read.sizes.settings().values() if read.sizes else [None] * 3
+    return dict(zip(("original_size", "crop_top_left", "target_size"), said, strict=True))
 
 
 def _concept(desk: Desk, ref: ConceptRef, caller: Caller, facts: StudioFacts) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from textinv.jobs.details import ConceptDetail, concept_detail, concept_details
 from textinv.jobs.job_store import Outcome
 from textinv.jobs.layout import SPECS_PER_SHEET
 from textinv.jobs.previews import MEDIA_TYPE, read_preview
+from textinv.jobs.purge import purge as purge_pictures
 from textinv.jobs.status import JobState
 from textinv.spec import TrainSpec
 
@@ -133,14 +134,15 @@ async def resume(job: str, request: Request, caller: Caller = may_submit) -> dic
 
 @router.post("/v1/jobs/{job}/purge")
 async def purge(job: str, request: Request, caller: Caller = may_submit) -> dict[str, Any]:
-    """Delete the training pictures and previews of a job that is over, for good; digests stay in the records."""
+    """Delete the training pictures and previews of a job that is over, for good; digests stay in the records. Pictures
+    that other jobs use stay (`kept`) until those are purged too."""
     desk: Desk = request.app.state.desk
     record = await in_thread(find_job, desk.learning, job, caller)
     try:
-        deleted = await in_thread(desk.learning.job_store.purge, record.id, desk.registry)
+        done = await in_thread(purge_pictures, desk.registry, record.id)
     except StoreConflictError as error:  # its own doing, so sending it again would not help
         raise RequestError(error.message, param="job") from error
-    return {"object": "job.purged", "id": record.id, "pictures": deleted}
+    return {"object": "job.purged", "id": record.id, "pictures": done.deleted, "kept": done.kept}
 
 
 def find_job(learning: Learning, job: str, caller: Caller) -> JobRecord:

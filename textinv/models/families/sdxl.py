@@ -24,6 +24,8 @@ class StableDiffusionXL(LatentDiffusionModel):
     pipeline_class = StableDiffusionXLPipeline
     load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
     text_encoder_folders = ("text_encoder", "text_encoder_2")
+    own_layer = 2  # both were trained to be read one layer before the last
+    takes_sizes = True
 
     @classmethod
     def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
@@ -36,13 +38,15 @@ class StableDiffusionXL(LatentDiffusionModel):
             clip_encoder("text_encoder_2", components["text_encoder_2"], components["tokenizer_2"]),
         ]
 
-    def encode_text(self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor]) -> Conditioning:
+    def encode_text(
+        self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
+    ) -> Conditioning:
         first, second = (
             encoder.encode(tokens[name], rows.get(name), output_hidden_states=True)
             for name, encoder in self._encoders.items()
         )
-        # Both were trained to be read one layer before the last.
-        hidden_BLD = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1)
+        layer = self.layer_of(clip_skip)
+        hidden_BLD = torch.cat([first.hidden_states[-layer], second.hidden_states[-layer]], -1)
         return Conditioning(hidden_BLD, second.text_embeds)
 
     def added_conditions(
