@@ -13,10 +13,10 @@ from tests.models.tiny_bases import make_base
 from textinv.embedding import Embedding
 from textinv.errors import RequestError
 from textinv.generation.draw import generate, generate_all
-from textinv.generation.noise_schedulers import SCHEDULER_KINDS, SchedulerKind, find_scheduler_kind
 from textinv.generation.request import GenerateRequest
 from textinv.generation.told_sizes import ToldSizes
 from textinv.models import BaseModel, load_base_model
+from textinv.models.process import SCHEDULER_KINDS, SchedulerKind, find_scheduler_kind
 from textinv.placeholders import ConceptRef
 
 ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
