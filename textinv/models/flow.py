@@ -2,7 +2,7 @@
 
 Liu et al. 2022 (rectified flow), arXiv 2209.03003, eq. 1, and Lipman et al. 2023, arXiv 2210.02747: x_s = (1 - s) x + s
 eps, and the velocity eps - x is predicted. Where in time samples are taken, and the shift towards noise that larger
-pictures need, are Esser et al. 2024 (SD3), arXiv 2403.03206, sections 3.1 and 5.3.2. Owns `Flow`, which is told by a
+pictures need, are Esser et al. 2024, arXiv 2403.03206, sections 3.1 and 5.3.2. Owns `Flow`, which is told by a
 family how its network was trained, and its samplers, which are diffusers'. Does not know families.
 
 Time is 1000 s, as diffusers' noise schedulers and most networks count it.

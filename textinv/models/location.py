@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from diffusers.loaders.single_file_utils import fetch_diffusers_config, load_single_file_checkpoint
 from huggingface_hub import snapshot_download
 
 from textinv.errors import BaseModelError
@@ -30,7 +29,7 @@ CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
 _SKIPPING = re.compile(r"^skip\d+-")
 """Before the commit in the revision of a repository of which an earlier layer is read."""
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
-_SMALL = ["model_index.json", "evaluation.json", "*/*.json", "*/*.txt"]
+_SMALL = ["model_index.json", "evaluation.json", "*/*.json", "*/*.txt", "*/*.model"]
 _NOT_NEEDED = [
     "safety_checker/*",
     "feature_extractor/*",
@@ -185,6 +184,8 @@ def find_config(checkpoint: Path) -> Path:
     beside = checkpoint.with_suffix("")
     if (beside / "model_index.json").is_file():
         return beside
+    from diffusers.loaders.single_file_utils import fetch_diffusers_config, load_single_file_checkpoint
+
     try:
         repository = fetch_diffusers_config(load_single_file_checkpoint(str(checkpoint)))[
             "pretrained_model_name_or_path"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor
 
 from textinv.errors import BaseModelError
 
@@ -44,9 +43,15 @@ class Placement:
         """
         on_cpu = self.device.type == "cpu"
         if on_cpu and self.dtype == torch.bfloat16:
+            from diffusers.models.attention_processor import AttnProcessor
+
             unet.set_attn_processor(AttnProcessor())
         placed = self.place(unet)
         return placed.to(memory_format=torch.channels_last) if on_cpu and self.dtype == torch.float32 else placed
+
+    def without_half(self) -> "Placement":
+        """The same device, in float32 where float16 would overflow."""
+        return Placement(self.device, torch.float32) if self.dtype == torch.float16 else self
 
     def place_vae(self, vae: Any) -> Any:
         """Freeze the VAE and move it; in float32 where float16 would overflow."""

@@ -6,7 +6,8 @@ the sample itself, zero terminal SNR included (Lin et al. 2023, arXiv 2305.08891
 schedulers; owns the names by which a request chooses one, with A1111's sampler names as aliases. Does not know
 networks, texts, nor who draws. On the way: between `BaseModel` and pack, and between `BaseModel` and engine.
 
-Time runs from the picture to noise. `Diffusion` counts it in T whole timesteps; `Flow` (`flow`) in thousandths of sigma.
+Time runs from the picture to noise. `Diffusion` counts it in T whole timesteps, `Flow`
+(`flow`) in thousandths of sigma.
 
 Shapes: B samples, C channels, H rows, W columns; T timesteps, or the inference steps of one picture.
 """

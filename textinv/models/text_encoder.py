@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from textinv.models.prompt import Frame, PromptPiece, Token, Tokens, chunk_units, split_units
-from textinv.placeholders import ConceptRef
+from textinv.placeholders import Mention
 
 
 class _Written(NamedTuple):
@@ -80,7 +80,7 @@ class TextEncoder:
         """True where there is text (B, L), on the encoder's device."""
         return (tokens.ids_BL != self.frame.pad).to(self.embedding.weight.device)
 
-    def chunks(self, pieces: Sequence[PromptPiece], vectors_of: Mapping[ConceptRef, int]) -> list[tuple[Token, ...]]:
+    def chunks(self, pieces: Sequence[PromptPiece], vectors_of: Mapping[Mention, int]) -> list[tuple[Token, ...]]:
         """Tokenise a prompt into chunks of one window.
 
         Raises:
@@ -89,7 +89,7 @@ class TextEncoder:
         """
         return chunk_units(split_units(pieces, vectors_of, self.ids, self.frame), self.frame)
 
-    def num_tokens(self, text: str, vectors_of: Mapping[ConceptRef, int]) -> int:
+    def num_tokens(self, text: str, vectors_of: Mapping[Mention, int]) -> int:
         """Positions that a prompt takes, without what frames and pads it. Raises as `chunks`."""
         return sum(len(unit) for unit in split_units([(text, 1.0)], vectors_of, self.ids, self.frame))
 
@@ -106,11 +106,12 @@ class TextEncoder:
         return normed_BLD
 
 
-def clip_encoder(name: str, network: Any, tokenizer: Any) -> TextEncoder:
+def clip_encoder(name: str, network: Any, tokenizer: Any, *, cuts: bool = False) -> TextEncoder:
     """Wrap a CLIP text encoder of transformers."""
     config = network.config
     window = min(tokenizer.model_max_length, config.max_position_embeddings)
-    return TextEncoder(name, network, network.get_input_embeddings(), tokenizer, window, config.num_hidden_layers)
+    embedding = network.get_input_embeddings()
+    return TextEncoder(name, network, embedding, tokenizer, window, config.num_hidden_layers, cuts=cuts)
 
 
 def language_encoder(name: str, network: Any, tokenizer: Any, window: int, **said: Any) -> TextEncoder:

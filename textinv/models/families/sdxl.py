@@ -23,7 +23,10 @@ class StableDiffusionXL(LatentDiffusionModel):
     family = "sdxl"
     pipeline_class = StableDiffusionXLPipeline
     load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
-    text_encoder_folders = ("text_encoder", "text_encoder_2")
+    text_encoder_folders: ClassVar[Mapping[str, str]] = {
+        "text_encoder": "text_encoder",
+        "text_encoder_2": "text_encoder_2",
+    }
     own_layer = 2  # both were trained to be read one layer before the last
     takes_sizes = True
 
