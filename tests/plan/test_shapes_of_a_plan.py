@@ -1,4 +1,4 @@
-"""What a plan keeps of pictures that are not square depends on the base model; specs of the demo base stay as they were."""
+"""What a plan keeps of pictures that are not square depends on the base model; the demo base keeps squares."""
 
 from collections.abc import Callable
 from pathlib import Path
