@@ -66,11 +66,6 @@ def test_config_shows_values_and_where_they_came_from(
     assert told["store.endpoint_url"] == {"value": None, "origin": "embedded store"}
     assert run("config") == 0
     assert "embedded store" in capsys.readouterr().out
-
-
-def test_a_variable_that_names_no_setting_is_told_with_the_nearest_that_does(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setenv("TEXTINV_STORE_BUKET", "x")
     assert run("config") == 2
     assert "did you mean TEXTINV_STORE_BUCKET?" in capsys.readouterr().err
