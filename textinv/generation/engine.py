@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textinv.errors import NotReadyError, ServiceError, TextinvError
-from textinv.generation.denoise import decode_pixels, in_halves, predict_guided
+from textinv.generation.denoise import decode_pixels, in_halves, predict_guided, room_for_rows
 from textinv.generation.measuring import measure_steps
 from textinv.generation.picture import (
     ActiveImage,
@@ -92,7 +92,7 @@ class Engine:
         self.limits = limits or EngineLimits()
         self.step_times = StepTimes(max_batch)
         self._safety = safety
-        self._encoder = PromptEncoder(model)
+        self._encoder, self._room = PromptEncoder(model), room_for_rows()
         self._line: WaitingLine[WaitingImage] = WaitingLine()
         self._active: list[ActiveImage] = []  # changed only in the thread that steps
         self._tally = Tally()
@@ -249,7 +249,7 @@ class Engine:
                 inputs[image] = image.model_input()
         going_on: list[ActiveImage] = []
         sketches: dict[ActiveImage, Tensor] = {}
-        for image, predicted_BCHW in zip(inputs, predict_guided(self.model, inputs), strict=True):
+        for image, predicted_BCHW in zip(inputs, predict_guided(self.model, inputs, self._room), strict=True):
             with failing_alone(image.waiting):
                 if isinstance(predicted_BCHW, Exception):
                     raise predicted_BCHW
@@ -288,7 +288,7 @@ class Engine:
     def _decoded(self, latents: Mapping[ActiveImage, Tensor]) -> dict[ActiveImage, Pixels]:
         """Decode together; what a mask protects is put back."""
         decoded: dict[ActiveImage, Pixels] = {}
-        for image, pixels in zip(latents, decode_pixels(self.model, list(latents.values())), strict=True):
+        for image, pixels in zip(latents, decode_pixels(self.model, list(latents.values()), self._room), strict=True):
             with failing_alone(image.waiting):
                 if isinstance(pixels, Exception):
                     raise pixels
