@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from diffusers.loaders.single_file_utils import fetch_diffusers_config, load_single_file_checkpoint
 from huggingface_hub import snapshot_download
 
 from textinv.errors import BaseModelError
+from textinv.models.parts import explain_folder
 from textinv.models.process import PREDICTIONS
 from textinv.models.revision import parts_without_weights
 from textinv.models.single_file import Markers, read_markers
@@ -142,9 +142,7 @@ def _split(name: str, target: str) -> tuple[str, Stated]:
 
 def _checked_folder(folder: Path) -> Path:
     if not (folder / "model_index.json").is_file():
-        raise BaseModelError(
-            f"{folder} has no model_index.json: it is no diffusers folder; give one that save_pretrained wrote"
-        )
+        raise BaseModelError(f"{folder} {explain_folder(folder)}")
     return folder
 
 
@@ -185,6 +183,8 @@ def find_config(checkpoint: Path) -> Path:
     beside = checkpoint.with_suffix("")
     if (beside / "model_index.json").is_file():
         return beside
+    from diffusers.loaders.single_file_utils import fetch_diffusers_config, load_single_file_checkpoint
+
     try:
         repository = fetch_diffusers_config(load_single_file_checkpoint(str(checkpoint)))[
             "pretrained_model_name_or_path"
