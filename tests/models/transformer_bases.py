@@ -10,6 +10,20 @@ import transformers
 from tests.models import tiny_bases
 
 WORDS = "a photo of red blue apple fox cup on grass the in snow two and by style it is good great nice".split()
+WORD = "apple"
+"""One token for every tokenizer."""
+SIDE = {"sd3": 32}
+"""Of pictures that are learned and drawn, in pixels."""
+CALLED: dict[str, dict[str, Any]] = {"sd3": {}}
+"""What each pipeline is told beside what all are told."""
+ENCODERS = {
+    "sd3": {
+        "clip_l": ("text_encoder", "tokenizer"),
+        "clip_g": ("text_encoder_2", "tokenizer_2"),
+        "t5xxl": ("text_encoder_3", "tokenizer_3"),
+    },
+}
+"""The component and the tokenizer of each text encoder."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz-,."
 
 

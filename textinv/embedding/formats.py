@@ -75,8 +75,8 @@ def _diffusers(embedding: Embedding, name: str, metadata: Mapping[str, str]) -> 
     files = {"text_encoder": "learned_embeds.safetensors", "text_encoder_2": "learned_embeds_2.safetensors"}
     if strange := sorted(embedding.rows.keys() - files.keys()):
         raise EmbeddingFormatError(
-            f"diffusers loads no folder with rows of {' and '.join(strange)}: use the format auto, and load its tensors "
-            "one by one where the pipeline has load_textual_inversion"
+            f"diffusers loads no folder with rows of {' and '.join(strange)}: use the format auto, and load its "
+            "tensors one by one where the pipeline has load_textual_inversion"
         )
     return {
         f"{name}/{files[encoder]}": write_safetensors({f"<{name}>": rows_ND}, metadata)

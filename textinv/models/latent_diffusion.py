@@ -24,6 +24,9 @@ from textinv.models.text_encoder import TextEncoder
 from textinv.native_size import scale_of, side_of
 from textinv.placeholders import Mention
 
+LEAST_PX_OF_SHAPES = 256
+"""Smaller base models, the demo base among them, have latents of too few positions a side for shapes near a square."""
+
 
 class LatentDiffusionModel(BaseModel):
     """A base model made of a diffusers pipeline's components."""
@@ -36,6 +39,8 @@ class LatentDiffusionModel(BaseModel):
     """The component that turns pixels into latents."""
     network_name: ClassVar[str] = "unet"
     """The component that predicts."""
+    has_shapes: ClassVar[bool] = True
+    """Whether it draws other shapes than squares well."""
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"text_encoder": "text_encoder"}
     """The component of each text encoder."""
     own_layer: ClassVar[int] = 1
@@ -67,13 +72,13 @@ class LatentDiffusionModel(BaseModel):
         self._vae = placement.place_vae(components[self.vae_name])
         reading = [encoder.frame for encoder in encoders if not encoder.cuts]
         self.window, self.room = min((frame.window, frame.room) for frame in reading)
-        self.max_clip_skip = max(
-            min(encoder.num_layers for encoder in encoders if encoder.half) - self.own_layer + 1, 1
-        )
+        layers = [encoder.num_layers for encoder in encoders if encoder.half]
+        self.max_clip_skip = max(min(layers, default=1) - self.own_layer + 1, 1)
         self.latent_channels = int(self._vae.config.latent_channels)
         self.latent_scale = scale_of(self._vae.config)
         self.native_px = side_of(self._network.config) * self.latent_scale
         self.grain_px = max(self.latent_scale * self.patch, 8)
+        self.learns_shapes = self.shapes_at(self.native_px)
         scheduler = components["scheduler"]
         self.process = self.process_of({**scheduler.config, "_class_name": type(scheduler).__name__})
         self._shift, self._spread = _statistics(self._vae.config, self.device)
@@ -102,6 +107,11 @@ class LatentDiffusionModel(BaseModel):
             BaseModelError: the network was not trained with it, or it is not known.
         """
         return Diffusion(config, self.device)
+
+    @classmethod
+    def shapes_at(cls, native_px: int) -> bool:
+        """Whether pictures are best learned in their own shape, on a base model of this native size."""
+        return cls.has_shapes and native_px >= LEAST_PX_OF_SHAPES
 
     @classmethod
     @abstractmethod
