@@ -76,8 +76,8 @@ class QueueForWorkers(Protocol):
         """Lease a spec."""
         ...
 
-    def beat(self, card: WorkerCard, held: Collection[str]) -> BeatReply:
-        """Renew leases."""
+    def beat(self, card: WorkerCard, held: Collection[str], trouble: str = "") -> BeatReply:
+        """Renew leases, and say what is wrong with the worker's place."""
         ...
 
     def report(self, worker_id: str, fingerprint: str, report: StepReport) -> None:
@@ -151,9 +151,9 @@ class WorkersQueue:
         reply: TakeReply = self._ask("take", card, request)
         return reply
 
-    def beat(self, card: WorkerCard, held: Collection[str]) -> BeatReply:
-        """Renew leases."""
-        reply: BeatReply = self._ask("beat", card, held)
+    def beat(self, card: WorkerCard, held: Collection[str], trouble: str = "") -> BeatReply:
+        """Renew leases, and say what is wrong with the worker's place."""
+        reply: BeatReply = self._ask("beat", card, held, trouble)
         self._report_every_s = reply.report_every_s
         return reply
 

@@ -161,9 +161,13 @@ class WorkQueue:
             worker.request, worker.reply = request, self._reply(worker)
         return worker.reply
 
-    def beat(self, card: WorkerCard, held: Collection[str]) -> BeatReply:
-        """Renew a worker's leases and say which it must drop; an unknown worker is taken in with what it holds."""
+    def beat(self, card: WorkerCard, held: Collection[str], trouble: str = "") -> BeatReply:
+        """Renew a worker's leases and say which it must drop; an unknown worker is taken in with what it holds.
+
+        `trouble` is what is wrong with its place, for which its work is not to blame.
+        """
         worker = self._hear(card)
+        worker.trouble = trouble
         lost = frozenset(fingerprint for fingerprint in held if not self._holds(worker, fingerprint))
         mine = [self._specs[fingerprint] for fingerprint in held if fingerprint in worker.leases]
         unwanted = [spec for spec in mine if spec.dropped]
@@ -204,8 +208,12 @@ class WorkQueue:
         if code == "cancelled" or spec.dropped:
             self._release(spec, "it is wanted again")
             return spec.state == "cancelled"
+        retry = retry_of(code)
+        if retry.place:
+            self._release(spec, f"it waits for its worker's place: {code}: {message}", at_end=True)
+            return False
         spec.tries += 1
-        if spec.tries <= retry_of(code).concepts:
+        if spec.tries <= retry.concepts:
             self._release(spec, f"it is tried again after {code}: {message}", at_end=True)
             return False
         spec.problem = f"{code}: {message}"
