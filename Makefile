@@ -14,7 +14,9 @@ setup: .venv/installed
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local-store,cluster,services,demo,dev]'
 	touch $@
 
+# The folder marks the checkout: its state stays in it.
 demo: setup
+	mkdir -p .textinv
 	$(PY) -m textinv.demo.quickstart
 
 # What `pytest` alone runs one after the other; side by side it takes little more than half as long on two cores, if

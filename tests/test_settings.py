@@ -1,5 +1,6 @@
 """A setting is said once: by a flag, else the environment, else a settings file, else it has a default."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, no variables, no file in the home folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.delenv("TEXTINV_CONFIG", raising=False)
     for name in setting_names():
         monkeypatch.delenv(variable_of(name), raising=False)
@@ -32,13 +34,43 @@ def bucket(loaded: LoadedSettings) -> tuple[str, str]:
     return loaded.settings.store.bucket, loaded.origin["store.bucket"]
 
 
-def test_nothing_said_means_the_embedded_store_under_the_working_directory() -> None:
+def test_nothing_said_means_the_embedded_store_of_the_user(nowhere: Path) -> None:
     loaded = load_settings()
     assert loaded.settings.store.endpoint_url is None
     assert loaded.origin["store.endpoint_url"] == "embedded store"
-    assert loaded.settings.home == Path(".textinv")
+    assert loaded.settings.home == nowhere / "data" / "textinv"
     assert loaded.origin["home"] == "default"
     assert list(loaded.origin) == setting_names()
+
+
+@pytest.mark.parametrize("mark", [".textinv/", "textinv.toml"])
+def test_state_and_settings_are_those_of_the_nearest_marked_folder_above(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    deep = nowhere / "project" / "photos" / "fox"
+    deep.mkdir(parents=True)
+    (nowhere / ".textinv").mkdir()
+    if mark.endswith("/"):
+        (nowhere / "project" / mark).mkdir()
+    else:
+        (nowhere / "project" / mark).write_text('[store]\nbucket = "of-the-project"\n')
+    monkeypatch.chdir(nowhere / "project")
+    assert load_settings().settings.home.absolute() == nowhere / "project" / ".textinv"
+    monkeypatch.chdir(deep)
+    loaded = load_settings()
+    assert loaded.settings.home == nowhere / "project" / ".textinv"
+    assert (loaded.settings.store.bucket == "of-the-project") == (mark == "textinv.toml")
+    monkeypatch.chdir(nowhere)
+    assert load_settings().settings.home.absolute() == nowhere / ".textinv"
+
+
+def test_a_marked_folder_above_that_is_anothers_is_passed_over(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (nowhere / ".textinv").mkdir()
+    (nowhere / "below").mkdir()
+    monkeypatch.chdir(nowhere / "below")
+    assert load_settings().settings.home == nowhere / ".textinv"
+    monkeypatch.setattr(os, "getuid", lambda: os.stat(nowhere).st_uid + 1)
+    assert load_settings().settings.home == nowhere / "data" / "textinv"
 
 
 def test_a_flag_wins_over_the_environment_and_this_over_a_file(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:

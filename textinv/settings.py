@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from textinv.errors import SettingsError
+from textinv.folders import find_settings_file, find_state
 
 ENVIRONMENT_PREFIX = "TEXTINV_"
 FILE_VARIABLE = "TEXTINV_CONFIG"
@@ -78,8 +79,10 @@ class Settings(_Frozen):
 
     store: StoreSettings = Field(default_factory=StoreSettings)
     """The object store."""
-    home: Path = Path(".textinv")
-    """Folder for local state: data of the embedded store, caches, logs."""
+    home: Path = Field(default_factory=find_state)
+    """Folder for local state: data of the embedded store, caches, logs. Default: `.textinv` in the working directory or
+    in the nearest folder above that has one or a `textinv.toml`, as git finds its repository; where there is none, the
+    user's `~/.local/share/textinv`. `mkdir .textinv` gives a folder, and all in it, state of its own."""
     base_models: Mapping[str, str] = Field(default=OWN_BASE_MODELS)
     """Short names of base models: alias = hub id, folder or file. `emoji` is the one that comes with textinv, unless
     it is given another meaning here. A single file may be followed by what it does not say itself, here and wherever a
@@ -150,8 +153,9 @@ class _Said:
 def load_settings(overrides: Mapping[str, object] | None = None) -> LoadedSettings:
     """Read settings; `overrides` are what flags said, by dotted name (`store.bucket`).
 
-    Files: the one that `TEXTINV_CONFIG` names, else `textinv.toml` in the working directory, else
-    `~/.config/textinv/config.toml`. Variables: `TEXTINV_STORE_BUCKET` for `store.bucket`, and so on.
+    Files: the one that `TEXTINV_CONFIG` names, else `textinv.toml` in the working directory or above (see
+    `textinv.folders`), else `~/.config/textinv/config.toml`. Variables: `TEXTINV_STORE_BUCKET` for `store.bucket`, and
+    so on.
 
     Raises:
         SettingsError: a file cannot be read, or a name or value cannot be used.
@@ -267,9 +271,7 @@ def settings_file() -> Path | None:
         if not Path(named).is_file():
             raise SettingsError(f"{FILE_VARIABLE} names {named}, which is no file: correct or unset it")
         return Path(named)
-    folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    candidates = (Path("textinv.toml"), folder / "textinv" / "config.toml")
-    return next((path for path in candidates if path.is_file()), None)
+    return find_settings_file()
 
 
 def _from_file() -> dict[str, _Said]:

@@ -5,9 +5,8 @@ somebody watches, and saying how a job ended. Reads the store only, so it can be
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import typer
@@ -19,6 +18,7 @@ from cluster.driver.launch import ensure_driver, fleet_of
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import current_settings
 from textinv.cli.output import emit, literal, stderr, warn
+from textinv.cli.waiting import EVERY_S, duration
 from textinv.errors import ClusterError, StoreError
 from textinv.jobs import ConceptStatus, JobRecord, JobStatus, JobStore
 from textinv.jobs.status import has_ended, waiting_status
@@ -26,6 +26,7 @@ from textinv.settings import Settings
 
 POLL_S = 0.5
 MAX_BARS = 24
+MAX_IN_A_LINE = 4
 PATIENCE_S = 120.0
 """A store may be silent for so long before following is given up."""
 _LOOK_S = 3.0
@@ -62,7 +63,7 @@ def follow(
                 found = None
             if found is not None and found.generation >= record.generation:
                 status = found
-                screen.update(status)
+            screen.update(status)
             if not has_ended(status, record):
                 keep_alive()
                 time.sleep(poll_s)
@@ -119,11 +120,12 @@ class Bars:
 
 
 class Lines:
-    """A line whenever a concept's state changes, for logs and pipes."""
+    """A line whenever a concept's state changes, and one of all that runs every `every_s`, for logs and pipes."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, every_s: float = EVERY_S) -> None:
+        self._console, self._every_s = console, every_s
         self._states: dict[str, str] = {}
+        self._begun = self._told = time.monotonic()
 
     def __enter__(self) -> "Lines":
         return self
@@ -138,10 +140,34 @@ class Lines:
                 self._states[concept.name] = concept.state
                 done = f"[{status.done}/{status.total}]"
                 self._console.print(literal(f"{done} {concept.name}: {concept_facts(concept)}"))
+        now = time.monotonic()
+        if now - self._told >= self._every_s and not status.ended:
+            self._told = now
+            self._console.print(literal(progress_line(status, now - self._begun)))
 
 
 def _shown(console: Console) -> Bars | Lines:
     return Bars(console) if console.is_terminal else Lines(console)
+
+
+def progress_line(status: JobStatus, watched_s: float) -> str:
+    """How far a job is, in a line: each concept that runs with its steps and loss, and the time that is left."""
+    running = [concept for concept in status.concepts if concept.state == "running"]
+    facts = [f"{one.name}: step {one.step} of at most {one.max_steps}{_loss(one)}" for one in running[:MAX_IN_A_LINE]]
+    facts += [f"{len(running) - len(facts)} more"] if len(running) > len(facts) else []
+    left = status.eta_s if status.eta_s is not None else _most_left_s(running)
+    facts += [f"about {duration(left)} left"] if left is not None else []
+    facts = facts or [f"nothing runs yet, after {duration(watched_s)}"]
+    return f"[{status.done}/{status.total}] {'; '.join(facts)}"
+
+
+def _most_left_s(running: Sequence[ConceptStatus]) -> float | None:
+    """How long those that run would take to their last step, while no concept has shown how long one takes."""
+    return max((one.elapsed_s / one.step * (one.max_steps - one.step) for one in running if one.step), default=None)
+
+
+def _loss(concept: ConceptStatus) -> str:
+    return f", loss {concept.loss:.4f}" if concept.loss is not None else ""
 
 
 def job_facts(status: JobStatus) -> str:
@@ -149,7 +175,7 @@ def job_facts(status: JobStatus) -> str:
     facts: list[str] = [status.state]
     facts += [f"{count} {name}" for name in ("running", "failed", "cancelled") if (count := getattr(status, name))]
     if status.eta_s is not None and not status.ended:
-        facts.append(f"about {timedelta(seconds=round(status.eta_s))} left")
+        facts.append(f"about {duration(status.eta_s)} left")
     if status.concepts_per_hour is not None:
         facts.append(f"{status.concepts_per_hour:.0f} concepts/h")
     if status.problem:
@@ -159,7 +185,7 @@ def job_facts(status: JobStatus) -> str:
 
 def concept_facts(concept: ConceptStatus) -> str:
     """What is said of a concept beside its bar."""
-    loss = f", loss {concept.loss:.4f}" if concept.loss is not None else ""
+    loss = _loss(concept)
     if concept.state == "done":
         version = f"@{concept.version}" if concept.version else ""
         return f"done: <{concept.name}{version}>{loss}, {concept.step} steps" if concept.step else "done"

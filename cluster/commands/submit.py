@@ -4,22 +4,25 @@ Owns the order of these; everything that can be wrong with a manifest shows befo
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from rich.progress import Progress
 
 from cluster.commands.follow import end_with, settings_at, watch
 from cluster.driver.launch import ensure_driver, fleet_of
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import loaded_settings
 from textinv.cli.output import AsJson, emit, literal, stderr, warn
+from textinv.cli.waiting import counting, waiting_for
 from textinv.errors import InputError
 from textinv.jobs import JobStore
 from textinv.jobs.record import MAX_PRIORITY
 
 if TYPE_CHECKING:
+    from textinv.jobs import JobRecord
+    from textinv.manifest.fields import Manifest
     from textinv.plan import Plan
+    from textinv.settings import Settings
 
 Slots = Annotated[str | None, typer.Option("--slots", help="Concepts that a worker trains at once: a number or auto.")]
 Compiled = Annotated[
@@ -53,23 +56,39 @@ def submit(
 
     Each is scored by the encoders of the settings (`textinv --encoder FOLDER submit`), else by the base's own CLIP.
     """
-    from textinv.jobs.submission import submit_plan
     from textinv.manifest import load_manifest
+
+    settings = settings_at(address)
+    options = _options(workers, crew_size, threads_per_worker, gpu, slots, compiled)
+    made = submitted(load_manifest(manifest), settings, options, priority)
+    if not follow:
+        emit(made.facts, json, made.text)
+        return
+    stderr().print(literal(made.text))
+    end_with(watch(made.job_store, made.record, settings, options), json, made.facts)
+
+
+class Submitted(NamedTuple):
+    """A job that is in the store, and has a driver if anything of it is left to do."""
+
+    job_store: JobStore
+    record: "JobRecord"
+    facts: dict[str, Any]
+    text: str
+
+
+def submitted(loaded: "Manifest", settings: "Settings", options: DriverOptions, priority: int = 0) -> Submitted:
+    """Plan a manifest, put its job into the store, and start a driver where one is needed."""
+    from textinv.jobs.submission import submit_plan
     from textinv.plan import make_plan
     from textinv.plan.resolve import base_name
     from textinv.registry import Registry
     from textinv.store import ensure_store
 
-    settings = settings_at(address)
-    options = _options(workers, crew_size, threads_per_worker, gpu, slots, compiled)
-    loaded = load_manifest(manifest)
     registry = Registry(ensure_store(settings))
-    with Progress(console=stderr(), transient=True) as progress:
-        look = progress.add_task("looking at pictures", total=len(loaded.concepts))
-        plan = make_plan(
-            loaded, registry, settings=settings, progress=lambda done, _: progress.update(look, completed=done)
-        )
-        task = progress.add_task("uploading pictures", total=None)
+    with counting("looking at pictures") as count:
+        plan = make_plan(loaded, registry, settings=settings, progress=count)
+    with counting("uploading pictures") as count:
         made = submit_plan(
             plan,
             registry,
@@ -77,10 +96,11 @@ def submit(
             revision=loaded.revision,
             fleet=fleet_of(settings),
             priority=priority,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            progress=count,
         )
     record, left = made.record, plan.counts["new"] + plan.counts["changed"]
-    started = bool(left) and ensure_driver(settings, options)
+    with waiting_for("starting the driver"):
+        started = bool(left) and ensure_driver(settings, options)
     _warn(plan, options, has_driver=bool(left) and not started)
     facts = {
         "job": record.id,
@@ -91,11 +111,7 @@ def submit(
         "driver_started": started,
     }
     text = f"job {record.id}: {left} of {record.num_concepts} concepts to learn, {made.uploaded} pictures uploaded"
-    if not follow:
-        emit(facts, json, text)
-        return
-    stderr().print(literal(text))
-    end_with(watch(JobStore(registry.store), record, settings, options), json, facts)
+    return Submitted(JobStore(registry.store), record, facts, text)
 
 
 def _warn(plan: "Plan", options: DriverOptions, has_driver: bool) -> None:

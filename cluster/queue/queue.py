@@ -235,7 +235,7 @@ class WorkQueue:
         if reason is not None:
             self._bury(worker, reason)
             return
-        self.hand_back(worker_id, tuple(worker.leases))
+        self.hand_back(worker_id, sorted(worker.leases))
         self._part_with(worker)
 
     # Inside.
@@ -380,7 +380,7 @@ class WorkQueue:
     def _bury(self, worker: KnownWorker, reason: str) -> None:
         card = worker.card
         self._deaths += 1
-        for fingerprint in tuple(worker.leases):
+        for fingerprint in sorted(worker.leases):  # one order, so that what chance does can be repeated
             spec = self._specs[fingerprint]
             step = spec.report.step if spec.report else 0
             spec.deaths += (Death(card.id, card.node, card.pid, step, reason, len(worker.leases)),)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textinv.errors import TextinvError
-from textinv.generation.kinship import Bases, may_draw
+from textinv.generation.prompts import Bases, may_draw
 from textinv.generation.request import GenerateRequest
 from textinv.generation.waiting_line import EngineLimits
 

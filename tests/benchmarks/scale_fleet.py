@@ -112,7 +112,9 @@ class Fleet:
         self.queue = TimedQueue(self.clock)
         self.done: set[str] = set()
         self.deaths: Counter[str] = Counter()
+        self.resumed = 0
         self.refill_s: list[float] = []
+        self._events_seen = 0
         self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._numbers = count()
         self._embedding = Embedding({"text_encoder": torch.randn(4, 768, generator=torch.Generator().manual_seed(0))})
@@ -145,11 +147,23 @@ class Fleet:
             self.queue.queue.add(JOB, refs, settled)
         self.refill_s.append(time.thread_time() - begun)
 
+    def _resume(self) -> None:
+        """Ask again for concepts that were set aside, as `job resume` does: here workers die by chance alone."""
+        view = self.queue.queue.view(self._events_seen)
+        self._events_seen = view.num_events
+        for event in view.events:
+            if event.kind == "failed":
+                self.resumed += 1
+                number = int(event.fingerprint[:12], 16)
+                place = divmod(number, SPECS_PER_SHEET)
+                self.queue.queue.add(JOB, [SpecRef(event.fingerprint, event.name, *place)])
+
     def _replace_queue(self) -> None:
         """The queue's process dies; its successor hears from workers what they have."""
         calls, seconds = self.queue.calls, self.queue.seconds
         self.queue = TimedQueue(self.clock, LEASE_S / 2)
         self.queue.calls, self.queue.seconds = calls, seconds
+        self._events_seen = 0
         self.fill()
 
     def _at(self, when: float, act: Callable[..., None], *arguments: Any) -> None:
@@ -162,6 +176,7 @@ class Fleet:
         worker = FakeWorker(WorkerCard(f"crew/{seat}-{number}", "crew", seat))
         self._at(self.clock.now + self.chance.expovariate(1 / self.sizes.worker_life_s), self._die, worker)
         self._beat(worker)
+        self._resume()
         self._ask(worker)
 
     def _ask(self, worker: FakeWorker) -> None:
@@ -230,6 +245,7 @@ class Fleet:
 
     def _wake(self, worker: FakeWorker) -> None:
         worker.awake = True
+        self._resume()
         self._at(self.clock.now + self.chance.expovariate(1 / self.sizes.worker_life_s), self._die, worker)
         self._ask(worker)
 

@@ -72,6 +72,7 @@ def simulate(sizes: Sizes, store: ObjectStore) -> dict[str, Any]:
         "wall_s": round(wall_s, 1),
         "cpu_s": round(time.process_time() - cpu, 1),
         "deaths": dict(fleet.deaths),
+        "resumed": fleet.resumed,
         "fill_s": round(fill_s, 2),
         "queue_bytes_per_concept": round((filled - before) / sizes.concepts),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from cluster.commands.follow import follow
+from cluster.commands.follow import Lines, follow, progress_line
 from textinv.jobs import ConceptStatus, JobRecord, JobStatus, JobStore
 from textinv.registry import Registry
 
@@ -72,3 +72,34 @@ def test_following_ends_when_its_time_is_over_and_ignores_the_status_of_an_earli
     record = job_store.resume(first.id).record
     status = follow(job_store, record, Console(file=io.StringIO()), timeout_s=0.3, poll_s=0.1)
     assert status.state == "waiting"
+
+
+def test_a_pipe_gets_steps_loss_and_the_time_that_is_left_though_nothing_changes_its_state(
+    registry: Registry, make_job: MakeJob
+) -> None:
+    record, heard = make_job(registry.store, 1), io.StringIO()
+    lines = Lines(Console(file=heard, width=200), every_s=0.0)
+    lines.update(status_of(record, 12))
+    lines.update(status_of(record, 16))
+    lines.update(status_of(record, 40, done=True))
+    assert heard.getvalue().splitlines() == [
+        "[0/1] concept-0: step 12, loss 0.2500",
+        "[0/1] concept-0: step 12 of at most 40, loss 0.2500; about 0:01:15 left",
+        "[0/1] concept-0: step 16 of at most 40, loss 0.2500; about 0:01:15 left",
+        "[1/1] concept-0: done: <concept-0@3>, loss 0.2500, 40 steps",
+    ]
+
+
+def test_while_nothing_runs_a_pipe_is_told_so(registry: Registry, make_job: MakeJob) -> None:
+    status = status_of(make_job(registry.store, 1), 0).model_copy(update={"concepts": (), "eta_s": None})
+    assert progress_line(status, 31.0) == "[0/1] nothing runs yet, after 0:00:31"
+
+
+def test_before_any_concept_has_ended_the_steps_tell_the_time_that_is_left(
+    registry: Registry, make_job: MakeJob
+) -> None:
+    status = status_of(make_job(registry.store, 1), 10)
+    (one,) = status.concepts
+    slow = one.model_copy(update={"elapsed_s": 20.0})
+    line = progress_line(status.model_copy(update={"eta_s": None, "concepts": (slow,)}), 0.0)
+    assert line.endswith("about 0:01:00 left")

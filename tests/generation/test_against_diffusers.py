@@ -13,9 +13,9 @@ from PIL import Image
 from textinv.demo import WEIGHTS
 from textinv.embedding import Embedding, export_embedding
 from textinv.generation.draw import generate
-from textinv.generation.noise_schedulers import SCHEDULER_KINDS, SchedulerKind
 from textinv.generation.request import GenerateRequest
 from textinv.models import BaseModel
+from textinv.models.process import SCHEDULER_KINDS, SchedulerKind
 from textinv.placeholders import ConceptRef
 
 STEPS = 6

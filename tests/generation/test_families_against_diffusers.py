@@ -13,10 +13,10 @@ from tests.models.tiny_bases import make_base
 from textinv.embedding import Embedding
 from textinv.errors import RequestError
 from textinv.generation.draw import generate, generate_all
-from textinv.generation.noise_schedulers import SCHEDULER_KINDS, SchedulerKind, find_scheduler_kind
 from textinv.generation.request import GenerateRequest
 from textinv.generation.told_sizes import ToldSizes
 from textinv.models import BaseModel, load_base_model
+from textinv.models.process import SCHEDULER_KINDS, SchedulerKind, find_scheduler_kind
 from textinv.placeholders import ConceptRef
 
 ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
@@ -31,7 +31,7 @@ BASES: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 THING = ConceptRef("thing")
 DDIM = find_scheduler_kind("ddim")
-SIZES = {"original_size": (96, 160), "crop_top_left": (24, 0), "target_size": (64, 48)}
+SIZES: dict[str, Any] = {"original_size": (96, 160), "crop_top_left": (24, 0), "target_size": (64, 48)}
 Loaded = tuple[BaseModel, Any]
 GUIDANCE = 20.0
 """So much that a word's rows show in a random network's picture."""
@@ -176,7 +176,7 @@ def test_sdxl_is_told_sizes_as_diffusers_does(loaded: Callable[[str], Loaded]) -
     model, pipeline = loaded("sdxl")
     rows = _rows(model, _num_tokens(pipeline), 1)
     ours = _ours(model, rows, sizes=ToldSizes(**SIZES))
-    crop = {"crops_coords_top_left": SIZES["crop_top_left"]}
+    crop: dict[str, Any] = {"crops_coords_top_left": SIZES["crop_top_left"]}
     theirs = _theirs(pipeline, rows, original_size=SIZES["original_size"], target_size=SIZES["target_size"], **crop)
     assert _differ(ours, theirs) <= 1
     assert _differ(ours, _ours(model, rows)) >= 10
@@ -186,7 +186,8 @@ def test_layers_and_sizes_of_neighbours_in_a_batch_do_not_mix(loaded: Callable[[
     model, pipeline = loaded("sdxl")
     mounts = {THING: Embedding(_rows(model, _num_tokens(pipeline), 1))}
     layers: list[dict[str, Any]] = [{}, {"clip_skip": 2}]
-    asked = [_asked(**layer, **said) for layer in layers for said in ({}, {"sizes": ToldSizes(**SIZES)})]
+    sizes: list[dict[str, Any]] = [{}, {"sizes": ToldSizes(**SIZES)}]
+    asked = [_asked(**layer, **said) for layer in layers for said in sizes]
     together = generate_all(model, [(request, mounts) for request in asked])
     for request, (drawn,) in zip(asked, together, strict=True):
         assert _differ(drawn.pixels, generate(model, request, mounts)[0].pixels) <= 1

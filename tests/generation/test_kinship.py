@@ -7,7 +7,7 @@ from textinv.embedding import Embedding
 from textinv.errors import BaseModelMismatchError
 from textinv.generation.draw import generate
 from textinv.generation.infotext import read_infotext
-from textinv.generation.kinship import Bases
+from textinv.generation.prompts import Bases
 from textinv.generation.request import GenerateRequest
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef

@@ -5,12 +5,12 @@ import torch
 from torch import Tensor
 
 from textinv.errors import RequestError
-from textinv.generation.noise_schedulers import (
+from textinv.models.process import (
     SCHEDULER_KINDS,
+    Diffusion,
     SchedulerKind,
     find_scheduler_kind,
 )
-from textinv.models.process import Diffusion
 
 CONFIG = {
     "_class_name": "DDIMScheduler",

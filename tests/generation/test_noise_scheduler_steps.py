@@ -8,13 +8,13 @@ import torch
 
 from textinv.errors import RequestError
 from textinv.generation.engine import Engine
-from textinv.generation.noise_schedulers import (
-    SCHEDULER_KINDS,
-    SchedulerKind,
-)
 from textinv.generation.request import MAX_STEPS, GenerateRequest
 from textinv.models import BaseModel
-from textinv.models.process import Diffusion
+from textinv.models.process import (
+    SCHEDULER_KINDS,
+    Diffusion,
+    SchedulerKind,
+)
 
 NUMBERS = (1, 2, 3, 7, 25, 50, 51, 100, MAX_STEPS)
 PLAIN = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.fixtures.store_of_format_1 import unpack_manifests, unpack_store
 from textinv.errors import OldFormatError, StoreError
 from textinv.generation import GenerateRequest, generate
 from textinv.jobs import JobStore
+from textinv.jobs.layout import checkpoint_key
 from textinv.jobs.migration import bases_of, migrate
+from textinv.jobs.previews import preview_steps, read_preview, write_preview
 from textinv.jobs.submission import submit_plan
 from textinv.manifest import load_manifest
 from textinv.models import revisions_of
@@ -19,6 +22,7 @@ from textinv.plan import make_plan
 from textinv.registry import Registry
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import ObjectStore
+from textinv.training.checkpoint import Checkpoint
 
 FOX, DRUM = ConceptRef("dotty-fox"), ConceptRef("drum")
 
@@ -195,3 +199,20 @@ def test_a_store_of_this_format_says_so_and_one_of_a_newer_is_refused(tmp_path: 
     for use in (lambda: Registry(store).resolve(FOX), lambda: migrate(store, {})):
         with pytest.raises(StoreError, match="use a newer textinv"):
             use()
+
+
+def test_what_is_half_learned_follows_its_spec(old: MemoryStore, revisions: dict[str, str]) -> None:
+    jobs = JobStore(old)
+    record = next(record for record in jobs.jobs() if record.name == "troubled")
+    before = next(iter(jobs.specs(record)))
+    half = Checkpoint(before.fingerprint, {"step": 3}, {"rows": torch.ones(2)}, {})
+    old.put(checkpoint_key(before.fingerprint), half.to_bytes())
+    write_preview(old, before.fingerprint, 10, b"picture")
+    migrate(old, revisions)
+    after = next(iter(jobs.specs(jobs.load(record.id))))
+    assert after.fingerprint != before.fingerprint
+    kept = Checkpoint.from_bytes(old.get(checkpoint_key(after.fingerprint)).body)
+    assert (kept.fingerprint, kept.counters, kept.tensors["rows"].tolist()) == (after.fingerprint, {"step": 3}, [1, 1])
+    assert read_preview(old, after.fingerprint, 10) == b"picture"
+    assert not old.exists(checkpoint_key(before.fingerprint))
+    assert list(preview_steps(old, before.fingerprint)) == []

@@ -4,19 +4,17 @@
 prompts with the ids of that package's own `SimpleTokenizer`.
 """
 
-import gzip
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
 
+from tests.models.clip_vocabulary import DATA, write_vocabulary
 from textinv.models.text_encoder import TextEncoder
 from textinv.placeholders import ConceptRef
 
-DATA = Path(__file__).parents[1] / "data" / "clip"
 PROMPTS: dict[str, list[int]] = json.loads((DATA / "prompts.json").read_text())
 BEGIN, END, WINDOW = 49406, 49407, 77
 
@@ -25,21 +23,9 @@ BEGIN, END, WINDOW = 49406, 49407, 77
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
     """A text encoder that reads with the real vocabulary; its network is never run."""
     folder = tmp_path_factory.mktemp("vocabulary")
-    _write_vocabulary(folder)
+    write_vocabulary(folder)
     tokenizer: Any = transformers.CLIPTokenizer.from_pretrained(folder, model_max_length=WINDOW)
     return TextEncoder("text_encoder", None, torch.nn.Embedding(1, 4), tokenizer, WINDOW)
-
-
-def _write_vocabulary(folder: Path) -> None:
-    """Split the one file into the two that transformers reads, in OpenAI's order."""
-    merges = gzip.decompress((DATA / "bpe_simple_vocab_16e6.txt.gz").read_bytes()).decode().split("\n")
-    merges = merges[1 : 49152 - 256 - 2 + 1]
-    plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    letters = [chr(byte) for byte in plain] + [chr(256 + k) for k in range(256 - len(plain))]
-    words = [*letters, *(f"{letter}</w>" for letter in letters), *(merge.replace(" ", "") for merge in merges)]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({word: place for place, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
 
 
 def test_there_are_fifty_prompts() -> None:

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from textinv.errors import BaseModelError, RequestError
-from textinv.generation.noise_schedulers import SCHEDULER_KINDS, SchedulerKind
-from textinv.models.process import Diffusion
+from textinv.models.process import SCHEDULER_KINDS, Diffusion, SchedulerKind
 
 CPU = torch.device("cpu")
 PLAIN = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from tests.models.tiny_bases import make_base
 from tests.training.conftest import make_work
 from textinv.errors import RequestError
-from textinv.generation.noise_schedulers import SCHEDULER_KINDS, SchedulerKind
 from textinv.models import load_base_model
-from textinv.models.process import Diffusion
+from textinv.models.process import SCHEDULER_KINDS, Diffusion, SchedulerKind
 from textinv.training.streams import Choices, draw
 from textinv.training.train import learn
 

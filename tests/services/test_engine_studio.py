@@ -186,17 +186,20 @@ async def test_a_request_that_is_left_before_it_is_in_the_line_is_not_drawn(
 async def test_who_has_room_is_not_sent_away_after_all(
     real_studio: EngineStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entered, enter = threading.Barrier(2), Engine.enter
+    sent_away, enter = threading.Event(), Engine.enter
 
-    def together(engine: Engine, request: GenerateRequest, mounts: Any) -> Ticket:
-        entered.wait(10)
+    def later(engine: Engine, request: GenerateRequest, mounts: Any) -> Ticket:
+        assert sent_away.wait(30)
         return enter(engine, request, mounts)
 
-    monkeypatch.setattr(Engine, "enter", together)
+    monkeypatch.setattr(Engine, "enter", later)
     full = GenerateRequest("a frog", num_inference_steps=1, num_images=3)
     draws = [real_studio.draw(full) for _ in range(3)]
-    begun = await asyncio.gather(*(anext(draw) for draw in draws), return_exceptions=True)
-    assert [type(one) for one in begun] == [Begun, Begun, OverloadedError]
+    first, second, third = (asyncio.ensure_future(anext(draw)) for draw in draws)
+    with pytest.raises(OverloadedError):
+        await third
+    sent_away.set()
+    assert [type(one) for one in await asyncio.gather(first, second)] == [Begun, Begun]
     for draw in draws:
         await draw.aclose()
 

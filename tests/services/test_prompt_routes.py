@@ -22,7 +22,8 @@ pytestmark = pytest.mark.anyio
 BLANK = np.zeros((8, 8, 3), dtype=np.uint8)
 FROM_A1111 = (
     "a fox, (wet:1.2)\nNegative prompt: blurry, <b>bold</b>\n"
-    "Steps: 30, Sampler: Euler a, Clip skip: 2, CFG scale: 7, Seed: 123, Size: 512x768, Model hash: 6ce0161689, Model: v1-5"
+    "Steps: 30, Sampler: Euler a, Clip skip: 2, CFG scale: 7, Seed: 123, Size: 512x768, "
+    "Model hash: 6ce0161689, Model: v1-5"
 )
 
 

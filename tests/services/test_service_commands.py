@@ -50,6 +50,22 @@ def test_a_key_is_made_listed_and_revoked(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("_environment")
+def test_a_key_needs_no_label() -> None:
+    made = json.loads(textinv("keys", "create", "--json").stdout)
+    assert (made["label"], made["role"]) == ("unnamed", "generate")
+    assert [one["label"] for one in json.loads(textinv("keys", "ls", "--json").stdout)] == ["unnamed"]
+
+
+@pytest.mark.usefixtures("_environment")
+@pytest.mark.parametrize("room", ["keys", "concept", "job"])
+def test_a_list_of_nothing_says_which_store_it_looked_at(settings: Settings, room: str) -> None:
+    listed = textinv(room, "ls")
+    store = settings.store
+    assert listed.exit_code == 0
+    assert listed.stdout.strip() == f"(none in {store.endpoint_url}, bucket {store.bucket}, prefix {store.prefix})"
+
+
+@pytest.mark.usefixtures("_environment")
 def test_status_of_a_service_that_does_not_run_is_a_failure_and_down_does_nothing(settings: Settings) -> None:
     status = textinv("serve", "status", "--json")
     assert status.exit_code == 1

@@ -17,7 +17,18 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
     3: ("plan", "training", "generation"),
     2: ("registry",),
     1: ("models", "store", "manifest", "images", "embedding"),
-    0: ("errors", "placeholders", "spec", "settings", "processes", "locks", "states", "native_size", "outputs"),
+    0: (
+        "errors",
+        "placeholders",
+        "spec",
+        "settings",
+        "processes",
+        "locks",
+        "states",
+        "native_size",
+        "outputs",
+        "folders",
+    ),
 }
 """Rooms of textinv from the top down. A room imports from floors below its own; modules of floor 0 from each other."""
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

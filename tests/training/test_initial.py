@@ -111,3 +111,11 @@ def test_auto_without_a_clip_takes_the_shortlisted_word_with_the_lowest_loss(
         rival = other.add(works("b", init=word, optimizer=adamw))
         other.look()
         assert slot.history[0].loss <= rival.history[0].loss + 1e-5
+
+
+def test_a_start_that_this_program_cannot_fetch_needs_a_newer_worker(
+    tiny: BaseModel, works: Callable[..., Work]
+) -> None:
+    learned = learn(tiny, [works("fox", init="guess", start_digest="d" * 64)], num_slots=1)
+    assert learned.errors["fox"].code == "needs_newer_worker"
+    assert "fox starts from 'guess' (dddddddddddd)" in learned.errors["fox"].message

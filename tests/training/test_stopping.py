@@ -5,7 +5,7 @@ from statistics import pvariance
 
 import pytest
 
-from textinv.training.optimizers import FLOOR, rate_at
+from textinv.training.rows import FLOOR, rate_at
 from textinv.training.slot import dvar_ratio, has_converged
 
 

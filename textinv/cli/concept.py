@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from textinv.registry import PublishedVersion, Registry
 
 Ref = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A concept, at one version or its current one.")]
+_FACTS = (
+    "name",
+    "version",
+    "created",
+    "base_model",
+    "base_revision",
+    "num_vectors",
+    "digest",
+    "fingerprint",
+    "run_id",
+)
+"""What is told of a version as JSON, whatever is done with it."""
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 
@@ -43,14 +55,21 @@ def list_concepts(
 
 
 def show(ref: Ref, json: AsJson = False) -> None:
-    """Show a concept: where it came from, its versions, and the record of its training."""
-    registry, wanted = _registry(), parse_ref(ref)
-    found = registry.resolve(wanted)
+    """Show a concept as a card: what it is, how good, why it stopped, what it cost, its versions and its picture."""
+    from textinv.cli.card import Shown, card
+
+    registry = _registry()
+    found = registry.describe(parse_ref(ref))
+    entry, versions, evaluations = found.entry, registry.versions(found.entry.name), registry.evaluations(found)
+    if not json:
+        picture = registry.picture(entry.name, entry.version)
+        emit(None, json, card(Shown(found, versions, evaluations, picture), current_settings().home))
+        return
     facts = {
-        **_facts(found),
-        "versions": [one.version for one in registry.versions(found.name)],
+        **{field: getattr(entry, field) for field in _FACTS},
+        "versions": [one.version for one in versions],
         "record": found.record,
-        "evaluations": registry.evaluations(found),
+        "evaluations": evaluations,
     }
     emit(facts, json)
 
@@ -222,17 +241,7 @@ def _other_registry(changes: dict[str, str]) -> "Registry":
 
 
 def _facts(found: "PublishedVersion") -> dict[str, object]:
-    return {
-        "name": found.name,
-        "version": found.version,
-        "created": found.created,
-        "base_model": found.base_model,
-        "base_revision": found.base_revision,
-        "num_vectors": found.embedding.num_vectors,
-        "digest": found.digest,
-        "fingerprint": found.fingerprint,
-        "run_id": found.run_id,
-    }
+    return {field: found.embedding.num_vectors if field == "num_vectors" else getattr(found, field) for field in _FACTS}
 
 
 def _version_before(registry: "Registry", name: str) -> int:

@@ -9,7 +9,8 @@ from rich.console import Group
 
 from textinv.cli.config import current_settings
 from textinv.cli.generate import load_for
-from textinv.cli.output import AsJson, emit, rows_table, stderr
+from textinv.cli.output import AsJson, emit, rows_table
+from textinv.cli.waiting import waiting_for
 from textinv.errors import InputError, ObjectNotFoundError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def evaluate(
     model = load_for([version], base_model, None, settings)
     wanted = parse_ref(ref)
     check_mounts(model, [wanted], {wanted: version}, "kin")
-    with stderr().status("drawing and judging"):
+    with waiting_for("drawing and judging"):
         drawing = Drawing(num_images, steps, seed=seed)
         scores = score(model, _learned(version, class_word), real, encoders=encoders, drawing=drawing)
     if "cosine_to_initializer" in version.record:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from textinv.cli.config import current_settings
-from textinv.cli.output import AsJson, emit, literal, stderr
+from textinv.cli.output import AsJson, emit
+from textinv.cli.waiting import waiting_for
 from textinv.errors import InputError
 from textinv.outputs import write_output
 from textinv.settings import Settings
@@ -75,7 +76,7 @@ def generate(
     request = GenerateRequest(prompt, negative_prompt, seed=seed, num_images=num_images, **said)
     request.check()
     check_suffix(out)
-    images = _draw(request, base_model, current_settings())
+    images = draw_here(request, base_model, current_settings())
     paths = _write(images, out)
     told = [_told(path, image) for path, image in zip(paths, images, strict=True)]
     emit(told, json, "\n".join(str(path) for path in paths))
@@ -100,16 +101,17 @@ def load_for(
     name = base_model or next((version.base_model for version in versions if version.base_model), None)
     if name is None:
         raise InputError("the prompt names no concept, so say which base model draws it: --base-model emoji")
-    with stderr().status(literal(f"loading {name}")):
+    with waiting_for(f"loading {name}"):
         return load_base_model(name, revision=revision, device=settings.device, aliases=settings.base_models)
 
 
-def _draw(request: "GenerateRequest", base_model: str | None, settings: Settings) -> list["GeneratedImage"]:
+def draw_here(request: "GenerateRequest", base_model: str | None, settings: Settings) -> list["GeneratedImage"]:
+    """Draw on this machine, with the concepts of the store."""
     from textinv.generation import generate as draw
 
     mounts = _mounts(request.refs, base_model, settings)
     model = load_for(list(mounts.values()), base_model, None, settings)
-    with stderr().status("drawing"):
+    with waiting_for("drawing"):
         return draw(model, request, mounts)
 
 

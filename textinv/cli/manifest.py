@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group
-from rich.progress import Progress
 
 from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit, literal, rows_table, stderr, warn
+from textinv.cli.waiting import counting
 
 if TYPE_CHECKING:
     from textinv.plan import Plan
@@ -90,11 +90,8 @@ def _made(manifest: ManifestFile, offline: bool) -> "Plan":
         from textinv.store import ensure_store
 
         registry = Registry(ensure_store(settings))
-    with Progress(console=stderr(), transient=True) as progress:
-        task = progress.add_task("looking at pictures", total=len(loaded.concepts))
-        return make_plan(
-            loaded, registry, settings=settings, progress=lambda done, _: progress.update(task, completed=done)
-        )
+    with counting("looking at pictures") as count:
+        return make_plan(loaded, registry, settings=settings, progress=count)
 
 
 def _summary(made: "Plan") -> str:

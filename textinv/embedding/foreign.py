@@ -116,14 +116,14 @@ def _read_safetensors(data: bytes, source: str) -> Any:
 
 
 def _read_pickle(data: bytes, source: str) -> Any:
+    if not data.startswith((b"PK", b"\x80")):
+        raise EmbeddingFormatError(f"{source} is no torch file: download it again")
     _check_unpacked_size(data, source)
     stand_in: Any = (_ParameterDict, "torch.nn.modules.container.ParameterDict")
     try:
         with torch.serialization.safe_globals([stand_in]):
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if not data.startswith((b"PK", b"\x80")):
-            raise EmbeddingFormatError(f"{source} is no torch file: download it again") from error
         raise EmbeddingFormatError(
             f"{source} wants to run code when it is read; it was not run: ask its author for a .safetensors"
         ) from error

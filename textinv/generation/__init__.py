@@ -8,11 +8,11 @@ from textinv.generation.cache import ConceptSource, EmbeddingCache
 from textinv.generation.draw import generate, generate_all
 from textinv.generation.engine import Engine
 from textinv.generation.infotext import Infotext, read_infotext, read_png_infotext
-from textinv.generation.noise_schedulers import SCHEDULER_KINDS, find_scheduler_kind
 from textinv.generation.prompts import Mount, StoredConcept
 from textinv.generation.request import GeneratedImage, GenerateRequest, Preview, Ticket, read_request
 from textinv.generation.safety import SafetyChecker, load_safety_checker
 from textinv.generation.waiting_line import EngineLimits
+from textinv.models.process import SCHEDULER_KINDS, find_scheduler_kind
 
 __all__ = [
     "SCHEDULER_KINDS",

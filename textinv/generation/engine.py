@@ -21,7 +21,6 @@ from torch import Tensor
 
 from textinv.errors import NotReadyError, ServiceError, TextinvError
 from textinv.generation.denoise import decode_pixels, in_halves, predict_guided
-from textinv.generation.kinship import learned_elsewhere
 from textinv.generation.measuring import measure_steps
 from textinv.generation.picture import (
     ActiveImage,
@@ -162,12 +161,12 @@ class Engine:
 
     def _prepare(self, asked: CheckedRequest, mounts: Mapping[ConceptRef, Mount]) -> list[WaitingImage]:
         request = asked.request
-        check_mounts(self.model, asked.refs, mounts, request.bases)
+        elsewhere = check_mounts(self.model, asked.refs, mounts, request.bases)
         options = request.attention_weights, request.clip_skip
         prompt = self._encoder.prepare(request.prompt, mounts, *options)
         negative = self._encoder.prepare(request.negative_prompt, mounts, *options)
         guided = negative if request.guidance_scale > 1 else None
-        used, elsewhere = used_concepts(asked.refs, mounts), learned_elsewhere(self.model, asked.refs, mounts)
+        used = used_concepts(asked.refs, mounts)
         ticket = Ticket(request, used, elsewhere, steps_total=asked.num_steps * request.num_images)
         deadline_at = None if request.deadline_s is None else time.monotonic() + request.deadline_s
         return [WaitingImage(asked, ticket, index, prompt, guided, deadline_at) for index in range(request.num_images)]

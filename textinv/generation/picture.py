@@ -22,12 +22,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from textinv.errors import DeadlineError, OutOfMemoryError, RequestError, ServiceError, TextinvError
-from textinv.generation.noise_schedulers import find_scheduler_kind
 from textinv.generation.prompts import PreparedPrompt
 from textinv.generation.request import GenerateRequest, Size, Ticket, Work
 from textinv.generation.told_sizes import ToldSizes
 from textinv.models.base import BaseModel, Conditioning
-from textinv.models.process import Sampler
+from textinv.models.process import Sampler, find_scheduler_kind
 from textinv.placeholders import ConceptRef
 
 log = logging.getLogger(__name__)

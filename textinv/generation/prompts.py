@@ -11,18 +11,20 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from textinv.embedding import Embedding
 from textinv.errors import BaseModelMismatchError, PromptError, UnknownConceptError
-from textinv.generation.kinship import UNKNOWN_BASE, Bases, may_draw
 from textinv.models.base import BaseModel, Conditioning
 from textinv.models.prompt import TokenBatch, TokenizedPrompt, batch_prompts
 from textinv.placeholders import ConceptRef, expand_aliases, refs_in
 
+Bases = Literal["exact", "kin"]
+"""Whether rows that were learned on one base model may be drawn by another of its family."""
+UNKNOWN_BASE = "an unknown base model"
 DEFAULT_CACHE_BYTES = 256 * 2**20
 # Attention over the text costs as much as its chunks; what follows the first few is hardly heeded.
 MAX_CHUNKS = 8
@@ -35,7 +37,16 @@ MAX_DEPTH = 32
 _MARK = re.compile(r"\\[()\[\]\\]|\\|\(|\[|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|\)|\]|[^\\()\[\]:]+|:")
 
 
-class StoredConcept(Protocol):
+class Learned(Protocol):
+    """What knows the base model that it was learned on."""
+
+    @property
+    def base_revision(self) -> str: ...
+    @property
+    def family(self) -> str | None: ...
+
+
+class StoredConcept(Learned, Protocol):
     """A published version of a concept, as the registry reads it."""
 
     @property
@@ -44,10 +55,6 @@ class StoredConcept(Protocol):
     def version(self) -> int: ...
     @property
     def base_model(self) -> str: ...
-    @property
-    def base_revision(self) -> str: ...
-    @property
-    def family(self) -> str | None: ...
     @property
     def embedding(self) -> Embedding: ...
     @property
@@ -96,15 +103,32 @@ def embedding_of(mount: Mount) -> Embedding:
     return mount if isinstance(mount, Embedding) else mount.embedding
 
 
+def may_draw(base_revision: str, family: str, learned: Learned, bases: Bases | None) -> bool:
+    """Whether a base model may draw what was learned on another; `bases` None: what holds where nobody says.
+
+    Embeddings of Stable Diffusion 1.5 and XL are used across all their fine-tuned checkpoints every day, and do less
+    well the further these are from where they were learned. Of what was learned here kin is refused unless it is asked
+    for; of what was imported, and whose base nobody knows, it is allowed unless it is refused.
+    """
+    if learned.base_revision == base_revision:
+        return True
+    if not learned.base_revision:
+        return bases != "exact"
+    return bases == "kin" and learned.family == family
+
+
 def check_mounts(
     model: BaseModel, refs: Iterable[ConceptRef], mounts: Mapping[ConceptRef, Mount], bases: Bases | None = None
-) -> None:
+) -> dict[str, str]:
     """Check that every named concept is mounted and belongs to this base model, or may be drawn by it as its kin.
+
+    Returned are the base models of those that were learned on another one, by `name@version`.
 
     Raises:
         UnknownConceptError: a named concept has no mount.
         BaseModelMismatchError: an embedding was learned on another base model, or has other widths.
     """
+    elsewhere = {}
     for ref in refs:
         mount = mounts.get(ref)
         if mount is None:
@@ -121,6 +145,9 @@ def check_mounts(
                 base_model=model.id,
             )
         _check_widths(model, ref, embedding_of(mount))
+        if not isinstance(mount, Embedding) and mount.base_revision != model.revision:
+            elsewhere[f"{mount.name}@{mount.version}"] = mount.base_model or UNKNOWN_BASE
+    return elsewhere
 
 
 def _kin_hint(model: BaseModel, mount: StoredConcept, bases: Bases | None) -> str:
@@ -225,7 +252,8 @@ def _merge(pieces: list[WeightedText]) -> list[WeightedText]:
 
 
 def _check_widths(model: BaseModel, ref: ConceptRef, embedding: Embedding) -> None:
-    if problem := embedding.misfit(model.encoder_widths, repr(model.id)):
+    if embedding.widths != dict(model.encoder_widths):
+        problem = embedding.misfit(model.encoder_widths, repr(model.id))
         raise BaseModelMismatchError(
             f"the embedding of {ref} does not fit: {problem}; learn it on this base model",
             concept=str(ref),

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 
 from textinv.errors import InputError, RequestError, TextinvError
 from textinv.generation.infotext import Infotext, write_infotext, write_png
-from textinv.generation.kinship import Bases
-from textinv.generation.noise_schedulers import find_scheduler_kind
-from textinv.generation.prompts import has_attention_weights
+from textinv.generation.prompts import Bases, has_attention_weights
 from textinv.generation.told_sizes import ToldSizes, sizes_in
+from textinv.models.process import find_scheduler_kind
 from textinv.placeholders import ConceptRef, expand_aliases, refs_in
 
 MAX_PROMPT_CHARS = 32_000

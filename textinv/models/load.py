@@ -65,8 +65,11 @@ def revisions_of(name: str, *, aliases: Mapping[str, str] | None = None) -> tupl
         BaseModelError: there is no such base model.
     """
     location = locate(name, None, aliases, weights=False)
-    now = _revision_of(name, location, None)
-    return location.commit or hash_weights(location.checkpoint or location.folder), now
+    if location.commit is not None:
+        return location.commit, location.commit
+    weights = hash_weights(location.checkpoint or location.folder)
+    # Whatever its alias says by now: there, every base model was read at its own layer.
+    return weights, revision_of(location.folder, location.checkpoint, _changed_process(name, location))
 
 
 def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> int:

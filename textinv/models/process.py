@@ -3,8 +3,8 @@
 Owns `NoiseProcess`, all that training and drawing ask of it, and `Diffusion`, the process of betas (Ho et al. 2020,
 arXiv 2006.11239) with its three predictions: noise, velocity (Salimans and Ho 2022, arXiv 2202.00512, appendix D) and
 the sample itself, zero terminal SNR included (Lin et al. 2023, arXiv 2305.08891). Steps are those of diffusers' noise
-schedulers. Does not know networks, texts, what samplers are called, nor who draws. On the way: between `BaseModel` and
-pack, and between `BaseModel` and engine.
+schedulers; owns the names by which a request chooses one, with A1111's sampler names as aliases. Does not know
+networks, texts, nor who draws. On the way: between `BaseModel` and pack, and between `BaseModel` and engine.
 
 Time runs from 0, the picture, to 1, noise. `Diffusion` counts it in T timesteps; `Flow` will say sigma.
 
@@ -14,10 +14,11 @@ Shapes: B samples, C channels, H rows, W columns; T timesteps, or the inference 
 import copy
 import inspect
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field
+from functools import cache, cached_property, lru_cache
+from types import MappingProxyType
 from typing import Any, Protocol
 
-import diffusers
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from textinv.errors import BaseModelError, RequestError
 
+DEFAULT_NOISE_SCHEDULER = "dpmpp-2m"
 Band = tuple[int, int]
 """Where in time samples are taken, half-open, in thousandths: the timesteps themselves where there are 1000."""
 BAND_PARTS = 1000
@@ -41,17 +43,42 @@ _OF_BETAS = frozenset(
 _NOT_FROM_SAMPLES = frozenset({"EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "PNDMScheduler"})
 
 
-class SamplerKind(Protocol):
-    """A way to undo noise step by step: its name, the diffusers class that steps, and that class's options."""
+@dataclass(frozen=True)
+class SchedulerKind:
+    """One noise scheduler: its stable name, A1111's label and schedule type, the diffusers class and its options."""
+
+    name: str
+    label: str
+    diffusers_class: str
+    schedule_type: str | None = None
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    takes_generator: bool = True
+    aliases: tuple[str, ...] = ()
 
     @property
-    def name(self) -> str: ...
-    @property
-    def diffusers_class(self) -> str: ...
-    @property
-    def options(self) -> Mapping[str, Any]: ...
-    @property
-    def takes_generator(self) -> bool: ...
+    def a1111_name(self) -> str:
+        """A1111's older spelling, in which the schedule type is part of the sampler's name."""
+        return self.label if self.schedule_type is None else f"{self.label} {self.schedule_type}"
+
+
+_KARRAS = {"use_karras_sigmas": True}
+_SDE = {"algorithm_type": "sde-dpmsolver++"}
+
+SCHEDULER_KINDS: tuple[SchedulerKind, ...] = (
+    SchedulerKind("ddim", "DDIM", "DDIMScheduler"),
+    SchedulerKind("ddpm", "DDPM", "DDPMScheduler"),
+    SchedulerKind("euler", "Euler", "EulerDiscreteScheduler"),
+    SchedulerKind("euler-karras", "Euler", "EulerDiscreteScheduler", "Karras", _KARRAS),
+    SchedulerKind("euler-a", "Euler a", "EulerAncestralDiscreteScheduler", aliases=("k_euler_a", "euler-ancestral")),
+    SchedulerKind("heun", "Heun", "HeunDiscreteScheduler", takes_generator=False),
+    SchedulerKind("dpmpp-2m", "DPM++ 2M", "DPMSolverMultistepScheduler"),
+    SchedulerKind("dpmpp-2m-karras", "DPM++ 2M", "DPMSolverMultistepScheduler", "Karras", _KARRAS),
+    SchedulerKind("dpmpp-2m-sde", "DPM++ 2M SDE", "DPMSolverMultistepScheduler", None, _SDE),
+    SchedulerKind("dpmpp-2m-sde-karras", "DPM++ 2M SDE", "DPMSolverMultistepScheduler", "Karras", {**_SDE, **_KARRAS}),
+    SchedulerKind("unipc", "UniPC", "UniPCMultistepScheduler", takes_generator=False),
+    SchedulerKind("plms", "PLMS", "PNDMScheduler", None, {"skip_prk_steps": True}, False, ("pndm",)),
+    SchedulerKind("lcm", "LCM", "LCMScheduler"),
+)
 
 
 class Sampler(Protocol):
@@ -107,13 +134,42 @@ class NoiseProcess(Protocol):
         """Estimate the finished latents from a prediction at one time."""
         ...
 
-    def sampler(self, kind: SamplerKind, num_steps: int) -> Sampler:
+    def sampler(self, kind: SchedulerKind, num_steps: int) -> Sampler:
         """Make the sampler of one picture.
 
         Raises:
             RequestError: there is no such sampler of this process, or it does not take so many steps.
         """
         ...
+
+
+def find_scheduler_kind(name: str | None, schedule_type: str | None = None) -> SchedulerKind:
+    """Find a noise scheduler by its name, an A1111 sampler name (any case) or its diffusers class; None is the default.
+
+    `schedule_type` is A1111's second field ("Karras"; "Automatic" and None change nothing).
+
+    Raises:
+        RequestError: there is none of that name; the message lists those that there are.
+    """
+    kind = _by_spelling().get((name or DEFAULT_NOISE_SCHEDULER).strip().casefold())
+    if kind is not None and schedule_type and schedule_type.casefold() not in {"automatic", "uniform"}:
+        kind = _by_spelling().get(f"{kind.label} {schedule_type}".casefold())
+    if kind is None:
+        wanted = f"{name!r}" if not schedule_type else f"{name!r} with schedule type {schedule_type!r}"
+        names = ", ".join(known.name for known in SCHEDULER_KINDS)
+        raise RequestError(f"there is no noise scheduler {wanted}; choose one of: {names}", param="noise_scheduler")
+    return kind
+
+
+@cache
+def _by_spelling() -> dict[str, SchedulerKind]:
+    found: dict[str, SchedulerKind] = {}
+    for kind in SCHEDULER_KINDS:
+        for spelling in (kind.name, kind.a1111_name, f"k_{kind.name.replace('-', '_')}", *kind.aliases):
+            found.setdefault(spelling.casefold(), kind)
+    for kind in SCHEDULER_KINDS:
+        found.setdefault(kind.diffusers_class.casefold(), kind)
+    return found
 
 
 class Diffusion:
@@ -167,7 +223,7 @@ class Diffusion:
             return predicted_BCHW
         return (noisy_BCHW - (1 - alpha).sqrt() * predicted_BCHW) / alpha.sqrt()
 
-    def sampler(self, kind: SamplerKind, num_steps: int) -> "DiffusionSampler":
+    def sampler(self, kind: SchedulerKind, num_steps: int) -> "DiffusionSampler":
         if self.has_zero_snr and not _takes_zero_snr(kind.diffusers_class):
             raise RequestError(
                 f"{kind.name!r} cannot begin from the pure noise of this base model (zero terminal SNR); choose "
@@ -248,6 +304,8 @@ def _check_class(config: Mapping[str, Any]) -> None:
 
 
 def _alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
+    import diffusers  # slow to import, and what lists the names of noise schedulers needs it not
+
     try:
         alphas_cumprod_T: Tensor = diffusers.DDPMScheduler.from_config(dict(config)).alphas_cumprod
     except (ValueError, TypeError, NotImplementedError) as error:
@@ -259,11 +317,15 @@ def _alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _takes_zero_snr(diffusers_class: str) -> bool:
+    import diffusers
+
     return "rescale_betas_zero_snr" in inspect.signature(getattr(diffusers, diffusers_class).__init__).parameters
 
 
 @lru_cache(maxsize=256)
 def _template(name: str, diffusers_class: str, config: tuple[tuple[str, Any], ...], num_steps: int) -> Any:
+    import diffusers
+
     try:
         made = getattr(diffusers, diffusers_class).from_config(dict(config))
     except (ValueError, NotImplementedError) as error:

@@ -12,7 +12,7 @@ stop each concept sooner or later than that were tried on 27, from 80 steps on: 
 when the second half of the training brought less than a tenth of the gain. Neither reached more than as many steps for
 all do, and on 36 concepts, at 80 to 400 steps, the latter lost 0.02 to 0.08 of the judge's mean in each tier: on this
 base the loss on the fixed batch does not tell what another hundred steps bring. Steps went along the latest direction
-alone then. Along the mean of `textinv.training.optimizers`, 200 steps of `balanced` reach as much: on 12 objects / 12
+alone then. Along the mean of `textinv.training.rows`, 200 steps of `balanced` reach as much: on 12 objects / 12
 styles, one seed, 16 drawings each, a loss on pictures that were not trained on of .429 / .612 (the latest direction
 alone: .431 / .609), likeness .49 / .37 (.47 / .36), the judge .14 / .14 (.13 / .17). A rate that has fallen to nothing
 by then (loss .430 / .616), 100 steps (.433 / .624) and, for styles, two vectors (.627) are worse.

@@ -72,6 +72,7 @@ def on_base(spec: TrainSpec, name: str, base_model: str, base: BaseFacts) -> Tra
         "base_model": base_model,
         "base_revision": base.revision,
         "resolution_px": base.native_px,
+        "tells_sizes": base.takes_sizes,
     }
     if spec.init_embedding is not None and base.row_widths:
         widths = Embedding.from_bytes(base64.b64decode(spec.init_embedding)).widths

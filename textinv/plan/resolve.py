@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from textinv.manifest.fields import AdvancedFields, ConceptFields, Manifest, TrainingFields
 from textinv.manifest.origin import Place, Problem
+from textinv.plan.base_memory import keep, recall
 from textinv.plan.recipes import DEFAULT_RECIPE, LEARNING_RATES, RECIPES, Recipe, steps_between_looks
 from textinv.plan.templates import TEMPLATES
 from textinv.settings import Settings
@@ -49,10 +50,14 @@ def base_facts(manifest: Manifest, settings: Settings) -> BaseFacts:
     Raises:
         BaseModelError: it cannot be found or read.
     """
-    from textinv.models import look_up  # torch: only when nobody looked it up before
+    name, revision = base_name(manifest), manifest.revision
+    known = recall(name, revision, settings)
+    if known is None:
+        from textinv.models import look_up  # torch: only when nobody looked it up before
 
-    found = look_up(base_name(manifest), revision=manifest.revision, aliases=settings.base_models)
-    return BaseFacts(**found._asdict())
+        known = look_up(name, revision=revision, aliases=settings.base_models)._asdict()
+        keep(name, revision, settings, known)
+    return BaseFacts(**known)
 
 
 LEAST_SAMPLES = 8

@@ -5,13 +5,14 @@ Between training, which publishes, and serving, which resolves. Knows objects by
 where.
 """
 
-from textinv.registry.entries import ConceptSummary, PublishedVersion, VersionEntry, VersionSummary
+from textinv.registry.entries import ConceptSummary, Described, PublishedVersion, VersionEntry, VersionSummary
 from textinv.registry.registry import Registry, copy_concept
 from textinv.registry.sweep import SweepReport
 from textinv.registry.verification import Problem
 
 __all__ = [
     "ConceptSummary",
+    "Described",
     "Problem",
     "PublishedVersion",
     "Registry",

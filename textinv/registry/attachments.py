@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from textinv.errors import CorruptObjectError
-from textinv.images.decode import shown_type
 from textinv.registry.entries import Artifact, VersionEntry
 from textinv.registry.heads import load_artifact
 from textinv.registry.layout import evaluations_prefix, is_picture, new_run_id, purged_key
@@ -37,6 +36,8 @@ def load_picture(store: ObjectStore, entry: VersionEntry) -> tuple[bytes, str] |
     Raises:
         CorruptObjectError: it is lost, or not what was written.
     """
+    from textinv.images.decode import shown_type  # numpy and Pillow: only where a picture is read
+
     try:
         for file in sorted(filter(is_picture, entry.artifacts)):
             data = load_artifact(store, entry, file)

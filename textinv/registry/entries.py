@@ -7,12 +7,14 @@ so that an older program can read what a newer one wrote.
 import hashlib
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from textinv.embedding import Embedding
 from textinv.errors import CorruptObjectError
+
+if TYPE_CHECKING:  # torch: only where rows are read
+    from textinv.embedding import Embedding
 
 
 class _Stored(BaseModel):
@@ -86,7 +88,7 @@ class PublishedVersion:
     run_id: str
     base_model: str
     base_revision: str
-    embedding: Embedding
+    embedding: "Embedding"
     digest: str
     record: Mapping[str, Any]
     created: str
@@ -97,6 +99,19 @@ class PublishedVersion:
     def family(self) -> str | None:
         """The family of the base model that it was learned on; None where its record does not say."""
         return family_of(self.record)
+
+
+@dataclass(frozen=True)
+class Described:
+    """A version without its rows: what is read of it where nothing is drawn."""
+
+    entry: VersionEntry
+    record: Mapping[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """The run that it came of."""
+        return self.entry.run_id
 
 
 @dataclass(frozen=True)

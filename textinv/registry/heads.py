@@ -7,14 +7,16 @@ meant where nobody says on which base. Does not decide which version should be c
 import base64
 import json
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from textinv.embedding import Embedding
 from textinv.errors import CorruptObjectError, EmbeddingFormatError, ObjectNotFoundError
 from textinv.registry.entries import Head, PublishedVersion, VersionEntry, check_digest, parse_head
 from textinv.registry.layout import EMBEDDING_FILE, RECORD_FILE, head_key, heads_prefix
 from textinv.store.change import change as change_object
 from textinv.store.protocol import ObjectStore
+
+if TYPE_CHECKING:  # torch: only where rows are read
+    from textinv.embedding import Embedding
 
 
 class HeadAt(NamedTuple):
@@ -27,7 +29,7 @@ class HeadAt(NamedTuple):
 class Contents(NamedTuple):
     """What a head carries beside its entry."""
 
-    embedding: Embedding
+    embedding: "Embedding"
     record: dict[str, Any]
 
 
@@ -159,12 +161,14 @@ def load_artifact(store: ObjectStore, entry: VersionEntry, file: str) -> bytes:
     raise CorruptObjectError(f"{entry.name}@{entry.version} has lost its {file}: remove this version, or restore it")
 
 
-def decode_embedding(key: str, body: bytes) -> Embedding:
+def decode_embedding(key: str, body: bytes) -> "Embedding":
     """Read stored canonical bytes.
 
     Raises:
         CorruptObjectError: they are no embedding.
     """
+    from textinv.embedding import Embedding
+
     try:
         return Embedding.from_bytes(body)
     except EmbeddingFormatError as error:

@@ -16,9 +16,8 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from textinv.embedding import Embedding
 from textinv.errors import ObjectNotFoundError, StoreConflictError
 from textinv.registry.entries import Artifact, VersionEntry, family_of, parse_entry
 from textinv.registry.heads import Contents, highest_number, is_removed, roll_forward
@@ -34,6 +33,9 @@ from textinv.registry.layout import (
 )
 from textinv.store.protocol import JSON, ObjectStore
 
+if TYPE_CHECKING:
+    from textinv.embedding import Embedding
+
 _MAX_TRIES = 100
 
 
@@ -48,7 +50,7 @@ class Finished(NamedTuple):
     """A training's result, before it has a number."""
 
     name: str
-    embedding: Embedding
+    embedding: "Embedding"
     record: Mapping[str, Any]
     fingerprint: str
     base_model: str
@@ -168,7 +170,7 @@ def _renumber(store: ObjectStore, claim: Claim) -> Claim:
 
 def new_finished(
     name: str,
-    embedding: Embedding,
+    embedding: "Embedding",
     record: Mapping[str, Any],
     fingerprint: str,
     base: tuple[str, str],

@@ -8,9 +8,8 @@ import difflib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from textinv.embedding import Embedding
 from textinv.errors import InputError, ObjectNotFoundError, UnknownConceptError
 from textinv.placeholders import NAME_RULE, ConceptRef, is_name
 from textinv.registry import attachments, catalog, formats, movement, publication, sweep, verification
@@ -18,6 +17,7 @@ from textinv.registry.attachments import are_purged
 from textinv.registry.entries import (
     Artifact,
     ConceptSummary,
+    Described,
     PublishedVersion,
     VersionEntry,
     VersionSummary,
@@ -52,6 +52,9 @@ from textinv.registry.migration import renamed_fingerprint
 from textinv.states import changes_nothing
 from textinv.store.protocol import ObjectStore, side_by_side
 
+if TYPE_CHECKING:
+    from textinv.embedding import Embedding
+
 # Names for "did you mean" are listed at most so often: a service may be asked for unknown concepts all day.
 _NAMES_KEPT_S = 30.0
 
@@ -73,7 +76,7 @@ class Registry:
     def publish(
         self,
         name: str,
-        embedding: Embedding,
+        embedding: "Embedding",
         record: Mapping[str, Any],
         *,
         fingerprint: str,
@@ -134,6 +137,15 @@ class Registry:
         if ref.version is None:
             return published_head(self._head(ref.name))
         return self._load(self.entry(ref.name, ref.version))
+
+    def describe(self, ref: ConceptRef) -> Described:
+        """Read a version, or the current one, without its rows; errors are those of `resolve`."""
+        self.check_format()
+        if ref.version is None:
+            head = self._head(ref.name).head
+            return Described(head.entry, head.record)
+        entry = self.entry(ref.name, ref.version)
+        return Described(entry, json.loads(load_artifact(self.store, entry, RECORD_FILE)))
 
     def refresh(self, known: PublishedVersion) -> PublishedVersion:
         """Ask whether the head has moved since; the same object when it has not, or was asked for by number.
@@ -226,7 +238,7 @@ class Registry:
         """Store scores of a version beside it, as the version itself never changes; the key that they lie at."""
         return attachments.add_evaluation(self.store, version.run_id, evaluation)
 
-    def evaluations(self, version: PublishedVersion) -> Sequence[Mapping[str, Any]]:
+    def evaluations(self, version: PublishedVersion | Described) -> Sequence[Mapping[str, Any]]:
         """All scores of a version, oldest first: those in its record, then those that were added."""
         own = version.record.get("evaluation")
         return [*([own] if own else []), *attachments.added_evaluations(self.store, version.run_id)]

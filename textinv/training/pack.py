@@ -26,10 +26,9 @@ from textinv.training.intake import Intake
 from textinv.training.memory import Memory, is_out_of_memory, no_memory_for
 from textinv.training.objective import context_losses, sample_losses
 from textinv.training.opening import open_slot
-from textinv.training.optimizers import settings_of, stacked
 from textinv.training.pool import Place, Pool
 from textinv.training.record import Ended, ending_of, record_of_failure
-from textinv.training.rows import FIELDS, SPHERE_FIELDS, TRAIN_LOSS, RowTables
+from textinv.training.rows import FIELDS, SPHERE_FIELDS, TRAIN_LOSS, RowTables, settings_of, stacked
 from textinv.training.slot import Slot, StopReason, look_parts
 from textinv.training.streams import Integers, padded, padded_size
 from textinv.training.work import IN_TRAINING, Scorer, TrainedConcept, TrainingSink, Work, WorkSource

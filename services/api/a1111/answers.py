@@ -12,8 +12,8 @@ from services.api.images.drawing import Finished
 from services.api.images.pictures import as_base64, encode_picture
 from services.api.images.sizes import ChosenSize
 from services.drawing.studio import StudioFacts
-from textinv.generation.noise_schedulers import find_scheduler_kind
 from textinv.generation.request import GenerateRequest
+from textinv.models.process import find_scheduler_kind
 
 SHORT_HASH = 10
 

@@ -11,8 +11,8 @@ from services.api.callers import Caller, may_draw
 from services.desk import Desk, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import RequestError
-from textinv.generation.noise_schedulers import SCHEDULER_KINDS
 from textinv.generation.request import MAX_CLIP_SKIP
+from textinv.models.process import SCHEDULER_KINDS
 from textinv.registry import ConceptSummary
 
 router = APIRouter(prefix="/sdapi/v1", tags=["a1111"])

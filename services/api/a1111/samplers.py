@@ -8,7 +8,7 @@ Source: A1111 and Forge, `modules/sd_schedulers.py`.
 from typing import NamedTuple
 
 from textinv.errors import RequestError
-from textinv.generation.noise_schedulers import find_scheduler_kind
+from textinv.models.process import find_scheduler_kind
 
 _LABELS = (
     "Automatic",

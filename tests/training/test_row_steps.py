@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from textinv.training.optimizers import RowState, StepSettings
+from textinv.training.rows import RowState, StepSettings
 
 NORM = 0.37
 
