@@ -10,7 +10,7 @@ from pydantic import Field
 
 from services.api.bodies import Body
 from services.api.callers import Caller, may_draw
-from services.desk import Desk, in_thread
+from services.desk import Desk, computing, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import AccessError, CorruptObjectError, InputError, RequestError, UnknownConceptError
 from textinv.generation.infotext import read_infotext, read_png_infotext
@@ -57,7 +57,7 @@ async def read_settings(
 ) -> dict[str, Any]:
     """Read back from a picture with which settings it was drawn."""
     desk: Desk = request.app.state.desk
-    return await in_thread(_settings_of, await image.read(), desk.config.max_upload_px)
+    return await computing(_settings_of, await image.read(), desk.config.max_upload_px)
 
 
 def _refs(prompt: str) -> list[ConceptRef]:
