@@ -1,11 +1,25 @@
 """What is a placeholder in a prompt, and what is plain text."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from textinv.errors import InputError
-from textinv.placeholders import MAX_VERSION, ConceptRef, is_name, lower_placeholders, parse_ref, refs_in, split_prompt
+from textinv.placeholders import (
+    MAX_VERSION,
+    Blend,
+    ConceptRef,
+    check_brackets,
+    is_name,
+    lower_placeholders,
+    parse_mention,
+    parse_ref,
+    refs_in,
+    split_prompt,
+    with_versions,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,3 +74,71 @@ def test_a_version_that_cannot_be_is_refused_however_long_it_is(num_digits: int)
 def test_a_bad_reference_says_what_a_name_is() -> None:
     with pytest.raises(InputError, match=r"'Fox' does not name a concept: a name is a letter or digit"):
         parse_ref("Fox")
+
+
+def test_strengths_and_mixtures_are_placeholders() -> None:
+    fox, owl = ConceptRef("fox"), ConceptRef("owl", 2)
+    assert list(split_prompt("a <Fox:0.7> <fox+owl@2> <fox:0.3+owl@2:.7>")) == [
+        "a ",
+        Blend(((fox, 0.7),)),
+        " ",
+        Blend(((fox, 0.5), (owl, 0.5))),
+        " ",
+        Blend(((fox, 0.3), (owl, 0.7))),
+    ]
+    assert refs_in("<fox:0.7> <fox+owl@2>") == [fox, owl]
+    assert parse_mention("fox:0.3+owl@2:0.7") == Blend(((fox, 0.3), (owl, 0.7)))
+    with pytest.raises(InputError, match="does not name a concept"):
+        parse_ref("fox:0.7")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("<fox:9>", r"asks for a strength of 9: write 0 \(the class word\) to 1.5"),
+        ("<fox:" + "9" * 5000 + ">", "asks for a strength of inf"),
+        ("<a:0.3+b>", "gives one of two shares"),
+        ("<a+b+c>", "mixes 3 concepts: name two"),
+        ("<a:0+b:0>", "takes nothing of either"),
+    ],
+)
+def test_strengths_that_cannot_be_are_refused(text: str, told: str) -> None:
+    with pytest.raises(InputError, match=told) as caught:
+        refs_in(text)
+    assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a <my fox> here", "<my fox> is no name: did you mean <my-fox>"),
+        ("<My_Fox Two>", "did you mean <my-fox-two>"),
+        ("<fox:strong>", "write it as <fox:0.7>"),
+        ("<fox@>", "write <name>, <name@3>, <name:0.7>"),
+        ("<lora:add_detail:0.8>", "nothing but concepts is drawn here: leave it out"),
+        ("<" + "a" * 64 + ">", "is no concept"),
+    ],
+)
+def test_brackets_that_look_meant_are_told_what_they_could_be(text: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        check_brackets(text)
+
+
+@pytest.mark.parametrize("text", ["I <3 you>", "1 < 2 and 3 > 2", "a <fox> <fox@2> <fox:0.5> <a+b>", "<->", "->", "<3"])
+def test_other_brackets_are_nobodys_mistake(text: str) -> None:
+    check_brackets(text)
+
+
+def test_versions_are_written_where_none_is() -> None:
+    said = with_versions("<fox> <FOX:0.7> <fox@1> <fox+owl> owl", {"fox": 3})
+    assert said == "<fox@3> <fox@3:0.7> <fox@1> <fox@3+owl> owl"
+
+
+@given(st.text(alphabet="<>@ab3. -:+", max_size=60))
+def test_what_is_in_no_bracket_is_plain_text_whatever_stands_beside_it(text: str) -> None:
+    try:
+        pieces = list(split_prompt(text))
+    except InputError:
+        return
+    plain = "".join(piece for piece in pieces if isinstance(piece, str))
+    assert len(plain) >= len(re.sub(r"<[^<>]*>", "", text))

@@ -17,6 +17,9 @@ from textinv.cli.generate import check_suffix, draw_here, in_format
 from textinv.cli.output import AsJson, emit, literal, stderr
 from textinv.outputs import write_output
 
+_PREVIEW_EVERY = 100
+"""Steps between previews; with any, a picture of the rows that are kept lies beside the version."""
+
 if TYPE_CHECKING:
     from textinv.manifest.fields import Manifest
 
@@ -45,7 +48,7 @@ def learn(
     from textinv.generation import GenerateRequest
 
     settings, options = current_settings(), DriverOptions()
-    stated = {"name": name, "images": pictures, "kind": "style" if style else "object"}
+    stated = {"name": name, "images": pictures, "kind": "style" if style else "object", "preview_every": _PREVIEW_EVERY}
     said = {"class_word": class_word, "init": None if class_word else "auto", "recipe": recipe}
     chosen = {field: value for field, value in said.items() if value is not None}
     loaded = manifest_of({"base_model": base_model, "concepts": [{**stated, **chosen}]})

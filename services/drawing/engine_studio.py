@@ -43,7 +43,7 @@ from textinv.generation.request import GenerateRequest, Preview, Size, Ticket
 from textinv.generation.safety import load_safety_checker
 from textinv.generation.waiting_line import EngineLimits
 from textinv.models import load_base_model
-from textinv.placeholders import ConceptRef, parse_ref
+from textinv.placeholders import ConceptRef, parse_mention
 from textinv.registry import Registry
 from textinv.store import ensure_store
 
@@ -117,7 +117,7 @@ class EngineStudio:
     async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:
         """Say how much room a prompt takes."""
         model = self.engine.model
-        counts = {parse_ref(name): count for name, count in num_vectors.items()}
+        counts = {parse_mention(name): count for name, count in num_vectors.items()}
         tokenized = model.tokenize_prompt(prompt, counts)
         return PromptRoom(model.count_tokens(prompt, counts), model.window - 2, tokenized.num_chunks)
 
@@ -137,7 +137,7 @@ class EngineStudio:
         ticket.on_preview(lambda preview: _call_in(loop, lambda: events.put_nowait(preview)))
         ticket.add_done_callback(lambda _: _call_in(loop, lambda: events.put_nowait(None)))
         try:
-            yield Begun(ticket.concepts, self.waiting, ticket.learned_on)
+            yield Begun(ticket.concepts, self.waiting, ticket.learned_on, ticket.notes)
             while True:
                 try:
                     preview = await asyncio.wait_for(events.get(), PROGRESS_EVERY_S if progress else None)

@@ -17,7 +17,7 @@ from services.drawing.known_waiting import KnownWaiting
 from services.drawing.studio import Begun, DrawEvent, Drawn, PromptRoom, Refused, Sketch, StudioFacts, StudioMemory
 from textinv.errors import NotReadyError, OverloadedError, ServiceError, TextinvError
 from textinv.generation.request import GenerateRequest
-from textinv.placeholders import expand_aliases
+from textinv.placeholders import expand_aliases, with_versions
 
 _NUM_TRIES = 2
 
@@ -108,10 +108,9 @@ def pinned(request: GenerateRequest, concepts: Mapping[str, str]) -> GenerateReq
 
 
 def _pin(text: str, concepts: Mapping[str, str]) -> str:
-    text = expand_aliases(text)
-    for versioned in concepts:
-        text = text.replace(f"<{versioned.partition('@')[0]}>", f"<{versioned}>")
-    return text
+    pairs = [versioned.partition("@") for versioned in concepts]
+    # What the name alone meant comes before the versions that were named beside it.
+    return with_versions(expand_aliases(text), {name: int(version) for name, _, version in reversed(pairs) if version})
 
 
 def _raise_own(error: Exception) -> NoReturn:

@@ -90,6 +90,8 @@ class Begun:
     concepts: Mapping[str, str]
     waiting: Waiting | None = None
     learned_on: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What people are to be told of how it is drawn."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from services.config import ServiceConfig
 from services.local.lifecycle import check_no_cluster, is_ready, start_service, stop_service
 from services.local.state import ServiceFolder, ServiceState
-from services.teaching.training_fleet import fleet_for
+from services.teaching.learning import fleet_for
 from textinv.errors import ClusterError, TextinvError
 from textinv.jobs import JobStore
 from textinv.jobs.home_driver import HomeDriver

@@ -1,20 +1,21 @@
 """Everything that routes about jobs and training pictures work with, in one object: `Learning`.
 
-Owns the bundle: the job store, the fleet, facts of pictures, and the readers of running jobs. Knows no HTTP.
+Owns the bundle: the job store, the fleet and the way to a cluster's jobs, facts of pictures, and the readers of running
+jobs. Knows no HTTP; making sure that a driver runs is the matter of `textinv.jobs.fleet_driver`.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
+from typing import Any
 
 from services.config import ServiceConfig
 from services.drawing.studio import StudioFacts
 from services.teaching.job_list import JobList
 from services.teaching.job_watch import JobWatch, JobWatches
-from services.teaching.training_fleet import fleet_for
 from textinv.errors import RequestError
-from textinv.jobs import JobRecord, JobStore
+from textinv.jobs import JobRecord, JobStore, fleet_driver
 from textinv.jobs.fleet import StoredFleet
-from textinv.jobs.fleet_driver import Fleet
 from textinv.plan.picture_facts import FactsCache
 from textinv.plan.resolve import BaseFacts
 from textinv.plan.shelf import Shelf, bucket_opener
@@ -29,7 +30,7 @@ _KNOWN_SHEETS = 64
 class Learning:
     """What one front knows of learning."""
 
-    def __init__(self, config: ServiceConfig, store: ObjectStore, fleet: Fleet | None = None) -> None:
+    def __init__(self, config: ServiceConfig, store: ObjectStore, fleet: fleet_driver.Fleet | None = None) -> None:
         self.config = config
         self.store = store
         self.job_store = JobStore(store)
@@ -47,7 +48,7 @@ class Learning:
         return self.config.settings()
 
     @cached_property
-    def fleet(self) -> Fleet:
+    def fleet(self) -> fleet_driver.Fleet:
         """Whoever learns."""
         return self._fleet or fleet_for(self.settings, self.config.driver_options)
 
@@ -104,3 +105,14 @@ class Learning:
         from textinv.models import look_up
 
         return BaseFacts(**look_up(name, aliases=self.settings.base_models)._asdict())
+
+
+def fleet_for(settings: Settings, options: Mapping[str, Any]) -> fleet_driver.Fleet:
+    """The fleet that learns what is submitted over HTTP, with its driver's options."""
+    return fleet_driver.fleet_for(settings, json.dumps(dict(options)), _job_client)
+
+
+def _job_client(address: str) -> Any:
+    from ray.job_submission import JobSubmissionClient
+
+    return JobSubmissionClient(address)

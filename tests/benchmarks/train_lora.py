@@ -92,8 +92,16 @@ class Adapters:
         choices = Choices(latents.num_pictures, len(texts), (0, 1000), model.process, False, latents.shape)
         for step in range(steps):
             drawn = draw(spec.seed, step, SAMPLES, choices)
-            mean, std = latents.mean_MCHW[drawn.pictures_B], latents.std_MCHW[drawn.pictures_B]
-            latent_noise, noise = drawn.noises_2BCHW.to(mean)
+            (size,) = set(latents.latent_sizes_M)
+            mean, std, noises = (
+                each.unflatten(-1, size)
+                for each in (
+                    latents.mean_MCA[drawn.pictures_B],
+                    latents.std_MCA[drawn.pictures_B],
+                    torch.from_numpy(drawn.noises_2BCA),
+                )
+            )
+            latent_noise, noise = noises.to(mean)
             clean, timesteps = mean + std * latent_noise, torch.from_numpy(drawn.timesteps_B).to(model.device)
             captions = torch.from_numpy(drawn.captions_B)
             predicted = model.predict(model.process.noised(clean, noise, timesteps), timesteps, encoded.index(captions))

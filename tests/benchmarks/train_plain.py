@@ -11,7 +11,7 @@ from textinv.embedding import Embedding
 from textinv.models.base import BaseModel, Tokens
 from textinv.training import Work
 from textinv.training.captions import tokenize_captions
-from textinv.training.latents import encode_work
+from textinv.training.latents import PictureLatents, encode_work
 from textinv.training.opening import first_rows, open_slot
 from textinv.training.pack import fixed_losses
 
@@ -28,11 +28,17 @@ def learn_plainly(model: BaseModel, work: Work, learning_rate: float, steps: int
     optimizer = torch.optim.AdamW([rows], lr=learning_rate, weight_decay=1e-2)
     generator = torch.Generator(model.device).manual_seed(work.spec.seed)
     for _ in range(steps):
-        loss = _loss(model, latents.mean_MCHW, latents.std_MCHW, captions, {encoder: rows}, generator)
+        loss = _loss(model, *_as_maps(latents), captions, {encoder: rows}, generator)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return Embedding({encoder: rows.detach()})
+
+
+def _as_maps(latents: PictureLatents) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (M, C, H, W) of latents of one size."""
+    (size,) = set(latents.latent_sizes_M)
+    return latents.mean_MCA.unflatten(-1, size), latents.std_MCA.unflatten(-1, size)
 
 
 def _loss(

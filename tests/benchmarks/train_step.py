@@ -1,31 +1,35 @@
 """What packing costs: a packed step against the bare forward and backward on the same batch."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import torch
 
 from textinv.models.base import BaseModel, Conditioning, Tokens
+from textinv.models.room import Room
 from textinv.training import ConceptPack, Work
-from textinv.training.pack import Batch, assemble, slot_losses
-from textinv.training.pool import Pool
-from textinv.training.slot import look_parts
+from textinv.training.batch import Batch, Pool, each_forward, joined, slot_losses
+from textinv.training.slot import Slot
 
 
 def step_costs(model: BaseModel, works: list[Work], repeats: int) -> dict[str, float]:
-    """Median seconds of a packed step, of bare UNet and text encoder, of the bare UNet, and of a look, in turns.
+    """Median seconds of a packed step, also in two forwards, of bare UNet and text encoder, of the bare UNet, and of a
+    look, in turns.
 
     Of the process on a CPU, which others may use as well; by the clock on a GPU.
     """
-    pack = ConceptPack(model, len(works))
+    num_samples = sum(work.spec.samples_per_step for work in works)
+    pack, split = (ConceptPack(model, len(works), Room(most)) for most in (num_samples, (num_samples + 1) // 2))
     for work in works:
         pack.add(work)
+        split.add(work)
     num_vectors = max(work.spec.num_vectors for work in works)
     pool = pack.pool
-    batch = assemble(pool, pack.slots, model.device)
+    batch = whole_batch(model, pool, pack.slots)
     parts: dict[str, Callable[[], None]] = {
         "packed": pack.step,
+        "split": split.step,
         "bare": lambda: bare_step(model, pool, batch, len(works) * num_vectors),
         "unet": lambda: _bare_unet(model, batch),
         "look": lambda: _look(model, pool, pack, num_vectors),
@@ -35,6 +39,13 @@ def step_costs(model: BaseModel, works: list[Work], repeats: int) -> dict[str, f
         for name, part in parts.items():
             seconds[name].append(_timed(part, model.device))
     return {name: median(values[1:]) for name, values in seconds.items()}
+
+
+def whole_batch(model: BaseModel, pool: Pool, slots: Sequence[Slot]) -> Batch:
+    """What the slots draw for their step, as one forward."""
+    samples = joined(pool, slots)
+    (batch,) = each_forward(pool, samples, Room(len(samples.latents_B)), model.device, lambda batch: batch)
+    return batch
 
 
 def _timed(part: Callable[[], None], device: torch.device) -> float:
@@ -56,8 +67,9 @@ def _look(model: BaseModel, pool: Pool, pack: ConceptPack, num_vectors: int) -> 
         name: torch.zeros(len(pack.slots), num_vectors, width, device=model.device)
         for name, width in model.encoder_widths.items()
     }
-    for part in look_parts(pack.slots, pack.slots):
-        slot_losses(model, pool, assemble(pool, part, model.device, fixed=True), rows).tolist()
+    samples = joined(pool, pack.slots, fixed=True)
+    for losses in each_forward(pool, samples, pack.room, model.device, lambda at: slot_losses(model, pool, at, rows)):
+        losses.tolist()
 
 
 def bare_step(model: BaseModel, pool: Pool, batch: Batch, num_rows: int) -> None:

@@ -25,7 +25,7 @@ from textinv.generation.infotext import read_infotext, read_png_infotext
 from textinv.generation.request import GenerateRequest, Preview, read_request
 from textinv.generation.waiting_line import EngineLimits
 from textinv.models import BaseModel
-from textinv.models.knee import find_knee
+from textinv.models.room import find_knee
 from textinv.placeholders import ConceptRef
 
 FROG = ConceptRef("frog-one")

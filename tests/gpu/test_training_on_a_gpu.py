@@ -11,7 +11,7 @@ from train_step import step_costs
 from textinv.models.base import BaseModel
 from textinv.models.compiled import compiled
 from textinv.training import ConceptPack, Work
-from textinv.training.capacity import choose_num_slots
+from textinv.training.capacity import choose_capacity
 from textinv.training.train import learn
 
 pytestmark = pytest.mark.gpu
@@ -79,16 +79,18 @@ def test_stable_diffusions_size_at_512_px(large: BaseModel, works: MakeWorks, fi
         torch.cuda.reset_peak_memory_stats()
         costs = step_costs(large, [Work(spec, work.pictures)] * num_slots, repeats=5)
         memory.append(torch.cuda.max_memory_allocated())
-    capacity = choose_num_slots(large, "auto", 512)
+    capacity = choose_capacity(large, "auto", 512)
+    chosen = capacity.slots_of(spec.samples_per_step)
     bytes_per_slot = (memory[1] - memory[0]) // 3
     torch.cuda.empty_cache()
     fit = int(torch.cuda.mem_get_info()[0] // bytes_per_slot)
     figures["SD1 size, 512 px"] = {
         "bytes per added slot": bytes_per_slot,
         "slots that fit": fit,
-        "slots that were chosen": capacity.num_slots,
-        "samples per second by slots": dict(capacity.samples_per_s),
+        "samples of a forward at the knee": capacity.knee,
+        "slots that were chosen": chosen,
+        "samples per second by samples of a forward": dict(capacity.samples_per_s),
         "packed / bare, 4 slots": costs["packed"] / costs["bare"],
     }
     assert memory[0] < memory[1]
-    assert 1 <= capacity.num_slots <= fit
+    assert 1 <= chosen <= fit

@@ -1,6 +1,6 @@
 """The knee of measured throughput."""
 
-from textinv.models.knee import find_knee
+from textinv.models.room import find_knee
 
 
 def test_the_knee_is_the_smallest_batch_that_nearly_reaches_the_best_throughput() -> None:

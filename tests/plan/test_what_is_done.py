@@ -13,12 +13,13 @@ from textinv.embedding.formats import export_bytes
 from textinv.errors import ManifestError
 from textinv.placeholders import ConceptRef
 from textinv.plan import Plan, PlannedSpec
-from textinv.plan.estimate import EVALUATION_PASSES, MAX_PREVIEWS, PREVIEW_PASSES
+from textinv.plan.estimate import EVALUATION_PASSES, MAX_PREVIEWS, PREVIEW_PASSES, RANKED_WORDS
 from textinv.plan.published import FEW
 from textinv.plan.resolve import BaseFacts
 from textinv.registry import Registry
 from textinv.settings import Settings
 from textinv.store import MemoryStore
+from textinv.training.ranking import SHORTLIST
 
 Planned = Callable[..., Plan]
 Write = Callable[..., Path]
@@ -199,6 +200,13 @@ def test_scoring_is_part_of_the_estimate_unless_it_is_off(write: Write, foxes: P
     concept = "  - {name: fox, images: foxes, evaluate: %s}\n"
     on, off = (planned(write(concept % word)).estimate for word in ("true", "false"))
     assert (on.evaluation_passes, off.evaluation_passes) == (EVALUATION_PASSES, 0)
+
+
+def test_ranking_words_by_their_loss_is_part_of_the_estimate(write: Write, foxes: Path, planned: Planned) -> None:
+    path = write("  - {name: fox, images: foxes, init: auto}\n  - {name: cat, images: foxes, init: cat}\n")
+    own, without = (planned(path, base=BaseFacts("base-1", 32, has_clip=has)).estimate for has in (True, False))
+    assert (own.init_passes, without.init_passes) == (0, RANKED_WORDS * 8 // 2)
+    assert len(SHORTLIST) + 1 == RANKED_WORDS
 
 
 def test_scoring_costs_nothing_where_no_encoder_can_do_it(

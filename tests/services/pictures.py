@@ -2,6 +2,7 @@
 
 import base64
 import io
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ def half_transparent_png(width_px: int = 64, height_px: int = 64) -> bytes:
     return buffer.getvalue()
 
 
+@cache
 def decompression_bomb() -> bytes:
     """A few KB that claim 900 million pixels."""
     buffer = io.BytesIO()

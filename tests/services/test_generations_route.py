@@ -214,3 +214,30 @@ async def test_a_picture_that_has_no_room_for_its_whole_infotext_has_none(
     said = picture_of(reply.json()["data"][0]).getexif().get_ifd(0x8769).get(0x9286)
     assert (said is not None) is is_said
     assert said is None or "a" * 32_000 in said.removeprefix(b"UNICODE\0").decode("utf-16-be")
+
+
+async def test_a_strength_and_a_mixture_take_the_versions_that_are_listed(
+    client: httpx.AsyncClient, store: MemoryStore, studio: ColourStudio
+) -> None:
+    first, _, owl = publish(store, "cat", 1.0), publish(store, "cat", 2.0), publish(store, "owl")
+    sent = {"prompt": "a <cat:0.5> and <cat+owl>", "concepts": ["cat@1", "owl"]}
+    body = (await client.post(URL, json=sent)).json()
+    assert body["concepts"] == {"cat@1": first.digest, "owl@1": owl.digest}
+    assert studio.requests[-1].prompt == "a <cat@1:0.5> and <cat@1+owl>"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("a <my fox>", "<my fox> is no name: did you mean <my-fox>?"),
+        ("a <fox:9>", "<fox:9> asks for a strength of 9"),
+        ("a <lora:detail:1>", "nothing but concepts is drawn here"),
+    ],
+)
+async def test_what_looks_like_a_placeholder_and_is_none_is_told_what_it_could_be(
+    client: httpx.AsyncClient, prompt: str, told: str
+) -> None:
+    reply = await client.post(URL, json={"prompt": prompt})
+    assert reply.status_code == 400
+    assert told in reply.json()["error"]["message"]
+    assert reply.json()["error"]["param"] == "prompt"

@@ -7,10 +7,10 @@ import torch
 
 from textinv.models.base import BaseModel
 from textinv.training import Work
+from textinv.training.batch import context_losses
 from textinv.training.captions import tokenize_captions
 from textinv.training.context import CONTEXT_PROMPTS, encode_references
 from textinv.training.initial import rows_of_text
-from textinv.training.objective import context_losses
 from textinv.training.train import learn
 
 

@@ -55,7 +55,7 @@ def test_a_family_learns_the_rows_of_a_plain_loop(
     work = replace(work, pictures=tall_and_wide(work.pictures))
     skip = "?clip_skip=2" if name in SKIPPED else ""
     model = load_base_model(f"{folder}{skip}", device="cpu", dtype="float32")
-    choices = Choices(len(work.pictures), 3, (0, 1000), model.process, True, (4, SIDE // 4, SIDE // 4))
+    choices = Choices(len(work.pictures), 3, (0, 1000), model.process, True, (4, (SIDE // 4) ** 2))
     draws = [draw(work.spec.seed, step, work.spec.samples_per_step, choices) for step in range(STEPS)]
     ours = learn(model, [work], num_slots=1).concepts["fox"].embedding.rows
     theirs = _plain_loop(pipeline, work, draws, 2 if skip else 1)
@@ -86,8 +86,9 @@ def _plain_loop(pipeline: Any, work: Work, draws: list[Draw], clip_skip: int) ->
         for name, table in tables.items():
             table.data[ids[name]] = rows[name].data
         which_B = drawn.pictures_B + len(upright) * drawn.flips_B
-        clean = posterior.mean[which_B] + posterior.std[which_B] * drawn.noises_2BCHW[0]
-        clean, noise = clean * vae.config.scaling_factor, drawn.noises_2BCHW[1]
+        latent_noise, noise = torch.from_numpy(drawn.noises_2BCA).unflatten(-1, posterior.mean.shape[-2:])
+        clean = posterior.mean[which_B] + posterior.std[which_B] * latent_noise
+        clean = clean * vae.config.scaling_factor
         times = torch.from_numpy(drawn.timesteps_B)
         noisy = scheduler.add_noise(clean, noise, times)
         is_velocity = scheduler.config.prediction_type == "v_prediction"

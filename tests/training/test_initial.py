@@ -11,8 +11,8 @@ from textinv.embedding import Embedding
 from textinv.errors import BaseModelMismatchError, PromptError
 from textinv.images import Picture
 from textinv.models.base import BaseModel
+from textinv.models.word_rows import spread
 from textinv.training import ConceptPack, Work
-from textinv.training.initial import spread
 from textinv.training.record import cosine_to
 from textinv.training.train import learn
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 
 from textinv.models.base import BaseModel
+from textinv.models.room import Room
 from textinv.training import ConceptPack, Work
-from textinv.training.objective import sample_losses
-from textinv.training.pack import assemble
+from textinv.training.batch import each_forward, joined, sample_losses
 from textinv.training.streams import padded_size
 
 
@@ -35,9 +35,11 @@ def test_samples_with_one_caption_share_it_and_padding_weighs_nothing(
     two = {"picture_list": works("any").pictures[:2], "templates": ("a {}",), "resolution_px": 32}
     slots = [pack.add(works(f"c{index}", samples_per_step=count, **two)) for index, count in enumerate((4, 2, 1))]
     pack.remove(slots[1])
-    batch = assemble(pack.pool, pack.slots, tiny.device)
+    samples = joined(pack.pool, pack.slots)
+    (batch,) = each_forward(pack.pool, samples, Room(8), tiny.device, lambda batch: batch)
     assert batch.captions_K[batch.caption_of_B].tolist() == [0, 0, 0, 0, 1, 0]
     assert batch.share_B.tolist() == [0.25] * 4 + [1.0, 0.0]
     assert batch.slot_of_B.tolist() == [0, 0, 0, 0, 2, 0]
     assert batch.latents_B[4] in (2, 3)
-    assert torch.equal(batch.noise_BCHW[4:5], slots[2].training_draw().noises_2BCHW[1])
+    noise_BCA = slots[2].training_draw().noises_2BCA[1]
+    assert torch.equal(batch.noise_BCHW[4:5].flatten(2), torch.from_numpy(noise_BCA))

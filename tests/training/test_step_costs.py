@@ -13,7 +13,6 @@ from textinv.demo import WEIGHTS
 from textinv.models import load_base_model
 from textinv.plan.resolve import BaseFacts
 from textinv.training import ConceptPack
-from textinv.training.pack import assemble
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
@@ -36,7 +35,7 @@ def operations(work: Callable[[], object]) -> int:
 
 def test_a_packed_step_asks_for_hardly_more_operations_than_a_bare_one() -> None:
     from train_concepts import chosen_concepts, works_of
-    from train_step import bare_step
+    from train_step import bare_step, whole_batch
 
     model = load_base_model(str(WEIGHTS), device="cpu", dtype="float32")
     facts = BaseFacts(model.revision, model.native_px)
@@ -45,7 +44,7 @@ def test_a_packed_step_asks_for_hardly_more_operations_than_a_bare_one() -> None
         pack.add(work)
     num_vectors = max(slot.spec.num_vectors for slot in pack.slots)
     pool = pack.pool
-    batch = assemble(pool, pack.slots, model.device)
+    batch = whole_batch(model, pool, pack.slots)
     pack.step()  # the first one after a slot was filled joins what all slots have
     bare = operations(lambda: bare_step(model, pool, batch, 8 * num_vectors))
     assert bare < operations(pack.step) < 1.1 * bare
@@ -64,14 +63,15 @@ def test_concepts_of_one_and_of_several_vectors_are_timed_in_one_pack(monkeypatc
     trained_on: list[tuple[int, ...]] = []
     predict = model.predict
 
-    def watched(noisy: torch.Tensor, *arguments: Any) -> torch.Tensor:
+    def watched(noisy: torch.Tensor, *arguments: Any, **extras: Any) -> torch.Tensor:
         if torch.is_grad_enabled():
             trained_on.append(tuple(noisy.shape))
-        return predict(noisy, *arguments)
+        return predict(noisy, *arguments, **extras)
 
     monkeypatch.setattr(model, "predict", watched)
     costs = step_costs(model, works, repeats=2)
-    assert set(costs) == {"packed", "bare", "unet", "look"}
+    assert set(costs) == {"packed", "split", "bare", "unet", "look"}
     assert min(costs.values()) > 0
-    packed, bare, unet = trained_on[:3]
+    packed, *halves, bare, unet = trained_on[:5]
     assert packed == bare == unet
+    assert [half[0] for half in halves] == [2, 1], "of three samples"

@@ -94,7 +94,8 @@ def _likeness(one: Mapping[str, Any], word: object) -> str:
     if _is_number(one, "real_to_real"):
         said += f"; its pictures are as alike as {high:.2f} among themselves"
     if low is not None and high is not None and high > low:
-        said += f": {(one['fidelity'] - low) / (high - low):.0%} of the way"
+        share = (one["fidelity"] - low) / (high - low)
+        said += f": {share:.0%} of the way" if share < 1 else ", and it is as like them"
     return said
 
 

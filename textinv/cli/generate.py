@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from textinv.cli.config import current_settings
-from textinv.cli.output import AsJson, emit
+from textinv.cli.output import AsJson, emit, warn
 from textinv.cli.waiting import waiting_for
 from textinv.errors import InputError
 from textinv.outputs import write_output
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def generate(
-    prompt: Annotated[str, typer.Argument(help="What to draw; <name> or <name@version> stands for a concept.")],
+    prompt: Annotated[str, typer.Argument(help="What to draw, with concepts as <name>, <name@3>, <name:0.7>, <a+b>.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write; several get numbers.")] = Path("out.png"),
     negative_prompt: Annotated[str, typer.Option("--negative", help="What not to draw.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same picture.")] = 0,
@@ -77,6 +77,8 @@ def generate(
     request.check()
     check_suffix(out)
     images = draw_here(request, base_model, current_settings())
+    for note in images[0].notes:
+        warn(note)
     paths = _write(images, out)
     told = [_told(path, image) for path, image in zip(paths, images, strict=True)]
     emit(told, json, "\n".join(str(path) for path in paths))

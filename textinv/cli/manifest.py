@@ -105,6 +105,8 @@ def _cost(estimate: "Estimate") -> str:
     text = f"about {estimate.sample_passes:,} sample passes (at most {estimate.max_sample_passes:,})"
     if estimate.preview_passes:
         text += f", {estimate.preview_passes:,} for previews"
+    if estimate.init_passes:
+        text += f", {estimate.init_passes:,} for finding initializers"
     if estimate.evaluation_passes:
         text += f", {estimate.evaluation_passes:,} for scoring what was learned"
     if estimate.worker_s is None:

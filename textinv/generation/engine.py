@@ -167,7 +167,8 @@ class Engine:
         negative = self._encoder.prepare(request.negative_prompt, mounts, *options)
         guided = negative if request.guidance_scale > 1 else None
         used = used_concepts(asked.refs, mounts)
-        ticket = Ticket(request, used, elsewhere, steps_total=asked.num_steps * request.num_images)
+        notes = tuple(dict.fromkeys((*prompt.notes, *negative.notes)))
+        ticket = Ticket(request, used, elsewhere, notes, steps_total=asked.num_steps * request.num_images)
         deadline_at = None if request.deadline_s is None else time.monotonic() + request.deadline_s
         return [WaitingImage(asked, ticket, index, prompt, guided, deadline_at) for index in range(request.num_images)]
 

@@ -12,7 +12,7 @@ import torch
 
 from textinv.generation.request import Size
 from textinv.models.base import BaseModel, Conditioning
-from textinv.models.knee import find_knee
+from textinv.models.room import find_knee
 
 log = logging.getLogger(__name__)
 

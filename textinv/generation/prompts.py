@@ -11,16 +11,17 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from textinv.embedding import Embedding
 from textinv.errors import BaseModelMismatchError, PromptError, UnknownConceptError
+from textinv.generation.blending import Blended, Ingredient, at_strength, ingredient_of, mixed
 from textinv.models.base import BaseModel, Conditioning
 from textinv.models.prompt import TokenBatch, TokenizedPrompt, batch_prompts
-from textinv.placeholders import ConceptRef, expand_aliases, refs_in
+from textinv.placeholders import ConceptRef, Mention, concepts_of, expand_aliases, mentions_in
 
 Bases = Literal["exact", "kin"]
 """Whether rows that were learned on one base model may be drawn by another of its family."""
@@ -59,6 +60,8 @@ class StoredConcept(Learned, Protocol):
     def embedding(self) -> Embedding: ...
     @property
     def digest(self) -> str: ...
+    @property
+    def record(self) -> Mapping[str, Any]: ...
 
 
 Mount = Embedding | StoredConcept
@@ -101,6 +104,10 @@ def has_attention_weights(prompt: str) -> bool:
 def embedding_of(mount: Mount) -> Embedding:
     """The rows of a mount."""
     return mount if isinstance(mount, Embedding) else mount.embedding
+
+
+def _ingredient(ref: ConceptRef, mount: Mount) -> Ingredient:
+    return ingredient_of(str(ref), embedding_of(mount), {} if isinstance(mount, Embedding) else mount.record)
 
 
 def may_draw(base_revision: str, family: str, learned: Learned, bases: Bases | None) -> bool:
@@ -167,13 +174,15 @@ def used_concepts(refs: Iterable[ConceptRef], mounts: Mapping[ConceptRef, Mount]
 
 @dataclass(frozen=True, eq=False)
 class PreparedPrompt:
-    """A prompt that can be encoded: its chunks, and the embeddings that its placeholders stand for."""
+    """A prompt that can be encoded: its chunks, and the rows that its placeholders stand for."""
 
     key: Key
     """What the encoding depends on: the text, whether it is weighted, the layer that is read, the concepts' digests."""
     clip_skip: int
     tokenized: TokenizedPrompt
-    mounts: Mapping[ConceptRef, Embedding]
+    mounts: Mapping[Mention, Embedding]
+    notes: tuple[str, ...] = ()
+    """What people are to be told of it."""
 
 
 class PromptEncoder:
@@ -195,7 +204,8 @@ class PromptEncoder:
             PromptError: it takes too many chunks, or a concept has more vectors than one holds.
         """
         text = expand_aliases(prompt)
-        used = {ref: embedding_of(mounts[ref]) for ref in refs_in(text)}
+        found = {mention: self._rows_of(mention, mounts) for mention in mentions_in(text)}
+        used = {mention: one.embedding for mention, one in found.items()}
         counts = {ref: embedding.num_vectors for ref, embedding in used.items()}
         pieces = [(piece.text, piece.weight) for piece in parse_attention_weights(text)] if weighted else text
         tokenized = self._model.tokenize_prompt(pieces, counts)
@@ -206,7 +216,17 @@ class PromptEncoder:
                 num_chunks=tokenized.num_chunks,
             )
         skip, digests = clip_skip or self._model.clip_skip, tuple(one.digest for one in used.values())
-        return PreparedPrompt((text, weighted, skip, digests), skip, tokenized, used)
+        notes = tuple(note for one in found.values() for note in one.notes)
+        return PreparedPrompt((text, weighted, skip, digests), skip, tokenized, used, notes)
+
+    def _rows_of(self, mention: Mention, mounts: Mapping[ConceptRef, Mount]) -> Blended:
+        """The rows that a placeholder stands for: those of a concept, or rows between."""
+        if isinstance(mention, ConceptRef):
+            return Blended(embedding_of(mounts[mention]))
+        one, *others = (_ingredient(ref, mounts[ref]) for ref in concepts_of(mention))
+        if others:
+            return mixed(one, others[0], mention.parts[1][1])
+        return at_strength(self._model, one, mention.parts[0][1])
 
     def encode(self, prompts: Sequence[PreparedPrompt]) -> list[Conditioning]:
         """Encode prompts (one text each), those not remembered together."""
@@ -265,7 +285,7 @@ def _without_clashes(prompts: Sequence[PreparedPrompt]) -> Iterator[list[Prepare
     """Part prompts so that within a part one layer is read, and a name means one embedding: a head may have moved
     between two requests."""
     together: list[PreparedPrompt] = []
-    meant: dict[ConceptRef, str] = {}
+    meant: dict[Mention, str] = {}
     for prompt in sorted(prompts, key=lambda prompt: prompt.clip_skip):
         digests = {ref: embedding.digest for ref, embedding in prompt.mounts.items()}
         skips_otherwise = bool(together) and together[0].clip_skip != prompt.clip_skip

@@ -22,7 +22,7 @@ from textinv.generation.infotext import Infotext, write_infotext, write_png
 from textinv.generation.prompts import Bases, has_attention_weights
 from textinv.generation.told_sizes import ToldSizes, sizes_in
 from textinv.models.process import find_scheduler_kind
-from textinv.placeholders import ConceptRef, expand_aliases, refs_in
+from textinv.placeholders import ConceptRef, check_brackets, expand_aliases, refs_in
 
 MAX_PROMPT_CHARS = 32_000
 MAX_STEPS = 150
@@ -135,6 +135,8 @@ class GeneratedImage:
     flagged: bool = False
     learned_on: Mapping[str, str] = field(default_factory=dict)
     """The base models of the concepts that were learned on another one, by `name@version`."""
+    notes: tuple[str, ...] = ()
+    """What people are to be told of how it was drawn."""
 
     @property
     def infotext(self) -> str:
@@ -185,6 +187,8 @@ class Ticket:
     """The concepts that it uses: name@version -> digest."""
     learned_on: Mapping[str, str] = field(default_factory=dict)
     """The base models of those that were learned on another one."""
+    notes: tuple[str, ...] = ()
+    """What people are to be told of how it is drawn."""
     future: Future[list[GeneratedImage]] = field(default_factory=Future)
     previews: list[Preview] = field(default_factory=list)
     steps_done: int = 0
@@ -194,7 +198,9 @@ class Ticket:
 
     def picture(self, pixels: NDArray[np.uint8], seed: int, base_model: str, flagged: bool) -> GeneratedImage:
         """One of its pictures, finished."""
-        return GeneratedImage(pixels, seed, self.request, self.concepts, base_model, flagged, self.learned_on)
+        return GeneratedImage(
+            pixels, seed, self.request, self.concepts, base_model, flagged, self.learned_on, self.notes
+        )
 
     def result(self, timeout: float | None = None) -> list[GeneratedImage]:
         """Wait for the pictures, in order of their seeds.
@@ -304,6 +310,7 @@ def _check_prompt(param: str, prompt: str) -> None:
             raise RequestError(f"{param} holds the control character {char!r}; remove it", param=param)
     try:
         refs_in(expand_aliases(prompt))
+        check_brackets(prompt)
     except InputError as error:
         raise RequestError(f"{param}: {error.message}", param=param) from error
 

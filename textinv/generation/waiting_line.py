@@ -15,7 +15,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 from textinv.errors import DeadlineError, OverloadedError, RequestError
 from textinv.generation.request import GenerateRequest, Size, Work
-from textinv.models.knee import find_knee
+from textinv.models.room import find_knee
 
 # Weight of the newest step in the running mean.
 _NEWEST = 0.2

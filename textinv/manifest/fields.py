@@ -77,7 +77,9 @@ class TrainingFields(Strict):
     model's own image encoder ranks first for the pictures (as in Voronov et al. 2023, arXiv:2302.04841), or, where it
     has none, the word of a short list that gives the least loss; `<name>` or `<name@3>`: a
     concept of the registry; `file:rows/fox.safetensors`: an embedding file. Default: the class word, else `auto`. A
-    good start is worth as much as a better method; `auto` costs seconds."""
+    good start is worth as much as a better method. `auto` costs seconds with an image encoder of the base model's own;
+    without one as much as about 240 sample passes (each of 60 words on the fixed batch, forward only), in which every
+    slot of the worker waits: write a word there."""
     num_vectors: Annotated[int, Field(ge=1, le=32)] | None = None
     """Rows to learn for the concept. 1 to 32; each takes one token of every prompt. More hold more detail and can make
     prompts harder to edit; the original paper took one (Gal et al. 2022, arXiv:2208.01618). Costs no

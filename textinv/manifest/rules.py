@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from textinv.errors import InputError
 from textinv.manifest.fields import ConceptFields, ImageEntry, TrainingFields
 from textinv.manifest.origin import Origin, Place, Problem
-from textinv.placeholders import NAME_RULE, ConceptRef, is_name, refs_in, split_prompt
+from textinv.placeholders import NAME_RULE, ConceptRef, is_name, mentions_in, refs_in, split_prompt
 
 Concepts = Sequence[tuple[int, ConceptFields]]
 EMBEDDING_FILE = "file:"
@@ -29,7 +29,7 @@ def broken_rules(concepts: Concepts, origin: Origin, defaults: TrainingFields | 
 def caption_problem(caption: str, name: str) -> str | None:
     """What is wrong with a caption of a concept, if anything."""
     try:
-        refs = refs_in(caption)
+        refs = mentions_in(caption)
     except InputError as error:
         return f"the caption {caption!r}: {error.message}; only {{}} or <{name}> may stand in it"
     own = ConceptRef(name) in refs

@@ -17,7 +17,7 @@ from torch import Tensor
 from textinv.models.clip import Clip
 from textinv.models.process import NoiseProcess
 from textinv.models.prompt import Conditioning, PromptPiece, TokenizedPrompt, Tokens
-from textinv.placeholders import ConceptRef
+from textinv.placeholders import Mention
 
 __all__ = ["BaseModel", "Conditioning", "Tokens"]
 
@@ -60,7 +60,7 @@ class BaseModel(ABC):
     """Where its files lie on this machine, and what was put beside them."""
 
     @abstractmethod
-    def tokenize(self, texts: Sequence[str], rows_of: Mapping[ConceptRef, range]) -> dict[str, Tokens]:
+    def tokenize(self, texts: Sequence[str], rows_of: Mapping[Mention, range]) -> dict[str, Tokens]:
         """Tokenise texts of one window each, per text encoder (B, window), on the CPU.
 
         `rows_of` says which rows stand at a placeholder: one position for each.
@@ -72,7 +72,7 @@ class BaseModel(ABC):
 
     @abstractmethod
     def tokenize_prompt(
-        self, prompt: str | Sequence[PromptPiece], vectors_of: Mapping[ConceptRef, int]
+        self, prompt: str | Sequence[PromptPiece], vectors_of: Mapping[Mention, int]
     ) -> TokenizedPrompt:
         """Tokenise a prompt of any length, or its pieces with their attention weights, into chunks of one window.
 
@@ -84,7 +84,7 @@ class BaseModel(ABC):
         """
 
     @abstractmethod
-    def count_tokens(self, prompt: str, vectors_of: Mapping[ConceptRef, int]) -> int:
+    def count_tokens(self, prompt: str, vectors_of: Mapping[Mention, int]) -> int:
         """Positions that a prompt takes in its windows, without what frames and pads them.
 
         Raises:

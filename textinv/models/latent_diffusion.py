@@ -20,7 +20,7 @@ from textinv.models.placement import Placement
 from textinv.models.process import Diffusion
 from textinv.models.prompt import PromptPiece, TokenizedPrompt, tokens_of
 from textinv.models.text_encoder import TextEncoder
-from textinv.placeholders import ConceptRef
+from textinv.placeholders import Mention
 
 
 class LatentDiffusionModel(BaseModel):
@@ -79,7 +79,7 @@ class LatentDiffusionModel(BaseModel):
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
         """The text encoders, in the order in which they are always named."""
 
-    def tokenize(self, texts: Sequence[str], rows_of: Mapping[ConceptRef, range]) -> dict[str, Tokens]:
+    def tokenize(self, texts: Sequence[str], rows_of: Mapping[Mention, range]) -> dict[str, Tokens]:
         vectors_of = {ref: len(rows) for ref, rows in rows_of.items()}
         prompts = [self.tokenize_prompt(text, vectors_of) for text in texts]
         for text, prompt in zip(texts, prompts, strict=True):
@@ -93,7 +93,7 @@ class LatentDiffusionModel(BaseModel):
         return {name: tokens_of([prompt.chunks[name][0] for prompt in prompts], starts) for name in self.encoder_names}
 
     def tokenize_prompt(
-        self, prompt: str | Sequence[PromptPiece], vectors_of: Mapping[ConceptRef, int]
+        self, prompt: str | Sequence[PromptPiece], vectors_of: Mapping[Mention, int]
     ) -> TokenizedPrompt:
         pieces: Sequence[PromptPiece] = [(prompt, 1.0)] if isinstance(prompt, str) else prompt
         chunks = {name: encoder.chunks(pieces, vectors_of) for name, encoder in self._encoders.items()}
@@ -102,7 +102,7 @@ class LatentDiffusionModel(BaseModel):
             {name: (*one, *[self._encoders[name].frame.close([])] * (most - len(one))) for name, one in chunks.items()}
         )
 
-    def count_tokens(self, prompt: str, vectors_of: Mapping[ConceptRef, int]) -> int:
+    def count_tokens(self, prompt: str, vectors_of: Mapping[Mention, int]) -> int:
         return max(encoder.num_tokens(prompt, vectors_of) for encoder in self._encoders.values())
 
     def vocabulary(self, encoder: str) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from textinv.errors import PromptError, UnknownConceptError
-from textinv.placeholders import ConceptRef, split_prompt
+from textinv.placeholders import Mention, split_prompt
 
 PromptPiece: TypeAlias = tuple[str, float]
 """Part of a prompt and the weight of its words' attention, 1 for plain text."""
@@ -24,7 +24,7 @@ PromptPiece: TypeAlias = tuple[str, float]
 class RowRef(NamedTuple):
     """One vector of a concept."""
 
-    ref: ConceptRef
+    ref: Mention
     vector: int
 
 
@@ -69,7 +69,7 @@ class TokenizedPrompt:
         return len(next(iter(self.chunks.values())))
 
     @property
-    def refs(self) -> list[ConceptRef]:
+    def refs(self) -> list[Mention]:
         """The distinct concepts in it, in order of first appearance."""
         tokens = (token for chunk in next(iter(self.chunks.values())) for token in chunk)
         return list(dict.fromkeys(token.row.ref for token in tokens if token.row is not None))
@@ -154,7 +154,7 @@ class TokenBatch:
 
 def split_units(
     pieces: Sequence[PromptPiece],
-    vectors_of: Mapping[ConceptRef, int],
+    vectors_of: Mapping[Mention, int],
     tokenize: Callable[[str], list[int]],
     frame: Frame,
 ) -> Iterator[list[Token]]:
@@ -185,12 +185,12 @@ def chunk_units(units: Iterator[list[Token]], frame: Frame) -> list[tuple[Token,
     return [*chunks, frame.close(current)]
 
 
-def _checked_vectors(ref: ConceptRef, vectors_of: Mapping[ConceptRef, int], frame: Frame) -> int:
+def _checked_vectors(ref: Mention, vectors_of: Mapping[Mention, int], frame: Frame) -> int:
     count = vectors_of.get(ref)
     if count is None:
         raise UnknownConceptError(
             f"the prompt names {ref.placeholder}, but no such concept is mounted; learn it first or correct its name",
-            name=ref.name,
+            concept=str(ref),
         )
     if count > frame.room:
         raise PromptError(
@@ -202,7 +202,7 @@ def _checked_vectors(ref: ConceptRef, vectors_of: Mapping[ConceptRef, int], fram
     return count
 
 
-def batch_prompts(prompts: Sequence[TokenizedPrompt], rows_of: Mapping[ConceptRef, Mapping[str, Tensor]]) -> TokenBatch:
+def batch_prompts(prompts: Sequence[TokenizedPrompt], rows_of: Mapping[Mention, Mapping[str, Tensor]]) -> TokenBatch:
     """Join prompts; `rows_of` holds each concept's rows (N, D) per text encoder, as `Embedding.rows` does."""
     encoders = list(prompts[0].chunks)
     refs = list(dict.fromkeys(ref for prompt in prompts for ref in prompt.refs))
@@ -219,14 +219,14 @@ def batch_prompts(prompts: Sequence[TokenizedPrompt], rows_of: Mapping[ConceptRe
     return TokenBatch(tokens, rows, weights, spans)
 
 
-def tokens_of(chunks: Sequence[Sequence[Token]], starts: Mapping[ConceptRef, int]) -> Tokens:
+def tokens_of(chunks: Sequence[Sequence[Token]], starts: Mapping[Mention, int]) -> Tokens:
     """Turn chunks into tensors; the rows of a concept begin at its start."""
     row = [[-1 if token.row is None else starts[token.row.ref] + token.row.vector for token in one] for one in chunks]
     return Tokens(torch.tensor([[token.id for token in chunk] for chunk in chunks]), torch.tensor(row))
 
 
-def _starts(refs: Sequence[ConceptRef], counts: Mapping[ConceptRef, int]) -> dict[ConceptRef, int]:
-    starts: dict[ConceptRef, int] = {}
+def _starts(refs: Sequence[Mention], counts: Mapping[Mention, int]) -> dict[Mention, int]:
+    starts: dict[Mention, int] = {}
     total = 0
     for ref in refs:
         starts[ref] = total

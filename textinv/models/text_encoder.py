@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from textinv.models.prompt import Frame, PromptPiece, Token, Tokens, chunk_units, split_units
-from textinv.placeholders import ConceptRef
+from textinv.placeholders import Mention
 
 
 class _Written(NamedTuple):
@@ -55,7 +55,7 @@ class TextEncoder:
         found: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids
         return found
 
-    def chunks(self, pieces: Sequence[PromptPiece], vectors_of: Mapping[ConceptRef, int]) -> list[tuple[Token, ...]]:
+    def chunks(self, pieces: Sequence[PromptPiece], vectors_of: Mapping[Mention, int]) -> list[tuple[Token, ...]]:
         """Tokenise a prompt into chunks of one window.
 
         Raises:
@@ -64,7 +64,7 @@ class TextEncoder:
         """
         return chunk_units(split_units(pieces, vectors_of, self.ids, self.frame), self.frame)
 
-    def num_tokens(self, text: str, vectors_of: Mapping[ConceptRef, int]) -> int:
+    def num_tokens(self, text: str, vectors_of: Mapping[Mention, int]) -> int:
         """Positions that a prompt takes, without what frames and pads it. Raises as `chunks`."""
         return sum(len(unit) for unit in split_units([(text, 1.0)], vectors_of, self.ids, self.frame))
 

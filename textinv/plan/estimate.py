@@ -24,6 +24,9 @@ EVALUATION_INFERENCE_STEPS = 10
 """Of a picture that is drawn for the evaluation in a record."""
 EVALUATION_PASSES = 140
 """What scoring an object costs in sample passes: 138 measured with the demo base on one thread; a style costs 104."""
+RANKED_WORDS = 60
+"""Words that `init: auto` compares by their loss where the base model has no CLIP of its own: the shortlist of
+`textinv.training.ranking` and the class word, each on the whole fixed batch, while all slots wait."""
 MAX_PREVIEWS = 64
 """Of one concept; more would crowd the store."""
 
@@ -40,6 +43,8 @@ class Estimate:
     """What previews cost on top of that."""
     evaluation_passes: int
     """What scoring the learned concepts costs on top of that."""
+    init_passes: int
+    """What finding initializers by their loss costs on top of that."""
     worker_s: float | None
     """Seconds of one worker like those that learned before."""
     cost: float | None
@@ -52,24 +57,28 @@ def estimate(
     gpu_hour_price: float | None,
     *,
     are_scored: bool = True,
+    has_clip: bool = True,
 ) -> Estimate:
     """Estimate what is still to be done.
 
-    Without an encoder (not `are_scored`) nothing is drawn for scores. A folder that is no encoder shows on the worker
-    only: its passes are counted, and then not spent.
+    Without a CLIP of the base model's own (not `has_clip`) `init: auto` takes forwards of the UNet; without an encoder
+    (not `are_scored`) nothing is drawn for scores. A folder that is no encoder shows on the worker only: its
+    passes are counted, and then not spent.
     """
     left = [planned.spec for planned in specs if planned.state != "done"]
     passes = sum(likely_passes(spec) for spec in left)
     previews = PREVIEW_PASSES * sum(likely_previews(spec) for spec in left)
     pace = _pace(specs, left[0].base_revision, registry) if left and registry else None
     evaluations = EVALUATION_PASSES * sum(spec.evaluate for spec in left) if are_scored else 0
-    seconds = (passes + previews + evaluations) / pace if pace else None
+    inits = 0 if has_clip else sum(ranking_passes(spec) for spec in left)
+    seconds = (passes + previews + evaluations + inits) / pace if pace else None
     return Estimate(
         concepts=len(left),
         sample_passes=passes,
         max_sample_passes=sum(spec.max_steps * spec.samples_per_step for spec in left),
         preview_passes=previews,
         evaluation_passes=evaluations,
+        init_passes=inits,
         worker_s=seconds,
         cost=seconds / 3600 * gpu_hour_price if seconds is not None and gpu_hour_price is not None else None,
     )
@@ -78,6 +87,11 @@ def estimate(
 def likely_passes(spec: TrainSpec) -> int:
     """Sample passes that a concept is likely to take."""
     return round(_likely_steps(spec) * spec.samples_per_step)
+
+
+def ranking_passes(spec: TrainSpec) -> int:
+    """What `init: auto` costs where words are ranked by their loss: forwards alone, half a sample pass each."""
+    return RANKED_WORDS * spec.stop.num_samples // 2 if spec.init == "auto" and spec.init_embedding is None else 0
 
 
 def likely_previews(spec: TrainSpec) -> int:

@@ -96,7 +96,11 @@ def make_plan(
         pictures={digest: source for one in gathered for digest, source in one.sources.items()},
         warnings=[warning for one in gathered for warning in one.warnings] + initializers.warnings,
         estimate=estimate(
-            specs, registry, settings.gpu_hour_price, are_scored=base.has_clip or bool(settings.encoders)
+            specs,
+            registry,
+            settings.gpu_hour_price,
+            are_scored=base.has_clip or bool(settings.encoders),
+            has_clip=base.has_clip,
         ),
     )
 

@@ -60,7 +60,7 @@ def plan_relearning(
     planned = compare(specs, registry)
     pictures: dict[str, Source] = {one: StoredPicture(registry.store, one) for spec in specs for one in _digests(spec)}
     price, are_scored = settings.gpu_hour_price, base.has_clip or bool(settings.encoders)
-    costs = estimate(planned, registry, price, are_scored=are_scored)
+    costs = estimate(planned, registry, price, are_scored=are_scored, has_clip=base.has_clip)
     name = f"relearn on {base_model.rpartition('/')[2]}"
     return Relearning(Plan(name=name, specs=planned, pictures=pictures, warnings=(), estimate=costs), left_out)
 

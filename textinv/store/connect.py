@@ -58,7 +58,10 @@ def _probed(store: S3Store) -> S3Store:
     except StoreCredentialsError as error:
         if error.details.get("store_code") not in ("AccessDenied", "403", "Forbidden"):
             raise
-        return _read_from(S3Store(store.settings, reads_only=True, answers_soon=store.answers_soon))
+        try:
+            return _read_from(S3Store(store.settings, reads_only=True, answers_soon=store.answers_soon))
+        except StoreCredentialsError:
+            raise error from None  # refused altogether: what was refused first came with the store's own reason
     return store
 
 

@@ -1,8 +1,8 @@
-"""How many slots a worker should have.
+"""How many samples a forward should have.
 
-Owns the measurement behind `auto`: packs of growing size are timed on the device with random latents; the smallest one
-that comes near the best throughput wins. On a GPU a pack that does not fit into memory ends the search. Measured once
-per process for each base model and size. Does not know concepts.
+Owns the measurement behind `auto`: packs with forwards of growing size are timed on the device with random latents; the
+smallest one that comes near the best throughput is the knee, which as few slots as possible should fill. Memory that
+runs out ends the search. Measured once per process for each base model and size. Does not know concepts.
 """
 
 import time
@@ -15,22 +15,23 @@ import torch
 from textinv.errors import OutOfMemoryError
 from textinv.images import Picture
 from textinv.models.base import BaseModel
-from textinv.models.knee import find_knee
+from textinv.models.room import Room, find_knee, is_out_of_memory
 from textinv.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
-from textinv.training.memory import Capacity, is_out_of_memory
+from textinv.training.memory import Capacity
 from textinv.training.pack import ConceptPack
 from textinv.training.work import Work
 
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 SAMPLES_PER_SLOT = 4
+"""Of larger ones; smaller ones are a slot's."""
 TIMED_STEPS = 3
 
 
-def choose_num_slots(model: BaseModel, num_slots: int | Literal["auto"], resolution_px: int | None = None) -> Capacity:
-    """Take the number as it is given, or measure it.
+def choose_capacity(model: BaseModel, num_slots: int | Literal["auto"], resolution_px: int | None = None) -> Capacity:
+    """Take the number of slots as it is given, or measure how many samples fill a forward.
 
     Raises:
-        OutOfMemoryError: not even one slot fits.
+        OutOfMemoryError: not even one sample fits.
     """
     if num_slots != "auto":
         return Capacity(num_slots)
@@ -58,9 +59,11 @@ def _measured(model: BaseModel, resolution_px: int) -> Capacity:
             break
     if not measured:
         raise OutOfMemoryError(
-            f"not even one slot of {SAMPLES_PER_SLOT} samples at {resolution_px} px fits into memory"
+            f"not even one sample at {resolution_px} px fits into memory; use a smaller resolution_px, or a device "
+            "with more memory"
         )
-    return Capacity(find_knee({size: size / rate for size, rate in measured}), tuple(measured))
+    knee = find_knee({size: size / rate for size, rate in measured})
+    return Capacity(knee=knee, most=measured[-1][0], samples_per_s=tuple(measured))
 
 
 def past_knee(measured: list[tuple[int, float]]) -> bool:
@@ -68,13 +71,14 @@ def past_knee(measured: list[tuple[int, float]]) -> bool:
     return len(measured) >= 2 and measured[-1][1] < 1.05 * measured[-2][1]
 
 
-def samples_per_second(model: BaseModel, num_slots: int, resolution_px: int) -> float:
-    """Sample passes per second of a pack of `num_slots`, by the fastest of a few steps after the first."""
-    pack = ConceptPack(model, num_slots)
-    for _ in range(num_slots):
-        pack.add(_work(model, resolution_px))
+def samples_per_second(model: BaseModel, num_samples: int, resolution_px: int) -> float:
+    """Sample passes per second with forwards of `num_samples`, by the fastest of a few steps after the first."""
+    of_each = min(num_samples, SAMPLES_PER_SLOT)
+    pack = ConceptPack(model, num_samples // of_each, Room(num_samples, least=num_samples))
+    for _ in range(pack.num_slots):
+        pack.add(_work(model, resolution_px, of_each))
     pack.step()
-    return num_slots * SAMPLES_PER_SLOT / min(_seconds_of_step(pack, model.device) for _ in range(TIMED_STEPS))
+    return num_samples / min(_seconds_of_step(pack, model.device) for _ in range(TIMED_STEPS))
 
 
 def _seconds_of_step(pack: ConceptPack, device: torch.device) -> float:
@@ -90,7 +94,7 @@ def _wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _work(model: BaseModel, resolution_px: int) -> Work:
+def _work(model: BaseModel, resolution_px: int, samples_per_step: int) -> Work:
     """A concept to measure with: one gray picture, one caption."""
     gray = np.full((resolution_px, resolution_px, 3), 128, np.uint8)
     spec = TrainSpec(
@@ -105,7 +109,7 @@ def _work(model: BaseModel, resolution_px: int) -> Work:
         crop="center",
         flip=False,
         templates=("a {}",),
-        samples_per_step=SAMPLES_PER_SLOT,
+        samples_per_step=samples_per_step,
         max_steps=2,
         min_steps=2,
         optimizer=OptimizerSpec(kind="sphere", learning_rate=0.01, schedule="constant"),

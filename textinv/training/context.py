@@ -4,7 +4,7 @@ Wu et al. 2025, "Core Context Regularization", arXiv:2408.15914, text part only:
 1 - cos(E(prompt with the concept)_i, E(prompt with the class word)_i), up to the end of the prompt. It needs no pass
 through the UNet: the prompts ride along in the step's one text-encoder pass.
 
-Owns the prompts and the reference encodings; the term itself is in `objective`. Shapes: P prompts, L window, D hidden
+Owns the prompts and the reference encodings; the term itself is in `batch`. Shapes: P prompts, L window, D hidden
 width, N vectors of the concept, n tokens of the class word.
 """
 

@@ -6,7 +6,6 @@ Shapes: n tokens of the text, N vectors, D width of a text encoder.
 """
 
 import base64
-import itertools
 from collections.abc import Mapping
 
 import torch
@@ -15,16 +14,8 @@ from torch import Tensor
 from textinv.embedding import Embedding
 from textinv.errors import BaseModelMismatchError, PromptError
 from textinv.models.base import BaseModel
+from textinv.models.word_rows import spread, word_rows
 from textinv.spec import TrainSpec
-
-
-def spread(tokens_nD: Tensor, num_vectors: int) -> Tensor:
-    """Spread n token rows over N vectors (N, D): repeat them in order, or average neighbours."""
-    count = len(tokens_nD)
-    if count <= num_vectors:
-        return tokens_nD[torch.arange(num_vectors) * count // num_vectors]
-    bounds = [index * count // num_vectors for index in range(num_vectors + 1)]
-    return torch.stack([tokens_nD[low:high].mean(0) for low, high in itertools.pairwise(bounds)])
 
 
 def rows_of_text(model: BaseModel, text: str, num_vectors: int) -> dict[str, Tensor]:
@@ -35,10 +26,10 @@ def rows_of_text(model: BaseModel, text: str, num_vectors: int) -> dict[str, Ten
     """
     rows = {}
     for encoder in model.encoder_names:
-        tokens_nD = model.token_rows(encoder, text).detach().float().cpu()
-        if not len(tokens_nD):
+        rows_ND = word_rows(model, encoder, text, num_vectors)
+        if rows_ND is None:
             raise PromptError(f"the initializer {text!r} has no token in {encoder}: write a word")
-        rows[encoder] = spread(tokens_nD, num_vectors)
+        rows[encoder] = rows_ND
     return rows
 
 

@@ -1,39 +1,59 @@
-"""How many slots there is memory for, and what running out of it looks like.
+"""How many slots a pack has, and how many samples its forwards begin with.
 
-Owns that slots which memory took away at a picture size stay away when that size comes back. Does not know how slots
-are measured (`capacity`), nor what becomes of concepts that lose theirs (`pack`).
+Owns what is known of the worker's device at each picture size. Does not know how that is measured (`capacity`), nor how
+forwards are cut (`batch`); what they learn of the device while they run is in the `Room` that all packs share.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from textinv.errors import OutOfMemoryError
+from textinv.models.room import Room
 from textinv.training.work import Work
+
+UNMEASURED_FIRST, UNMEASURED_CEILING = 16, 64
+"""Samples of a forward of which nothing was measured, at first and at most. On a CPU, where running out of memory is
+seldom an error that can be caught, it stays at the first."""
+
+
+def unmeasured_room(device: torch.device) -> Room:
+    """Where nothing was measured."""
+    return Room(UNMEASURED_FIRST, UNMEASURED_CEILING if device.type == "cuda" else UNMEASURED_FIRST)
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """The number of slots, and the samples per second that were measured for each size tried (empty: it was given)."""
+    """How many slots are asked for, or what was measured of forwards with a gradient."""
 
-    num_slots: int
+    num_slots: int | None = None
+    knee: int = 1
+    """The fewest samples of a forward with which the device is nearly as fast as with any number."""
+    most: int | None = None
+    """The most that were tried and fitted. None: nothing was measured."""
     samples_per_s: tuple[tuple[int, float], ...] = ()
+    """By samples of a forward."""
+
+    def slots_of(self, samples_per_step: int) -> int:
+        """The slots that were asked for, else the fewest that fill a forward at the knee."""
+        return self.num_slots or math.ceil(self.knee / samples_per_step)
 
 
 class Memory:
-    """The slots of a worker's packs, by the side of their pictures in pixels."""
+    """The slots of a worker's packs, by the side of their pictures in pixels, and the room of their forwards."""
 
-    def __init__(self, capacity_at: Callable[[int], Capacity]) -> None:
-        """`capacity_at` says how many slots a pack has whose pictures are so many pixels wide."""
+    def __init__(self, capacity_at: Callable[[int], Capacity], room: Room) -> None:
+        """`capacity_at` says how much a pack has whose pictures are so many pixels wide."""
+        self.room = room
         self._capacity_at = capacity_at
         self._capacity = Capacity(1)
         self._resolution_px: int | None = None
-        self._lowered: dict[int | None, int] = {}
 
     @property
     def samples_per_s(self) -> dict[str, float]:
-        """What was measured for the pack as it is: throughput by the number of slots, as plain JSON."""
+        """What was measured for the pack as it is: throughput by the samples of a forward, as plain JSON."""
         return {str(size): rate for size, rate in self._capacity.samples_per_s}
 
     def is_other_size(self, work: Work) -> bool:
@@ -41,29 +61,21 @@ class Memory:
         return work.spec.resolution_px != self._resolution_px
 
     def num_slots_for(self, work: Work) -> int:
-        """How many slots a pack has that is made for a concept's size.
+        """How many slots a pack has that is made for a concept's size and samples.
 
         Raises:
-            OutOfMemoryError: not even one fits.
+            OutOfMemoryError: not even one sample fits.
         """
         resolution_px = work.spec.resolution_px
         self._capacity, self._resolution_px = self._capacity_at(resolution_px), resolution_px
-        return self._lowered.get(resolution_px, self._capacity.num_slots)
-
-    def lowered(self, num_slots: int) -> int:
-        """The same number, remembering that no more fit at the pack's size."""
-        self._lowered[self._resolution_px] = num_slots
-        return num_slots
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a GPU or the CPU has no memory for what was asked of it."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        if self._capacity.most is not None:
+            self.room.begin_at(self._capacity.most)
+        return self._capacity.slots_of(work.spec.samples_per_step)
 
 
 def no_memory_for(work: Work, error: RuntimeError) -> OutOfMemoryError:
-    """What a concept fails with that does not fit even alone."""
+    """What a concept fails with of which one sample does not fit."""
     return OutOfMemoryError(
-        f"{work.spec.name}: a single slot does not fit into memory ({error}); use a smaller resolution or fewer "
-        f"samples per step (now {work.spec.samples_per_step})"
+        f"{work.spec.name}: not even one sample at {work.spec.resolution_px} px fits into memory ({error}); use a "
+        "smaller resolution_px, or a device with more memory"
     )

@@ -172,20 +172,6 @@ class Slot:
         self.history = [Look(**seen) for seen in counters["history"]]
 
 
-def look_parts(slots: Sequence[Slot], due: Sequence[Slot]) -> list[list[Slot]]:
-    """Split the slots that are due into forwards of at most twice a training step's samples, which fit if it does."""
-    room = 2 * sum(slot.spec.samples_per_step for slot in slots)
-    parts: list[list[Slot]] = [[]]
-    taken = 0
-    for slot in due:
-        taken += slot.spec.stop.num_samples
-        if taken > room and parts[-1]:
-            parts.append([])
-            taken = slot.spec.stop.num_samples
-        parts[-1].append(slot)
-    return parts
-
-
 def dvar_ratio(history: Sequence[float], window: int) -> float | None:
     """Var(last `window` values) / Var(all values), both population variances; None while there are too few values."""
     if len(history) < window or window < 2:

@@ -5,7 +5,7 @@ state, so a concept draws the same alone, among strangers, and after it was inte
 draws are padded to. Does not know models or slots.
 Draws are made on the CPU, so that every device gets the same ones; few and cheap calls, because a GPU waits for them.
 
-Shapes: B samples of one concept in a step, C latent channels, H x W latent size.
+Shapes: B samples of one concept in a step, C latent channels, A positions of the concept's largest latent.
 """
 
 import hashlib
@@ -16,7 +16,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from textinv.models.process import Band, NoiseProcess
 
@@ -32,8 +31,9 @@ class Draw:
     """1 where the flipped copy of a picture is taken."""
     captions_B: Integers
     timesteps_B: Integers
-    noises_2BCHW: Tensor
-    """Normal: for the sample of a picture's latent distribution, and for the timestep's noise."""
+    noises_2BCA: NDArray[np.float32]
+    """Normal: for the sample of a picture's latent distribution, and for the timestep's noise; of a picture whose
+    latents are smaller than the largest, the first ones are meant."""
 
     def __len__(self) -> int:
         return len(self.pictures_B)
@@ -49,7 +49,8 @@ class Choices:
     process: NoiseProcess
     """Which turns what is drawn within the band into timesteps."""
     flip: bool
-    latent_shape: tuple[int, int, int]
+    latent_shape: tuple[int, int]
+    """Channels, and positions of the largest latent."""
     own_captions: tuple[int, ...] = ()
     """Per picture: the index of its own caption, or -1 where any template may be drawn; empty: no picture has one."""
 
@@ -84,7 +85,7 @@ def draw(seed: int, step: int, num_samples: int, choices: Choices, purpose: str 
         flips_B=((coin_B < 0.5) & choices.flip).astype(np.int64),
         captions_B=captions_B,
         timesteps_B=choices.process.times(choices.band, stratified(uniform_B)),
-        noises_2BCHW=torch.randn((2, num_samples, *choices.latent_shape), generator=generator),
+        noises_2BCA=torch.randn((2, num_samples, *choices.latent_shape), generator=generator).numpy(),
     )
 
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from textinv.errors import TextinvError
 from textinv.models.base import BaseModel
-from textinv.training.capacity import choose_num_slots
-from textinv.training.memory import Memory
+from textinv.training.capacity import choose_capacity
+from textinv.training.memory import Memory, unmeasured_room
 from textinv.training.pack import Training
 from textinv.training.work import Progress, Scorer, TrainedConcept, TrainingSink, Work, WorkSource
 
@@ -33,11 +33,12 @@ def train_pack(
 ) -> None:
     """Learn everything that `source` hands out, `num_slots` concepts at a time, and tell `sink` what happens.
 
-    `auto` is measured at the resolution of the first work, and again where a pack of another resolution begins.
+    `auto`: the fewest that fill a forward with which the device is fast, measured at the resolution of the first work,
+    and again where a pack of another resolution begins. How many samples a forward has does not change what is learned.
     A `scorer` scores every learned concept; what it says goes into the record as `evaluation`. Returns when the source
     has finished, or, after a checkpoint of every slot, when `should_drain` says so.
     """
-    memory = Memory(partial(choose_num_slots, model, num_slots))
+    memory = Memory(partial(choose_capacity, model, num_slots), unmeasured_room(model.device))
     Training(model, source, sink, memory, scorer).run(should_drain, checkpoint_every_s)
 
 

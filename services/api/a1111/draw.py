@@ -22,7 +22,7 @@ from services.api.a1111.listings import CLIP_SKIP, check_checkpoint, clip_skip_o
 from services.api.a1111.samplers import choose_sampler
 from services.api.answering import KEY_HEADER, answer_once, header_list
 from services.api.callers import Caller, may_draw
-from services.api.images.drawing import Finished, concepts_header, finish
+from services.api.images.drawing import Finished, concepts_header, finish, notes_header
 from services.api.images.image_requests import RANDOM_SEED_BELOW
 from services.api.images.sizes import ChosenSize, Size, choose_size, fit_to_base
 from services.api.images.uploads import decode_text, decode_upload, resized, white_mask
@@ -194,4 +194,5 @@ def _reply_of(
     body: Txt2ImgBody, size: ChosenSize, wanted: GenerateRequest, finished: Finished, facts: StudioFacts, asked: bytes
 ) -> Reply:
     content = json.dumps(answer_of(body, wanted, size, finished, facts)).encode()
-    return make_reply(asked, content, "application/json", concepts_header(finished.concepts))
+    headers = concepts_header(finished.concepts) | notes_header(finished.notes)
+    return make_reply(asked, content, "application/json", headers)

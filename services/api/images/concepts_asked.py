@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from textinv.errors import InputError, RequestError
-from textinv.placeholders import ConceptRef, expand_aliases, parse_ref, refs_in
+from textinv.placeholders import ConceptRef, expand_aliases, parse_ref, refs_in, with_versions
 
 
 def apply_concepts(prompt: str, negative_prompt: str, listed: Sequence[str]) -> tuple[str, str]:
@@ -52,5 +52,5 @@ def _names(param: str, text: str) -> set[str]:
 def _apply(text: str, refs: dict[str, ConceptRef]) -> str:
     for ref in refs.values():
         name = re.escape(ref.name)
-        text = re.sub(rf"<{name}>|(?<![\w.@<-]){name}(?![\w@>-])", ref.placeholder, text)
-    return text
+        text = re.sub(rf"(?<![\w.@<+-]){name}(?![\w@>+-])", ref.placeholder, text)
+    return with_versions(text, {ref.name: ref.version for ref in refs.values() if ref.version is not None})

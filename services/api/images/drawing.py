@@ -26,6 +26,8 @@ class Finished:
     drawings: tuple[Drawing, ...]
     concepts: Mapping[str, str]
     learned_on: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What people are to be told of how they were drawn."""
 
 
 async def begin(events: AsyncGenerator[DrawEvent, None]) -> Begun:
@@ -55,7 +57,7 @@ async def finish(events: AsyncGenerator[DrawEvent, None], running: Running | Non
             if isinstance(event, Sketch) and running is not None and event.image == 0:
                 running.sketch = event.pixels
             if isinstance(event, Drawn):
-                return Finished(event.drawings, begun.concepts, begun.learned_on)
+                return Finished(event.drawings, begun.concepts, begun.learned_on, begun.notes)
     raise ServiceError("the studio ended without the pictures; ask again")
 
 
@@ -79,6 +81,16 @@ def flag_of(drawing: Drawing) -> dict[str, bool]:
 def learned_on_of(learned_on: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """What an answer says of concepts that were learned on another base model."""
     return {"learned_on": dict(learned_on)} if learned_on else {}
+
+
+def notes_of(notes: Sequence[str]) -> dict[str, list[str]]:
+    """What an answer says of how its pictures were drawn, where there is something to say."""
+    return {"notes": list(notes)} if notes else {}
+
+
+def notes_header(notes: Sequence[str]) -> dict[str, str]:
+    """The header that says the same; a comma would part it."""
+    return {"x-textinv-notes": header_list([note.replace(",", ";") for note in notes])} if notes else {}
 
 
 def concepts_header(concepts: Mapping[str, str]) -> dict[str, str]:

@@ -19,7 +19,17 @@ from services.answers.pruning import PICTURES, day_of
 from services.api.answering import KEY_HEADER, answer_once
 from services.api.callers import Caller, may_draw
 from services.api.images.concepts_asked import apply_concepts
-from services.api.images.drawing import Finished, begin, check_flagged, concepts_header, finish, flag_of, learned_on_of
+from services.api.images.drawing import (
+    Finished,
+    begin,
+    check_flagged,
+    concepts_header,
+    finish,
+    flag_of,
+    learned_on_of,
+    notes_header,
+    notes_of,
+)
 from services.api.images.image_requests import RANDOM_SEED_BELOW, DrawFields, GenerationsBody
 from services.api.images.pictures import as_base64, encode_picture
 from services.api.images.sizes import ChosenSize, choose_size, parse_size
@@ -143,7 +153,8 @@ async def _streamed(
     begun = await begin(events)
     kind = "image_edit" if wanted.init_image is not None else "image_generation"
     blocks = stream_events(kind, body, size, begun, events)
-    return StreamingResponse(blocks, media_type="text/event-stream", headers=concepts_header(begun.concepts))
+    headers = concepts_header(begun.concepts) | notes_header(begun.notes)
+    return StreamingResponse(blocks, media_type="text/event-stream", headers=headers)
 
 
 async def _reply_of(desk: Desk, body: DrawFields, size: ChosenSize, finished: Finished, asked: bytes) -> Reply:
@@ -166,8 +177,9 @@ async def _reply_of(desk: Desk, body: DrawFields, size: ChosenSize, finished: Fi
         "background": "opaque",
         "concepts": dict(finished.concepts),
         **learned_on_of(finished.learned_on),
+        **notes_of(finished.notes),
     }
-    headers = concepts_header(finished.concepts)
+    headers = concepts_header(finished.concepts) | notes_header(finished.notes)
     return make_reply(asked, json.dumps(answered).encode(), "application/json", headers, keys)
 
 

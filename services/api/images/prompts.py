@@ -15,7 +15,7 @@ from services.drawing.studio import StudioFacts
 from textinv.errors import AccessError, CorruptObjectError, InputError, RequestError, UnknownConceptError
 from textinv.generation.infotext import read_infotext, read_png_infotext
 from textinv.generation.request import GenerateRequest, read_request
-from textinv.placeholders import ConceptRef, expand_aliases, refs_in
+from textinv.placeholders import ConceptRef, concepts_of, expand_aliases, mentions_in, refs_in
 
 router = APIRouter(tags=["prompts"])
 _MAX_CONCEPTS = 64
@@ -38,7 +38,8 @@ async def look_at_prompt(body: PromptBody, request: Request, caller: Caller = ma
     if len(refs) > _MAX_CONCEPTS:
         raise RequestError(f"the prompt names {len(refs)} concepts; {_MAX_CONCEPTS} are looked up", param="prompt")
     concepts = [await in_thread(_concept, desk, ref, caller, facts) for ref in refs]
-    vectors = {str(one["ref"]): one["vectors"] or 1 for one in concepts}
+    known = {one["ref"]: one["vectors"] or 1 for one in concepts}
+    vectors = {str(mention): known[concepts_of(mention)[0]] for mention in mentions_in(text)}
     room = await desk.studio.measure(text, vectors)
     return {
         "object": "prompt",

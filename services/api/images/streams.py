@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import Any
 
 from services.api.errors import error_of
-from services.api.images.drawing import check_flagged, flag_of, learned_on_of
+from services.api.images.drawing import check_flagged, flag_of, learned_on_of, notes_of
 from services.api.images.image_requests import DrawFields
 from services.api.images.pictures import as_base64, encode_picture
 from services.api.images.sizes import ChosenSize
@@ -54,7 +54,11 @@ async def stream_events(
                         picture = await _picture(body, size, drawing)
                         yield _block(
                             f"{kind}.completed",
-                            picture | extras | {"concepts": dict(begun.concepts)} | learned_on_of(begun.learned_on),
+                            picture
+                            | extras
+                            | {"concepts": dict(begun.concepts)}
+                            | learned_on_of(begun.learned_on)
+                            | notes_of(begun.notes),
                         )
         except TextinvError as error:
             note(error=error.code)

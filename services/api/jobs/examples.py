@@ -51,6 +51,7 @@ SUBMITTED: dict[str, Any] = {
         "max_sample_passes": 1000,
         "preview_passes": 75,
         "evaluation_passes": 0,
+        "init_passes": 0,
         "worker_s": 61.0,
         "cost": 0.05,
     },
