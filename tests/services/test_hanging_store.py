@@ -23,7 +23,7 @@ from textinv.registry import Registry
 from textinv.settings import StoreSettings
 from textinv.store import S3Store
 from textinv.store.memory import MemoryStore
-from textinv.store.protocol import StoredObject
+from textinv.store.protocol import ObjectInfo, StoredObject
 
 pytestmark = pytest.mark.anyio
 # More than any number of threads that might wait for the store.
@@ -47,6 +47,10 @@ class HangingStore(MemoryStore):
     def get_if_changed(self, key: str, etag: str) -> StoredObject | None:
         self.gate.wait()
         return super().get_if_changed(key, etag)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        self.gate.wait()
+        return super().list(prefix)
 
 
 @pytest.fixture(scope="module")
