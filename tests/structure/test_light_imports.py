@@ -26,6 +26,7 @@ STRANGERS = {
         "textinv.plan",
         "textinv.demo",
     ),
+    "services.api.app": ("diffusers", "transformers"),  # fronts ask replicas, who alone load them
     "cluster.driver.process": ("diffusers", "transformers"),  # it starts in half the time, and only workers need them
 }
 """What a room must not import, directly or through others."""

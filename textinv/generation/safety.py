@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from huggingface_hub import snapshot_download
 from numpy.typing import NDArray
-from transformers import CLIPImageProcessor
 
 from textinv.errors import BaseModelError
 from textinv.models.location import Location, locate
@@ -57,6 +55,9 @@ def load_safety_checker(
     _, kind = location.read_json("model_index.json").get(_CHECKER) or (None, None)
     if kind is None or location.checkpoint is not None:
         return None
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+    from transformers import CLIPImageProcessor
+
     try:
         folder = _with_weights(location, (aliases or {}).get(name, name))
         with quiet():

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import CLIPModel
 
 from textinv.errors import BaseModelError
 from textinv.models.quiet import quiet
@@ -37,6 +36,8 @@ def load_clip(folder: Path, tokenizer: Any, device: torch.device) -> Clip | None
     """
     if not has_clip(folder):
         return None
+    from transformers import CLIPModel
+
     try:
         with quiet():
             model = CLIPModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from diffusers.loaders.single_file_utils import fetch_diffusers_config, load_single_file_checkpoint
 from huggingface_hub import snapshot_download
 
 from textinv.errors import BaseModelError
@@ -185,6 +184,8 @@ def find_config(checkpoint: Path) -> Path:
     beside = checkpoint.with_suffix("")
     if (beside / "model_index.json").is_file():
         return beside
+    from diffusers.loaders.single_file_utils import fetch_diffusers_config, load_single_file_checkpoint
+
     try:
         repository = fetch_diffusers_config(load_single_file_checkpoint(str(checkpoint)))[
             "pretrained_model_name_or_path"

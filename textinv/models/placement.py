@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor
 
 from textinv.errors import BaseModelError
 
@@ -44,6 +43,8 @@ class Placement:
         """
         on_cpu = self.device.type == "cpu"
         if on_cpu and self.dtype == torch.bfloat16:
+            from diffusers.models.attention_processor import AttnProcessor
+
             unet.set_attn_processor(AttnProcessor())
         placed = self.place(unet)
         return placed.to(memory_format=torch.channels_last) if on_cpu and self.dtype == torch.float32 else placed

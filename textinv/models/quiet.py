@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import diffusers.utils.logging
-import transformers.utils.logging
-
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Switch the progress bars of diffusers and transformers off, and on again if they were."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
     libraries = [diffusers.utils.logging, transformers.utils.logging]
     shown = [library for library in libraries if library.is_progress_bar_enabled()]
     for library in shown:
