@@ -58,8 +58,7 @@ class WorkQueue:
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._num_events = 0
         self._failed_starts: list[str] = []
-        self._expiries = self._deaths = 0
-        self._repeated_passes = 0
+        self._expiries = self._deaths = self._repeated_passes = 0
         self._looked = clock()
         self._asleep = 0.0
         """Seconds in which this queue did nothing."""
@@ -163,9 +162,7 @@ class WorkQueue:
 
     def beat(self, card: WorkerCard, held: Collection[str], trouble: str = "") -> BeatReply:
         """Renew a worker's leases and say which it must drop; an unknown worker is taken in with what it holds.
-
-        `trouble` is what is wrong with its place, for which its work is not to blame.
-        """
+        `trouble` is what is wrong with its place."""
         worker = self._hear(card)
         worker.trouble = trouble
         lost = frozenset(fingerprint for fingerprint in held if not self._holds(worker, fingerprint))
@@ -209,11 +206,8 @@ class WorkQueue:
             self._release(spec, "it is wanted again")
             return spec.state == "cancelled"
         retry = retry_of(code)
-        if retry.place:
-            self._release(spec, f"it waits for its worker's place: {code}: {message}", at_end=True)
-            return False
-        spec.tries += 1
-        if spec.tries <= retry.concepts:
+        spec.tries += not retry.place
+        if retry.place or spec.tries <= retry.concepts:
             self._release(spec, f"it is tried again after {code}: {message}", at_end=True)
             return False
         spec.problem = f"{code}: {message}"
@@ -393,8 +387,9 @@ class WorkQueue:
         self._part_with(worker)
 
     def _set_aside(self, spec: QueuedSpec) -> None:
-        last = spec.deaths[-1].reason
-        spec.problem = f"poisoned: {len(spec.deaths)} workers died while they had it; the last: {last}"
+        spec.problem = (
+            f"poisoned: {len(spec.deaths)} workers died while they had it; the last: {spec.deaths[-1].reason}"
+        )
         self._settle(spec, "failed")
 
     def _expire(self) -> None:

@@ -343,17 +343,13 @@ class Engine:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
-        error = ServiceError("the engine was closed before the picture was done; ask again")
-        with self._changed:
-            waiting = self._line.remove(lambda _: True)
-        for one in waiting:
-            one.ticket.fail(error)
-        self._fail_all(error)
+        self._fail_all(ServiceError("the engine was closed before the picture was done; ask again"))
 
     def _fail_all(self, error: TextinvError) -> None:
-        """Fail whatever is in the batch or on its way into it, and all that waits where no step can be taken."""
+        """Fail whatever is in the batch or on its way into it, and all that waits where no step will be taken."""
         with self._changed:
-            waiting = [] if self.step_times.ready else self._line.remove(lambda _: True)
+            goes_on = self.step_times.ready and not self._stopping
+            waiting = [] if goes_on else self._line.remove(lambda _: True)
         for one in (*self._joining, *(image.waiting for image in self._active), *waiting):
             one.ticket.fail(error)
         self._active = []
