@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, Valid
 
 from textinv.errors import CorruptObjectError, NewerProgramError
 
-Crop = Literal["center", "random"]
+Crop = Literal["center", "random", "fit"]
 Kind = Literal["object", "style"]
 Method = Literal["sphere", "adamw"]
 Schedule = Literal["constant", "linear", "cosine"]

@@ -161,8 +161,7 @@ class WorkQueue:
         return worker.reply
 
     def beat(self, card: WorkerCard, held: Collection[str], trouble: str = "") -> BeatReply:
-        """Renew a worker's leases and say which it must drop; an unknown worker is taken in with what it holds.
-        `trouble` is what is wrong with its place."""
+        """Renew a worker's leases and say which to drop, hearing of its trouble; an unknown one is taken in as it is."""
         worker = self._hear(card)
         worker.trouble = trouble
         lost = frozenset(fingerprint for fingerprint in held if not self._holds(worker, fingerprint))
@@ -387,9 +386,8 @@ class WorkQueue:
         self._part_with(worker)
 
     def _set_aside(self, spec: QueuedSpec) -> None:
-        spec.problem = (
-            f"poisoned: {len(spec.deaths)} workers died while they had it; the last: {spec.deaths[-1].reason}"
-        )
+        number, last = len(spec.deaths), spec.deaths[-1].reason
+        spec.problem = f"poisoned: {number} workers died while they had it; the last: {last}"
         self._settle(spec, "failed")
 
     def _expire(self) -> None:

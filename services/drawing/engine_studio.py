@@ -111,6 +111,7 @@ class EngineStudio:
             screened=self.engine.screens,
             has_clip=model.clip is not None,
             takes_sizes=model.takes_sizes,
+            learns_shapes=model.learns_shapes,
             clip_skip=model.clip_skip,
         )
 

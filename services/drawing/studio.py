@@ -34,6 +34,7 @@ class StudioFacts:
     has_clip: bool = True
     """Whether the base model has a CLIP of its own, which scores what is learned on it."""
     takes_sizes: bool = False
+    learns_shapes: bool = False
     """Whether the base model is told sizes beside the text."""
     clip_skip: int = 1
     """Which of its text encoder's layers the base model reads where a request does not say."""

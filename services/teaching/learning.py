@@ -91,7 +91,12 @@ class Learning:
         """
         if studio is not None and name in (self.config.base_model, studio.base_model):
             return BaseFacts(
-                studio.base_revision, studio.native_px, studio.has_clip, studio.encoder_widths, studio.takes_sizes
+                studio.base_revision,
+                studio.native_px,
+                studio.has_clip,
+                studio.encoder_widths,
+                studio.takes_sizes,
+                studio.learns_shapes,
             )
         allowed = {self.config.base_model, *self.settings.stated_base_models}
         if name not in allowed:

@@ -135,3 +135,22 @@ def test_a_folder_with_halves_only_loads(tiny: Callable[[str], BaseModel], copy_
     assert torch.equal(model.vocabulary("text_encoder"), whole.vocabulary("text_encoder"))
     latents = torch.randn(1, 4, 8, 8)
     assert torch.equal(model.decode_latents(latents), whole.decode_latents(latents))
+
+
+@pytest.mark.parametrize(("part", "said"), [("vae", "a VAE"), ("unet", "a UNet"), ("text_encoder", "a text encoder")])
+def test_a_folder_that_is_one_part_is_called_it(copy_of: Callable[[str], Path], part: str, said: str) -> None:
+    refused = _refused(copy_of("sd1") / part)
+    assert refused == f"IT is {said}: one part of a base model; name the folder of the whole base model"
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("pytorch_lora_weights.safetensors", "IT holds a LoRA: it changes a base model and is none; name the base "),
+        ("learned_embeds.safetensors", "IT holds an embedding: rows learned on a base model; name the base model, and"),
+        ("notes.txt", "IT has no model_index.json: it is no diffusers folder; give one that save_pretrained wrote"),
+    ],
+)
+def test_a_folder_that_holds_something_else_is_told_what(tmp_path: Path, file: str, said: str) -> None:
+    (tmp_path / file).write_bytes(b"x")
+    assert _refused(tmp_path).startswith(said)

@@ -1,5 +1,6 @@
 """One file of weights: derivatives load as what they say they are; what is no base model is called what it is."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,8 @@ EMPTY = torch.zeros(0)
 def originals(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A tiny base as one file, its configs beside it, by family."""
     root = tmp_path_factory.mktemp("originals")
-    pipelines = {"sd1": diffusers.StableDiffusionPipeline, "sdxl": diffusers.StableDiffusionXLPipeline}
+    stable = diffusers.StableDiffusionPipeline
+    pipelines = {"sd1": stable, "sd2": stable, "sdxl": diffusers.StableDiffusionXLPipeline}
 
     def file(family: str) -> Path:
         target = root / f"{family}.safetensors"
@@ -52,13 +54,15 @@ def _load(name: str) -> BaseModel:
     return load_base_model(name, device="cpu", dtype="float32")
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 def test_markers_in_a_file_say_how_it_predicts(originals: Callable[[str], Path], tmp_path: Path, family: str) -> None:
     v_pred = _derived(originals(family), tmp_path / "v.safetensors", lambda found: found | {"v_pred": EMPTY})
     both = _derived(
         originals(family), tmp_path / "zero.safetensors", lambda found: found | {"v_pred": EMPTY, "ztsnr": EMPTY}
     )
     for file, zero_snr in ((v_pred, False), (both, True)):
+        config = file.with_suffix("") / "scheduler" / "scheduler_config.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), "prediction_type": "epsilon"}))
         process = _load(str(file)).process
         assert isinstance(process, Diffusion)
         assert (process.predicts, process.has_zero_snr) == ("v_prediction", zero_snr)

@@ -1,6 +1,7 @@
 """What a page asks beside drawing: what a prompt holds, the settings of a picture, what a concept looks like."""
 
 import base64
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from services.config import ServiceConfig
 from services.desk import Desk
+from tests.services import colour_studio
 from tests.services.colour_studio import ColourStudio
 from tests.services.conftest import client_of, publish
 from tests.services.job_tools import photo
@@ -134,6 +136,15 @@ async def test_a_picture_of_a1111_gives_its_settings_back(client: httpx.AsyncCli
         "size": "512x768",
         "concepts": [],
     }
+
+
+async def test_others_write_a_layer_of_sdxl_that_they_do_not_read(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(colour_studio, "FACTS", replace(colour_studio.FACTS, family="sdxl"))
+    assert (await read_back(client, write_png(BLANK, FROM_A1111))).json()["clip_skip"] is None
+    ours = f"{FROM_A1111}, Version: textinv 0.1.0"
+    assert (await read_back(client, write_png(BLANK, ours))).json()["clip_skip"] == 2
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Fit a picture to the size that a base model trains at.
 
-Owns scaling and cropping, of the colours and of the weight that alpha or a mask gives to each pixel. Keeps proportions:
-the shorter side is scaled to fit, the longer one is cropped. Knows no models.
+Owns scaling and cropping, of the colours and of the weight that alpha or a mask gives to each pixel, and the shapes
+that pictures are trained in. Keeps proportions: what a shape lacks of a picture is cropped. Knows no models.
 """
 
 import hashlib
+import itertools
 from dataclasses import replace
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -15,7 +17,13 @@ from PIL import Image
 from textinv.errors import ImageError
 from textinv.images.decode import Picture
 
-Crop = Literal["center", "random"]
+Crop = Literal["center", "random", "fit"]
+BUCKET_STEP_PX, SMALL_STEP_PX = 64, 8
+"""Sides of shapes are multiples of it; of the second one where squares of under `LEAST_SIDE_PX` are trained at."""
+LEAST_SIDE_PX = 256
+LEAST_AREA, MOST_ASPECT = 0.9, 4.0
+"""A shape has at least this share of the square's area, and is at most so many times longer than wide. At 1024 px these
+are the shapes that SDXL was trained in (Podell et al. 2023, arXiv:2307.01952, appendix I)."""
 _BICUBIC = Image.Resampling.BICUBIC
 _BILINEAR = Image.Resampling.BILINEAR
 
@@ -36,6 +44,29 @@ def fit_picture(
         return pixels, None
     alpha = Image.fromarray(picture.alpha).resize(size, _BILINEAR, box=box)
     return pixels, np.asarray(alpha, dtype=np.float32) / np.float32(255)
+
+
+@cache
+def shapes(side_px: int) -> tuple[tuple[int, int], ...]:
+    """Widths and heights near the area of a square: it comes first."""
+    step = BUCKET_STEP_PX if side_px >= LEAST_SIDE_PX else SMALL_STEP_PX
+    sides = range(step, int(side_px * MOST_ASPECT**0.5) + 1, step)
+    pairs = [pair for pair in itertools.product(sides, sides) if max(pair) <= MOST_ASPECT * min(pair)]
+    near = [pair for pair in pairs if LEAST_AREA <= pair[0] * pair[1] / side_px**2 <= 1]
+    return tuple(dict.fromkeys([(side_px, side_px), *near]))
+
+
+def trained_size(size_px: tuple[int, int], side_px: int, crop: Crop) -> tuple[int, int]:
+    """Width and height that a picture of these is trained at: with `fit` those of the shape that cuts least."""
+    if crop != "fit":
+        return side_px, side_px
+    return max(shapes(side_px), key=lambda shape: kept_share(size_px, shape))
+
+
+def kept_share(size_px: tuple[int, int], shape_px: tuple[int, int]) -> float:
+    """How much of a picture's area is left when it is cropped to a shape."""
+    aspects = size_px[0] * shape_px[1], size_px[1] * shape_px[0]
+    return min(aspects) / max(aspects)
 
 
 def with_mask(picture: Picture, mask: Picture) -> Picture:
@@ -63,7 +94,8 @@ def mask_problem(mask_size: tuple[int, int], picture_size: tuple[int, int], peak
 
 def as_trained(picture: Picture, side_px: int, crop: Crop = "center", *, seed: int = 0) -> Image.Image:
     """The picture as training sees it, to be looked at: transparent where pixels count less in the loss."""
-    pixels, weight = fit_picture(picture, side_px, side_px, crop, seed=seed)
+    width, height = trained_size((picture.width_px, picture.height_px), side_px, crop)
+    pixels, weight = fit_picture(picture, width, height, crop, seed=seed)
     colours = np.rint((pixels.transpose(1, 2, 0) + 1) * 127.5).clip(0, 255).astype(np.uint8)
     image = Image.fromarray(colours)
     if weight is not None:
@@ -77,7 +109,7 @@ def crop_box(
     """The largest rectangle of the wanted proportions, which is what is kept: left, top, right, bottom."""
     width, height = float(picture.width_px), float(picture.height_px)
     kept_width, kept_height = min(width, height * aspect), min(height, width / aspect)
-    across, down = (0.5, 0.5) if crop == "center" else _random_place(picture.digest, seed)
+    across, down = _random_place(picture.digest, seed) if crop == "random" else (0.5, 0.5)
     left, top = (width - kept_width) * across, (height - kept_height) * down
     return left, top, left + kept_width, top + kept_height
 

@@ -86,11 +86,14 @@ class TrainingFields(Strict):
     sample passes. Default: the recipe's."""
     resolution_px: Annotated[int, Field(ge=16, le=4096, multiple_of=8)] | None = None
     """Side of the square that pictures are trained at, a multiple of 8. 16 to 4096; cost grows with its square.
-    Default: what the base model was trained at. There are no other shapes: pictures are cropped, never stretched."""
+    Default: what the base model was trained at. With `crop: fit` other shapes have about the area of that square.
+    Pictures are cropped, never stretched."""
     crop: Crop | None = None
-    """Which square of a picture that is not square is kept, as large as its shorter side: `center` (default), or a
-    `random` one, drawn once. The rest is not learned from, and a plan warns where that is over a third: crop to what
-    matters first. Costs nothing."""
+    """What is kept of a picture that is not square: `fit`, the middle of it in the shape near a square's area that cuts
+    least, so that a portrait is learned as one (SDXL's shapes, at 1024 px); `center`, its middle square; `random`, a
+    square drawn once. The rest is not learned from, and a plan warns where that is over a third: crop to what matters
+    first. Default: `fit` for base models of 256 px and more that draw such shapes, else `center`. Costs nothing; each
+    shape takes a forward of its own."""
     flip: bool | None = None
     """Also learn from mirrored pictures. Leave it off (default) for anything with a left and a right: text, faces,
     logos. On, it costs one more encoding of each picture at the start."""

@@ -54,6 +54,8 @@ class BaseModel(ABC):
     before it, and so on (A1111's "Clip skip")."""
     max_clip_skip: int = 1
     """The most that can be skipped; 1: there is nothing to choose."""
+    learns_shapes: bool = False
+    """Whether pictures are best learned in their own shape near the native area, rather than as squares."""
     clip: Clip | None
     """The base model's own CLIP when it ships one."""
     folder: Path | None = None

@@ -22,6 +22,9 @@ from textinv.models.prompt import PromptPiece, TokenizedPrompt, tokens_of
 from textinv.models.text_encoder import TextEncoder
 from textinv.placeholders import Mention
 
+LEAST_PX_OF_SHAPES = 256
+"""Smaller base models, the demo base among them, have latents of too few positions a side for shapes near a square."""
+
 
 class LatentDiffusionModel(BaseModel):
     """A base model made of a diffusers pipeline's components."""
@@ -32,6 +35,8 @@ class LatentDiffusionModel(BaseModel):
     """What the pipeline is told when it loads: parts that are not needed."""
     vae_name: ClassVar[str] = "vae"
     """The component that turns pixels into latents."""
+    has_shapes: ClassVar[bool] = True
+    """Whether it draws other shapes than squares well."""
     text_encoder_folders: ClassVar[tuple[str, ...]] = ("text_encoder",)
     """The components that turn text into rows."""
     own_layer: ClassVar[int] = 1
@@ -64,11 +69,17 @@ class LatentDiffusionModel(BaseModel):
         self.latent_channels = int(self._unet.config.in_channels)
         self.latent_scale = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self.native_px = _side(self._unet.config.sample_size) * self.latent_scale
+        self.learns_shapes = self.shapes_at(self.native_px)
         scheduler = components["scheduler"]
         self.process = Diffusion({**scheduler.config, "_class_name": type(scheduler).__name__}, self.device)
         self._shift, self._spread = _statistics(self._vae.config, self.device)
         self.zeros_empty_negative = bool(index.get("force_zeros_for_empty_prompt", False))
         self.masks_text = self._unet.config.addition_embed_type in (None, "text_time")
+
+    @classmethod
+    def shapes_at(cls, native_px: int) -> bool:
+        """Whether pictures are best learned in their own shape, on a base model of this native size."""
+        return cls.has_shapes and native_px >= LEAST_PX_OF_SHAPES
 
     @classmethod
     @abstractmethod

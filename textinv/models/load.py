@@ -91,6 +91,7 @@ class Found(NamedTuple):
     row_widths: Mapping[str, int]
     """By text encoder; empty where their files do not say."""
     takes_sizes: bool
+    learns_shapes: bool
 
 
 def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> Found:
@@ -101,12 +102,14 @@ def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str
     """
     location = locate(name, revision, aliases, weights=False)
     family = _family_of(name, location)
+    native_px = _native_size_px(name, family, location)
     return Found(
         revision=_revision_of(name, location, revision),
-        native_px=_native_size_px(name, family, location),
+        native_px=native_px,
         has_clip=has_clip(location.folder / "clip"),
         row_widths=_row_widths(family, location),
         takes_sizes=family.takes_sizes,
+        learns_shapes=family.shapes_at(native_px),
     )
 
 

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl
 from huggingface_hub import snapshot_download
 
 from textinv.errors import BaseModelError
+from textinv.models.parts import explain_folder
 from textinv.models.process import PREDICTIONS
 from textinv.models.revision import parts_without_weights
 from textinv.models.single_file import Markers, read_markers
@@ -141,9 +142,7 @@ def _split(name: str, target: str) -> tuple[str, Stated]:
 
 def _checked_folder(folder: Path) -> Path:
     if not (folder / "model_index.json").is_file():
-        raise BaseModelError(
-            f"{folder} has no model_index.json: it is no diffusers folder; give one that save_pretrained wrote"
-        )
+        raise BaseModelError(f"{folder} {explain_folder(folder)}")
     return folder
 
 

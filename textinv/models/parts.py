@@ -4,7 +4,9 @@ Owns the kinds of models that look like a Stable Diffusion and are not: each is 
 work. Does not load anything, and does not know noise: that is `process`.
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from textinv.errors import BaseModelError
@@ -15,6 +17,37 @@ _OTHER_PIPELINES = {
     "ControlNet": "is steered by a second network; name the base model without it",
     "Upscale": "enlarges pictures; name a base model that draws from text",
 }
+
+
+_LONE_PARTS = {
+    "AutoencoderKL": "a VAE",
+    "VQModel": "a VAE",
+    "UNet2DConditionModel": "a UNet",
+    "ControlNetModel": "a ControlNet",
+    "CLIPTextModel": "a text encoder",
+    "CLIPTextModelWithProjection": "a text encoder",
+}
+_HELD = {
+    "*lora*.safetensors": "holds a LoRA: it changes a base model and is none; name the base model that it was made for",
+    "learned_embeds*": "holds an embedding: rows learned on a base model; name the base model, and add the rows as a "
+    "concept",
+}
+
+
+def explain_folder(folder: Path) -> str:
+    """Say what a folder is that is no whole pipeline of diffusers'."""
+    held = next((said for pattern, said in _HELD.items() if any(folder.glob(pattern))), None)
+    if held is not None:
+        return held
+    config = folder / "config.json"
+    try:
+        known = json.loads(config.read_text()) if config.is_file() else {}
+    except ValueError:
+        known = {}
+    names = [known.get("_class_name"), *(known.get("architectures") or [])] if isinstance(known, dict) else []
+    if part := next((_LONE_PARTS[name] for name in names if name in _LONE_PARTS), None):
+        return f"is {part}: one part of a base model; name the folder of the whole base model"
+    return "has no model_index.json: it is no diffusers folder; give one that save_pretrained wrote"
 
 
 def explain_pipeline(index: Mapping[str, Any], text_config: Mapping[str, Any]) -> str:

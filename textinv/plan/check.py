@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from textinv.images.fit import LEAST_SIDE_PX
 from textinv.manifest.fields import Manifest, TrainingFields
 from textinv.manifest.load import Draft, draft_manifest
 from textinv.manifest.origin import Problem, in_order
@@ -83,7 +84,8 @@ def _pictures(draft: Draft, native_px: int | None, settings: Settings) -> list[G
     for index, concept in draft.concepts:
         resolution_px = concept.resolution_px or defaults.resolution_px or native_px or 1
         stated_px = concept.min_size_px or defaults.min_size_px
-        wanted.append(Wanted(index, concept, resolution_px, least_px(resolution_px, stated_px)))
+        crop = concept.crop or defaults.crop or ("fit" if native_px and native_px >= LEAST_SIDE_PX else "center")
+        wanted.append(Wanted(index, concept, resolution_px, least_px(resolution_px, stated_px), crop))
     return gather_all(wanted, draft.origin, shelf_for(draft.origin, settings), FactsCache(settings.home))
 
 

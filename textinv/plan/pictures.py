@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from textinv.errors import ImageError
 from textinv.images.duplicates import same_looks
-from textinv.images.fit import mask_problem
+from textinv.images.fit import kept_share, mask_problem, trained_size
 from textinv.manifest.fields import ConceptFields, ImageEntry
 from textinv.manifest.origin import Origin, Place, Problem
 from textinv.manifest.rules import caption_problem, caption_text
@@ -19,11 +19,11 @@ from textinv.plan.picture_check import REFUSED, size_problem
 from textinv.plan.picture_facts import FactsCache, PictureFacts
 from textinv.plan.shelf import Shelf
 from textinv.plan.sources import Source
-from textinv.spec import PictureRef
+from textinv.spec import Crop, PictureRef
 
 ADVISED = 3
-WIDE = 1.5
-"""Pictures longer than this, in shorter sides, lose over a third to the crop: worth a warning."""
+LEAST_KEPT = 2 / 3
+"""Pictures that lose over a third to the crop are worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Wanted:
     concept: ConceptFields
     resolution_px: int
     min_size_px: int
+    crop: Crop = "center"
 
 
 def gather_all(
@@ -185,7 +186,7 @@ def _stem(name: str) -> str:
 
 
 def _too_small(wanted: Wanted, found: Found, facts: PictureFacts, origin: Origin) -> Iterator[Problem]:
-    problem = size_problem(facts, wanted.resolution_px, wanted.min_size_px)
+    problem = size_problem(facts, wanted.resolution_px, wanted.min_size_px, wanted.crop)
     if problem is not None and problem[0] in REFUSED:
         yield origin.problem(found.place, f"{found.source.name} {problem[1]}, or lower min_size_px")
 
@@ -203,15 +204,19 @@ def _unwise(wanted: Wanted, facts: Sequence[tuple[Found, PictureFacts]]) -> Iter
     for first, second in same_looks([(found.source.name, picture.look) for found, picture in facts]):
         yield f"{first} and {second} look the same: a second copy teaches nothing"
     for found, one in facts:
-        shorter, longer = sorted((one.width_px, one.height_px))
-        if longer > WIDE * shorter:
+        size = (one.width_px, one.height_px)
+        shape = trained_size(size, wanted.resolution_px, wanted.crop)
+        kept = kept_share(size, shape)
+        if kept < LEAST_KEPT:
+            shapes = "as squares" if wanted.crop != "fit" else f"at {shape[0]} x {shape[1]} at most"
             yield (
-                f"{found.source.name} is {one.width_px} x {one.height_px}: {1 - shorter / longer:.0%} of it is cut "
-                "off, as pictures are trained as squares; crop it to what matters"
+                f"{found.source.name} is {size[0]} x {size[1]}: {1 - kept:.0%} of it is cut off, as pictures are "
+                f"trained {shapes}; crop it to what matters"
             )
     for found, one in facts:
         if one.note:
             yield f"{found.source.name} {one.note}"
-    small = [found.source.name for found, one in facts if size_problem(one, wanted.resolution_px, wanted.min_size_px)]
+    sizes = wanted.resolution_px, wanted.min_size_px, wanted.crop
+    small = [found.source.name for found, one in facts if size_problem(one, *sizes)]
     if small:
         yield f"{', '.join(small[:3])}: smaller than the {wanted.resolution_px} pixels trained at, so it is enlarged"

@@ -18,7 +18,15 @@ from textinv.plan.picture_check import least_px
 from textinv.plan.picture_facts import FactsCache
 from textinv.plan.pictures import Gathered, Wanted, gather_all
 from textinv.plan.published import PlannedSpec, compare
-from textinv.plan.resolve import BaseFacts, Values, base_facts, broken_combinations, resolution_of, resolve_spec
+from textinv.plan.resolve import (
+    BaseFacts,
+    Values,
+    base_facts,
+    broken_combinations,
+    crop_of,
+    resolution_of,
+    resolve_spec,
+)
 from textinv.plan.shelf import Shelf, shelf_for
 from textinv.plan.sources import Source
 from textinv.settings import Settings
@@ -116,7 +124,8 @@ def _gather(
     for index, concept in enumerate(manifest.concepts):
         values = Values(manifest, concept)
         resolution_px = resolution_of(values, base)
-        wanted.append(Wanted(index, concept, resolution_px, least_px(resolution_px, values.stated("min_size_px"))))
+        least = least_px(resolution_px, values.stated("min_size_px"))
+        wanted.append(Wanted(index, concept, resolution_px, least, crop_of(values, base)))
     return gather_all(wanted, manifest.origin, shelf, facts, progress)
 
 

@@ -18,7 +18,7 @@ from textinv.plan.base_memory import keep, recall
 from textinv.plan.recipes import DEFAULT_RECIPE, LEARNING_RATES, RECIPES, Recipe, steps_between_looks
 from textinv.plan.templates import TEMPLATES
 from textinv.settings import Settings
-from textinv.spec import Kind, OptimizerSpec, PictureRef, StopSpec, TrainSpec
+from textinv.spec import Crop, Kind, OptimizerSpec, PictureRef, StopSpec, TrainSpec
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class BaseFacts:
     """Widths of its rows by text encoder; empty where nobody looked."""
     takes_sizes: bool = False
     """Whether it is told a picture's sizes beside the text."""
+    learns_shapes: bool = False
+    """Whether pictures are learned in their own shape unless a manifest says otherwise."""
 
 
 def base_name(manifest: Manifest) -> str:
@@ -107,6 +109,12 @@ def resolution_of(values: Values, base: BaseFacts) -> int:
     return int(values.stated("resolution_px") or base.native_px)
 
 
+def crop_of(values: Values, base: BaseFacts) -> Crop:
+    """What is kept of the concept's pictures."""
+    stated: Crop | None = values.stated("crop")
+    return stated or ("fit" if base.learns_shapes else "center")
+
+
 def resolve_spec(
     values: Values, pictures: Sequence[PictureRef], base: BaseFacts, init: str, init_embedding: str | None
 ) -> TrainSpec:
@@ -126,7 +134,7 @@ def resolve_spec(
         "init_embedding": init_embedding,
         "resolution_px": resolution_of(values, base),
         "tells_sizes": base.takes_sizes,
-        "crop": values.stated("crop") or "center",
+        "crop": crop_of(values, base),
         "flip": bool(values.stated("flip")),
         "templates": TEMPLATES[templates] if isinstance(templates, str) else tuple(templates),
         "min_steps": _min_steps(values),

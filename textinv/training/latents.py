@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from textinv.errors import ImageError
-from textinv.images import Picture, fit_picture
-from textinv.images.fit import crop_box
+from textinv.images import Picture, crop_box, fit_picture, trained_size
 from textinv.models.base import BaseModel
 from textinv.models.room import is_out_of_memory
 from textinv.spec import TrainSpec
@@ -73,25 +72,29 @@ def sizes_of(picture: Picture, spec: TrainSpec, mirrored: bool = False) -> tuple
 
     The crop is counted in pixels of the picture as it is scaled to be learned.
     """
-    side = spec.resolution_px
+    width, height = _trained_size(picture, spec)
     if not spec.tells_sizes:
-        return side, side, 0, 0, side, side
-    left, top, right, _ = crop_box(picture, 1.0, spec.crop, seed=spec.seed)
-    scale = side / (right - left)
+        return height, width, 0, 0, height, width
+    left, top, right, _ = crop_box(picture, width / height, spec.crop, seed=spec.seed)
+    scale = width / (right - left)
     before = picture.width_px - right if mirrored else left
-    return picture.height_px, picture.width_px, round(top * scale), round(before * scale), side, side
+    return picture.height_px, picture.width_px, round(top * scale), round(before * scale), height, width
+
+
+def _trained_size(picture: Picture, spec: TrainSpec) -> tuple[int, int]:
+    return trained_size((picture.width_px, picture.height_px), spec.resolution_px, spec.crop)
 
 
 def _fit(picture: Picture, spec: TrainSpec) -> Fitted:
-    side = spec.resolution_px
-    pixels, weight = fit_picture(picture, side, side, spec.crop, seed=spec.seed)
+    width, height = _trained_size(picture, spec)
+    pixels, weight = fit_picture(picture, width, height, spec.crop, seed=spec.seed)
     if weight is not None and not weight.any():
         raise ImageError(
-            f"{picture.name} of {spec.name}: its mask or transparency leaves nothing of the square that is kept: crop "
+            f"{picture.name} of {spec.name}: its mask or transparency leaves nothing of the part that is kept: crop "
             "the picture around what is to be learned",
             file=picture.name,
         )
-    return torch.from_numpy(pixels), torch.ones(side, side) if weight is None else torch.from_numpy(weight)
+    return torch.from_numpy(pixels), torch.ones(height, width) if weight is None else torch.from_numpy(weight)
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 Owns the two routes. A name that does not resolve is told, not an error: people are still typing.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Request, UploadFile
@@ -58,7 +59,8 @@ async def read_settings(
 ) -> dict[str, Any]:
     """Read back from a picture with which settings it was drawn."""
     desk: Desk = request.app.state.desk
-    return await computing(_settings_of, await image.read(), desk.config.max_upload_px)
+    facts = await desk.facts()
+    return await computing(_settings_of, await image.read(), desk.config.max_upload_px, facts)
 
 
 def _refs(prompt: str) -> list[ConceptRef]:
@@ -68,7 +70,7 @@ def _refs(prompt: str) -> list[ConceptRef]:
         raise RequestError(error.message, param="prompt") from error
 
 
-def _settings_of(png: bytes, max_px: int) -> dict[str, Any]:
+def _settings_of(png: bytes, max_px: int, facts: StudioFacts) -> dict[str, Any]:
     text = read_png_infotext(png, max_px)
     if not text:
         raise RequestError(
@@ -76,6 +78,8 @@ def _settings_of(png: bytes, max_px: int) -> dict[str, Any]:
         )
     infotext = read_infotext(text)
     read = read_request(infotext)
+    if facts.family == "sdxl" and not infotext.settings.get("Version", "").startswith("textinv"):
+        read = replace(read, clip_skip=None)  # others write it of SDXL, too, and read SDXL at its own layer
     return {
         "object": "settings",
         "prompt": read.prompt,

@@ -9,7 +9,7 @@ import hashlib
 import io
 import re
 from contextlib import suppress
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -21,12 +21,12 @@ from services.api.jobs.examples import PICTURE, answered_with
 from services.desk import Desk, in_thread
 from services.teaching.learning import Learning
 from textinv.errors import ImageError, NotReadyError, RequestError, UnknownConceptError
-from textinv.images import Picture, as_trained, crop_box, decode_picture
+from textinv.images import Picture, as_trained, crop_box, decode_picture, trained_size
 from textinv.plan.picture_check import PictureProblem, check_picture
 from textinv.plan.picture_facts import PictureFacts
 from textinv.plan.resolve import BaseFacts
 from textinv.plan.sources import DIGEST, StoredPicture
-from textinv.spec import image_key
+from textinv.spec import Crop, image_key
 
 router = APIRouter(tags=["training pictures"])
 _FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
@@ -35,7 +35,9 @@ _STUDIO_S = 3.0
 """A studio that is being started is not waited for longer: the base model is then read here."""
 _HEX = re.compile("[0-9a-f]{64}")
 
-Crop = Annotated[Literal["center", "random"], Query(description="Which part is kept, as in a manifest.")]
+AskedCrop = Annotated[
+    Crop | None, Query(description="Which part is kept, as in a manifest; none: as the base model learns.")
+]
 Seed = Annotated[int, Query(ge=0, lt=2**63, description="Of a random crop.")]
 Side = Annotated[
     int | None,
@@ -58,7 +60,7 @@ async def upload(
     request: Request,
     base_model: Annotated[str | None, Query(max_length=200, description="None: the service's.")] = None,
     resolution_px: Side = None,
-    crop: Crop = "center",
+    crop: AskedCrop = None,
     seed: Seed = 0,
     min_size_px: Annotated[int | None, Query(ge=1, le=16_384, description="As in a manifest.")] = None,
     other: Annotated[list[str] | None, Query(max_length=64, description="Digests to compare with.")] = None,
@@ -68,8 +70,8 @@ async def upload(
     desk: Desk = request.app.state.desk
     others = [digest_of(one, "other") for one in other or ()]
     data = await _read(request)
-    side = resolution_px or (await base_facts_of(desk, base_model)).native_px
-    return await in_thread(_take, desk, data, side, crop, seed, min_size_px, others)
+    side, kept = await _trained_at(desk, base_model, resolution_px, crop)
+    return await in_thread(_take, desk, data, side, kept, seed, min_size_px, others)
 
 
 @router.get("/v1/images/{digest}/thumbnail", response_class=Response)
@@ -77,7 +79,7 @@ async def thumbnail(
     digest: str,
     request: Request,
     resolution_px: Side = None,
-    crop: Crop = "center",
+    crop: AskedCrop = None,
     seed: Seed = 0,
     size: Annotated[int, Query(ge=16, le=1024, description="Longest side of the answer.")] = _THUMBNAIL_PX,
     caller: Caller = may_submit,
@@ -87,10 +89,18 @@ async def thumbnail(
     digest = digest.removeprefix(DIGEST)
     if not _HEX.fullmatch(digest):
         raise UnknownConceptError(f"there is no picture {digest[:80]!r}: a digest has 64 hexadecimal digits")
-    side = resolution_px or (await base_facts_of(desk, None)).native_px
+    side, kept = await _trained_at(desk, None, resolution_px, crop)
     return Response(
-        await in_thread(_drawn, desk, digest, side, crop, seed, size), media_type="image/png", headers=_FOREVER
+        await in_thread(_drawn, desk, digest, side, kept, seed, size), media_type="image/png", headers=_FOREVER
     )
+
+
+async def _trained_at(desk: Desk, base_model: str | None, side: int | None, crop: Crop | None) -> tuple[int, Crop]:
+    """The side and the crop that are asked for, or what the base model has."""
+    if side is not None and crop is not None:
+        return side, crop
+    facts = await base_facts_of(desk, base_model)
+    return side or facts.native_px, crop or ("fit" if facts.learns_shapes else "center")
 
 
 def digest_of(text: str, param: str) -> str:
@@ -140,7 +150,7 @@ def _take(
     desk: Desk,
     data: bytes,
     side: int,
-    crop: Literal["center", "random"],
+    crop: Crop,
     seed: int,
     min_size_px: int | None,
     others: list[str],
@@ -154,7 +164,7 @@ def _take(
     created = not learning.store.exists(image_key(picture.digest))
     if created:
         learning.store.put(image_key(picture.digest), data)
-    problems = list(check_picture(facts, side, min_size_px, known))
+    problems = list(check_picture(facts, side, min_size_px, known, crop))
     return {
         "object": "image",
         "id": f"{DIGEST}{picture.digest}",
@@ -178,15 +188,16 @@ def _facts(learning: Learning, digest: str) -> PictureFacts:
         raise ImageError(error.message, param="other") from error
 
 
-def _training(picture: Picture, side: int, crop: Literal["center", "random"], seed: int) -> dict[str, Any]:
-    left, top, right, bottom = crop_box(picture, 1.0, crop, seed=seed)
+def _training(picture: Picture, side: int, crop: Crop, seed: int) -> dict[str, Any]:
+    width, height = trained_size((picture.width_px, picture.height_px), side, crop)
+    left, top, right, bottom = crop_box(picture, width / height, crop, seed=seed)
     return {
         "resolution_px": side,
         "crop": crop,
         "box": {"left": left, "top": top, "right": right, "bottom": bottom},
-        "width": side,
-        "height": side,
-        "scale": round(side / (right - left), 4),
+        "width": width,
+        "height": height,
+        "scale": round(width / (right - left), 4),
         "turned": picture.turned,
     }
 
@@ -196,7 +207,7 @@ def _problem(problem: PictureProblem) -> dict[str, Any]:
     return {"code": problem.kind, "severity": severity, "message": problem.message, "other": problem.other}
 
 
-def _drawn(desk: Desk, digest: str, side: int, crop: Literal["center", "random"], seed: int, size: int) -> bytes:
+def _drawn(desk: Desk, digest: str, side: int, crop: Crop, seed: int, size: int) -> bytes:
     try:
         data = StoredPicture(desk.store, digest).read()
     except ImageError as error:

@@ -21,6 +21,7 @@ class LatentDiffusion(LatentDiffusionModel):
     family = "ldm"
     pipeline_class = LDMTextToImagePipeline
     vae_name = "vqvae"
+    has_shapes = False
     text_encoder_folders = ("bert",)
 
     @classmethod
