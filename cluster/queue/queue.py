@@ -161,7 +161,7 @@ class WorkQueue:
         return worker.reply
 
     def beat(self, card: WorkerCard, held: Collection[str], trouble: str = "") -> BeatReply:
-        """Renew a worker's leases and say which to drop, hearing of its trouble; an unknown one is taken in as it is."""
+        """Renew leases and say which to drop, hearing of a worker's trouble; an unknown one is taken in as it is."""
         worker = self._hear(card)
         worker.trouble = trouble
         lost = frozenset(fingerprint for fingerprint in held if not self._holds(worker, fingerprint))
