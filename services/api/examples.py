@@ -173,6 +173,9 @@ EXAMPLES: Mapping[str, Example] = {
         },
     ),
     "POST /sdapi/v1/refresh-embeddings": Example(None, None),
+    "POST /sdapi/v1/refresh-checkpoints": Example(None, {}),
+    "POST /sdapi/v1/reload-checkpoint": Example(None, {}),
+    "POST /sdapi/v1/unload-checkpoint": Example(None, {}),
     "GET /sdapi/v1/options": Example(None, _OPTIONS),
     "POST /sdapi/v1/options": Example({"samples_format": "png"}, None),
     "GET /sdapi/v1/sd-models": Example(

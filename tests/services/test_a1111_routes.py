@@ -269,3 +269,18 @@ async def test_fixed_sizes_of_clients_are_resized_to_here_and_elsewhere_when_the
         assert "did you mean 'num_inference_steps'?" in wrong.json()["error"]["message"]
         plain = await strict.post("/v1/images/generations", content='{"prompt": "a"}')
         assert plain.status_code == 200 or "content-type: application/json" in plain.json()["error"]["message"]
+
+
+async def test_other_networks_and_and_are_left_out_and_told(client: httpx.AsyncClient, studio: ColourStudio) -> None:
+    sent = {"prompt": "a cat AND a dog <lora:detail:0.8>", "negative_prompt": "<hypernet:x:1>", "seed": 1}
+    reply = await client.post("/sdapi/v1/txt2img", json=sent)
+    assert reply.status_code == 200
+    assert studio.requests[-1].prompt == "a cat a dog "
+    assert reply.headers["x-textinv-ignored"] == "<hypernet:x:1>, <lora:detail:0.8>, AND"
+    assert json.loads(reply.json()["info"])["ignored"] == ["<hypernet:x:1>", "<lora:detail:0.8>", "AND"]
+
+
+@pytest.mark.parametrize("route", ["refresh-checkpoints", "reload-checkpoint", "unload-checkpoint"])
+async def test_what_loads_and_unloads_checkpoints_answers(client: httpx.AsyncClient, route: str) -> None:
+    reply = await client.post(f"/sdapi/v1/{route}")
+    assert (reply.status_code, reply.json()) == (200, {})

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textinv.errors import NotReadyError, ServiceError, TextinvError
-from textinv.generation.denoise import decode_pixels, in_halves, predict_guided
+from textinv.generation.denoise import decode_pixels, in_halves, predict_guided, room_for_rows
 from textinv.generation.measuring import measure_steps
 from textinv.generation.picture import (
     ActiveImage,
@@ -33,7 +33,7 @@ from textinv.generation.picture import (
     not_finite,
     start_image,
 )
-from textinv.generation.prompts import Mount, PreparedPrompt, PromptEncoder, check_mounts, used_concepts
+from textinv.generation.prompts import Mount, PromptEncoder, Script, check_mounts, used_concepts
 from textinv.generation.request import GenerateRequest, Preview, Size, Ticket
 from textinv.generation.safety import SafetyChecker
 from textinv.generation.waiting_line import (
@@ -93,7 +93,7 @@ class Engine:
         self.limits = limits or EngineLimits()
         self.step_times = StepTimes(max_batch)
         self._safety = safety
-        self._encoder = PromptEncoder(model)
+        self._encoder, self._room = PromptEncoder(model), room_for_rows()
         self._line: WaitingLine[WaitingImage] = WaitingLine()
         self._active: list[ActiveImage] = []  # changed only in the thread that steps
         self._tally = Tally()
@@ -162,9 +162,9 @@ class Engine:
     def _prepare(self, asked: CheckedRequest, mounts: Mapping[ConceptRef, Mount]) -> list[WaitingImage]:
         request = asked.request
         elsewhere = check_mounts(self.model, asked.refs, mounts, request.bases)
-        options = request.attention_weights, request.clip_skip
-        prompt = self._encoder.prepare(request.prompt, mounts, *options)
-        negative = self._encoder.prepare(request.negative_prompt, mounts, *options)
+        options = request.attention_weights, request.clip_skip, asked.num_steps
+        prompt = self._encoder.script(request.prompt, mounts, *options)
+        negative = self._encoder.script(request.negative_prompt, mounts, *options)
         guided = negative if request.guidance_scale > 1 else None
         used = used_concepts(asked.refs, mounts)
         notes = tuple(dict.fromkeys((*prompt.notes, *negative.notes)))
@@ -217,18 +217,18 @@ class Engine:
     def _join(self, newcomers: Sequence[WaitingImage]) -> None:
         """Encode the newcomers' prompts together and draw their first latents; one that cannot start fails alone."""
         try:
-            self._encoder.encode([prompt for one in newcomers for prompt in self._prompts_of(one)])
+            self._encoder.say([prompt for one in newcomers for prompt in self._prompts_of(one)])
         except Exception as error:  # whose prompt it was is found out below, one by one
             log.warning("prompts could not be encoded together: %s", error)
         for one in newcomers:
             with failing_alone(one):
-                conditional, *encoded = self._encoder.encode(self._prompts_of(one))
+                conditional, *encoded = self._encoder.say(self._prompts_of(one))
                 unconditional = encoded[0] if encoded else None
                 if one.negative_prompt is not None and unconditional is None:
                     unconditional = conditional.zeros()
                 self._active.append(start_image(self.model, one, conditional, unconditional))
 
-    def _prompts_of(self, one: WaitingImage) -> list[PreparedPrompt]:
+    def _prompts_of(self, one: WaitingImage) -> list[Script]:
         """What is to be encoded for a picture: an empty negative prompt is not, where the base takes it for no text."""
         nothing = self.model.zeros_empty_negative and not one.asked.request.negative_prompt
         return [one.prompt] if one.negative_prompt is None or nothing else [one.prompt, one.negative_prompt]
@@ -250,7 +250,7 @@ class Engine:
                 inputs[image] = image.model_input()
         going_on: list[ActiveImage] = []
         sketches: dict[ActiveImage, Tensor] = {}
-        for image, predicted_BCHW in zip(inputs, predict_guided(self.model, inputs), strict=True):
+        for image, predicted_BCHW in zip(inputs, predict_guided(self.model, inputs, self._room), strict=True):
             with failing_alone(image.waiting):
                 if isinstance(predicted_BCHW, Exception):
                     raise predicted_BCHW
@@ -289,7 +289,7 @@ class Engine:
     def _decoded(self, latents: Mapping[ActiveImage, Tensor]) -> dict[ActiveImage, Pixels]:
         """Decode together; what a mask protects is put back."""
         decoded: dict[ActiveImage, Pixels] = {}
-        for image, pixels in zip(latents, decode_pixels(self.model, list(latents.values())), strict=True):
+        for image, pixels in zip(latents, decode_pixels(self.model, list(latents.values()), self._room), strict=True):
             with failing_alone(image.waiting):
                 if isinstance(pixels, Exception):
                     raise pixels

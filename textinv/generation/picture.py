@@ -22,11 +22,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from textinv.errors import DeadlineError, OutOfMemoryError, RequestError, ServiceError, TextinvError
-from textinv.generation.prompts import PreparedPrompt
+from textinv.generation.prompts import Said, Script
 from textinv.generation.request import GenerateRequest, Size, Ticket, Work
 from textinv.generation.told_sizes import ToldSizes
 from textinv.models.base import BaseModel, Conditioning
 from textinv.models.process import Sampler, find_scheduler_kind
+from textinv.models.room import is_out_of_memory
 from textinv.placeholders import ConceptRef
 
 log = logging.getLogger(__name__)
@@ -59,8 +60,8 @@ class WaitingImage:
     asked: CheckedRequest
     ticket: Ticket
     index: int
-    prompt: PreparedPrompt
-    negative_prompt: PreparedPrompt | None
+    prompt: Script
+    negative_prompt: Script | None
     deadline_at: float | None
     submitted_at: float = field(default_factory=time.monotonic)
 
@@ -120,8 +121,8 @@ class ActiveImage:
     sampler: Sampler
     generator: torch.Generator
     latents_BCHW: Tensor
-    conditional: Conditioning
-    unconditional: Conditioning | None
+    prompt: Said
+    negative_prompt: Said | None
     edit: Edit | None = None
     sizes_16: Tensor | None = None
     """What a base model that takes sizes is told."""
@@ -131,6 +132,16 @@ class ActiveImage:
     def time(self) -> Tensor:
         """When its next inference step begins."""
         return self.sampler.times[self.position]
+
+    @property
+    def conditional(self) -> Conditioning:
+        """What its prompt says in the next inference step."""
+        return self.prompt.now(self.position)
+
+    @property
+    def unconditional(self) -> Conditioning | None:
+        """What its negative prompt says then."""
+        return None if self.negative_prompt is None else self.negative_prompt.now(self.position)
 
     @property
     def finished(self) -> bool:
@@ -223,9 +234,7 @@ def choose_size(model: BaseModel, request: GenerateRequest, max_image_px: int | 
     return height_px, width_px
 
 
-def start_image(
-    model: BaseModel, waiting: WaitingImage, conditional: Conditioning, unconditional: Conditioning | None
-) -> ActiveImage:
+def start_image(model: BaseModel, waiting: WaitingImage, prompt: Said, negative_prompt: Said | None) -> ActiveImage:
     """Draw a picture's first latents from its own seed, on the CPU so that every device starts from the same."""
     request = waiting.asked.request
     sampler = _sampler_of(model, request)
@@ -239,7 +248,7 @@ def start_image(
         noise_BCHW = torch.randn((1, model.latent_channels, height, width), generator=generator)
         latents_BCHW = sampler.first(noise_BCHW.to(model.device))
     return ActiveImage(
-        waiting, sampler, generator, latents_BCHW, conditional, unconditional, edit, _sizes_of(model, waiting.asked)
+        waiting, sampler, generator, latents_BCHW, prompt, negative_prompt, edit, _sizes_of(model, waiting.asked)
     )
 
 
@@ -319,7 +328,7 @@ def as_service_error(error: Exception) -> TextinvError:
     if isinstance(error, TextinvError):
         return error
     log.error("a picture failed", exc_info=error)
-    if isinstance(error, torch.OutOfMemoryError):
+    if is_out_of_memory(error):
         return OutOfMemoryError(f"not even one picture of this size fits into memory: {error}; ask for a smaller one")
     return ServiceError(f"the picture could not be drawn: {type(error).__name__}: {error}; try again")
 

@@ -1,8 +1,8 @@
 """Prompts as the UNet takes them: mounts checked, attention weights read, text encoded and remembered by what it says.
 
-Owns A1111's syntax of attention weights (`(more)`, `[less]`, `(word:1.2)`, `\\(` for a plain bracket), the checks that
-an embedding fits the base model, and the cache of text-encoder outputs by (prompt, concept digests). Does not know
-tokenizers, for the base model cuts a prompt into chunks, nor where embeddings come from.
+Owns A1111's syntax of attention weights (`(more)`, `[less]`, `(word:1.2)`, `\\(` for a plain bracket, `BREAK` for a new
+window), the checks that an embedding fits the base model, and the cache of text-encoder outputs by (prompt, concept
+digests). Does not know tokenizers, for the base model cuts a prompt into chunks, nor where embeddings come from.
 
 Shapes: B chunks, L tokens, D width.
 """
@@ -19,8 +19,9 @@ from torch import Tensor
 from textinv.embedding import Embedding
 from textinv.errors import BaseModelMismatchError, PromptError, UnknownConceptError
 from textinv.generation.blending import Blended, Ingredient, at_strength, ingredient_of, mixed
+from textinv.generation.prompt_schedule import texts_over_steps
 from textinv.models.base import BaseModel, Conditioning
-from textinv.models.prompt import TokenBatch, TokenizedPrompt, batch_prompts
+from textinv.models.prompt import NEW_WINDOW, TokenBatch, TokenizedPrompt, batch_prompts
 from textinv.placeholders import ConceptRef, Mention, concepts_of, expand_aliases, mentions_in
 
 Bases = Literal["exact", "kin"]
@@ -35,6 +36,7 @@ MIN_WEIGHT, MAX_WEIGHT = -10.0, 10.0
 # Deeper brackets are plain text, so that a hostile prompt costs linear time.
 MAX_DEPTH = 32
 
+_BREAK = re.compile(r"\s*\bBREAK\b\s*")
 _MARK = re.compile(r"\\[()\[\]\\]|\\|\(|\[|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|\)|\]|[^\\()\[\]:]+|:")
 
 
@@ -90,10 +92,18 @@ def parse_attention_weights(prompt: str) -> list[WeightedText]:
             _scale(pieces, opened.pop()[1], ROUND_FACTOR if mark == ")" else SQUARE_FACTOR)
         else:
             plain = mark[1:] if len(mark) == 2 and mark[0] == "\\" else mark
-            pieces.append(WeightedText(plain, 1.0))
+            pieces += _around_breaks(plain)
     for mark, start in opened:
         _scale(pieces, start, ROUND_FACTOR if mark == "(" else SQUARE_FACTOR)
     return _merge(pieces)
+
+
+def _around_breaks(text: str) -> Iterator[WeightedText]:
+    """A stretch of plain text, parted where `BREAK` begins a new window."""
+    first, *others = _BREAK.split(text)
+    yield WeightedText(first, 1.0)
+    for other in others:
+        yield from (WeightedText(*NEW_WINDOW), WeightedText(other, 1.0))
 
 
 def has_attention_weights(prompt: str) -> bool:
@@ -185,6 +195,34 @@ class PreparedPrompt:
     """What people are to be told of it."""
 
 
+class Script(NamedTuple):
+    """A prompt over the inference steps of a picture: its texts, and which of them holds in each step."""
+
+    texts: tuple[PreparedPrompt, ...]
+    at: tuple[int, ...] = ()
+    """Empty where it says one thing all the time."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people are to be told of it."""
+        return tuple(dict.fromkeys(note for text in self.texts for note in text.notes))
+
+
+class Said(NamedTuple):
+    """A script as the UNet is told it."""
+
+    texts: tuple[Conditioning, ...]
+    at: tuple[int, ...] = ()
+
+    def now(self, position: int) -> Conditioning:
+        """What holds when so many steps are behind."""
+        return self.texts[self.at[position] if self.at else 0]
+
+    def zeros(self) -> "Said":
+        """The same shapes with nothing said."""
+        return Said(tuple(one.zeros() for one in self.texts), self.at)
+
+
 class PromptEncoder:
     """Encodes prompts on one base model. `prepare` from any thread, `encode` in the one that owns the model."""
 
@@ -194,6 +232,24 @@ class PromptEncoder:
         self._model = model
         self._max_bytes, self._num_bytes = max_bytes, 0
         self._encoded: dict[Key, Conditioning] = {}  # in the order of their last use
+
+    def script(
+        self, prompt: str, mounts: Mapping[ConceptRef, Mount], weighted: bool, clip_skip: int | None, num_steps: int
+    ) -> Script:
+        """Prepare a prompt for so many inference steps; with `weighted`, A1111's prompts that change are syntax.
+
+        Raises:
+            PromptError: as `prepare`, or it says too many different things.
+        """
+        if not weighted or "[" not in prompt:
+            return Script((self.prepare(prompt, mounts, weighted, clip_skip),))
+        over = texts_over_steps(prompt, num_steps)
+        return Script(tuple(self.prepare(text, mounts, weighted, clip_skip) for text in over.texts), over.at)
+
+    def say(self, scripts: Sequence[Script]) -> list[Said]:
+        """Encode scripts, all their texts together."""
+        encoded = iter(self.encode([text for script in scripts for text in script.texts]))
+        return [Said(tuple(next(encoded) for _ in script.texts), script.at) for script in scripts]
 
     def prepare(
         self, prompt: str, mounts: Mapping[ConceptRef, Mount], weighted: bool, clip_skip: int | None = None
@@ -258,13 +314,14 @@ class PromptEncoder:
 def _scale(pieces: list[WeightedText], start: int, factor: float) -> None:
     for index in range(start, len(pieces)):
         text, weight = pieces[index]
-        pieces[index] = WeightedText(text, min(max(weight * factor, MIN_WEIGHT), MAX_WEIGHT))
+        if pieces[index] != NEW_WINDOW:
+            pieces[index] = WeightedText(text, min(max(weight * factor, MIN_WEIGHT), MAX_WEIGHT))
 
 
 def _merge(pieces: list[WeightedText]) -> list[WeightedText]:
     merged: list[WeightedText] = []
     for piece in pieces:
-        if merged and math.isclose(merged[-1].weight, piece.weight):
+        if merged and piece != NEW_WINDOW != merged[-1] and math.isclose(merged[-1].weight, piece.weight):
             merged[-1] = WeightedText(merged[-1].text + piece.text, piece.weight)
         else:
             merged.append(piece)

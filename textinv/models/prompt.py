@@ -19,6 +19,8 @@ from textinv.placeholders import Mention, split_prompt
 
 PromptPiece: TypeAlias = tuple[str, float]
 """Part of a prompt and the weight of its words' attention, 1 for plain text."""
+NEW_WINDOW: PromptPiece = ("", float("-inf"))
+"""What follows begins in a window of its own, as behind A1111's BREAK."""
 
 
 class RowRef(NamedTuple):
@@ -160,11 +162,15 @@ def split_units(
 ) -> Iterator[list[Token]]:
     """Split a prompt into units that stay together: one vocabulary token, or all vectors of a placeholder.
 
+    An empty one is the end of a window.
+
     Raises:
         PromptError: a placeholder is longer than the window.
         UnknownConceptError: a placeholder is not in `vectors_of`.
     """
     for text, weight in pieces:
+        if (text, weight) == NEW_WINDOW:
+            yield []
         for part in split_prompt(text):
             if isinstance(part, str):
                 yield from ([Token(token, None, weight)] for token in tokenize(part))
@@ -178,7 +184,7 @@ def chunk_units(units: Iterator[list[Token]], frame: Frame) -> list[tuple[Token,
     chunks: list[tuple[Token, ...]] = []
     current: list[Token] = []
     for unit in units:
-        if len(current) + len(unit) > frame.room:
+        if not unit or len(current) + len(unit) > frame.room:
             chunks.append(frame.close(current))
             current = []
         current.extend(unit)

@@ -5,6 +5,7 @@ Source: A1111 `modules/processing.py`, `Processed.js`.
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from services.api.a1111.fields import Txt2ImgBody
@@ -19,7 +20,12 @@ SHORT_HASH = 10
 
 
 def answer_of(
-    body: Txt2ImgBody, wanted: GenerateRequest, size: ChosenSize, finished: Finished, facts: StudioFacts
+    body: Txt2ImgBody,
+    wanted: GenerateRequest,
+    size: ChosenSize,
+    finished: Finished,
+    facts: StudioFacts,
+    ignored: Sequence[str],
 ) -> dict[str, Any]:
     """Make the answer to a request that was drawn (or interrupted, then without pictures)."""
     files = [encode_picture(drawing, "png", 100, size.resized) for drawing in finished.drawings]
@@ -27,7 +33,7 @@ def answer_of(
     return {
         "images": [as_base64(file) for file in files] if body.send_images else [],
         "parameters": sent,
-        "info": json.dumps(_info(wanted, size, finished, facts)),
+        "info": json.dumps(_info(wanted, size, finished, facts) | {"ignored": list(ignored)}),
     }
 
 

@@ -1,9 +1,11 @@
-"""Concepts that A1111's clients name without brackets.
+"""What A1111's clients write into a prompt that is said otherwise here, or not at all.
 
 Owns which bare words of one request are concepts: those on the list that the base model and the caller can use. The
-list is some seconds old, so a word may turn out to be none any more: then it is plain text, as all others are.
+list is some seconds old, so a word may turn out to be none any more: then it is plain text, as all others are. Owns,
+too, what is taken out: other networks, and `AND`, whose prompts are drawn as one.
 """
 
+import re
 from collections.abc import Sequence
 
 from services.api.callers import Caller
@@ -11,8 +13,16 @@ from services.concept_list import find_listed
 from services.desk import Desk
 from services.drawing.studio import StudioFacts
 from textinv.errors import UnknownConceptError
-from textinv.placeholders import expand_bare_names
+from textinv.placeholders import expand_bare_names, take_other_networks
 from textinv.registry import ConceptSummary
+
+_AND = re.compile(r"\s*\bAND\b\s*")
+
+
+def ignored_in(prompt: str) -> list[str]:
+    """What of a prompt has no effect here, each once."""
+    text, networks = take_other_networks(prompt)
+    return list(dict.fromkeys([*networks, *(["AND"] if _AND.search(text) else [])]))
 
 
 class BareNames:
@@ -27,8 +37,8 @@ class BareNames:
         self._gone: set[str] = set()
 
     def expand(self, prompt: str) -> str:
-        """Write a prompt with placeholders where it names concepts in any other way."""
-        return expand_bare_names(prompt, self._is_concept)
+        """Write a prompt with placeholders where it names concepts in any other way, without what has no effect."""
+        return expand_bare_names(_AND.sub(" ", take_other_networks(prompt)[0]), self._is_concept)
 
     def drop(self, error: UnknownConceptError) -> bool:
         """Take the concept that there is none of for plain text from now on, if it is a bare word that was deleted.

@@ -16,7 +16,7 @@ from fastapi.responses import Response
 from services.access.in_flight import InterruptedByCallerError, Running
 from services.answers.idempotency import Reply, make_reply, seed_of
 from services.api.a1111.answers import answer_of
-from services.api.a1111.bare_names import BareNames
+from services.api.a1111.bare_names import BareNames, ignored_in
 from services.api.a1111.fields import Img2ImgBody, Txt2ImgBody
 from services.api.a1111.listings import CLIP_SKIP, check_checkpoint, clip_skip_of, ignored_options
 from services.api.a1111.samplers import choose_sampler
@@ -180,6 +180,7 @@ async def _draw(
 def _ignored(body: Txt2ImgBody, facts: StudioFacts) -> list[str]:
     """What was asked for to no effect."""
     ignored, settings = body.ignored, (body.model_extra or {}).get("override_settings")
+    ignored = [*ignored, *ignored_in(f"{body.prompt}\n{body.negative_prompt}")]
     if isinstance(settings, Mapping):
         heeded = () if clip_skip_of(facts, settings) is None else (CLIP_SKIP,)
         ignored += [f"override_settings.{key}" for key in ignored_options(facts, settings) if key not in heeded]
@@ -193,6 +194,6 @@ def _ignored(body: Txt2ImgBody, facts: StudioFacts) -> list[str]:
 def _reply_of(
     body: Txt2ImgBody, size: ChosenSize, wanted: GenerateRequest, finished: Finished, facts: StudioFacts, asked: bytes
 ) -> Reply:
-    content = json.dumps(answer_of(body, wanted, size, finished, facts)).encode()
+    content = json.dumps(answer_of(body, wanted, size, finished, facts, _ignored(body, facts))).encode()
     headers = concepts_header(finished.concepts) | notes_header(finished.notes)
     return make_reply(asked, content, "application/json", headers)

@@ -71,6 +71,14 @@ async def sd_models(request: Request, _: Caller = may_draw) -> list[dict[str, An
     ]
 
 
+@router.post("/refresh-checkpoints")
+@router.post("/reload-checkpoint")
+@router.post("/unload-checkpoint")
+async def nothing_to_load(_: Caller = may_draw) -> dict[str, Any]:
+    """Change nothing: this service draws with one base model, which stays where it is."""
+    return {}
+
+
 @router.get("/samplers")
 async def samplers(_: Caller = may_draw) -> list[dict[str, Any]]:
     """List noise schedulers by A1111's names."""
