@@ -21,6 +21,7 @@ class FrailDevice:
     def __init__(self, model: BaseModel) -> None:
         self.before_predict: Check = no_trouble
         self.before_decode: Check = no_trouble
+        self.is_decoding = False
         self._model = model
 
     def __getattr__(self, name: str) -> Any:
@@ -38,5 +39,9 @@ class FrailDevice:
 
     def decode_latents(self, latents_BCHW: Tensor) -> Tensor:
         """Decode, after the check."""
-        self.before_decode(latents_BCHW)
-        return self._model.decode_latents(latents_BCHW)
+        self.is_decoding = True
+        try:
+            self.before_decode(latents_BCHW)
+            return self._model.decode_latents(latents_BCHW)
+        finally:
+            self.is_decoding = False

@@ -1,6 +1,7 @@
 """What goes wrong with one picture fails its own request; strangers in the batch get what they would get alone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -96,6 +97,35 @@ def test_a_batch_that_does_not_fit_is_drawn_in_parts(device: FrailDevice, alone:
     engine.run_until_idle()
     for ticket in tickets:
         assert np.abs(ticket.result(0)[0].pixels.astype(int) - alone).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("tried to allocate 20 GiB"), RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")],
+)
+def test_what_did_not_fit_once_is_not_tried_again_at_every_step(device: FrailDevice, error: RuntimeError) -> None:
+    predicted: list[int] = []
+    decoded: list[int] = []
+
+    def at_most_two(latents_BCHW: Tensor) -> None:
+        (decoded if device.is_decoding else predicted).append(len(latents_BCHW))
+        if len(latents_BCHW) > 2:
+            raise error
+
+    device.before_predict = device.before_decode = at_most_two
+    engine = Engine(device.as_model, max_batch=8)
+    steps = 4
+    tickets = [engine.submit(replace(GOOD, num_inference_steps=steps)) for _ in range(4)]
+    engine.run_until_idle()
+    assert all(ticket.result(0) for ticket in tickets)
+    assert [count for count in predicted if count > 2] == [8, 4], "of eight rows, once"
+    assert [count for count in predicted if count <= 2] == [2] * 4 * steps
+    assert decoded == [4, 2, 2]
+    predicted.clear()
+    later = [engine.submit(GOOD) for _ in range(2)]
+    engine.run_until_idle()
+    assert all(ticket.result(0) for ticket in later)
+    assert set(predicted) == {2}
 
 
 def test_a_device_that_fails_on_everything_fails_everybody_and_the_engine_goes_on(

@@ -8,7 +8,7 @@ Shapes: B rows, C channels, H rows of latents or pixels, W columns.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from textinv.generation.picture import ActiveImage
 from textinv.models.base import BaseModel, Conditioning
+from textinv.models.room import Room, is_out_of_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,7 +34,16 @@ class Row(NamedTuple):
     sizes_16: Tensor | None
 
 
-def predict_guided(model: BaseModel, inputs: Mapping[ActiveImage, Tensor]) -> list[Tensor | Exception]:
+MOST_ROWS = 128
+"""Of one forward, as long as there is memory for them."""
+
+
+def room_for_rows() -> Room:
+    """What is not known yet of the memory that forwards and decoding take."""
+    return Room(MOST_ROWS)
+
+
+def predict_guided(model: BaseModel, inputs: Mapping[ActiveImage, Tensor], room: Room) -> list[Tensor | Exception]:
     """Predict for every picture from its scaled latents, guidance applied.
 
     A picture without an unconditional prompt takes one row, others two.
@@ -43,8 +53,9 @@ def predict_guided(model: BaseModel, inputs: Mapping[ActiveImage, Tensor]) -> li
     unconditional = [_row(inputs, k, image, found) for k, image in enumerate(images) if (found := image.unconditional)]
     rows = conditional + unconditional
     predicted: list[Tensor | Exception] = [torch.empty(0)] * len(rows)
-    for group in _group_rows(model, rows):
-        outs = in_halves(lambda part: _predict(model, part), [rows[place] for place in group])
+    for shape, group in _group_rows(model, rows).items():
+        kind = (*shape, "tokens", max(rows[place].conditioning.hidden_BLD.shape[1] for place in group))
+        outs = in_halves(lambda part: _predict(model, part), [rows[place] for place in group], room, kind)
         for place, out_BCHW in zip(group, outs, strict=True):
             predicted[place] = out_BCHW
     guided = predicted[: len(images)]
@@ -54,30 +65,41 @@ def predict_guided(model: BaseModel, inputs: Mapping[ActiveImage, Tensor]) -> li
     return guided
 
 
-def decode_pixels(model: BaseModel, latents: Sequence[Tensor]) -> list[NDArray[np.uint8] | Exception]:
+def decode_pixels(model: BaseModel, latents: Sequence[Tensor], room: Room) -> list[NDArray[np.uint8] | Exception]:
     """Decode latents (1, C, H, W) to pixels (H, W, 3), those of one shape together; NaN comes out black."""
     by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for place, latents_BCHW in enumerate(latents):
         by_shape[tuple(latents_BCHW.shape)].append(place)
     decoded: dict[int, NDArray[np.uint8] | Exception] = {}
-    for places in by_shape.values():
-        pixels = in_halves(lambda part: _decode(model, part), [latents[k] for k in places])
+    for shape, places in by_shape.items():
+        pixels = in_halves(lambda part: _decode(model, part), [latents[k] for k in places], room, ("decode", *shape))
         decoded.update(zip(places, pixels, strict=True))
     return [decoded[place] for place in range(len(latents))]
 
 
-def in_halves(work: Callable[[list[Item]], list[Result]], items: list[Item]) -> list[Result | Exception]:
-    """Do the work on all items at once, or in ever smaller parts where it fails, so that one fails alone."""
+def in_halves(
+    work: Callable[[list[Item]], list[Result]], items: list[Item], room: Room | None = None, kind: Hashable = None
+) -> list[Result | Exception]:
+    """Do the work on all items at once, or on as many as there is room for; in ever smaller parts where it fails, so
+    that one fails alone. What does not fit is remembered: the next work of its kind begins with fewer."""
+    most = len(items) if room is None else room.found.get(kind, room.first)
+    if len(items) > most:
+        return in_halves(work, items[:most], room, kind) + in_halves(work, items[most:], room, kind)
     try:
-        return [*work(items)]
+        results = [*work(items)]
     except Exception as error:
-        if len(items) == 1:
-            return [error]
-        out_of_memory = isinstance(error, torch.OutOfMemoryError)
-    if out_of_memory:
-        torch.cuda.empty_cache()
+        failed, lacks_memory = error, is_out_of_memory(error)
+    else:
+        if room is not None and len(items) == most:
+            room.was_full(kind)
+        return [*results]
+    if lacks_memory and room is not None:
+        failed.__traceback__ = None  # it holds on to what the forward had allocated
+        room.lacked(kind, len(items))
+    if len(items) == 1:
+        return [failed]
     middle = len(items) // 2
-    return in_halves(work, items[:middle]) + in_halves(work, items[middle:])
+    return in_halves(work, items[:middle], room, kind) + in_halves(work, items[middle:], room, kind)
 
 
 def _row(inputs: Mapping[ActiveImage, Tensor], k: int, image: ActiveImage, conditioning: Conditioning) -> Row:
@@ -99,12 +121,12 @@ def _guide(
     return rescale * as_wide_BCHW + (1 - rescale) * guided_BCHW
 
 
-def _group_rows(model: BaseModel, rows: Sequence[Row]) -> list[list[int]]:
+def _group_rows(model: BaseModel, rows: Sequence[Row]) -> Mapping[tuple[int, ...], list[int]]:
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for place, row in enumerate(rows):
         tokens = () if model.masks_text else row.conditioning.hidden_BLD.shape[1:2]
         groups[(*row.input_BCHW.shape, *tokens)].append(place)
-    return list(groups.values())
+    return groups
 
 
 def _predict(model: BaseModel, rows: list[Row]) -> list[Tensor]:

@@ -12,7 +12,7 @@ import torch
 
 from textinv.generation.request import Size
 from textinv.models.base import BaseModel, Conditioning
-from textinv.models.room import find_knee
+from textinv.models.room import find_knee, is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,10 @@ def _take_turn(
     while num_images <= most and num_images <= find_knee(seconds_of) * 2**_PATIENCE:
         try:
             seconds = _time_step(model, size, conditioning, num_images, clock)
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            torch.cuda.empty_cache()  # nothing without a GPU
             break
         seconds_of[num_images] = min(seconds, seconds_of.get(num_images, seconds))
         if seconds_of[num_images] > MAX_STEP_S:

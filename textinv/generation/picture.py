@@ -27,6 +27,7 @@ from textinv.generation.request import GenerateRequest, Size, Ticket, Work
 from textinv.generation.told_sizes import ToldSizes
 from textinv.models.base import BaseModel, Conditioning
 from textinv.models.process import Sampler, find_scheduler_kind
+from textinv.models.room import is_out_of_memory
 from textinv.placeholders import ConceptRef
 
 log = logging.getLogger(__name__)
@@ -327,7 +328,7 @@ def as_service_error(error: Exception) -> TextinvError:
     if isinstance(error, TextinvError):
         return error
     log.error("a picture failed", exc_info=error)
-    if isinstance(error, torch.OutOfMemoryError):
+    if is_out_of_memory(error):
         return OutOfMemoryError(f"not even one picture of this size fits into memory: {error}; ask for a smaller one")
     return ServiceError(f"the picture could not be drawn: {type(error).__name__}: {error}; try again")
 

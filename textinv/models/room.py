@@ -6,7 +6,7 @@ and `Room`, which learns from it. Does not know what is measured or run.
 
 import json
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Hashable, Mapping
 
 import torch
@@ -34,14 +34,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in _LACKS_MEMORY)
 
 
+def is_of_the_device(error: BaseException) -> bool:
+    """Whether a GPU has failed, with which nothing works any more in this process."""
+    return isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA error" in str(error)
+
+
 class Room:
     """The most samples of one forward, by the kind of forward (its size): halved where memory runs out, doubled up to a
     ceiling as long as that fits, and tried again long after it did not."""
 
     def __init__(self, first: int, ceiling: int | None = None, *, least: int = 1) -> None:
         """`first` is where every kind begins, `ceiling` what none goes beyond; fewer than `least` are not tried."""
-        self.most: dict[Hashable, int] = defaultdict(lambda: self._first)
-        """How many samples a forward of a kind may have."""
+        self.found: dict[Hashable, int] = {}
+        """How many samples a forward of a kind may have; of one that is not here, `first`."""
         self._least = least
         self._refused: dict[Hashable, int] = {}
         """So many did not fit."""
@@ -51,21 +56,23 @@ class Room:
 
     def begin_at(self, first: int, ceiling: int | None = None) -> None:
         """Where kinds begin of which nothing is known yet, and what none goes beyond from now on."""
-        self._first, self._ceiling = first, max(first, ceiling or first)
+        self.first, self._ceiling = first, max(first, ceiling or first)
 
     def lacked(self, kind: Hashable, num_samples: int) -> bool:
         """So many did not fit; whether fewer are worth a try. From now on a forward has half as many at most."""
         self._refused[kind], self._num_full[kind] = num_samples, 0
         if num_samples <= self._least:
             return False
-        self.most[kind] = max(self._least, num_samples // 2)
-        log.warning("%s", json.dumps({"no_memory_for": num_samples, "of": str(kind), "from_now_on": self.most[kind]}))
+        self.found[kind] = max(self._least, num_samples // 2)
+        log.warning("%s", json.dumps({"no_memory_for": num_samples, "of": str(kind), "from_now_on": self.found[kind]}))
         torch.cuda.empty_cache()  # nothing without a GPU
         return True
 
     def was_full(self, kind: Hashable) -> None:
         """As many as may be fitted. Of a forward of fewer there is nothing to learn."""
-        more = min(2 * self.most[kind], self._ceiling)
+        most = self.found.get(kind, self.first)
+        more = min(2 * most, self._ceiling)
         self._num_full[kind] += 1
-        if more > self.most[kind] and (more < self._refused.get(kind, more + 1) or self._num_full[kind] >= RETRY_AFTER):
-            self.most[kind], self._num_full[kind] = more, 0
+        is_refused = more >= self._refused.get(kind, more + 1) and self._num_full[kind] < RETRY_AFTER
+        if more > most and not is_refused:
+            self.found[kind], self._num_full[kind] = more, 0

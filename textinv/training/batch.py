@@ -246,7 +246,7 @@ def each_forward(
     for size, places in by_size.items():
         kind, left = (*size, torch.is_grad_enabled()), np.array(places)
         while len(left):
-            most = room.most[kind]
+            most = room.found.get(kind, room.first)
             chosen = left[:most]
             batch = cut(samples, chosen, size, device)
             lacking = None

@@ -35,7 +35,7 @@ from services.api.images.image_requests import RANDOM_SEED_BELOW, DrawFields, Ge
 from services.api.images.pictures import as_base64, encode_picture
 from services.api.images.sizes import ChosenSize, choose_size, parse_size
 from services.api.images.streams import stream_events
-from services.desk import Desk, in_thread
+from services.desk import Desk, computing, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import RequestError
 from textinv.generation.request import GenerateRequest
@@ -162,7 +162,7 @@ async def _streamed(
 
 async def _reply_of(desk: Desk, body: DrawFields, size: ChosenSize, finished: Finished, asked: bytes) -> Reply:
     check_flagged(finished.drawings)
-    files = await in_thread(_encode, body, size, finished)
+    files = await computing(_encode, body, size, finished)
     keys: list[str] = []
     pictures: list[dict[str, Any]] = [{} for _ in files]
     if body.response_format == "url":

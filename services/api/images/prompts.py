@@ -12,7 +12,7 @@ from pydantic import Field
 from services.api.bodies import Body
 from services.api.callers import Caller, may_draw
 from services.api.images.hints import hints_for
-from services.desk import Desk, in_thread
+from services.desk import Desk, computing, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import AccessError, CorruptObjectError, InputError, RequestError, UnknownConceptError
 from textinv.generation.infotext import read_infotext, read_png_infotext
@@ -62,7 +62,7 @@ async def read_settings(
     """Read back from a picture with which settings it was drawn."""
     desk: Desk = request.app.state.desk
     facts = await desk.facts()
-    return await in_thread(_settings_of, await image.read(), desk.config.max_upload_px, facts)
+    return await computing(_settings_of, await image.read(), desk.config.max_upload_px, facts)
 
 
 def _refs(prompt: str) -> list[ConceptRef]:
