@@ -30,6 +30,7 @@ from services.api.images.drawing import (
     notes_header,
     notes_of,
 )
+from services.api.images.hints import hints_for
 from services.api.images.image_requests import RANDOM_SEED_BELOW, DrawFields, GenerationsBody
 from services.api.images.pictures import as_base64, encode_picture
 from services.api.images.sizes import ChosenSize, choose_size, parse_size
@@ -139,6 +140,7 @@ async def answer(
 
     async def work() -> Reply:
         finished = await finish(desk.draw(wanted, caller.key))
+        finished = replace(finished, notes=(*finished.notes, *hints_for(desk, caller, wanted.prompt)))
         return await _reply_of(desk, body, size, finished, asked)
 
     reply = await answer_once(desk, request, caller, asked, work)
@@ -151,6 +153,7 @@ async def _streamed(
 ) -> StreamingResponse:
     events = desk.draw(wanted, caller.key)
     begun = await begin(events)
+    begun = replace(begun, notes=(*begun.notes, *hints_for(desk, caller, wanted.prompt)))
     kind = "image_edit" if wanted.init_image is not None else "image_generation"
     blocks = stream_events(kind, body, size, begun, events)
     headers = concepts_header(begun.concepts) | notes_header(begun.notes)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from services.api.bodies import Body
 from services.api.callers import Caller, may_draw
+from services.api.images.hints import hints_for
 from services.desk import Desk, computing, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import AccessError, CorruptObjectError, InputError, RequestError, UnknownConceptError
@@ -47,6 +48,7 @@ async def look_at_prompt(body: PromptBody, request: Request, caller: Caller = ma
         "tokens": room.num_tokens,
         "window": room.window,
         "chunks": room.num_windows,
+        "hints": hints_for(desk, caller, text),
         "concepts": [{name: value for name, value in one.items() if name != "ref"} for one in concepts],
     }
 
