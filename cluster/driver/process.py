@@ -21,6 +21,7 @@ from cluster.driver.driver import Driver
 from cluster.driver.local_ray import LocalRay
 from cluster.driver.nodes import NodeWatch
 from cluster.driver.options import DriverOptions
+from cluster.driver.supervisor import start_supervisor
 from cluster.driver.train_crew import CrewSize, TrainCrew
 from cluster.queue.messages import BaseModelRef
 from cluster.queue.on_ray import DriversQueue
@@ -154,6 +155,7 @@ def serve_on_cluster(settings: Settings, options: DriverOptions, fleet: str, sto
     except ConnectionError as error:
         raise ClusterError(f"this process runs in no Ray cluster: {error}") from error
     _heed_signals(stop)
+    start_supervisor(fleet)
     storage_path = tempfile.mkdtemp(prefix="textinv-train-")
     starter = Starter(fleet, settings.store.without_keys(), settings, options, storage_path)
     new_driver(settings.store, starter).serve(stop, None)

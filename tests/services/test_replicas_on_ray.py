@@ -19,7 +19,7 @@ from tests.services.pictures import pixels_of
 from textinv.settings import StoreSettings
 from textinv.store import EmbeddedServer
 
-pytestmark = [pytest.mark.ray, pytest.mark.store]
+pytestmark = [pytest.mark.ray, pytest.mark.store, pytest.mark.load]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,6 @@ def test_a_request_whose_replica_dies_is_drawn_again_on_another_and_gives_the_sa
     wait_for(lambda: len(studio_replicas()) == 2)
 
 
-@pytest.mark.load
 @pytest.mark.timeout(400)
 def test_ready_is_said_again_soon_after_new_replicas_can_draw(service: str) -> None:
     """All die while somebody asks for readiness all the time, as load balancers do."""
@@ -119,7 +118,6 @@ def test_the_meters_are_exported_by_the_names_that_the_dashboard_draws(service: 
     wait_for(all_exported, patience_s=40)
 
 
-@pytest.mark.load
 def test_what_leavers_cost_and_what_is_at_hand_are_counted(service: str, stored: StoreSettings) -> None:
     publish_word(stored, "counted", "frog")
     url = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"
@@ -152,7 +150,6 @@ def test_a_client_that_leaves_frees_its_replica(service: str) -> None:
     wait_for(lambda: busy_replica() is None, patience_s=3.0)
 
 
-@pytest.mark.load
 def test_no_accepted_request_is_lost_when_replicas_are_taken_away(service: str, config: ServiceConfig) -> None:
     stop = threading.Event()
     statuses: list[int] = []

@@ -7,25 +7,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+LOADERS = ("diffusers", "transformers", "boto3", "textinv.store")
+HOUSE = ("textinv.plan", "textinv.demo")
 STRANGERS = {
-    "textinv.training": (
-        "boto3",
-        "textinv.store",
-        "textinv.registry",
-        "textinv.generation",
-        "textinv.evaluation",
-        "textinv.plan",
-        "textinv.demo",
-    ),
-    "textinv.generation": (
-        "boto3",
-        "textinv.store",
-        "textinv.registry",
-        "textinv.training",
-        "textinv.evaluation",
-        "textinv.plan",
-        "textinv.demo",
-    ),
+    "textinv.training": (*LOADERS, "textinv.registry", "textinv.generation", "textinv.evaluation", *HOUSE),
+    "textinv.generation": (*LOADERS, "textinv.registry", "textinv.training", "textinv.evaluation", *HOUSE),
     "services.api.app": ("diffusers", "transformers"),  # fronts ask replicas, who alone load them
     "cluster.driver.process": ("diffusers", "transformers"),  # it starts in half the time, and only workers need them
 }

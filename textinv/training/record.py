@@ -8,11 +8,10 @@ import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Any
 
-import diffusers
 import torch
-import transformers
 from torch import Tensor
 
 from textinv.embedding import Embedding
@@ -102,8 +101,8 @@ def versions() -> dict[str, str]:
         "objective": str(OBJECTIVE_VERSION),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "diffusers": diffusers.__version__,
-        "transformers": transformers.__version__,
+        "diffusers": version("diffusers"),
+        "transformers": version("transformers"),
     }
 
 

@@ -26,7 +26,7 @@ from services.api.images.drawing import Finished, concepts_header, finish, notes
 from services.api.images.image_requests import RANDOM_SEED_BELOW
 from services.api.images.sizes import ChosenSize, Size, choose_size, fit_to_base
 from services.api.images.uploads import decode_text, decode_upload, resized, white_mask
-from services.desk import Desk, in_thread
+from services.desk import Desk, computing, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import RequestError, UnknownConceptError
 from textinv.generation.request import GenerateRequest
@@ -146,12 +146,12 @@ async def _answer(
         running = Running(wanted.caller, num_steps, wanted.num_images, task_id=body.force_task_id or "")
         drawing = _draw(desk, caller, body, wanted, bare, running)
         drawn, finished = await desk.in_flight.run(running, drawing)
-        return await in_thread(_reply_of, body, size, drawn, finished, facts, asked)
+        return await computing(_reply_of, body, size, drawn, finished, facts, asked)
 
     try:
         reply = await answer_once(desk, request, caller, asked, work)
     except InterruptedByCallerError:  # not remembered: whoever asks again wants the pictures
-        reply = await in_thread(_reply_of, body, size, wanted, Finished((), {}), facts, asked)
+        reply = await computing(_reply_of, body, size, wanted, Finished((), {}), facts, asked)
     finally:
         if body.force_task_id:
             await desk.usage.note_end(caller.id, body.force_task_id)

@@ -30,11 +30,12 @@ from services.api.images.drawing import (
     notes_header,
     notes_of,
 )
+from services.api.images.hints import hints_for
 from services.api.images.image_requests import RANDOM_SEED_BELOW, DrawFields, GenerationsBody
 from services.api.images.pictures import as_base64, encode_picture
 from services.api.images.sizes import ChosenSize, choose_size, parse_size
 from services.api.images.streams import stream_events
-from services.desk import Desk, in_thread
+from services.desk import Desk, computing, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import RequestError
 from textinv.generation.request import GenerateRequest
@@ -139,6 +140,7 @@ async def answer(
 
     async def work() -> Reply:
         finished = await finish(desk.draw(wanted, caller.key))
+        finished = replace(finished, notes=(*finished.notes, *hints_for(desk, caller, wanted.prompt)))
         return await _reply_of(desk, body, size, finished, asked)
 
     reply = await answer_once(desk, request, caller, asked, work)
@@ -151,6 +153,7 @@ async def _streamed(
 ) -> StreamingResponse:
     events = desk.draw(wanted, caller.key)
     begun = await begin(events)
+    begun = replace(begun, notes=(*begun.notes, *hints_for(desk, caller, wanted.prompt)))
     kind = "image_edit" if wanted.init_image is not None else "image_generation"
     blocks = stream_events(kind, body, size, begun, events)
     headers = concepts_header(begun.concepts) | notes_header(begun.notes)
@@ -159,7 +162,7 @@ async def _streamed(
 
 async def _reply_of(desk: Desk, body: DrawFields, size: ChosenSize, finished: Finished, asked: bytes) -> Reply:
     check_flagged(finished.drawings)
-    files = await in_thread(_encode, body, size, finished)
+    files = await computing(_encode, body, size, finished)
     keys: list[str] = []
     pictures: list[dict[str, Any]] = [{} for _ in files]
     if body.response_format == "url":
