@@ -77,6 +77,14 @@ class ConceptList:
             log.warning("the list of concepts stays as it was: %s", error)
             return known
 
+    def at_hand(self) -> Sequence[ConceptSummary]:
+        """The list as it was read last, without waiting for the store; one that is old is read again meanwhile."""
+        with self._reading:
+            read_at, known = self._snapshot
+            if self._clock() - read_at > _OLDEST_S and (self._reader is None or self._reader.done()):
+                self._reader = self._readers.submit(self._read, self._num_forgotten)
+        return known or ()
+
     def forget(self) -> None:
         """Read the catalog at the next question."""
         with self._reading:

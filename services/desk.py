@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 # asyncio's own would have six threads on two cores; these mostly wait, and one that hangs should not be missed.
 _waiters = ThreadPoolExecutor(64, thread_name_prefix="textinv-desk")
+# What only computes (encoding pictures) does not stand in line behind whoever waits for the store.
+_computers = ThreadPoolExecutor(8, thread_name_prefix="textinv-compute")
 # Any key does: whether it exists is not the question.
 _PROBE_KEY = "format.json"
 # Whoever asks for readiness asks again soon and should not wait for a base model to load.
@@ -120,3 +122,8 @@ class Desk:
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Make a call that waits for the store, without holding up the event loop."""
     return await asyncio.get_running_loop().run_in_executor(_waiters, partial(call, *args, **kwargs))
+
+
+async def computing(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Make a call that takes a while and asks nobody, without holding up the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(_computers, partial(call, *args, **kwargs))

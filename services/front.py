@@ -29,7 +29,7 @@ class Front:
 
     def __init__(self, config: ServiceConfig, studio: DeploymentHandle, usage: DeploymentHandle | None) -> None:
         write_log_lines()
-        store = ensure_store(config.settings())
+        store = ensure_store(config.settings(), answers_soon=True)
         shared = None if usage is None else _ask_behind(usage)
         self._desk = Desk(config, RemoteStudio(studio), store, shared_usage=shared)
         self._pruner = Pruner(store, config.url_expires_s)

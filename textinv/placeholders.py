@@ -116,6 +116,14 @@ def expand_bare_names(prompt: str, is_stored: Callable[[str], bool]) -> str:
     return _WORD.sub(lambda match: _bare(match, is_stored), expand_aliases(prompt))
 
 
+def bare_names(prompt: str, is_stored: Callable[[str], bool]) -> list[str]:
+    """The stored names that stand in a prompt as plain words, each once, and not those that it names properly, too."""
+    words = (match["word"] for match in _WORD.finditer(prompt) if match["word"] is not None)
+    named = {ref.name for ref in refs_in(prompt)}
+    found = dict.fromkeys(_without_full_stop(word)[0].lower() for word in words)
+    return [name for name in found if name not in named and is_name(name) and is_stored(name)]
+
+
 def split_prompt(text: str) -> Iterator[str | Mention]:
     """Split a prompt into plain text and placeholders (of any case), in order; other angle brackets are plain text.
 

@@ -3,6 +3,7 @@
 Owns the command alone; what is planned is `textinv.plan.relearn`'s.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,6 +38,8 @@ def relearn(
     from textinv.registry import Registry
     from textinv.store import ensure_store
 
+    if base.startswith((".", "~")):  # workers start elsewhere
+        base = str(Path(base).expanduser().resolve())
     settings = settings_at(address)
     registry = Registry(ensure_store(settings))
     facts = BaseFacts(**look_up(base, aliases=settings.base_models)._asdict())

@@ -180,7 +180,12 @@ class Driver:
             "nodes": self._nodes(),
             "crews": [{"name": crew.name, "workers": crew.num_workers} for crew in self._crews()],
             "workers": [
-                {**asdict(worker.card), "concepts": list(worker.leases), "silent_s": round(worker.silent_s, 1)}
+                {
+                    **asdict(worker.card),
+                    "concepts": list(worker.leases),
+                    "silent_s": round(worker.silent_s, 1),
+                    "trouble": worker.trouble,
+                }
                 for view in views
                 for worker in view.workers
             ],

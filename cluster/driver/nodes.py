@@ -18,6 +18,8 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from textinv.threads import beside
+
 EVERY_S = 5.0
 _PAGE_S = 2.0
 _NUM_THREADS = 16
@@ -63,7 +65,7 @@ class NodeWatch:
             self._looked = self._clock()
             self._look()
             if any(one.gpus for one in self._nodes) and not (self._reading and self._reading.is_alive()):
-                self._reading = threading.Thread(target=self.read_memory, name="textinv-nodes", daemon=True)
+                self._reading = beside(self.read_memory, "textinv-nodes")
                 self._reading.start()
         return [asdict(self._with_memory(one)) for one in self._nodes]
 

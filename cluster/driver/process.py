@@ -21,6 +21,7 @@ from cluster.driver.driver import Driver
 from cluster.driver.local_ray import LocalRay
 from cluster.driver.nodes import NodeWatch
 from cluster.driver.options import DriverOptions
+from cluster.driver.supervisor import start_supervisor
 from cluster.driver.train_crew import CrewSize, TrainCrew
 from cluster.queue.messages import BaseModelRef
 from cluster.queue.on_ray import DriversQueue
@@ -53,16 +54,17 @@ class Starter:
     def __call__(self, name: str, base: BaseModelRef, num_workers: int) -> Crew:
         """Start a crew."""
         options = self.options
+        threads = options.threads_on(ray.nodes())
         pack = PackSettings(
             num_slots=options.num_slots,
-            threads=options.threads,
+            threads=threads,
             device=self.settings.device,
             compiled=options.compiled,
             lease_s=options.lease_s,
             checkpoint_every_s=options.checkpoint_every_s,
         )
         use_gpu = ray.cluster_resources().get("GPU", 0) >= 1 if options.use_gpu is None else options.use_gpu
-        resources = {"CPU": float(options.threads)} | ({"GPU": 1.0} if use_gpu else {})
+        resources = {"CPU": float(threads)} | ({"GPU": 1.0} if use_gpu else {})
         encoders = tuple(str(folder.absolute()) for folder in self.settings.encoders)
         config = WorkerConfig(self.fleet, name, base, self.store, pack, self.settings.stated_base_models, encoders)
         return TrainCrew(config, CrewSize(num_workers, resources), self.storage_path)
@@ -124,11 +126,13 @@ def _serve_here_once(settings: Settings, options: DriverOptions, fleet: str, sto
     local_ray = LocalRay(settings.home)
     local_ray.prepare_folder()
     store = _reach_store(settings)
+    if options.gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = options.gpus
     try:
         ray.init(
             address="local",
             include_dashboard=False,
-            num_cpus=options.workers * options.threads,
+            num_cpus=options.workers * options.threads_here,
             object_store_memory=_OBJECT_STORE_BYTES,
             log_to_driver=False,
             logging_level="WARNING",
@@ -154,6 +158,7 @@ def serve_on_cluster(settings: Settings, options: DriverOptions, fleet: str, sto
     except ConnectionError as error:
         raise ClusterError(f"this process runs in no Ray cluster: {error}") from error
     _heed_signals(stop)
+    start_supervisor(fleet)
     storage_path = tempfile.mkdtemp(prefix="textinv-train-")
     starter = Starter(fleet, settings.store.without_keys(), settings, options, storage_path)
     new_driver(settings.store, starter).serve(stop, None)

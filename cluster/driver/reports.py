@@ -139,6 +139,9 @@ def status_of(
     counts = {state: view.counts.get(state, 0) for state in ("waiting", "leased", "done", "failed", "cancelled")}
     running = counts.pop("leased")
     state = "failed" if problem else state_of(running=running, **counts)
+    waits_for = next((worker.trouble for worker in queue.workers if worker.trouble), None)
+    if problem is None and waits_for is not None and state in ("waiting", "running"):
+        problem = f"it waits until a worker's place is in order again: {waits_for}"
     pace = _concepts_per_s(view)
     left = counts["waiting"] + running - view.part_done
     return JobStatus(

@@ -5,7 +5,6 @@ is abandoned. When the work is over is decided by the queue, not by `fit()` retu
 keeps it from returning for ever.
 """
 
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from cluster.queue.on_ray import find_queue
 from cluster.worker.config import WorkerConfig
+from textinv.threads import beside
 
 _PATIENCE_S = 10.0
 
@@ -74,7 +74,7 @@ class TrainCrew:
                 callbacks=[_Introduction(config.crew, self._queue)],
             ),
         )
-        self._thread = threading.Thread(target=self._fit, name=f"textinv-{config.crew}", daemon=True)
+        self._thread = beside(self._fit, f"textinv-{config.crew}")
         self._thread.start()
 
     @property

@@ -22,7 +22,7 @@ from textinv.errors import ClusterError
 
 PATIENCE_S = 60.0
 """A queue that is being restarted answers a driver within seconds."""
-_NAMESPACE = "textinv"
+NAMESPACE = "textinv"
 
 
 class QueueActor(WorkQueue):
@@ -53,7 +53,7 @@ def start_queue(fleet: str, base: BaseModelRef, lease_s: float) -> Any:
         ray.remote(QueueActor)
         .options(
             name=base.queue_name(fleet),
-            namespace=_NAMESPACE,
+            namespace=NAMESPACE,
             get_if_exists=True,
             num_cpus=0,
             max_restarts=-1,
@@ -66,7 +66,7 @@ def start_queue(fleet: str, base: BaseModelRef, lease_s: float) -> Any:
 
 def find_queue(fleet: str, base: BaseModelRef) -> Any:
     """The actor of a fleet's queue for a base model, which a driver has started."""
-    return ray.get_actor(base.queue_name(fleet), namespace=_NAMESPACE)
+    return ray.get_actor(base.queue_name(fleet), namespace=NAMESPACE)
 
 
 class QueueForWorkers(Protocol):
@@ -76,8 +76,8 @@ class QueueForWorkers(Protocol):
         """Lease a spec."""
         ...
 
-    def beat(self, card: WorkerCard, held: Collection[str]) -> BeatReply:
-        """Renew leases."""
+    def beat(self, card: WorkerCard, held: Collection[str], trouble: str = "") -> BeatReply:
+        """Renew leases, and say what is wrong with the worker's place."""
         ...
 
     def report(self, worker_id: str, fingerprint: str, report: StepReport) -> None:
@@ -151,9 +151,9 @@ class WorkersQueue:
         reply: TakeReply = self._ask("take", card, request)
         return reply
 
-    def beat(self, card: WorkerCard, held: Collection[str]) -> BeatReply:
-        """Renew leases."""
-        reply: BeatReply = self._ask("beat", card, held)
+    def beat(self, card: WorkerCard, held: Collection[str], trouble: str = "") -> BeatReply:
+        """Renew leases, and say what is wrong with the worker's place."""
+        reply: BeatReply = self._ask("beat", card, held, trouble)
         self._report_every_s = reply.report_every_s
         return reply
 

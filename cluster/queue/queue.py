@@ -58,8 +58,7 @@ class WorkQueue:
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._num_events = 0
         self._failed_starts: list[str] = []
-        self._expiries = self._deaths = 0
-        self._repeated_passes = 0
+        self._expiries = self._deaths = self._repeated_passes = 0
         self._looked = clock()
         self._asleep = 0.0
         """Seconds in which this queue did nothing."""
@@ -161,9 +160,10 @@ class WorkQueue:
             worker.request, worker.reply = request, self._reply(worker)
         return worker.reply
 
-    def beat(self, card: WorkerCard, held: Collection[str]) -> BeatReply:
-        """Renew a worker's leases and say which it must drop; an unknown worker is taken in with what it holds."""
+    def beat(self, card: WorkerCard, held: Collection[str], trouble: str = "") -> BeatReply:
+        """Renew leases and say which to drop, hearing of a worker's trouble; an unknown one is taken in as it is."""
         worker = self._hear(card)
+        worker.trouble = trouble
         lost = frozenset(fingerprint for fingerprint in held if not self._holds(worker, fingerprint))
         mine = [self._specs[fingerprint] for fingerprint in held if fingerprint in worker.leases]
         unwanted = [spec for spec in mine if spec.dropped]
@@ -204,8 +204,9 @@ class WorkQueue:
         if code == "cancelled" or spec.dropped:
             self._release(spec, "it is wanted again")
             return spec.state == "cancelled"
-        spec.tries += 1
-        if spec.tries <= retry_of(code).concepts:
+        retry = retry_of(code)
+        spec.tries += not retry.place
+        if retry.place or spec.tries <= retry.concepts:
             self._release(spec, f"it is tried again after {code}: {message}", at_end=True)
             return False
         spec.problem = f"{code}: {message}"
@@ -385,8 +386,8 @@ class WorkQueue:
         self._part_with(worker)
 
     def _set_aside(self, spec: QueuedSpec) -> None:
-        last = spec.deaths[-1].reason
-        spec.problem = f"poisoned: {len(spec.deaths)} workers died while they had it; the last: {last}"
+        number, last = len(spec.deaths), spec.deaths[-1].reason
+        spec.problem = f"poisoned: {number} workers died while they had it; the last: {last}"
         self._settle(spec, "failed")
 
     def _expire(self) -> None:

@@ -2,16 +2,13 @@
 
 Owns a decision for every code of `textinv.errors`; a test fails when one is missing. `calls` is how often a worker
 repeats a single call of the store before it gives the concept back; `concepts` is how often a concept is handed out
-again before it is given up.
+again before it is given up; what is of the `place` (keys, permissions, a store that is away) says nothing of the
+concept, which waits until the place is in order.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
-
-from textinv.errors import TextinvError
-
-Result = TypeVar("Result")
+from typing import NamedTuple
 
 
 class Retry(NamedTuple):
@@ -19,6 +16,7 @@ class Retry(NamedTuple):
 
     calls: int = 0
     concepts: int = 0
+    place: bool = False
 
 
 NEVER = Retry()
@@ -46,10 +44,10 @@ RETRIES: Mapping[str, Retry] = MappingProxyType(
         "content_policy_violation": NEVER,
         "base_model_unavailable": ELSEWHERE,
         "store_failed": PATIENTLY,
-        "store_unreachable": PATIENTLY,
-        "store_credentials": Retry(calls=2, concepts=1),
-        "store_unsafe": NEVER,
-        "store_old_format": NEVER,
+        "store_unreachable": Retry(calls=12, place=True),
+        "store_credentials": Retry(calls=2, place=True),
+        "store_unsafe": Retry(place=True),
+        "store_old_format": Retry(place=True),
         "object_not_found": NEVER,
         "store_conflict": Retry(calls=5, concepts=2),
         "corrupt_object": ELSEWHERE,
@@ -75,23 +73,6 @@ def retry_of(code: str) -> Retry:
     return RETRIES.get(code, RETRIES["error"])
 
 
-def patiently(call: Callable[[], Result], wait: Callable[[float], object], is_over: Callable[[], bool]) -> Result:
-    """Do a single call of the store, again and again as the table says; `wait` passes the seconds in between.
-
-    Raises:
-        TextinvError: the call's last one, when trying again has no sense any more, or `is_over`.
-    """
-    attempt = 0
-    while True:
-        try:
-            return call()
-        except TextinvError as error:
-            if attempt >= retry_of(error.code).calls or is_over():
-                raise
-        wait(pause_s(attempt))
-        attempt += 1
-
-
 def pause_s(attempt: int) -> float:
     """Seconds before a call is repeated for the `attempt`-th time, from 0."""
-    return min(MAX_PAUSE_S, 0.5 * 2.0**attempt)
+    return min(MAX_PAUSE_S, 0.5 * 2.0 ** min(attempt, 10))

@@ -47,4 +47,6 @@ class KnownWorker:
     leases: set[str] = field(default_factory=set)
     request: int = -1
     had_work: bool = False
+    trouble: str = ""
+    """What is wrong with its place."""
     reply: TakeReply = field(default_factory=TakeReply)

@@ -55,6 +55,8 @@ class WorkerView:
     leases: tuple[str, ...]
     """Names of the concepts that it has."""
     silent_s: float
+    trouble: str = ""
+    """What is wrong with its place: keys, the store, its disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def job_view(
 def worker_view(worker: KnownWorker, specs: Mapping[str, QueuedSpec], now: float) -> WorkerView:
     """Show a worker."""
     names = sorted(specs[fingerprint].ref.name for fingerprint in worker.leases)
-    return WorkerView(worker.card, tuple(names), now - worker.seen)
+    return WorkerView(worker.card, tuple(names), now - worker.seen, worker.trouble)
 
 
 def _spec_view(spec: QueuedSpec, job_id: str) -> SpecView:

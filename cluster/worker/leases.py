@@ -1,7 +1,8 @@
 """Specs for a pack, leased from the queue and fetched from the store: the third part of the way.
 
-Owns the worker's leases: taking them, fetching what they need from the store, renewing them in a thread, and knowing
-which the worker must drop. Does not train.
+Owns the worker's leases: taking them and fetching what they need from the store beside training, renewing them in a
+thread, and knowing which the worker must drop. What the worker's place is to blame for goes back, and the worker
+pauses. Does not train.
 """
 
 import threading
@@ -11,12 +12,14 @@ from functools import lru_cache, partial
 
 from cluster.queue.messages import BeatReply, Lease, WorkerCard
 from cluster.queue.on_ray import QueueForWorkers
-from cluster.queue.retries import patiently
+from cluster.worker.place import Place, is_of_the_place
+from cluster.worker.prefetch import Prefetch
 from textinv.errors import CancelledError, ClusterError, TextinvError
 from textinv.jobs import JobStore
 from textinv.jobs.layout import spec_sheet_key
 from textinv.plan.sources import fetch_pictures
 from textinv.spec import image_key, read_spec
+from textinv.threads import vital
 from textinv.training import Work
 
 
@@ -31,6 +34,7 @@ class Leases:
         *,
         beat_s: float,
         wait: Callable[[float], object] | None = None,
+        place: Place | None = None,
     ) -> None:
         self._queue, self._job_store, self._card = queue, job_store, card
         self._beat_s = beat_s
@@ -40,10 +44,13 @@ class Leases:
         self._request = 0
         self._dismissed = False
         self._not_before = 0.0
-        self._over = threading.Event()
-        self._wait = wait or self._over.wait
+        self._ending, self._over = threading.Event(), threading.Event()
+        self._wait = wait or self._ending.wait
         self._lines = lru_cache(maxsize=8)(job_store.spec_lines)
-        self._beats = threading.Thread(target=self._keep_beating, name="textinv-beat", daemon=True)
+        self._place = place or Place()
+        self._asking = threading.Lock()
+        self._prefetch = Prefetch(self._lease_and_fetch)
+        self._beats = vital(self._keep_beating, "textinv-beat")
 
     def __enter__(self) -> "Leases":
         self._last_beat = self._queue.beat(self._card, ())
@@ -51,13 +58,19 @@ class Leases:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
         self._over.set()
         self._beats.join(self._beat_s + 1.0)
+
+    def end(self) -> None:
+        """Take nothing any more, so that what is held from now on is all that there is to hand back."""
+        with self._asking:
+            self._ending.set()
 
     @property
     def finished(self) -> bool:
         """Whether the queue has let this worker go."""
-        return self._dismissed
+        return self._dismissed and not self._prefetch.is_under_way
 
     @property
     def held(self) -> frozenset[str]:
@@ -74,21 +87,39 @@ class Leases:
         return self._last_beat.dismissed
 
     def take(self) -> Work | None:
+        """What was leased and fetched; None while that is under way, and when there is nothing."""
+        if not self._dismissed and time.monotonic() >= self._not_before:
+            self._prefetch.begin()
+        return self._prefetch.take()
+
+    def _lease_and_fetch(self) -> Work | None:
         """Lease the next spec and fetch its pictures and checkpoint; what cannot be fetched is reported and passed."""
-        while not self._dismissed and time.monotonic() >= self._not_before:
+        while time.monotonic() >= self._not_before and (lease := self._lease()) is not None:
+            try:
+                return self._place.patiently(partial(self._fetch, lease), self._wait, self._ending.is_set)
+            except TextinvError as error:
+                self._turn_back(lease, error)
+        return None
+
+    def _lease(self) -> Lease | None:
+        with self._asking:
+            if self._ending.is_set() or self._dismissed:
+                return None
             reply = self._queue.take(self._card, self._request)
             self._request += 1
             self._dismissed = reply.dismissed
             self._not_before = time.monotonic() + reply.wait_s
-            if reply.lease is None:
-                return None
-            self._held[reply.lease.fingerprint] = reply.lease.job_id
-            try:
-                return patiently(partial(self._fetch, reply.lease), self._wait, self._over.is_set)
-            except TextinvError as error:
-                self._queue.fail(self._card.id, reply.lease.fingerprint, error.code, error.message)
-                self.release(reply.lease.fingerprint)
-        return None
+            if reply.lease is not None:
+                self._held[reply.lease.fingerprint] = reply.lease.job_id
+            return reply.lease
+
+    def _turn_back(self, lease: Lease, error: TextinvError) -> None:
+        if is_of_the_place(error):
+            self._queue.hand_back(self._card.id, [lease.fingerprint])
+            self._not_before = time.monotonic() + self._place.pause_s
+        else:
+            self._queue.fail(self._card.id, lease.fingerprint, error.code, error.message)
+        self.release(lease.fingerprint)
 
     def release(self, fingerprint: str) -> None:
         """Stop renewing a lease that has ended."""
@@ -114,6 +145,6 @@ class Leases:
     def _keep_beating(self) -> None:
         while not self._over.wait(self._beat_s):
             try:
-                self._last_beat = self._queue.beat(self._card, self.held)
+                self._last_beat = self._queue.beat(self._card, self.held, self._place.trouble)
             except ClusterError:
                 continue  # the queue is being restarted, or the cluster is going down: both show soon enough

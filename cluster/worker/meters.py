@@ -29,6 +29,7 @@ GAUGES = {
     "textinv_specs_waiting": ("Specs that no worker has: the queue's depth", ("base",)),
     "textinv_specs_leased": ("Specs that workers have", ("base",)),
     "textinv_workers": ("Workers that the queue hears of", ("base",)),
+    "textinv_driver_lives": ("Whether a fleet has a driver, as its supervisor sees it: 1 or 0", ("fleet",)),
     "textinv_driver_started_seconds": ("When the driver started, in Unix time: a change is a restart", ()),
     "textinv_pack_concepts": ("Concepts in this worker's pack", ("base",)),
     "textinv_pack_slots": ("Places in this worker's pack, as far as it has used them", ("base",)),

@@ -14,6 +14,7 @@ from cluster.worker.kept_rows import publish_best_rows
 from cluster.worker.leases import Leases
 from cluster.worker.meters import NoBoard, PackMeters
 from cluster.worker.outbox import Outbox
+from cluster.worker.place import is_of_the_place
 from cluster.worker.previews import Draw, Previews
 from textinv.errors import CancelledError, CorruptObjectError, TextinvError
 from textinv.jobs import Failure, JobStore
@@ -76,7 +77,11 @@ class Results:
 
     def checkpoint(self, work: Work, data: bytes) -> None:
         """Keep the work's state; losing one only costs time."""
-        self._outbox.post(lambda: self._job_store.write_checkpoint(work.work_id, data), lambda error: None)
+        self._outbox.post(
+            lambda: self._job_store.write_checkpoint(work.work_id, data),
+            lambda error: None,
+            subject=_state_of(work),
+        )
 
     def finished(self, work: Work, concept: TrainedConcept) -> None:
         """Publish, then say so; a last preview shows the rows that are kept."""
@@ -101,7 +106,10 @@ class Results:
             self._previews.forget(work)
             self._job_store.drop_checkpoint(work.work_id)
 
-        self._outbox.post(publish, lambda error: self._give_up(work, error, concept.record))
+        # No checkpoint is needed any more; and what was learned waits for a place that is out of order.
+        self._outbox.post(
+            publish, lambda error: self._give_up(work, error, concept.record), subject=_state_of(work), waits=True
+        )
 
     def failed(self, work: Work, error: TextinvError, record: dict[str, Any]) -> None:
         """Say why, and let the queue decide whether it is tried again."""
@@ -113,9 +121,11 @@ class Results:
             self._outbox.post(
                 lambda: self._keep_rows(work, error, record), lambda failure: self._give_up(work, error, record)
             )
+        elif isinstance(error, CorruptObjectError) and work.checkpoint is not None:
+            self._outbox.post(
+                lambda: self._begin_anew(work, error, record), lambda failure: self._give_up(work, error, record)
+            )
         else:
-            if isinstance(error, CorruptObjectError) and work.checkpoint is not None:
-                self._job_store.drop_checkpoint(work.work_id)  # the next try begins anew
             self._give_up(work, error, record)
 
     def _report(self, work: Work, report: StepReport) -> None:
@@ -123,6 +133,10 @@ class Results:
 
     def _give_up(self, work: Work, error: TextinvError, record: dict[str, Any]) -> None:
         job_id = self._leases.job_of(work.work_id)
+        if is_of_the_place(error):
+            self._queue.hand_back(self._worker, [work.work_id])
+            self._leases.release(work.work_id)
+            return
         is_final = self._queue.fail(self._worker, work.work_id, error.code, error.message)
         self._leases.release(work.work_id)
         if is_final and job_id is not None and not isinstance(error, CancelledError):
@@ -131,12 +145,22 @@ class Results:
             )
             self._outbox.post(lambda: self._job_store.write_failure(job_id, failure), lambda error: None)
 
+    def _begin_anew(self, work: Work, error: TextinvError, record: dict[str, Any]) -> None:
+        """Forget a checkpoint that cannot be read before the work is tried again."""
+        self._job_store.drop_checkpoint(work.work_id)
+        self._give_up(work, error, record)
+
     def _keep_rows(self, work: Work, error: TextinvError, record: dict[str, Any]) -> None:
         """Publish the best rows, which the last checkpoint has, and then give the concept up."""
         data = self._job_store.checkpoint(work.work_id)
         if data is not None:
             publish_best_rows(self._registry, work.spec, data, record)
         self._give_up(work, error, record)
+
+
+def _state_of(work: Work) -> str:
+    """What letters about the work's state have for their subject: the last one says all."""
+    return f"state of {work.work_id}"
 
 
 def _last_report(concept: TrainedConcept, preview: int) -> StepReport:

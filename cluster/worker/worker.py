@@ -24,6 +24,7 @@ from cluster.worker.config import PackSettings, WorkerConfig
 from cluster.worker.leases import Leases
 from cluster.worker.meters import PackMeters, RayBoard, TimedStore
 from cluster.worker.outbox import Outbox
+from cluster.worker.place import Place
 from cluster.worker.results import Results
 from textinv.errors import BaseModelMismatchError, ClusterError
 from textinv.evaluation import own_scorer
@@ -34,7 +35,7 @@ from textinv.models.base import BaseModel
 from textinv.models.compiled import compiled, has_compiler
 from textinv.registry import Registry
 from textinv.settings import Settings
-from textinv.store import connect_store
+from textinv.store import S3Store
 from textinv.training import train_pack
 
 SLOTS_ON_CPU = 4
@@ -51,7 +52,8 @@ def run_worker(config: WorkerConfig) -> None:
     torch.set_num_threads(config.pack.threads)
     queue = WorkersQueue(find_queue(config.fleet, config.base))
     board = RayBoard()
-    registry = Registry(TimedStore(connect_store(config.store_here()), board))
+    # Not probed, as the driver has done that: a store that is away now is waited for when there is something to fetch.
+    registry = Registry(TimedStore(S3Store(config.store_here()), board))
     seat = ray.train.get_context().get_world_rank()
     card = WorkerCard(
         id=f"{config.crew}/{seat}-{secrets.token_hex(3)}",
@@ -96,8 +98,9 @@ def learn_leased(
 
     The encoders in the folders `encoders` score what was learned; without any, the base model's own CLIP.
     """
-    outbox = Outbox()
-    with Leases(queue, JobStore(registry.store), card, beat_s=pack.beat_s) as leases:
+    place = Place()
+    outbox = Outbox(place=place)
+    with Leases(queue, JobStore(registry.store), card, beat_s=pack.beat_s, place=place) as leases:
         try:
             if leases.is_dismissed:
                 return
@@ -113,9 +116,11 @@ def learn_leased(
                 scorer=own_scorer(model, folders=encoders),
             )
         except BaseException as error:
+            leases.end()
             with suppress(ClusterError):
                 queue.leave(card.id, f"{type(error).__name__}: {error}")
             raise
+        leases.end()
         outbox.close(DRAIN_S if has_notice() else None)
     queue.leave(card.id)
 

@@ -4,6 +4,7 @@ A key reads `ti_<id>_<secret>`. The secret has 256 random bits, so a plain SHA-2
 stored, at `keys/<id>.json`. Knows no HTTP.
 """
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -40,6 +41,8 @@ _OUTAGE_S = 300.0
 # A store that has not answered for so long is as good as down to whoever has a known key.
 _PATIENCE_S = 2.0
 _NUM_READERS = 8
+# Requests that wait for the store to say whether their key exists; they hold up nobody but each other.
+_NUM_FINDERS = 16
 _MAX_KNOWN = 10_000
 
 
@@ -96,6 +99,11 @@ class KeyRing:
         self._patience_s = patience_s
         self._ask_again_at = float("-inf")
         self._readers = ThreadPoolExecutor(_NUM_READERS, thread_name_prefix="textinv-keys")
+        # Apart, so that known keys do not stand in line behind those that nobody has heard of.
+        self._rereaders = ThreadPoolExecutor(_NUM_READERS, thread_name_prefix="textinv-known-keys")
+        self._finders = ThreadPoolExecutor(_NUM_FINDERS, thread_name_prefix="textinv-find-keys")
+        self._refreshing: dict[str, float] = {}
+        """When keys began to be read anew, beside their requests."""
 
     def create(
         self,
@@ -161,7 +169,43 @@ class KeyRing:
             StoreError: the store cannot be read, and the key is not remembered.
         """
         match = _KEY.fullmatch(text)
-        key = self._lookup(match[1], address) if match else None
+        return self._checked(text, self._lookup(match[1], address) if match else None, role)
+
+    async def find_soon(self, text: str, role: Role, address: str = "") -> ApiKey:
+        """As `find`; whoever has a remembered key waits for no thread that talks to the store.
+
+        A key in use is read anew beside its requests before what is known of it grows old.
+        """
+        match = _KEY.fullmatch(text)
+        key = self._at_hand(match[1]) if match else None
+        if key is not None:
+            return self._checked(text, key, role)
+        return await asyncio.get_running_loop().run_in_executor(self._finders, self.find, text, role, address)
+
+    def _at_hand(self, key_id: str) -> ApiKey | None:
+        """A remembered key that may be used without asking; it is read anew in time."""
+        now = self._clock()
+        read_at, key = self._known.get(key_id, (float("-inf"), None))
+        age_s = now - read_at
+        if key is None or age_s > _OUTAGE_S:
+            return None
+        if age_s > self._known_s / 2 and now >= self._ask_again_at and key_id not in self._refreshing:
+            self._refreshing[key_id] = now
+            self._rereaders.submit(self._refresh, key_id)
+        is_late = now - self._refreshing.get(key_id, now) > self._patience_s
+        return key if age_s <= self._known_s or now < self._ask_again_at or is_late else None
+
+    def _refresh(self, key_id: str) -> None:
+        try:
+            self._read_and_remember(key_id)
+        except StoreError:
+            self._ask_again_at = self._clock() + self._known_s
+        finally:
+            self._refreshing.pop(key_id, None)
+
+    def _checked(self, text: str, key: ApiKey | None, role: Role) -> ApiKey:
+        """The key that `text` claims to be, if it is, and has the role."""
+        match = _KEY.fullmatch(text)
         if match is None or key is None or not hmac.compare_digest(key.secret_sha256, _hash(match[2])):
             raise AccessError("this API key is not known here; `textinv keys create` makes one")
         if key.revoked is not None:
@@ -205,7 +249,8 @@ class KeyRing:
             return key
         if is_down:  # a store that is down takes seconds to say so: let one request in a while ask
             self._ask_again_at = now + self._known_s
-        reading = self._readers.submit(self._read_and_remember, key_id)
+        readers = self._rereaders if usable else self._readers
+        reading = readers.submit(self._read_and_remember, key_id)
         try:
             return reading.result(self._patience_s if usable else None)
         except CorruptObjectError:

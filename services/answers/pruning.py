@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from textinv.errors import TextinvError
 from textinv.store.protocol import ObjectStore
+from textinv.threads import vital
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class Pruner:
 
     def start(self) -> None:
         """Prune in a thread of its own."""
-        threading.Thread(target=self._run, name="textinv-pruning", daemon=True).start()
+        vital(self._run, "textinv-pruning").start()
 
     def stop(self) -> None:
         """Prune no more."""

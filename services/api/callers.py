@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import Depends, Request
 
 from services.access.keys import ApiKey, Role
-from services.desk import Desk, in_thread
+from services.desk import Desk
 from services.log_lines import note
 from textinv.errors import AccessError
 from textinv.placeholders import ConceptRef
@@ -82,7 +82,7 @@ def _requires(role: Role) -> Any:
         caller = Caller(None, address)
         note(caller=caller.id)
         if desk.config.keys:
-            caller = Caller(await in_thread(desk.key_ring.find, _sent_key(request), role, address), address)
+            caller = Caller(await desk.key_ring.find_soon(_sent_key(request), role, address), address)
             note(caller=caller.id)
             await desk.usage.spend(caller.key)
         return caller

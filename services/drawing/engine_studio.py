@@ -112,6 +112,9 @@ class EngineStudio:
             has_clip=model.clip is not None,
             takes_sizes=model.takes_sizes,
             learns_shapes=model.learns_shapes,
+            num_inference_steps=model.drawing.num_inference_steps,
+            guidance_scale=model.drawing.guidance_scale,
+            noise_scheduler=model.drawing.noise_scheduler,
             clip_skip=model.clip_skip,
         )
 
@@ -192,7 +195,7 @@ def open_studio(config: ServiceConfig) -> EngineStudio:
         )
     limits = EngineLimits(max_waiting=config.max_waiting, max_wait_s=config.max_wait_s)
     engine = Engine(model, max_batch=config.max_batch, limits=limits, safety=safety)
-    registry = Registry(ensure_store(settings, reads_only=True), model.revision)
+    registry = Registry(ensure_store(settings, reads_only=True, answers_soon=True), model.revision)
     cache = EmbeddingCache(registry, config.cache_mib * MIB)
     engine.warm_up(_sizes_to_measure(engine, config.warm_sizes))
     studio = EngineStudio(engine, cache)

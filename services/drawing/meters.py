@@ -9,6 +9,7 @@ from typing import Any
 from ray.serve import metrics
 
 from services.drawing.engine_studio import EngineStudio
+from textinv.threads import vital
 
 _EVERY_S = 2.0
 
@@ -43,7 +44,7 @@ class Meters:
 
     def start(self) -> None:
         """Read on in a thread."""
-        threading.Thread(target=self._run, name="textinv-meters", daemon=True).start()
+        vital(self._run, "textinv-meters").start()
 
     def stop(self) -> None:
         """Read no more."""

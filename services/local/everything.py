@@ -55,7 +55,7 @@ def start_everything(settings: Settings, config: ServiceConfig, host: str, port:
     check_no_cluster(settings)
     server = _embedded(settings)
     had_store = server is None or server.status().running
-    store = ensure_store(settings)
+    store = ensure_store(settings, answers_soon=True)
     folder = ServiceFolder(settings.home)
     known = folder.load()
     # The Ray of a keeper that was killed answers for a while.

@@ -107,6 +107,16 @@ def test_concepts_are_learned_anew_and_those_of_the_old_base_stay_what_they_are(
     assert (again["counts"], again["driver_started"]) == ({"new": 0, "changed": 0, "done": 2}, False)
 
 
+def test_a_base_model_is_named_as_workers_find_it(
+    relearn: Relearn, s3_store: S3Store, revision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_learned(Registry(s3_store, revision), revision)
+    make_base("sd1", tmp_path / "new")
+    monkeypatch.chdir(tmp_path)
+    job_id = relearn("--base", "./new")["job"]
+    assert JobStore(s3_store).load(job_id).base_model == str(tmp_path / "new")
+
+
 def test_a_concept_that_there_is_none_of_is_named(relearn: Relearn, s3_store: S3Store, new_base: BaseModel) -> None:
     with pytest.raises(UnknownConceptError, match="there is no concept 'dragon'"):
         relearn("--base", new_base.id, "dragon")

@@ -18,7 +18,7 @@ def test_the_table_decides_about_every_error_code_and_no_other() -> None:
 
 def test_what_a_person_wrote_wrong_is_never_tried_again() -> None:
     for code in ("invalid_image", "invalid_manifest", "other_base_model", "cancelled", "poisoned", "diverged"):
-        assert retry_of(code) == (0, 0)
+        assert retry_of(code) == (0, 0, False)
 
 
 def test_a_store_that_is_away_for_three_minutes_is_waited_for() -> None:

@@ -1,6 +1,7 @@
 """Where a home folder's driver sits, and how a cluster is asked for one."""
 
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ STORE = StoreSettings(endpoint_url="http://store:8333", access_key="key", secret
 @dataclass
 class Status:
     ended: bool = False
+    name: str = "FAILED"
+
+    def __str__(self) -> str:
+        return self.name
 
     def is_terminal(self) -> bool:
         return self.ended
@@ -35,6 +40,7 @@ class Job:
     runtime_env: dict[str, Any]
     entrypoint: str
     status: Status = field(default_factory=Status)
+    start_time: int = field(default_factory=time.monotonic_ns)
 
 
 class Cluster:
@@ -51,6 +57,9 @@ class Cluster:
 
     def json(self) -> dict[str, str]:
         return {"version": "4", "session_name": self.session}
+
+    def refuse(self, why: str) -> None:
+        self._refusals.append(why)
 
     def list_jobs(self) -> list[Job]:
         return self.jobs
@@ -214,8 +223,6 @@ def test_a_fleet_of_this_machine_is_seen_by_its_lock(tmp_path: Path) -> None:
 
 @pytest.mark.load
 def test_a_driver_that_does_not_start_leaves_its_last_words(tmp_path: Path) -> None:
-    import time
-
     fleet = LocalFleet(Settings(home=tmp_path, store=STORE), '{"workerz": 1}')
     assert fleet.ensure()
     assert fleet.driver().state == "starting"

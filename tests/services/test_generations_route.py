@@ -241,3 +241,15 @@ async def test_what_looks_like_a_placeholder_and_is_none_is_told_what_it_could_b
     assert reply.status_code == 400
     assert told in reply.json()["error"]["message"]
     assert reply.json()["error"]["param"] == "prompt"
+
+
+async def test_a_plain_word_that_is_a_stored_name_gets_a_hint(client: httpx.AsyncClient, store: MemoryStore) -> None:
+    publish(store, "cat")
+    await client.get("/v1/concepts")  # what was listed is known
+    reply = await client.post(URL, json={"prompt": "a Cat, on a hill."})
+    assert reply.json()["notes"] == ["cat is a plain word here: write <cat> for the concept"]
+    assert reply.headers["x-textinv-notes"] == "cat is a plain word here: write <cat> for the concept"
+    for prompt in ("a <cat>", "a <cat> beside a cat", "a <cat:0.5>", "a hill"):
+        reply = await client.post(URL, json={"prompt": prompt})
+        assert "notes" not in reply.json()
+        assert "x-textinv-notes" not in reply.headers

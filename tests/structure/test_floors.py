@@ -24,6 +24,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "settings",
         "processes",
         "locks",
+        "threads",
         "states",
         "native_size",
         "outputs",

@@ -12,6 +12,7 @@ from datetime import timedelta
 from rich.console import Console
 
 from textinv.cli.output import literal, stderr
+from textinv.threads import beside
 
 EVERY_S = 15.0
 Count = Callable[[int, int], None]
@@ -32,7 +33,7 @@ def waiting_for(what: str, console: Console | None = None, every_s: float = EVER
         while not ended.wait(every_s):
             console.print(literal(f"{what}: {duration(time.monotonic() - begun)} so far"))
 
-    telling = threading.Thread(target=tell, daemon=True)
+    telling = beside(tell, "textinv-telling")
     telling.start()
     try:
         yield

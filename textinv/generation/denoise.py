@@ -61,8 +61,9 @@ def predict_guided(model: BaseModel, inputs: Mapping[ActiveImage, Tensor], room:
             predicted[place] = out_BCHW
     guided = predicted[: len(images)]
     for row, without_BCHW in zip(unconditional, predicted[len(images) :], strict=True):
-        request = images[row.image].waiting.asked.request
-        guided[row.image] = _guide(guided[row.image], without_BCHW, request.guidance_scale, request.guidance_rescale)
+        asked = images[row.image].waiting.asked
+        rescale = asked.request.guidance_rescale
+        guided[row.image] = _guide(guided[row.image], without_BCHW, asked.guidance_scale, rescale)
     return guided
 
 
@@ -104,7 +105,7 @@ def in_halves(
 
 
 def _row(inputs: Mapping[ActiveImage, Tensor], k: int, image: ActiveImage, conditioning: Conditioning) -> Row:
-    guidance = image.waiting.asked.request.guidance_scale
+    guidance = image.waiting.asked.guidance_scale
     return Row(k, inputs[image], image.time, conditioning, image.sizes_16, guidance)
 
 

@@ -46,6 +46,7 @@ from textinv.generation.waiting_line import (
 )
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
+from textinv.threads import vital
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class Engine:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._num_reserved = 0  # pictures that have room in the line and are not in it yet
-        self._num_joining = 0  # taken out of the line, not in the batch yet
+        self._joining: list[WaitingImage] = []  # taken out of the line, not in the batch yet
         self._open = True
         self._stopping = False
 
@@ -164,7 +165,7 @@ class Engine:
         options = request.attention_weights, request.clip_skip, asked.num_steps
         prompt = self._encoder.script(request.prompt, mounts, *options)
         negative = self._encoder.script(request.negative_prompt, mounts, *options)
-        guided = negative if request.guidance_scale > 1 and self.model.guides == "rows" else None
+        guided = negative if asked.guidance_scale > 1 and self.model.guides == "rows" else None
         used = used_concepts(asked.refs, mounts)
         notes = tuple(dict.fromkeys((*prompt.notes, *negative.notes)))
         ticket = Ticket(request, used, elsewhere, notes, steps_total=asked.num_steps * request.num_images)
@@ -186,7 +187,7 @@ class Engine:
         except Exception as error:
             self._fail_all(as_service_error(error))
         with self._changed:
-            self._num_joining = 0
+            self._joining = []
             self._changed.notify_all()
             return self._busy()
 
@@ -201,7 +202,7 @@ class Engine:
             while one := self._line.take(self._fits(used)):
                 used += self._share(one)
                 admitted.append(one)
-            self._num_joining = len(admitted)
+            self._joining = admitted
         for one in late:
             one.ticket.fail(deadline_passed(one))
         return admitted
@@ -315,7 +316,7 @@ class Engine:
     def start(self) -> None:
         """Run the loop in a thread of its own, until `close`."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="textinv-engine", daemon=True)
+            self._thread = vital(self._run, "textinv-engine")
             self._thread.start()
 
     def _run(self) -> None:
@@ -327,7 +328,7 @@ class Engine:
             self.step()
 
     def _busy(self) -> bool:
-        return bool(self._active or len(self._line) or self._num_joining)
+        return bool(self._active or len(self._line) or self._joining)
 
     def drain(self, timeout_s: float) -> bool:
         """Take nothing new and wait until everything accepted is done; False when time runs out first."""
@@ -342,16 +343,15 @@ class Engine:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
-        error = ServiceError("the engine was closed before the picture was done; ask again")
-        with self._changed:
-            waiting = self._line.remove(lambda _: True)
-        for one in waiting:
-            one.ticket.fail(error)
-        self._fail_all(error)
+        self._fail_all(ServiceError("the engine was closed before the picture was done; ask again"))
 
     def _fail_all(self, error: TextinvError) -> None:
-        for image in self._active:
-            image.waiting.ticket.fail(error)
+        """Fail whatever is in the batch or on its way into it, and all that waits where no step will be taken."""
+        with self._changed:
+            goes_on = self.step_times.ready and not self._stopping
+            waiting = [] if goes_on else self._line.remove(lambda _: True)
+        for one in (*self._joining, *(image.waiting for image in self._active), *waiting):
+            one.ticket.fail(error)
         self._active = []
 
     # Looking ahead: how fast steps are, and who finds room.

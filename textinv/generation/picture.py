@@ -26,7 +26,7 @@ from textinv.generation.prompts import Said, Script
 from textinv.generation.request import GenerateRequest, Size, Ticket, Work
 from textinv.generation.told_sizes import ToldSizes
 from textinv.models.base import BaseModel, Conditioning
-from textinv.models.process import DEFAULT_NOISE_SCHEDULER, Sampler, find_scheduler_kind
+from textinv.models.process import Sampler, find_scheduler_kind
 from textinv.models.room import is_out_of_memory
 from textinv.placeholders import ConceptRef
 
@@ -46,6 +46,7 @@ class CheckedRequest:
     size_px: Size
     num_steps: int
     refs: tuple[ConceptRef, ...]
+    guidance_scale: float
 
     @property
     def work(self) -> Work:
@@ -181,17 +182,17 @@ def check_request(model: BaseModel, request: GenerateRequest, max_image_px: int 
     request.check()
     request = _settled(model, request)
     size_px = choose_size(model, request, max_image_px)
-    return CheckedRequest(request, size_px, len(_sampler_of(model, request, size_px).times), tuple(request.refs))
+    num_steps, refs = len(_sampler_of(model, request, size_px).times), tuple(request.refs)
+    guidance = model.drawing.guidance_scale if request.guidance_scale is None else request.guidance_scale
+    return CheckedRequest(request, size_px, num_steps, refs, guidance)
 
 
 def _settled(model: BaseModel, request: GenerateRequest) -> GenerateRequest:
-    """Fill in what the base model does where nobody says, and check that it can do what is said.
+    """Fill in how the base model draws and the layer that it reads, and check that it can do what is said.
 
     Raises:
         RequestError: it has no such layer, takes no sizes, or no negative prompt.
     """
-    if request.noise_scheduler is None and model.process.usual_scheduler != DEFAULT_NOISE_SCHEDULER:
-        request = replace(request, noise_scheduler=model.process.usual_scheduler)
     if request.negative_prompt and model.guides != "rows":
         raise RequestError(
             f"{model.id!r} draws every picture in one pass with its guidance built in, and takes no negative prompt: "
@@ -204,6 +205,13 @@ def _settled(model: BaseModel, request: GenerateRequest) -> GenerateRequest:
             "target_size out",
             param="original_size",
         )
+    drawing = model.drawing
+    request = replace(
+        request,
+        num_inference_steps=request.num_inference_steps or drawing.num_inference_steps,
+        guidance_scale=drawing.guidance_scale if request.guidance_scale is None else request.guidance_scale,
+        noise_scheduler=request.noise_scheduler or drawing.noise_scheduler,
+    )
     if request.clip_skip is None and model.clip_skip > 1:
         return replace(request, clip_skip=model.clip_skip)
     if (request.clip_skip or 1) > model.max_clip_skip:
@@ -268,8 +276,9 @@ def _sizes_of(model: BaseModel, asked: CheckedRequest) -> Tensor | None:
 
 
 def _sampler_of(model: BaseModel, request: GenerateRequest, size_px: Size) -> Sampler:
-    num_steps, kind = request.num_inference_steps, find_scheduler_kind(request.noise_scheduler)
-    sampler = model.process.sampler(kind, num_steps, math.prod(side_px // model.latent_scale for side_px in size_px))
+    num_steps = request.num_inference_steps or model.drawing.num_inference_steps
+    num_positions = math.prod(side_px // model.latent_scale for side_px in size_px)
+    sampler = model.process.sampler(find_scheduler_kind(request.noise_scheduler), num_steps, num_positions)
     if request.init_image is not None:  # as diffusers' img2img
         sampler.skip(num_steps - max(min(int(num_steps * request.strength), num_steps), 1))
     return sampler
@@ -339,7 +348,7 @@ def as_service_error(error: Exception) -> TextinvError:
 
 def not_finite(waiting: WaitingImage) -> RequestError:
     """Say that the numbers of a picture ran away: the same request would come to the same end."""
-    scale = waiting.asked.request.guidance_scale
+    scale = waiting.asked.guidance_scale
     return RequestError(
         f"the picture came out as numbers that are not finite (guidance_scale {scale:g}); lower the guidance scale, or "
         "leave out the concept whose rows are too large",

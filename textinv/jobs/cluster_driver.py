@@ -85,7 +85,7 @@ def store_settings(settings: Settings) -> StoreSettings:
 
 def running_driver(client: JobClient, fleet: str) -> str | None:
     """The id of the cluster's job that is the fleet's driver, if it has not ended."""
-    return next((job.submission_id for job in _drivers(client, fleet) if not job.status.is_terminal()), None)
+    return next((job.submission_id for job in drivers_of(client, fleet) if not job.status.is_terminal()), None)
 
 
 def ensure_on_cluster(client: JobClient, settings: Settings, fleet: str, options: str) -> bool:
@@ -115,20 +115,22 @@ def _submit(client: JobClient, fleet: str, environment: Mapping[str, str], optio
         return False
     client.submit_job(
         entrypoint=f"python -m {DRIVER_MODULE} --on-cluster {fleet} --options '{options}'",
-        submission_id=f"{fleet}-{_next_number(client, fleet)}",
+        submission_id=next_id(client, fleet),
         metadata={FLEET: fleet},
         runtime_env={"env_vars": dict(environment)},
     )
     return True
 
 
-def _next_number(client: JobClient, fleet: str) -> int:
-    """One more than any driver of the fleet has had, of those that the cluster still knows: old ones may be deleted."""
-    ends = (re.search(r"-(\d+)$", job.submission_id or "") for job in _drivers(client, fleet))
-    return 1 + max((int(end[1]) for end in ends if end), default=0)
+def next_id(client: JobClient, fleet: str) -> str:
+    """An id for the fleet's next driver: its number is one more than that of any that the cluster still knows, as old
+    ones may be deleted."""
+    ends = (re.search(r"-(\d+)$", job.submission_id or "") for job in drivers_of(client, fleet))
+    return f"{fleet}-{1 + max((int(end[1]) for end in ends if end), default=0)}"
 
 
-def _drivers(client: JobClient, fleet: str) -> list[Any]:
+def drivers_of(client: JobClient, fleet: str) -> list[Any]:
+    """The cluster's jobs that are or were the fleet's driver."""
     return [job for job in client.list_jobs() if (job.metadata or {}).get(FLEET) == fleet]
 
 

@@ -58,7 +58,7 @@ class JobStatus(Stored):
     eta_s: float | None = None
     updated: str = ""
     problem: str | None = None
-    """Why the job as a whole cannot go on."""
+    """Why the job as a whole cannot go on; of one that has not ended, what it waits for."""
     concepts: tuple[ConceptStatus, ...] = ()
 
     @classmethod

@@ -72,7 +72,6 @@ class Flow:
                 "scheduler/scheduler_config.json, to FlowMatchEulerDiscreteScheduler for one"
             )
         self.config = {key: value for key, value in config.items() if not key.startswith("_")}
-        self.usual_scheduler = "dpmpp-2m" if is_solver else "euler"
         self._is_solver, self._density, self._patch, self._even_steps = is_solver, density, patch, even_steps
         self._drawing_shift = float(config.get("flow_shift" if is_solver else "shift") or 1.0)
         self._training_shift = self._drawing_shift if shift is None else shift

@@ -16,9 +16,10 @@ from torch import Tensor
 from textinv.errors import PromptError
 from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.clip import Clip
+from textinv.models.drawing import DrawingDefaults
 from textinv.models.parts import check_complete, check_text_width, check_unet
 from textinv.models.placement import Placement
-from textinv.models.process import Diffusion, NoiseProcess
+from textinv.models.process import Diffusion, NoiseProcess, with_shipped
 from textinv.models.prompt import PromptPiece, TokenizedPrompt, tokens_of
 from textinv.models.text_encoder import TextEncoder
 from textinv.native_size import scale_of, side_of
@@ -39,6 +40,8 @@ class LatentDiffusionModel(BaseModel):
     """The component that turns pixels into latents."""
     network_name: ClassVar[str] = "unet"
     """The component that predicts."""
+    draws: ClassVar[DrawingDefaults]
+    """Unless the folder or whoever names it says otherwise; with the source."""
     has_shapes: ClassVar[bool] = True
     """Whether it draws other shapes than squares well."""
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"text_encoder": "text_encoder"}
@@ -80,6 +83,7 @@ class LatentDiffusionModel(BaseModel):
         self.grain_px = max(self.latent_scale * self.patch, 8)
         self.learns_shapes = self.shapes_at(self.native_px)
         scheduler = components["scheduler"]
+        self.drawing = with_shipped(self.draws, type(scheduler).__name__)
         self.process = self.process_of({**scheduler.config, "_class_name": type(scheduler).__name__})
         self._shift, self._spread = _statistics(self._vae.config, self.device)
         self.zeros_empty_negative = bool(index.get("force_zeros_for_empty_prompt", False))

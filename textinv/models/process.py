@@ -13,6 +13,7 @@ Shapes: B samples, C channels, H rows, W columns; T timesteps, or the inference 
 """
 
 import copy
+import dataclasses
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textinv.errors import BaseModelError, RequestError
+from textinv.models.drawing import DrawingDefaults
 
 DEFAULT_NOISE_SCHEDULER = "dpmpp-2m"
 Band = tuple[int, int]
@@ -119,11 +121,6 @@ class NoiseProcess(Protocol):
         """What the network predicts, for messages and records."""
         ...
 
-    @property
-    def usual_scheduler(self) -> str:
-        """The noise scheduler of requests that name none."""
-        ...
-
     def times(self, band: Band, uniform_B: NDArray[np.float64]) -> NDArray[Any]:
         """Turn numbers in [0, 1) into times of a band."""
         ...
@@ -167,6 +164,21 @@ def find_scheduler_kind(name: str | None, schedule_type: str | None = None) -> S
     return kind
 
 
+def with_shipped(drawing: DrawingDefaults, shipped: str) -> DrawingDefaults:
+    """Name the noise scheduler that a folder ships, by its class, where no other is named.
+
+    Raises:
+        BaseModelError: the one that is named does not exist.
+    """
+    if drawing.noise_scheduler is None:
+        kind = _by_spelling().get(shipped.casefold())
+        return dataclasses.replace(drawing, noise_scheduler=DEFAULT_NOISE_SCHEDULER if kind is None else kind.name)
+    try:
+        return dataclasses.replace(drawing, noise_scheduler=find_scheduler_kind(drawing.noise_scheduler).name)
+    except RequestError as error:
+        raise BaseModelError(f"the base model is to be drawn with a noise scheduler, but {error.message}") from error
+
+
 @cache
 def _by_spelling() -> dict[str, SchedulerKind]:
     found: dict[str, SchedulerKind] = {}
@@ -175,13 +187,12 @@ def _by_spelling() -> dict[str, SchedulerKind]:
             found.setdefault(spelling.casefold(), kind)
     for kind in SCHEDULER_KINDS:
         found.setdefault(kind.diffusers_class.casefold(), kind)
+        found.setdefault(f"flowmatch{kind.diffusers_class}".casefold(), kind)
     return found
 
 
 class Diffusion:
     """Latents fade by betas over T timesteps while noise grows: sqrt(a) z + sqrt(1 - a) eps."""
-
-    usual_scheduler = DEFAULT_NOISE_SCHEDULER
 
     def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:
         """Take the config of one of diffusers' noise schedulers.

@@ -34,6 +34,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in _LACKS_MEMORY)
 
 
+def is_of_the_device(error: BaseException) -> bool:
+    """Whether a GPU has failed, with which nothing works any more in this process."""
+    return isinstance(error, getattr(torch, "AcceleratorError", ())) or "CUDA error" in str(error)
+
+
 class Room:
     """The most samples of one forward, by the kind of forward (its size): halved where memory runs out, doubled up to a
     ceiling as long as that fits, and tried again long after it did not."""

@@ -21,10 +21,11 @@ _connecting = threading.Lock()
 _LOOKED_AT = "format.json"
 
 
-def connect_store(settings: StoreSettings, *, reads_only: bool = False) -> S3Store:
+def connect_store(settings: StoreSettings, *, reads_only: bool = False, answers_soon: bool = False) -> S3Store:
     """Connect to a store; one per process and settings, probed once.
 
-    Who only reads writes no probe, and keys that may not write are good for reading: the store then refuses to write.
+    For who keeps people waiting it `answers_soon`: what takes longer than seconds fails. Who only reads writes no
+    probe, and keys that may not write are good for reading: the store then refuses to write.
 
     Raises:
         StoreUnreachableError: nobody answers at the endpoint.
@@ -36,6 +37,7 @@ def connect_store(settings: StoreSettings, *, reads_only: bool = False) -> S3Sto
     where = f"{settings.bucket}/{settings.prefix}"
     identity = (
         str(reads_only),
+        str(answers_soon),
         settings.endpoint_url,
         settings.public_endpoint_url,
         where,
@@ -44,7 +46,7 @@ def connect_store(settings: StoreSettings, *, reads_only: bool = False) -> S3Sto
     )
     with _connecting:
         if identity not in _connected:
-            store = S3Store(settings, reads_only=reads_only)
+            store = S3Store(settings, reads_only=reads_only, answers_soon=answers_soon)
             _connected[identity] = _read_from(store) if reads_only else _probed(store)
         return _connected[identity]
 
@@ -57,7 +59,7 @@ def _probed(store: S3Store) -> S3Store:
         if error.details.get("store_code") not in ("AccessDenied", "403", "Forbidden"):
             raise
         try:
-            return _read_from(S3Store(store.settings, reads_only=True))
+            return _read_from(S3Store(store.settings, reads_only=True, answers_soon=store.answers_soon))
         except StoreCredentialsError:
             raise error from None  # refused altogether: what was refused first came with the store's own reason
     return store
@@ -80,13 +82,13 @@ def _probe(store: S3Store) -> None:
         probe_conditional_writes(store, where)
 
 
-def ensure_store(settings: Settings, *, reads_only: bool = False) -> ObjectStore:
+def ensure_store(settings: Settings, *, reads_only: bool = False, answers_soon: bool = False) -> ObjectStore:
     """Connect to the configured store, or start the embedded one under `settings.home` and connect to that."""
     chosen = settings.store
     if chosen.endpoint_url is None:
         told = {"public_endpoint_url": chosen.public_endpoint_url}
         chosen = EmbeddedServer(settings.home).up().model_copy(update=told)
-    return connect_store(chosen, reads_only=reads_only)
+    return connect_store(chosen, reads_only=reads_only, answers_soon=answers_soon)
 
 
 def probe_conditional_writes(store: ObjectStore, where: str) -> None:

@@ -38,16 +38,18 @@ class S3Store:
     It can be sent to another process, which makes a client of its own.
     """
 
-    def __init__(self, settings: StoreSettings, *, reads_only: bool = False) -> None:
-        """`reads_only`: writing is refused here, before the server is asked."""
+    def __init__(self, settings: StoreSettings, *, reads_only: bool = False, answers_soon: bool = False) -> None:
+        """`reads_only`: writing is refused here, before the server is asked. `answers_soon`: a server that hangs is
+        given up after seconds."""
         self.settings = settings
         self.reads_only = reads_only
+        self.answers_soon = answers_soon
         self._root = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
         # SeaweedFS makes writers that collide on one key wait whole seconds; threads of one process take turns instead.
         self._turns = [threading.Lock() for _ in range(64)]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(S3Store, reads_only=self.reads_only), (self.settings,)
+        return partial(S3Store, reads_only=self.reads_only, answers_soon=self.answers_soon), (self.settings,)
 
     def make_bucket(self) -> None:
         """Make the bucket unless it exists."""
@@ -181,7 +183,7 @@ class S3Store:
     @property
     def _client(self) -> Any:
         with translated(self.settings, ""):
-            return s3_client(self.settings)
+            return s3_client(self.settings, answers_soon=self.answers_soon)
 
 
 def _with_patience(write: Callable[[], str]) -> str:

@@ -13,17 +13,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from textinv.settings import StoreSettings, is_loopback
+from textinv.store.s3_keys import attach_keys
 
 MAX_CONNECTIONS = 32
+SOON_S = 8
+"""A server that has not answered for so long, twice, is given up by whoever keeps people waiting."""
 
 _clients: dict[tuple[str | None, ...], Any] = {}
 _clocks: dict[tuple[str | None, ...], "ServerClock"] = {}
 _making = threading.Lock()
 
 
-def s3_client(settings: StoreSettings) -> Any:
-    """The process's client for the server and the keys of these settings."""
-    return _client_at(settings.endpoint_url, settings)
+def s3_client(settings: StoreSettings, *, answers_soon: bool = False) -> Any:
+    """The process's client for the server and the keys of these settings; for whoever keeps people waiting, one that
+    gives a server up after seconds and not minutes."""
+    return _client_at(settings.endpoint_url, settings, answers_soon)
 
 
 def link_client(settings: StoreSettings) -> Any:
@@ -32,17 +36,18 @@ def link_client(settings: StoreSettings) -> Any:
     return _client_at(settings.public_endpoint_url or settings.endpoint_url, settings)
 
 
-def _client_at(endpoint_url: str | None, settings: StoreSettings) -> Any:
+def _client_at(endpoint_url: str | None, settings: StoreSettings, answers_soon: bool = False) -> Any:
     secret = settings.secret_key.get_secret_value() if settings.secret_key else None
     keys = (settings.region, settings.access_key, secret)
     with _making:
-        if (endpoint_url, *keys) not in _clients:
+        which = endpoint_url, str(answers_soon), *keys
+        if which not in _clients:
             clock = _clocks.setdefault((settings.endpoint_url, *keys), ServerClock())
-            _clients[endpoint_url, *keys] = _new_client(endpoint_url, settings, secret, clock)
-        return _clients[endpoint_url, *keys]
+            _clients[which] = _new_client(settings, _config(endpoint_url, answers_soon), endpoint_url, clock)
+        return _clients[which]
 
 
-def _new_client(endpoint_url: str | None, settings: StoreSettings, secret: str | None, clock: "ServerClock") -> Any:
+def _new_client(settings: StoreSettings, config: Any, endpoint_url: str | None, clock: "ServerClock") -> Any:
     import boto3  # a third of a second, which `--help` need not wait for
     import botocore.session
 
@@ -54,25 +59,26 @@ def _new_client(endpoint_url: str | None, settings: StoreSettings, secret: str |
         endpoint_url=endpoint_url,
         region_name=settings.region,
         aws_access_key_id=settings.access_key,
-        aws_secret_access_key=secret,
-        config=_config(endpoint_url),
+        aws_secret_access_key=settings.secret_key.get_secret_value() if settings.secret_key else None,
+        config=config,
     )
     clock.attach(client)
+    attach_keys(client, settings)
     return client
 
 
-def _config(endpoint_url: str | None) -> Any:
+def _config(endpoint_url: str | None, answers_soon: bool) -> Any:
     from botocore.config import Config
 
     loopback = endpoint_url is not None and is_loopback(urlsplit(endpoint_url).hostname)
     return Config(
         signature_version="s3v4",
         s3={"addressing_style": "path" if endpoint_url else "auto"},
-        retries={"mode": "standard", "total_max_attempts": 4},
-        connect_timeout=2 if loopback else 10,
+        retries={"mode": "standard", "total_max_attempts": 2 if answers_soon else 4},
+        connect_timeout=2 if loopback or answers_soon else 10,
         # SeaweedFS tries 13 s before it admits that an object is damaged, takes up to 19 s for its first write
         # after one start in ten, and seconds when writers collide on one key.
-        read_timeout=30,
+        read_timeout=SOON_S if answers_soon else 30,
         max_pool_connections=MAX_CONNECTIONS,
         proxies={} if loopback else None,
         # Checking a checksum before the status breaks boto3 on error replies that carry one (boto3 issue 4765).

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from textinv.errors import CancelledError, TextinvError, TrainingError
 from textinv.models.base import BaseModel
-from textinv.models.room import Room, is_out_of_memory
+from textinv.models.room import Room, is_of_the_device, is_out_of_memory
 from textinv.training.batch import Batch, NoRoomError, Pool, each_forward, joined, slot_losses
 from textinv.training.checkpoint import Checkpoint
 from textinv.training.intake import Intake
@@ -121,13 +121,13 @@ class ConceptPack:
         del self._slots[slot.index]
         self._pool = None
 
-    def step(self) -> None:
-        """Take one optimizer step with every slot. Nothing is read back from the device.
+    def step(self, only: Sequence[Slot] | None = None) -> Sequence[Slot]:
+        """Take one optimizer step with every slot, or with some only; these. Nothing is read back from the device.
 
         Raises:
             NoRoomError: one sample of a slot does not fit alone; no slot has moved.
         """
-        slots, rows, scale_S = self.slots, self._tables.leaves(), self._tables.loss_scale
+        slots, rows, scale_S = only or self.slots, self._tables.leaves(), self._tables.loss_scale
 
         def learn_from(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
             losses_S = slot_losses(self.model, self.pool, batch, rows)
@@ -143,6 +143,7 @@ class ConceptPack:
         for slot in slots:
             slot.step += 1
             slot.sample_passes += slot.spec.samples_per_step
+        return slots
 
     def _each_forward(
         self, slots: Sequence[Slot], work: Callable[[Batch], Result], *, fixed: bool = False
@@ -151,13 +152,14 @@ class ConceptPack:
         return each_forward(self.pool, samples, self.room, self.model.device, work)
 
     @torch.no_grad()
-    def look(self) -> list[Slot]:
-        """Look at the fixed batches of all slots that are due, and hand out those slots; each may have a verdict.
+    def look(self, only: Sequence[Slot] | None = None) -> Sequence[Slot]:
+        """Look at the fixed batches of all slots that are due (or of some), and hand out those slots; each may have a
+        verdict.
 
         Raises:
             NoRoomError: one sample of a slot does not fit alone.
         """
-        due = [slot for slot in self.slots if slot.is_due]
+        due = [slot for slot in only or self.slots if slot.is_due]
         if not due:
             return []
         current = self._tables.current()
@@ -242,16 +244,46 @@ class Training:
         try:
             self.pack.step()
         except RuntimeError as error:
-            self._make_room(error)
+            self._one_by_one(error, self.pack.step)
 
     def look(self) -> bool:
         """Look at the fixed batches that are due and settle their slots; whether one became free."""
+        num_slots = len(self.pack.slots)
         try:
             looked = self.pack.look()
         except RuntimeError as error:
+            looked = self._one_by_one(error, self.pack.look)
+        ended = [self.settle(slot) for slot in looked]
+        return any(ended) or len(self.pack.slots) < num_slots
+
+    def _one_by_one(self, error: RuntimeError, do: Callable[[Sequence[Slot]], Sequence[Slot]]) -> list[Slot]:
+        """Make room where memory is lacking. For any other error, do with each slot alone what failed with all of them
+        together, and end those with which it fails again; what `do` gave for the others.
+
+        Raises:
+            RuntimeError: it is no concept's, but the device's, or the program's.
+        """
+        if is_out_of_memory(error):
             self._make_room(error)
-            return True
-        return any([self.settle(slot) for slot in looked])  # noqa: C419 - every one must be told
+            return []
+        if is_of_the_device(error):
+            raise error
+        slots, done, guilty = self.pack.slots, list[Slot](), dict[int, RuntimeError]()
+        for slot in slots:
+            try:
+                done += do([slot])
+            except RuntimeError as own:
+                guilty[slot.index] = own
+        if len(guilty) == len(slots) > 1:
+            raise error
+        for slot in slots:
+            if (own := guilty.get(slot.index)) is not None and not is_out_of_memory(own):
+                self.pack.remove(slot)
+                failure = TrainingError(f"{slot.spec.name} cannot go on: {type(own).__name__}: {own}")
+                failure.__cause__ = own
+                self._fail(slot.work, failure, slot)
+                self._is_crowded = False
+        return done
 
     def settle(self, slot: Slot) -> bool:
         """Tell how far a slot is; by its verdict, or when it is cancelled, it ends, is scored and delivered."""
@@ -309,8 +341,6 @@ class Training:
 
     def _make_room(self, error: RuntimeError) -> None:
         """End the concept of which not one sample fits; where it is what all have together, the last one waits."""
-        if not is_out_of_memory(error):
-            raise error
         slots = self.pack.slots
         by_index = {slot.index: slot for slot in slots}
         slot = by_index[error.slot] if isinstance(error, NoRoomError) else slots[-1]

@@ -18,7 +18,7 @@ from services.api.bodies import Body, Int
 from services.api.callers import Caller, may_draw
 from services.api.images.pictures import as_base64, encode_pixels
 from services.api.images.uploads import decode_text
-from services.desk import Desk, in_thread
+from services.desk import Desk, computing
 from textinv.generation.infotext import read_infotext, read_png_infotext
 
 router = APIRouter(prefix="/sdapi/v1", tags=["a1111"])
@@ -60,7 +60,7 @@ async def progress(
         "progress": first.share if first else 0.0,
         "eta_relative": first.left_s if first else 0.0,
         "state": _state(first, len(running)),
-        "current_image": None if sketch is None else await in_thread(_encoded, sketch),
+        "current_image": None if sketch is None else await computing(_encoded, sketch),
         "textinfo": f"{len(running)} of your requests are being drawn" if running else None,
     }
 
@@ -90,14 +90,14 @@ async def task_progress(body: TaskBody, request: Request, caller: Caller = may_d
         answer = _task_answer(queued=queued, completed=completed)
         return answer | {"textinfo": "In queue..." if queued else "Waiting..."}
     answer = _task_answer(active=True) | {"progress": one.share, "eta": one.left_s}
-    return answer | (await in_thread(_preview_of, one, body.id_live_preview) if body.live_preview else {})
+    return answer | (await computing(_preview_of, one, body.id_live_preview) if body.live_preview else {})
 
 
 @router.post("/png-info")
 async def png_info(body: PngInfoBody, request: Request, _: Caller = may_draw) -> dict[str, Any]:
     """Read the infotext of a PNG."""
     desk: Desk = request.app.state.desk
-    return await in_thread(_info_of, body.image, desk.config.max_upload_px)
+    return await computing(_info_of, body.image, desk.config.max_upload_px)
 
 
 def _info_of(image: str, max_px: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from services.api.images.edit_requests import EditRequest, EditsBody, JsonEditsB
 from services.api.images.generations import answer, request_of, settle_model
 from services.api.images.sizes import ChosenSize, Size, choose_size, fit_to_base, parse_size
 from services.api.images.uploads import decode_upload, resized, transparent_mask
-from services.desk import Desk, in_thread
+from services.desk import Desk, computing
 from services.drawing.studio import StudioFacts
 from textinv.errors import ImageError
 from textinv.generation.request import GenerateRequest
@@ -38,7 +38,7 @@ async def edit(request: Request, caller: Caller = may_draw) -> Response:
     facts = await desk.facts()
     sent = await read_edit(request)
     sent = replace(sent, body=settle_model(sent.body, desk, facts))
-    size, wanted = await in_thread(_wanted_of, sent, facts, caller, desk)
+    size, wanted = await computing(_wanted_of, sent, facts, caller, desk)
     files = "".join(hashlib.sha256(file or b"").hexdigest() for file in (sent.picture, sent.mask))
     return await answer(desk, request, caller, sent.body, size, wanted, files)
 
@@ -58,7 +58,7 @@ def _wanted_of(sent: EditRequest, facts: StudioFacts, caller: Caller, desk: Desk
                 "mask has no transparent part, so nothing may change; make it transparent there", param="mask"
             )
     wanted = replace(
-        request_of(sent.body, size, caller, desk),
+        request_of(sent.body, size, caller, desk, facts),
         init_image=resized(picture.pixels, size.drawn),
         mask=None if alpha is None else transparent_mask(alpha, size.drawn),
         strength=sent.body.strength,

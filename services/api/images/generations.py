@@ -30,11 +30,12 @@ from services.api.images.drawing import (
     notes_header,
     notes_of,
 )
+from services.api.images.hints import hints_for
 from services.api.images.image_requests import RANDOM_SEED_BELOW, DrawFields, GenerationsBody
 from services.api.images.pictures import as_base64, encode_picture
 from services.api.images.sizes import ChosenSize, choose_size, parse_size
 from services.api.images.streams import stream_events
-from services.desk import Desk, in_thread
+from services.desk import Desk, computing, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import RequestError
 from textinv.generation.request import GenerateRequest
@@ -53,7 +54,7 @@ async def generate(body: GenerationsBody, request: Request, caller: Caller = may
     facts = await desk.facts()
     body = settle_model(body, desk, facts)
     size = choose_size(parse_size(body.size, facts), facts, desk.config.resize)
-    return await answer(desk, request, caller, body, size, request_of(body, size, caller, desk))
+    return await answer(desk, request, caller, body, size, request_of(body, size, caller, desk, facts))
 
 
 def settle_model(body: Fields, desk: Desk, facts: StudioFacts) -> Fields:
@@ -76,7 +77,7 @@ def settle_model(body: Fields, desk: Desk, facts: StudioFacts) -> Fields:
     )
 
 
-def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk) -> GenerateRequest:
+def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk, facts: StudioFacts) -> GenerateRequest:
     """Turn a body into what the studio draws.
 
     Raises:
@@ -84,17 +85,17 @@ def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk) -
     """
     body.check_together(desk.config.max_num_images)
     prompt, negative_prompt = apply_concepts(body.prompt, body.negative_prompt, body.concepts)
-    steps, partials = body.num_inference_steps, body.partial_images
+    steps, partials = body.num_inference_steps or facts.num_inference_steps, body.partial_images
     request = GenerateRequest(
         prompt=prompt,
         negative_prompt=negative_prompt,
         width_px=size.drawn.width_px,
         height_px=size.drawn.height_px,
         num_inference_steps=steps,
-        guidance_scale=body.guidance_scale,
+        guidance_scale=facts.guidance_scale if body.guidance_scale is None else body.guidance_scale,
         guidance_rescale=body.guidance_rescale,
         seed=body.choose_seed(),
-        noise_scheduler=body.noise_scheduler,
+        noise_scheduler=body.noise_scheduler or facts.noise_scheduler,
         num_images=body.n,
         attention_weights=body.attention_weights,
         deadline_s=body.deadline_s,
@@ -139,6 +140,7 @@ async def answer(
 
     async def work() -> Reply:
         finished = await finish(desk.draw(wanted, caller.key))
+        finished = replace(finished, notes=(*finished.notes, *hints_for(desk, caller, wanted.prompt)))
         return await _reply_of(desk, body, size, finished, asked)
 
     reply = await answer_once(desk, request, caller, asked, work)
@@ -151,6 +153,7 @@ async def _streamed(
 ) -> StreamingResponse:
     events = desk.draw(wanted, caller.key)
     begun = await begin(events)
+    begun = replace(begun, notes=(*begun.notes, *hints_for(desk, caller, wanted.prompt)))
     kind = "image_edit" if wanted.init_image is not None else "image_generation"
     blocks = stream_events(kind, body, size, begun, events)
     headers = concepts_header(begun.concepts) | notes_header(begun.notes)
@@ -159,7 +162,7 @@ async def _streamed(
 
 async def _reply_of(desk: Desk, body: DrawFields, size: ChosenSize, finished: Finished, asked: bytes) -> Reply:
     check_flagged(finished.drawings)
-    files = await in_thread(_encode, body, size, finished)
+    files = await computing(_encode, body, size, finished)
     keys: list[str] = []
     pictures: list[dict[str, Any]] = [{} for _ in files]
     if body.response_format == "url":

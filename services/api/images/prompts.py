@@ -11,7 +11,8 @@ from pydantic import Field
 
 from services.api.bodies import Body
 from services.api.callers import Caller, may_draw
-from services.desk import Desk, in_thread
+from services.api.images.hints import hints_for
+from services.desk import Desk, computing, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import AccessError, CorruptObjectError, InputError, RequestError, UnknownConceptError
 from textinv.generation.infotext import read_infotext, read_png_infotext
@@ -47,6 +48,7 @@ async def look_at_prompt(body: PromptBody, request: Request, caller: Caller = ma
         "tokens": room.num_tokens,
         "window": room.window,
         "chunks": room.num_windows,
+        "hints": hints_for(desk, caller, text),
         "concepts": [{name: value for name, value in one.items() if name != "ref"} for one in concepts],
     }
 
@@ -60,7 +62,7 @@ async def read_settings(
     """Read back from a picture with which settings it was drawn."""
     desk: Desk = request.app.state.desk
     facts = await desk.facts()
-    return await in_thread(_settings_of, await image.read(), desk.config.max_upload_px, facts)
+    return await computing(_settings_of, await image.read(), desk.config.max_upload_px, facts)
 
 
 def _refs(prompt: str) -> list[ConceptRef]:
@@ -85,8 +87,8 @@ def _settings_of(png: bytes, max_px: int, facts: StudioFacts) -> dict[str, Any]:
         "prompt": read.prompt,
         "negative_prompt": read.negative_prompt,
         "seed": read.seed,
-        "num_inference_steps": read.num_inference_steps,
-        "guidance_scale": read.guidance_scale,
+        "num_inference_steps": read.num_inference_steps or facts.num_inference_steps,
+        "guidance_scale": facts.guidance_scale if read.guidance_scale is None else read.guidance_scale,
         "guidance_rescale": read.guidance_rescale,
         "clip_skip": read.clip_skip,
         **_sizes_of(read),

@@ -15,7 +15,7 @@ from services.api.images.drawing import check_flagged, flag_of, learned_on_of, n
 from services.api.images.image_requests import DrawFields
 from services.api.images.pictures import as_base64, encode_picture
 from services.api.images.sizes import ChosenSize
-from services.desk import in_thread
+from services.desk import computing
 from services.drawing.studio import Begun, DrawEvent, Drawing, Drawn, Sketch
 from services.log_lines import note
 from textinv.errors import TextinvError
@@ -66,7 +66,7 @@ async def stream_events(
 
 
 async def _picture(body: DrawFields, size: ChosenSize, drawing: Drawing) -> dict[str, Any]:
-    data = await in_thread(encode_picture, drawing, body.output_format, body.output_compression, size.resized)
+    data = await computing(encode_picture, drawing, body.output_format, body.output_compression, size.resized)
     return {
         "b64_json": as_base64(data),
         "created_at": int(time.time()),

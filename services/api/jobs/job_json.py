@@ -45,7 +45,7 @@ def summary(record: JobRecord, status: JobStatus) -> dict[str, Any]:
         "concepts_per_hour": status.concepts_per_hour,
         "eta_s": status.eta_s,
         "problem": status.problem,
-        "advice": NO_WORKERS if status.problem else None,
+        "advice": NO_WORKERS if status.problem and status.ended else None,
         "url": job_url(record.id),
         "events": f"{job_url(record.id)}/events",
     }

@@ -3,6 +3,7 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from "/page/vendor/htm-preact.js";
 import { get, post } from "/page/api.js";
 
+const MOST = 1.5;
 const PAUSE_MS = 250;
 const SHOWN = 8;
 
@@ -11,6 +12,17 @@ function begun(text, caret) {
   const match = /<([a-z0-9._-]*)$/i.exec(text.slice(0, caret));
   return match && { start: caret - match[1].length - 1, text: match[1].toLowerCase() };
 }
+
+const mentions = (name) => new RegExp(`<${name.replaceAll(".", "\\.")}(@\\d+)?(?::([\\d.]+))?>`, "gi");
+
+/** The strength at which a prompt names a concept by itself; null where it is only mixed with another. */
+function strengthOf(text, name) {
+  const match = mentions(name).exec(text);
+  return match && Math.min(MOST, Number(match[2] ?? 1));
+}
+
+const withStrength = (text, name, strength) =>
+  text.replace(mentions(name), (_, version = "") => `<${name}${version}${strength === 1 ? "" : `:${strength}`}>`);
 
 function useNames(search) {
   const [names, setNames] = useState([]);
@@ -83,12 +95,12 @@ export function PromptBox({ id, label, value, change, submit, rows = 3, hint }) 
       ${open && names.map((name, place) => html`<li id=${`${id}-name-${place}`} role="option" aria-selected=${place === active}
         onMouseDown=${(event) => { event.preventDefault(); choose(name); }}>${`<${name}>`}</li>`)}
     </ul>
-    <div id=${`${id}-meter`}>${hint && !value ? html`<p class="hint">${hint}</p>` : html`<${Meter} text=${value} />`}</div>
+    <div id=${`${id}-meter`}>${hint && !value ? html`<p class="hint">${hint}</p>` : html`<${Meter} id=${id} text=${value} change=${change} />`}</div>
   </div>`;
 }
 
 /** What the service makes of a prompt: resolved names, vectors, tokens of the window. */
-function Meter({ text }) {
+function Meter({ id, text, change }) {
   const [told, setTold] = useState(null);
   useEffect(() => {
     if (!text.trim()) return setTold(null);
@@ -111,6 +123,17 @@ function Meter({ text }) {
       ${one.resolved
         ? html`<a href=${`#/concepts/${encodeURIComponent(one.name)}`}>${`<${one.name}>`}</a> version ${one.version}, ${one.vectors === 1 ? "1 vector" : `${one.vectors} vectors`}`
         : html`${`<${one.name}>`} ${one.problem ?? "is not known here"}`}
+      ${one.resolved && strengthOf(text, one.name) != null && html`<${Strength} id=${`${id}-strength-${one.name}`} name=${one.name} value=${strengthOf(text, one.name)} change=${(strength) => change(withStrength(text, one.name, strength))} />`}
     </li>`)}
+    ${(told.hints ?? []).map((hint) => html`<li class="hint">${hint}</li>`)}
   </ul>`;
+}
+
+/** How much of a concept is drawn: 0 is its class word, 1 itself. */
+function Strength({ id, name, value, change }) {
+  return html`<span class="strength">
+    <label for=${id}>Strength of ${name}</label>
+    <input id=${id} type="range" min="0" max=${MOST} step="0.05" value=${value} onInput=${(event) => change(Number(event.target.value))} />
+    <output for=${id}>${value.toFixed(2)}</output>
+  </span>`;
 }

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from textinv.models.base import Conditioning, Span, Tokens
+from textinv.models.drawing import DrawingDefaults
 from textinv.models.flow import Flow, logit_normal
 from textinv.models.process import NoiseProcess
 from textinv.models.text_encoder import TextEncoder, clip_encoder, language_encoder
@@ -29,6 +30,8 @@ class StableDiffusion3(TransformerModel):
     """SD 3 medium, 3.5 medium and large: rows are written in all three text encoders."""
 
     family = "sd3"
+    # Defaults of diffusers' StableDiffusion3Pipeline.
+    draws = DrawingDefaults(guidance_scale=7.0, num_inference_steps=28)
     pipeline_class = StableDiffusion3Pipeline
     load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
     text_encoder_folders: ClassVar[Mapping[str, str]] = {

@@ -1,0 +1,179 @@
+"""What is wrong with a worker's place (keys, the store, its disk) costs time and no concept; a slow store costs no
+step."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from cluster.driver.open_jobs import OpenJobs
+from cluster.queue.messages import WorkerCard
+from cluster.queue.queue import WorkQueue
+from cluster.worker.leases import Leases
+from cluster.worker.outbox import Outbox
+from cluster.worker.place import Place, is_of_the_place
+from tests.cluster.test_driver import Place as Fleet
+from textinv.errors import ImageError, StoreCredentialsError, StoreError, StoreUnreachableError, TextinvError
+from textinv.jobs import JobRecord, JobStore
+from textinv.models.base import BaseModel
+from textinv.registry import Registry
+from textinv.store import MemoryStore
+from textinv.store.protocol import StoredObject
+
+MakeJob = Callable[..., JobRecord]
+CARD = WorkerCard("crew/0", "crew", 0)
+EXPIRED = StoreCredentialsError("the store refuses access key 'k' (ExpiredToken): get new ones")
+DISK_FULL = StoreError("the store answered 500 InternalError: no space left on device", status=500)
+
+
+class Unsteady(MemoryStore):
+    """A store whose pictures cannot be read while there is an `error`, or hang until `goes_on`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: TextinvError | None = None
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        self.num_asked = 0
+
+    def get(self, key: str) -> StoredObject:
+        if key.startswith("images/"):
+            self.num_asked += 1
+            self.goes_on.wait(30.0)
+            if self.error is not None:
+                raise self.error
+        return super().get(key)
+
+
+def told(registry: Registry, record: JobRecord) -> WorkQueue:
+    queue, open_jobs = WorkQueue(), OpenJobs(registry, record.fleet)
+    job = open_jobs.take_up(record.id)
+    assert job is not None
+    open_jobs.tell(job, queue)
+    return queue
+
+
+@pytest.fixture
+def store() -> Iterator[Unsteady]:
+    store = Unsteady()
+    yield store
+    store.goes_on.set()
+
+
+def wait_until(is_so: Callable[[], object], patience_s: float = 20.0) -> None:
+    deadline = time.monotonic() + patience_s
+    while not is_so():
+        assert time.monotonic() < deadline, "it takes too long"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("error", [EXPIRED, DISK_FULL, StoreUnreachableError("nobody answers")])
+def test_a_place_out_of_order_fails_no_waiting_concept_however_often_it_is_tried(
+    store: Unsteady, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, error: TextinvError
+) -> None:
+    monkeypatch.setattr("cluster.worker.place.MAX_PAUSE_S", 0.0)
+    record, store.error = make_job(store, 5), error
+    queue = told(Registry(store), record)
+    with Leases(queue, JobStore(store), CARD, beat_s=0.02, wait=lambda seconds: None) as leases:
+        wait_until(lambda: leases.take() is None and store.num_asked > 200)
+        wait_until(lambda: queue.view().workers[0].trouble.startswith(error.code))
+        store.error = None
+        wait_until(lambda: leases.take() is not None)
+        wait_until(lambda: not queue.view().workers[0].trouble)
+    counts = queue.view().jobs[0].counts
+    assert (counts["waiting"] + counts["leased"], counts.get("failed", 0)) == (5, 0)
+
+
+def test_a_job_whose_workers_keys_have_expired_says_so_and_ends_well_with_new_ones(
+    store: Unsteady, model: BaseModel, make_job: MakeJob
+) -> None:
+    record, store.error = make_job(store, 2), EXPIRED
+    fleet = Fleet(Registry(store), lambda: model)
+    job_store = JobStore(store)
+
+    def problem() -> str:
+        status = job_store.status(record.id)
+        return (status.problem or "") if status else ""
+
+    fleet.drive_until(lambda: "ExpiredToken" in problem())
+    status = fleet.status(record)
+    assert (status.failed, status.ended) == (0, False)
+    store.error = None
+    fleet.drive_until(lambda: fleet.is_over(record))
+    status = fleet.status(record)
+    assert (status.state, status.done, status.problem) == ("done", 2, None)
+    fleet.driver.send_home()
+
+
+def test_what_was_learned_waits_for_the_place_and_a_checkpoint_does_not() -> None:
+    written: list[str] = []
+    given_up: list[str] = []
+    errors: list[TextinvError] = [DISK_FULL] * 50
+    outbox = Outbox(lambda seconds: None)
+
+    def write(what: str) -> None:
+        if errors:
+            raise errors.pop()
+        written.append(what)
+
+    outbox.post(lambda: write("checkpoint"), lambda error: given_up.append("checkpoint"))
+    outbox.post(lambda: write("result"), lambda error: given_up.append("result"), waits=True)
+    assert outbox.close()
+    assert (written, given_up) == (["result"], ["checkpoint"])
+
+
+def test_a_superseded_checkpoint_in_the_line_is_not_written() -> None:
+    written: list[str] = []
+    go_on = threading.Event()
+    outbox = Outbox()
+    outbox.post(lambda: go_on.wait(20.0) and None, lambda error: None)
+    for number in range(5):
+        for concept in ("a", "b"):
+            outbox.post(
+                lambda text=f"{concept}{number}": written.append(text),  # type: ignore[misc]
+                lambda error: None,
+                subject=concept,
+            )
+    outbox.post(lambda: written.append("a is published"), lambda error: None, subject="a")
+    go_on.set()
+    assert outbox.close()
+    assert written == ["b4", "a is published"]
+
+
+def test_errors_of_the_work_are_told_from_those_of_the_place() -> None:
+    assert not is_of_the_place(ImageError("no picture"))
+    assert not is_of_the_place(StoreError("EntityTooLarge", status=400))
+    assert Place().pause_s == 0.0
+
+
+def test_a_store_that_hangs_holds_up_no_step_and_no_drain(store: Unsteady, make_job: MakeJob) -> None:
+    record = make_job(store, 3)
+    queue = told(Registry(store), record)
+    with Leases(queue, JobStore(store), CARD, beat_s=0.02) as leases:
+        assert leases.take() is not None
+        store.goes_on.clear()
+        leases.take()
+        begun = time.monotonic()
+        assert [leases.take() for _ in range(1000)] == [None] * 1000
+        assert time.monotonic() - begun < 0.5
+        assert len(leases.held) == 2  # one beyond what is in training, no more
+        begun = time.monotonic()
+        leases.end()
+        assert time.monotonic() - begun < 0.5
+    queue.leave(CARD.id)
+    store.goes_on.set()
+    time.sleep(0.1)
+    assert queue.view().jobs[0].counts["waiting"] == 3
+
+
+def test_an_error_of_the_queue_while_fetching_reaches_the_training(store: Unsteady) -> None:
+    class Gone(WorkQueue):
+        def take(self, card, request):  # type: ignore[no-untyped-def]
+            raise RuntimeError("the cluster is going down")
+
+    with (
+        Leases(Gone(), JobStore(store), CARD, beat_s=5.0) as leases,
+        pytest.raises(RuntimeError, match="going down"),
+    ):
+        leases.take()
