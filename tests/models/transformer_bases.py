@@ -14,12 +14,15 @@ from tests.models import tiny_bases
 WORDS = "a photo of red blue apple fox cup on grass the in snow two and by style it is good great nice".split()
 WORD = "apple"
 """One token for every tokenizer."""
-SIDE = {"sd3": 32, "sana": 32, "pixart": 32}
+SIDE = {"sd3": 32, "sana": 32, "pixart": 32, "flux-dev": 128, "flux-schnell": 128, "z-image": 128}
 """Of pictures that are learned and drawn, in pixels."""
 CALLED: dict[str, dict[str, Any]] = {
     "sd3": {},
     "sana": {"use_resolution_binning": False, "complex_human_instruction": None},
     "pixart": {"use_resolution_binning": False},
+    "flux-dev": {"max_sequence_length": 512},
+    "flux-schnell": {"max_sequence_length": 256},
+    "z-image": {"guidance_scale": 11.0},  # the pipeline counts one less
 }
 """What each pipeline is told beside what all are told."""
 ENCODERS = {
@@ -30,20 +33,43 @@ ENCODERS = {
     },
     "sana": {"gemma": ("text_encoder", "tokenizer")},
     "pixart": {"t5xxl": ("text_encoder", "tokenizer")},
+    "flux-dev": {"clip_l": ("text_encoder", "tokenizer"), "t5xxl": ("text_encoder_2", "tokenizer_2")},
+    "flux-schnell": {"clip_l": ("text_encoder", "tokenizer"), "t5xxl": ("text_encoder_2", "tokenizer_2")},
+    "z-image": {"qwen3_4b": ("text_encoder", "tokenizer")},
 }
 """The component and the tokenizer of each text encoder."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz-,."
 
 
-def make_transformer_base(family: str, folder: Path) -> Path:
-    """Save a tiny model of a family as a diffusers folder."""
+def make_transformer_base(family: str, folder: Path, *, loud: bool = False) -> Path:
+    """Save a tiny model of a family as a diffusers folder; a loud one heeds every word, and rounding more as well."""
     torch.manual_seed(sum(map(ord, family)))
     pipeline = _MAKERS[family]()
     for part in pipeline.components.values():
         if isinstance(part, torch.nn.Module):
             _spread_out(part)
+    if loud and family.startswith("flux"):
+        _heed_words(pipeline.transformer)
     pipeline.save_pretrained(folder)
     return folder
+
+
+@torch.no_grad()
+def _heed_words(transformer: Any) -> None:
+    """Or one word among hundreds of paddings is not heard."""
+    for name, parameter in transformer.named_parameters():
+        if "attn.norm_" in name:
+            parameter.mul_(4)
+    transformer.context_embedder.weight.mul_(30)
+    transformer.time_text_embed.text_embedder.linear_2.weight.mul_(5)
+
+
+def table_of(network: Any) -> torch.Tensor:
+    """Where a text encoder looks tokens up; T5 has a second table beside it."""
+    inner = getattr(network, "encoder", None)
+    looks_up = inner.embed_tokens if hasattr(inner, "embed_tokens") else network.get_input_embeddings()
+    weight: torch.Tensor = looks_up.weight
+    return weight
 
 
 def _spread_out(part: torch.nn.Module) -> None:
@@ -175,6 +201,36 @@ def _flux(guidance_embeds: bool) -> Any:
     )
 
 
+def _z_image() -> Any:
+    config = transformers.Qwen3Config(
+        vocab_size=len(_qwen_tokenizer()),
+        hidden_size=48,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=12,
+    )
+    transformer = diffusers.ZImageTransformer2DModel(
+        in_channels=4,
+        dim=32,
+        n_layers=1,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=48,
+        axes_dims=[4, 6, 6],
+        axes_lens=[1024, 128, 128],
+    )
+    return diffusers.ZImagePipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=_vae(shift_factor=0.12, scaling_factor=0.36, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=transformers.Qwen3Model(config).eval(),
+        tokenizer=_qwen_tokenizer(),
+        transformer=transformer.eval(),
+    )
+
+
 def _vae(**fields: Any) -> Any:
     return diffusers.AutoencoderKL(
         block_out_channels=(8, 8, 16),
@@ -217,6 +273,19 @@ def _gemma_tokenizer() -> Any:
     return tokenizer
 
 
+def _qwen_tokenizer() -> Any:
+    marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    vocabulary, merges = _byte_pairs("Ġ", [*marks, "Ċ"])
+    tokenizer = transformers.Qwen2Tokenizer(
+        vocab=vocabulary, merges=merges, additional_special_tokens=marks[1:], model_max_length=512
+    )
+    tokenizer.chat_template = (
+        "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    return tokenizer
+
+
 def _byte_pairs(space: str, special: Sequence[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """A vocabulary of the words, each alone and behind a space, and the merges that lead to them."""
     merges: dict[tuple[str, str], None] = {}
@@ -230,4 +299,7 @@ _MAKERS: dict[str, Callable[[], Any]] = {
     "sd3": _sd3,
     "sana": _sana,
     "pixart": _pixart,
+    "flux-dev": lambda: _flux(guidance_embeds=True),
+    "flux-schnell": lambda: _flux(guidance_embeds=False),
+    "z-image": _z_image,
 }

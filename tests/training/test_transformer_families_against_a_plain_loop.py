@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.models.transformer_bases import ENCODERS, SIDE, WORD, make_transformer_base
+from tests.models.transformer_bases import ENCODERS, SIDE, WORD, make_transformer_base, table_of
 from textinv.embedding import Embedding
 from textinv.embedding.foreign import import_embedding
 from textinv.embedding.formats import export_embedding
@@ -50,7 +50,40 @@ def _pixart(pipeline: Any, texts: list[str], noisy: Tensor, times: Tensor) -> Te
     return torch.as_tensor(predicted)
 
 
-PREDICT: dict[str, Predict] = {"sd3": _sd3, "sana": _sana, "pixart": _pixart}
+def _flux(pipeline: Any, texts: list[str], noisy: Tensor, times: Tensor) -> Tensor:
+    is_dev = pipeline.transformer.config.guidance_embeds
+    hidden, pooled, txt_ids = pipeline.encode_prompt(
+        texts, texts, device="cpu", max_sequence_length=512 if is_dev else 256
+    )
+    batch, channels, height, width = noisy.shape
+    predicted = pipeline.transformer(
+        hidden_states=pipeline._pack_latents(noisy, batch, channels, height, width),
+        timestep=times / 1000,
+        guidance=torch.full((batch,), 3.5) if is_dev else None,
+        pooled_projections=pooled,
+        encoder_hidden_states=hidden,
+        txt_ids=txt_ids,
+        img_ids=pipeline._prepare_latent_image_ids(batch, height // 2, width // 2, "cpu", torch.float32),
+    ).sample
+    scale = pipeline.vae_scale_factor
+    return torch.as_tensor(pipeline._unpack_latents(predicted, height * scale, width * scale, scale))
+
+
+def _z_image(pipeline: Any, texts: list[str], noisy: Tensor, times: Tensor) -> Tensor:
+    hidden, _ = pipeline.encode_prompt(texts, device="cpu", do_classifier_free_guidance=False)
+    pictures = list(noisy[:, :, None].unbind())
+    predicted = pipeline.transformer(pictures, (1000 - times) / 1000, hidden, return_dict=False)[0]
+    return -torch.stack(predicted)[:, :, 0]
+
+
+PREDICT: dict[str, Predict] = {
+    "sd3": _sd3,
+    "sana": _sana,
+    "pixart": _pixart,
+    "flux-dev": _flux,
+    "flux-schnell": _flux,
+    "z-image": _z_image,
+}
 
 
 @pytest.fixture(scope="module", params=PREDICT)
@@ -126,9 +159,7 @@ def _plain_loop(pipeline: Any, family: str, work: Work, draws: list[Draw], side:
             part.requires_grad_(False)
     tables, ids = {}, {}
     for name, (encoder, tokenizer) in ENCODERS[family].items():
-        network = getattr(pipeline, encoder)
-        table = getattr(network, "encoder", network).get_input_embeddings().weight
-        tables[name] = table.requires_grad_(True)
+        tables[name] = table_of(getattr(pipeline, encoder)).requires_grad_(True)
         ids[name] = getattr(pipeline, tokenizer)(f" {WORD}", add_special_tokens=False).input_ids
         assert len(ids[name]) == 1
     rows = {name: table[ids[name]].detach().clone().requires_grad_() for name, table in tables.items()}

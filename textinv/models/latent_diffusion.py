@@ -40,7 +40,7 @@ class LatentDiffusionModel(BaseModel):
     """The component that turns pixels into latents."""
     network_name: ClassVar[str] = "unet"
     """The component that predicts."""
-    draws: ClassVar[DrawingDefaults]
+    draws: DrawingDefaults
     """Unless the folder or whoever names it says otherwise; with the source."""
     has_shapes: ClassVar[bool] = True
     """Whether it draws other shapes than squares well."""

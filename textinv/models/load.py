@@ -48,7 +48,7 @@ def load_base_model(
             f"the base model {name!r} is named with clip_skip={model.clip_skip}, and its text encoder has layers for 1 "
             f"to {model.max_clip_skip}: write one of these"
         )
-    said = family.draws.overridden(name, location.read_json(FILE), FILE)
+    said = model.draws.overridden(name, location.read_json(FILE), FILE)
     said = said.overridden(name, location.stated.drawing, "what is written behind the name")
     model.drawing = with_shipped(said, type(components["scheduler"]).__name__)
     return model
