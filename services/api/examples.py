@@ -141,6 +141,7 @@ EXAMPLES: Mapping[str, Example] = {
                     "digest": _DIGEST,
                     "base_model": "emoji",
                     "current": True,
+                    "held": None,
                 }
             ],
         },
