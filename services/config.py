@@ -57,6 +57,9 @@ class ServiceConfig(BaseModel):
     """CPUs that Ray sets aside for each studio replica."""
     num_gpus: float = Field(default=0.0, ge=0)
     """GPUs that Ray sets aside for each studio replica."""
+    gpus: str | None = Field(default=None, pattern=r"^(\d+(,\d+)*)?$")
+    """GPUs that a service of this machine may use, as CUDA numbers them: `0` or `0,1`; None: all. Learning on the same
+    machine has a Ray of its own that knows nothing of this one: give it the others (`driver_options: {gpus: "1"}`)."""
     num_fronts: int = Field(default=1, ge=1)
     """Front replicas; each answers several hundred small requests a second. What keys may use, progress and interrupts
     hold across all of them."""

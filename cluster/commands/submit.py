@@ -49,6 +49,7 @@ def submit(
     crew_size: Annotated[int | None, typer.Option(min=1, help="Workers that come and go together.")] = None,
     threads_per_worker: Annotated[int | None, typer.Option(min=1, help="CPU threads of a worker.")] = None,
     gpu: Annotated[bool | None, typer.Option(help="Give each worker a GPU; default: if there are any.")] = None,
+    gpus: Annotated[str | None, typer.Option(help="GPUs of this machine to learn on, as CUDA numbers them.")] = None,
     slots: Slots = None,
     compiled: Compiled = False,
     gate: Annotated[
@@ -63,7 +64,7 @@ def submit(
     from textinv.manifest import load_manifest
 
     settings = settings_at(address)
-    options = _options(workers, crew_size, threads_per_worker, gpu, slots, compiled)
+    options = _options(workers, crew_size, threads_per_worker, gpu, gpus, slots, compiled)
     made = submitted(load_manifest(manifest), settings, options, priority, _mode(gate))
     if not follow:
         emit(made.facts, json, made.text)
@@ -139,10 +140,18 @@ def _warn(plan: "Plan", options: DriverOptions, has_driver: bool) -> None:
 
 
 def _options(
-    workers: int, crew_size: int | None, threads: int | None, gpu: bool | None, slots: str | None, compiled: bool
+    workers: int,
+    crew_size: int | None,
+    threads: int | None,
+    gpu: bool | None,
+    gpus: str | None,
+    slots: str | None,
+    compiled: bool,
 ) -> DriverOptions:
     if slots is not None and slots != "auto" and not (slots.isdecimal() and int(slots) > 0):
         raise InputError(f"--slots {slots!r} is neither a positive number nor auto")
+    if gpus is not None and not all(one.isdecimal() for one in gpus.split(",")):
+        raise InputError(f"--gpus {gpus!r} does not number GPUs: write 0, or 0,1")
     if compiled and slots in (None, "auto"):
         raise InputError("--compile would compile each size that is tried for the best: say --slots N with it")
     given = {
@@ -150,6 +159,7 @@ def _options(
         "crew_size": crew_size,
         "threads_per_worker": threads,
         "use_gpu": gpu,
+        "gpus": gpus,
         "num_slots": int(slots) if slots is not None and slots != "auto" else slots,
         "compiled": compiled,
     }

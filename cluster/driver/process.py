@@ -54,16 +54,17 @@ class Starter:
     def __call__(self, name: str, base: BaseModelRef, num_workers: int) -> Crew:
         """Start a crew."""
         options = self.options
+        threads = options.threads_on(ray.nodes())
         pack = PackSettings(
             num_slots=options.num_slots,
-            threads=options.threads,
+            threads=threads,
             device=self.settings.device,
             compiled=options.compiled,
             lease_s=options.lease_s,
             checkpoint_every_s=options.checkpoint_every_s,
         )
         use_gpu = ray.cluster_resources().get("GPU", 0) >= 1 if options.use_gpu is None else options.use_gpu
-        resources = {"CPU": float(options.threads)} | ({"GPU": 1.0} if use_gpu else {})
+        resources = {"CPU": float(threads)} | ({"GPU": 1.0} if use_gpu else {})
         encoders = tuple(str(folder.absolute()) for folder in self.settings.encoders)
         config = WorkerConfig(self.fleet, name, base, self.store, pack, self.settings.stated_base_models, encoders)
         return TrainCrew(config, CrewSize(num_workers, resources), self.storage_path)
@@ -125,11 +126,13 @@ def _serve_here_once(settings: Settings, options: DriverOptions, fleet: str, sto
     local_ray = LocalRay(settings.home)
     local_ray.prepare_folder()
     store = _reach_store(settings)
+    if options.gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = options.gpus
     try:
         ray.init(
             address="local",
             include_dashboard=False,
-            num_cpus=options.workers * options.threads,
+            num_cpus=options.workers * options.threads_here,
             object_store_memory=_OBJECT_STORE_BYTES,
             log_to_driver=False,
             logging_level="WARNING",

@@ -58,6 +58,9 @@ async def _model(desk: Desk) -> dict[str, Any]:
         "base_model": facts.base_model,
         "revision": facts.base_revision,
         "family": facts.family,
+        "num_inference_steps": facts.num_inference_steps,
+        "guidance_scale": facts.guidance_scale,
+        "noise_scheduler": facts.noise_scheduler,
         "native_px": facts.native_px,
         "screened": facts.screened,
         "uploads": {

@@ -37,6 +37,9 @@ _MODEL = {
     "base_model": "emoji",
     "revision": _REVISION,
     "family": "sd1",
+    "num_inference_steps": 25,
+    "guidance_scale": 4.0,
+    "noise_scheduler": "dpmpp-2m",
     "native_px": 64,
     "screened": False,
     "uploads": {
@@ -65,6 +68,9 @@ _OPTIONS = {
     "samples_format": "png",
     "sd_vae": "Automatic",
     "CLIP_stop_at_last_layers": 1,
+    "steps": 25,
+    "cfg_scale": 4.0,
+    "sampler_name": "DPM++ 2M",
     "enable_pnginfo": True,
 }
 _INFOTEXT = "a hill\nSteps: 20, Sampler: DPM++ 2M, CFG scale: 4, Seed: 7, Size: 64x64, Model: emoji"

@@ -34,8 +34,13 @@ class StudioFacts:
     has_clip: bool = True
     """Whether the base model has a CLIP of its own, which scores what is learned on it."""
     takes_sizes: bool = False
-    learns_shapes: bool = False
     """Whether the base model is told sizes beside the text."""
+    learns_shapes: bool = False
+    """Whether pictures are learned in their own shape where nothing else is said."""
+    num_inference_steps: int = 50
+    """How it draws where a request does not say; likewise the next two."""
+    guidance_scale: float = 7.5
+    noise_scheduler: str | None = None
     clip_skip: int = 1
     """Which of its text encoder's layers the base model reads where a request does not say."""
 

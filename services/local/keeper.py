@@ -44,6 +44,8 @@ def main() -> None:
 
 def start_ray(config: ServiceConfig) -> None:
     """Start a Ray cluster that belongs to this process."""
+    if config.gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = config.gpus
     num_cpus = max(_MIN_CPUS, os.cpu_count() or 1, int(config.max_replicas * config.num_cpus) + 1)
     ray.init(
         address="local",

@@ -1,4 +1,4 @@
-"""A fleet's driver runs as a job of a Ray cluster; when it is killed, submitting again goes on where it was."""
+"""A fleet's driver runs as a job of a Ray cluster; when it is killed, its supervisor starts another one."""
 
 import os
 import shutil
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray.job_submission import JobSubmissionClient
 
 from tests.cluster.user import CommandLine, wait_until, write_manifest
 from textinv.jobs import JobStore
@@ -76,24 +77,33 @@ def head(s3_settings: StoreSettings) -> Iterator[HeadNode]:
     node.end()
 
 
-def test_a_killed_driver_of_a_cluster_is_replaced_by_the_next_submission(
-    head: HeadNode, tmp_path: Path, s3_settings: StoreSettings, s3_store: S3Store
+@pytest.mark.parametrize("deleted", [False, True], ids=["killed", "killed and its job deleted"])
+def test_a_killed_driver_of_a_cluster_is_replaced_though_nobody_submits(
+    head: HeadNode, tmp_path: Path, s3_settings: StoreSettings, s3_store: S3Store, deleted: bool
 ) -> None:
     line = CommandLine(Settings(home=tmp_path / "home", store=s3_settings))
     registry, job_store, manifest = Registry(s3_store), JobStore(s3_store), write_manifest(tmp_path)
     options = ("--address", head.address, "--threads-per-worker", "1")
-    assert line.run("submit", str(manifest), *options)["driver_started"]
+    made = line.run("submit", str(manifest), *options)
+    assert made["driver_started"]
     wait_until(lambda: len(registry.finished_fingerprints()) >= 2 and len(job_store.checkpoints()) >= 2)
     assert not line.run("submit", str(manifest), *options)["driver_started"]
     for pid in head.processes("cluster.driver.process"):
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not line.run("fleet", "status", "--address", head.address)["driver"]["running"])
+    if deleted:
+        client = JobSubmissionClient(head.address)
+        (first,) = [job.submission_id for job in client.list_jobs() if job.submission_id]
+        wait_until(lambda: client.get_job_status(first).is_terminal())
+        assert client.delete_job(first)
 
-    again = line.run("submit", str(manifest), "--follow", *options)
-    assert again["status"]["state"] == "done"
+    wait_until(lambda: made["job"] not in job_store.open_jobs(), 240.0)
+    status = job_store.status(made["job"])
+    assert status is not None
+    assert status.state == "done"
     assert {summary.version for summary in registry.list()} == {1}
     assert len(registry.finished_fingerprints()) == 4
     assert not line.driver.has_driver()
+    assert line.run("fleet", "status", "--address", head.address)["driver"]["running"]
 
 
 def test_two_fleets_of_one_cluster_publish_into_a_store_each(

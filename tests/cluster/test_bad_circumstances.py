@@ -85,6 +85,19 @@ def test_a_worker_outlasts_a_store_that_refuses_everything_for_seconds(
     check_three_concepts(s3_store)
 
 
+def test_credentials_that_expire_in_mid_job_fail_no_concept(
+    faulty_store: FaultyStore, s3_store: S3Store, model: BaseModel, make_job: MakeJob
+) -> None:
+    def expire() -> None:
+        time.sleep(1.0)
+        faulty_store.refuse_with, faulty_store.refuse_until = 403, time.monotonic() + 8.0
+
+    queue = work_through(faulty_store, s3_store, model, make_job, threading.Thread(target=expire).start)
+    assert faulty_store.num_faults > 2
+    assert [event for event in queue.view().events if event.kind == "failed"] == []
+    check_three_concepts(s3_store)
+
+
 def work_through(
     faulty_store: FaultyStore, store: S3Store, model: BaseModel, make_job: MakeJob, begin: Callable[[], object]
 ) -> LetsGo:

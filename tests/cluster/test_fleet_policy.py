@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import ray
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from cluster.driver import process as driver_process
@@ -87,10 +88,30 @@ def test_before_any_node_with_a_gpu_is_there_a_crew_is_one_worker() -> None:
     assert DriverOptions(workers=16, threads_per_worker=1).fleet([]).crew_size == 1
 
 
+def test_a_workers_threads_are_its_share_of_the_nodes_and_not_of_the_drivers_machine() -> None:
+    head, small, large, gone = node(0), node(8), node(32), node(96, is_alive=False)
+    assert DriverOptions(workers=4).threads_on([head, small, large, gone]) == 10
+    assert DriverOptions(workers=1).threads_on([head, small, large]) == 32
+    assert DriverOptions(workers=64).threads_on([head, small]) == 1
+    assert DriverOptions(workers=8).threads_on([head, node(32, 4), node(96, 8)]) == 8
+    assert DriverOptions(workers=1).threads_on([node(16, 2)]) == 16
+    assert DriverOptions(workers=8, use_gpu=False).threads_on([node(32, 4)]) == 4
+    assert DriverOptions(workers=8).threads_on([head]) == 1
+    assert DriverOptions(workers=8, threads_per_worker=3).threads_on([small]) == 3
+
+
+def test_the_gpus_of_one_machine_are_split_by_their_numbers() -> None:
+    assert DriverOptions(gpus="1,2").gpus == "1,2"
+    for wrong in ("all", "1,", "-1"):
+        with pytest.raises(ValidationError):
+            DriverOptions(gpus=wrong)
+
+
 def test_what_submit_says_of_workers_reaches_them(monkeypatch: pytest.MonkeyPatch) -> None:
     configs: list[WorkerConfig] = []
     monkeypatch.setattr(driver_process, "TrainCrew", lambda config, *_: configs.append(config))
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0})
+    monkeypatch.setattr(ray, "nodes", lambda: [node(8)])
     options = DriverOptions(num_slots=3, threads_per_worker=2, compiled=True, checkpoint_every_s=7.0)
     start = driver_process.Starter("fleet", StoreSettings(), Settings(device="cpu"), options, "somewhere")
     start("crew", BaseModelRef("emoji", None, "r"), 1)

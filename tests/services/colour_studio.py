@@ -28,7 +28,19 @@ from textinv.generation.request import GeneratedImage, GenerateRequest
 from textinv.registry import Registry
 from textinv.store.protocol import ObjectStore
 
-FACTS = StudioFacts("colours", "c0ffee", "sd1", 64, 8, 16, 64 * 64 * 4, {"text_encoder": 8})
+FACTS = StudioFacts(
+    "colours",
+    "c0ffee",
+    "sd1",
+    64,
+    8,
+    16,
+    64 * 64 * 4,
+    {"text_encoder": 8},
+    num_inference_steps=25,
+    guidance_scale=4.0,
+    noise_scheduler="dpmpp-2m",
+)
 
 
 class ColourStudio:

@@ -47,8 +47,9 @@ class Drawing:
 
     num_images: int = 4
     """Pictures per prompt for fidelity; one per prompt is drawn for editability."""
-    num_inference_steps: int = 25
-    guidance_scale: float = 4.0
+    num_inference_steps: int | None = None
+    """None: the base model's; likewise the guidance."""
+    guidance_scale: float | None = None
     seed: int = 0
 
 

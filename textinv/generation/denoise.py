@@ -60,8 +60,9 @@ def predict_guided(model: BaseModel, inputs: Mapping[ActiveImage, Tensor], room:
             predicted[place] = out_BCHW
     guided = predicted[: len(images)]
     for row, without_BCHW in zip(unconditional, predicted[len(images) :], strict=True):
-        request = images[row.image].waiting.asked.request
-        guided[row.image] = _guide(guided[row.image], without_BCHW, request.guidance_scale, request.guidance_rescale)
+        asked = images[row.image].waiting.asked
+        rescale = asked.request.guidance_rescale
+        guided[row.image] = _guide(guided[row.image], without_BCHW, asked.guidance_scale, rescale)
     return guided
 
 

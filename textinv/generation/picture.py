@@ -46,6 +46,7 @@ class CheckedRequest:
     size_px: Size
     num_steps: int
     refs: tuple[ConceptRef, ...]
+    guidance_scale: float
 
     @property
     def work(self) -> Work:
@@ -181,11 +182,13 @@ def check_request(model: BaseModel, request: GenerateRequest, max_image_px: int 
     request.check()
     request = _settled(model, request)
     size_px = choose_size(model, request, max_image_px)
-    return CheckedRequest(request, size_px, len(_sampler_of(model, request).times), tuple(request.refs))
+    num_steps, refs = len(_sampler_of(model, request).times), tuple(request.refs)
+    guidance = model.drawing.guidance_scale if request.guidance_scale is None else request.guidance_scale
+    return CheckedRequest(request, size_px, num_steps, refs, guidance)
 
 
 def _settled(model: BaseModel, request: GenerateRequest) -> GenerateRequest:
-    """Fill in the layer that the base model reads, where it is not its family's own, and check what is told of sizes.
+    """Fill in how the base model draws and the layer that it reads, and check what is told of sizes.
 
     Raises:
         RequestError: the base model has no such layer, or takes no sizes.
@@ -196,6 +199,13 @@ def _settled(model: BaseModel, request: GenerateRequest) -> GenerateRequest:
             "target_size out",
             param="original_size",
         )
+    drawing = model.drawing
+    request = replace(
+        request,
+        num_inference_steps=request.num_inference_steps or drawing.num_inference_steps,
+        guidance_scale=drawing.guidance_scale if request.guidance_scale is None else request.guidance_scale,
+        noise_scheduler=request.noise_scheduler or drawing.noise_scheduler,
+    )
     if request.clip_skip is None and model.clip_skip > 1:
         return replace(request, clip_skip=model.clip_skip)
     if (request.clip_skip or 1) > model.max_clip_skip:
@@ -260,7 +270,7 @@ def _sizes_of(model: BaseModel, asked: CheckedRequest) -> Tensor | None:
 
 
 def _sampler_of(model: BaseModel, request: GenerateRequest) -> Sampler:
-    num_steps = request.num_inference_steps
+    num_steps = request.num_inference_steps or model.drawing.num_inference_steps
     sampler = model.process.sampler(find_scheduler_kind(request.noise_scheduler), num_steps)
     if request.init_image is not None:  # as diffusers' img2img
         sampler.skip(num_steps - max(min(int(num_steps * request.strength), num_steps), 1))
@@ -335,7 +345,7 @@ def as_service_error(error: Exception) -> TextinvError:
 
 def not_finite(waiting: WaitingImage) -> RequestError:
     """Say that the numbers of a picture ran away: the same request would come to the same end."""
-    scale = waiting.asked.request.guidance_scale
+    scale = waiting.asked.guidance_scale
     return RequestError(
         f"the picture came out as numbers that are not finite (guidance_scale {scale:g}); lower the guidance scale, or "
         "leave out the concept whose rows are too large",

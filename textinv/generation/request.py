@@ -48,7 +48,8 @@ class GenerateRequest:
     """Pictures to draw. Image k is drawn from `seed + k`.
 
     `init_image` (H, W, 3) makes it an edit: `strength` in [0, 1] says how much of it may change, and `mask` (H, W),
-    255 where the picture may change, keeps the rest. Sizes default to the init image's, else to the base model's.
+    255 where the picture may change, keeps the rest. Sizes default to the init image's, else to the base model's,
+    and so do steps, guidance and noise scheduler.
     `preview_every` steps a preview is made (0: none). `deadline_s` counts from submission. `caller` is whose turn it
     takes; what follows its first slash is a user of that caller, who shares its turns. With `attention_weights`,
     A1111's `(word:1.2)` and `[word]` are syntax, else plain text. `bases` says whether concepts of another base model
@@ -63,8 +64,8 @@ class GenerateRequest:
     negative_prompt: str = ""
     width_px: int | None = None
     height_px: int | None = None
-    num_inference_steps: int = 25
-    guidance_scale: float = 4.0
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
     guidance_rescale: float = 0.0
     seed: int = 0
     noise_scheduler: str | None = None
@@ -102,8 +103,10 @@ class GenerateRequest:
         """
         _check_prompt("prompt", self.prompt)
         _check_prompt("negative_prompt", self.negative_prompt)
-        _check_range("num_inference_steps", self.num_inference_steps, 1, MAX_STEPS)
-        _check_range("guidance_scale", self.guidance_scale, 0.0, MAX_GUIDANCE)
+        if self.num_inference_steps is not None:
+            _check_range("num_inference_steps", self.num_inference_steps, 1, MAX_STEPS)
+        if self.guidance_scale is not None:
+            _check_range("guidance_scale", self.guidance_scale, 0.0, MAX_GUIDANCE)
         _check_range("guidance_rescale", self.guidance_rescale, 0.0, 1.0)
         _check_range("num_images", self.num_images, 1, MAX_IMAGES)
         _check_range("seed", self.seed, 0, MAX_SEED - MAX_IMAGES)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from textinv.models.clip import Clip
+from textinv.models.drawing import DrawingDefaults
 from textinv.models.process import NoiseProcess
 from textinv.models.prompt import Conditioning, PromptPiece, TokenizedPrompt, Tokens
 from textinv.placeholders import Mention
@@ -54,6 +55,8 @@ class BaseModel(ABC):
     before it, and so on (A1111's "Clip skip")."""
     max_clip_skip: int = 1
     """The most that can be skipped; 1: there is nothing to choose."""
+    drawing: DrawingDefaults = DrawingDefaults(guidance_scale=7.5, num_inference_steps=50)
+    """How it draws where a request does not say."""
     learns_shapes: bool = False
     """Whether pictures are best learned in their own shape near the native area, rather than as squares."""
     clip: Clip | None

@@ -15,9 +15,10 @@ from torch import Tensor
 from textinv.errors import PromptError
 from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.clip import Clip
+from textinv.models.drawing import DrawingDefaults
 from textinv.models.parts import check_parts, check_text_width
 from textinv.models.placement import Placement
-from textinv.models.process import Diffusion
+from textinv.models.process import Diffusion, with_shipped
 from textinv.models.prompt import PromptPiece, TokenizedPrompt, tokens_of
 from textinv.models.text_encoder import TextEncoder
 from textinv.placeholders import Mention
@@ -35,6 +36,8 @@ class LatentDiffusionModel(BaseModel):
     """What the pipeline is told when it loads: parts that are not needed."""
     vae_name: ClassVar[str] = "vae"
     """The component that turns pixels into latents."""
+    draws: ClassVar[DrawingDefaults]
+    """Unless the folder or whoever names it says otherwise; with the source."""
     has_shapes: ClassVar[bool] = True
     """Whether it draws other shapes than squares well."""
     text_encoder_folders: ClassVar[tuple[str, ...]] = ("text_encoder",)
@@ -71,6 +74,7 @@ class LatentDiffusionModel(BaseModel):
         self.native_px = _side(self._unet.config.sample_size) * self.latent_scale
         self.learns_shapes = self.shapes_at(self.native_px)
         scheduler = components["scheduler"]
+        self.drawing = with_shipped(self.draws, type(scheduler).__name__)
         self.process = Diffusion({**scheduler.config, "_class_name": type(scheduler).__name__}, self.device)
         self._shift, self._spread = _statistics(self._vae.config, self.device)
         self.zeros_empty_negative = bool(index.get("force_zeros_for_empty_prompt", False))

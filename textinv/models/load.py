@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 from textinv.errors import BaseModelError
 from textinv.models.base import BaseModel
 from textinv.models.clip import has_clip, load_clip
+from textinv.models.drawing import FILE
 from textinv.models.families import known_families
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.location import Location, locate
 from textinv.models.parts import explain_pipeline
 from textinv.models.placement import Placement, choose_placement
+from textinv.models.process import with_shipped
 from textinv.models.quiet import quiet
 from textinv.models.revision import has_only_halves, hash_weights, revision_of
 from textinv.native_size import native_px_of
@@ -46,6 +48,9 @@ def load_base_model(
             f"the base model {name!r} is named with clip_skip={model.clip_skip}, and its text encoder has layers for 1 "
             f"to {model.max_clip_skip}: write one of these"
         )
+    said = family.draws.overridden(name, location.read_json(FILE), FILE)
+    said = said.overridden(name, location.stated.drawing, "what is written behind the name")
+    model.drawing = with_shipped(said, type(components["scheduler"]).__name__)
     return model
 
 

@@ -52,6 +52,16 @@ class Stated:
     """Folder with the configs and the tokenizer of a single file."""
     clip_skip: int = 1
     """Which of the text encoder's layers is read, 1 the family's own, 2 the one before it; of any base model."""
+    guidance_scale: str | None = None
+    """How it draws where a request does not say; likewise the next two."""
+    num_inference_steps: str | None = None
+    noise_scheduler: str | None = None
+
+    @property
+    def drawing(self) -> dict[str, str]:
+        """What is said of drawing."""
+        said = {each: getattr(self, each) for each in ("guidance_scale", "num_inference_steps", "noise_scheduler")}
+        return {each: value for each, value in said.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ Shapes: B samples, C channels, H rows, W columns; T timesteps, or the inference 
 """
 
 import copy
+import dataclasses
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textinv.errors import BaseModelError, RequestError
+from textinv.models.drawing import DrawingDefaults
 
 DEFAULT_NOISE_SCHEDULER = "dpmpp-2m"
 Band = tuple[int, int]
@@ -159,6 +161,21 @@ def find_scheduler_kind(name: str | None, schedule_type: str | None = None) -> S
         names = ", ".join(known.name for known in SCHEDULER_KINDS)
         raise RequestError(f"there is no noise scheduler {wanted}; choose one of: {names}", param="noise_scheduler")
     return kind
+
+
+def with_shipped(drawing: DrawingDefaults, shipped: str) -> DrawingDefaults:
+    """Name the noise scheduler that a folder ships, by its class, where no other is named.
+
+    Raises:
+        BaseModelError: the one that is named does not exist.
+    """
+    if drawing.noise_scheduler is None:
+        kind = _by_spelling().get(shipped.casefold())
+        return dataclasses.replace(drawing, noise_scheduler=DEFAULT_NOISE_SCHEDULER if kind is None else kind.name)
+    try:
+        return dataclasses.replace(drawing, noise_scheduler=find_scheduler_kind(drawing.noise_scheduler).name)
+    except RequestError as error:
+        raise BaseModelError(f"the base model is to be drawn with a noise scheduler, but {error.message}") from error
 
 
 @cache

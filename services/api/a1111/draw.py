@@ -83,10 +83,10 @@ def _wanted_of(
         negative_prompt=bare.expand(body.negative_prompt),
         width_px=size.drawn.width_px,
         height_px=size.drawn.height_px,
-        num_inference_steps=body.steps,
-        guidance_scale=body.cfg_scale,
+        num_inference_steps=body.steps or facts.num_inference_steps,
+        guidance_scale=facts.guidance_scale if body.cfg_scale is None else body.cfg_scale,
         seed=secrets.randbelow(RANDOM_SEED_BELOW) if body.seed == -1 else body.seed,
-        noise_scheduler=choose_sampler(body.sampler, body.scheduler).noise_scheduler,
+        noise_scheduler=choose_sampler(body.sampler, body.scheduler).noise_scheduler or facts.noise_scheduler,
         num_images=num_images,
         attention_weights=True,
         caller=caller.id,
@@ -135,17 +135,15 @@ async def _answer(
     bare: BareNames,
 ) -> Response:
     if await desk.usage.is_watched(caller.id):
-        wanted = replace(wanted, preview_every=math.ceil(wanted.num_inference_steps / (_NUM_SKETCHES + 1)))
-    facts = await desk.facts()
+        wanted = replace(wanted, preview_every=math.ceil((wanted.num_inference_steps or 0) / (_NUM_SKETCHES + 1)))
+    facts, num_steps = await desk.facts(), wanted.num_inference_steps or 0
     asked = f"{request.url.path} {json.dumps(body.model_dump())}".encode()
     key = request.headers.get(KEY_HEADER)
     if key is not None and body.seed == -1:
         wanted = replace(wanted, seed=seed_of(caller.id, key, RANDOM_SEED_BELOW))
 
     async def work() -> Reply:
-        running = Running(
-            wanted.caller, wanted.num_inference_steps, wanted.num_images, task_id=body.force_task_id or ""
-        )
+        running = Running(wanted.caller, num_steps, wanted.num_images, task_id=body.force_task_id or "")
         drawing = _draw(desk, caller, body, wanted, bare, running)
         drawn, finished = await desk.in_flight.run(running, drawing)
         return await computing(_reply_of, body, size, drawn, finished, facts, asked)

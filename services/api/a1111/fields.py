@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from services.api.bodies import Body, Int
-from textinv.generation.request import MAX_SEED, MAX_STEPS, GenerateRequest
+from textinv.generation.request import MAX_SEED, MAX_STEPS
 
 IGNORED_DEFAULTS: Mapping[str, Any] = {
     "styles": [],
@@ -98,10 +98,10 @@ class Txt2ImgBody(Body):
     """Older spelling of `sampler_name`."""
     scheduler: str | None = Field(default=None, max_length=64)
     """Schedule type, as `Karras`; one that the sampler does not have here is ignored."""
-    steps: Int = Field(default=GenerateRequest.num_inference_steps, ge=1, le=MAX_STEPS)
-    """Inference steps."""
-    cfg_scale: float = Field(default=GenerateRequest.guidance_scale, ge=0, le=100, allow_inf_nan=False)
-    """How closely the picture follows the prompt."""
+    steps: Int | None = Field(default=None, ge=1, le=MAX_STEPS)
+    """Inference steps; none: the base model's."""
+    cfg_scale: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
+    """How closely the picture follows the prompt; none: the base model's."""
     width: _Side | None = None
     """Width in pixels; none: the base model's native size."""
     height: _Side | None = None

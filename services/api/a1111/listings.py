@@ -12,7 +12,7 @@ from services.desk import Desk, in_thread
 from services.drawing.studio import StudioFacts
 from textinv.errors import RequestError
 from textinv.generation.request import MAX_CLIP_SKIP
-from textinv.models.process import SCHEDULER_KINDS
+from textinv.models.process import SCHEDULER_KINDS, find_scheduler_kind
 from textinv.registry import ConceptSummary
 
 router = APIRouter(prefix="/sdapi/v1", tags=["a1111"])
@@ -179,6 +179,9 @@ def _options(facts: StudioFacts) -> dict[str, Any]:
         "samples_format": "png",
         "sd_vae": "Automatic",
         CLIP_SKIP: facts.clip_skip,
+        "steps": facts.num_inference_steps,
+        "cfg_scale": facts.guidance_scale,
+        "sampler_name": find_scheduler_kind(facts.noise_scheduler).a1111_name,
         "enable_pnginfo": True,
     }
 

@@ -58,7 +58,7 @@ def _wanted_of(sent: EditRequest, facts: StudioFacts, caller: Caller, desk: Desk
                 "mask has no transparent part, so nothing may change; make it transparent there", param="mask"
             )
     wanted = replace(
-        request_of(sent.body, size, caller, desk),
+        request_of(sent.body, size, caller, desk, facts),
         init_image=resized(picture.pixels, size.drawn),
         mask=None if alpha is None else transparent_mask(alpha, size.drawn),
         strength=sent.body.strength,

@@ -54,7 +54,7 @@ async def generate(body: GenerationsBody, request: Request, caller: Caller = may
     facts = await desk.facts()
     body = settle_model(body, desk, facts)
     size = choose_size(parse_size(body.size, facts), facts, desk.config.resize)
-    return await answer(desk, request, caller, body, size, request_of(body, size, caller, desk))
+    return await answer(desk, request, caller, body, size, request_of(body, size, caller, desk, facts))
 
 
 def settle_model(body: Fields, desk: Desk, facts: StudioFacts) -> Fields:
@@ -77,7 +77,7 @@ def settle_model(body: Fields, desk: Desk, facts: StudioFacts) -> Fields:
     )
 
 
-def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk) -> GenerateRequest:
+def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk, facts: StudioFacts) -> GenerateRequest:
     """Turn a body into what the studio draws.
 
     Raises:
@@ -85,17 +85,17 @@ def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk) -
     """
     body.check_together(desk.config.max_num_images)
     prompt, negative_prompt = apply_concepts(body.prompt, body.negative_prompt, body.concepts)
-    steps, partials = body.num_inference_steps, body.partial_images
+    steps, partials = body.num_inference_steps or facts.num_inference_steps, body.partial_images
     request = GenerateRequest(
         prompt=prompt,
         negative_prompt=negative_prompt,
         width_px=size.drawn.width_px,
         height_px=size.drawn.height_px,
         num_inference_steps=steps,
-        guidance_scale=body.guidance_scale,
+        guidance_scale=facts.guidance_scale if body.guidance_scale is None else body.guidance_scale,
         guidance_rescale=body.guidance_rescale,
         seed=body.choose_seed(),
-        noise_scheduler=body.noise_scheduler,
+        noise_scheduler=body.noise_scheduler or facts.noise_scheduler,
         num_images=body.n,
         attention_weights=body.attention_weights,
         deadline_s=body.deadline_s,

@@ -57,14 +57,14 @@ class DrawFields(Body):
     """The same seed gives the same picture; none: a random one, which the answer tells."""
     negative_prompt: str = Field(default="", max_length=32_000)
     """What not to draw; may name concepts too."""
-    num_inference_steps: Int = Field(default=GenerateRequest.num_inference_steps, ge=1, le=MAX_STEPS)
-    """Inference steps: more take longer and look better up to a point."""
-    guidance_scale: float = Field(default=GenerateRequest.guidance_scale, ge=0, le=100, allow_inf_nan=False)
-    """How closely the picture follows the prompt; 1 turns guidance off."""
+    num_inference_steps: Int | None = Field(default=None, ge=1, le=MAX_STEPS)
+    """Inference steps: more take longer and look better up to a point; none: the base model's (`GET /v1/models`)."""
+    guidance_scale: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
+    """How closely the picture follows the prompt; 1 turns guidance off; none: the base model's."""
     guidance_rescale: float = Field(default=GenerateRequest.guidance_rescale, ge=0, le=1, allow_inf_nan=False)
     """How much of the contrast that guidance adds is taken back; 0.7 for base models with zero terminal SNR."""
     noise_scheduler: str | None = Field(default=None, max_length=64)
-    """Noise scheduler by name, as `euler`, `ddim`, `dpmpp-2m`; none: the service's default."""
+    """Noise scheduler by name, as `euler`, `ddim`, `dpmpp-2m`; none: the base model's."""
     clip_skip: Int | None = Field(default=None, ge=1, le=MAX_CLIP_SKIP)
     """Which layer of the text encoder is read: 1 the one that the UNet was trained with, 2 the one before it, and so
     on; none: the base model's own."""

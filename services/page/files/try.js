@@ -20,6 +20,15 @@ export function Try({ prompt }) {
     kept = { form, random };
   }, [form, random]);
 
+  useEffect(() => {
+    get("/v1/models").then(({ data: [{ num_inference_steps, guidance_scale }] }) => {
+      const own = { num_inference_steps, guidance_scale }; // the base model's, unless they were changed here already
+      const untouched = (old) => Object.keys(own).filter((name) => old[name] === NORMAL[name]);
+      setForm((old) => ({ ...old, ...Object.fromEntries(untouched(old).map((name) => [name, own[name]])) }));
+      Object.assign(NORMAL, own);
+    }, () => null); // a service that does not answer says so elsewhere
+  }, []);
+
   const begin = (run) => {
     document.getElementById("drawn").scrollIntoView({ block: "nearest", behavior: "smooth" });
     draw(run);

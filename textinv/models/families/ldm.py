@@ -8,6 +8,7 @@ from typing import Any
 
 from diffusers import LDMTextToImagePipeline
 
+from textinv.models.drawing import DrawingDefaults
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.text_encoder import TextEncoder
 
@@ -19,6 +20,8 @@ class LatentDiffusion(LatentDiffusionModel):
     """LDM text to image: BERT's last hidden states, no pooled text; padding is text like any other."""
 
     family = "ldm"
+    # The command in the README of CompVis/latent-diffusion: `--scale 5.0 --ddim_steps 50`.
+    draws = DrawingDefaults(guidance_scale=5.0, num_inference_steps=50)
     pipeline_class = LDMTextToImagePipeline
     vae_name = "vqvae"
     has_shapes = False

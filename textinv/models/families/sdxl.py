@@ -13,6 +13,7 @@ from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 
 from textinv.models.base import Conditioning, Tokens
+from textinv.models.drawing import DrawingDefaults
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.text_encoder import TextEncoder, clip_encoder
 
@@ -21,6 +22,8 @@ class StableDiffusionXL(LatentDiffusionModel):
     """SDXL's base: rows are written in both text encoders."""
 
     family = "sdxl"
+    # Defaults of diffusers' StableDiffusionXLPipeline.
+    draws = DrawingDefaults(guidance_scale=5.0, num_inference_steps=50)
     pipeline_class = StableDiffusionXLPipeline
     load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
     text_encoder_folders = ("text_encoder", "text_encoder_2")

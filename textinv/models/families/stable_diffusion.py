@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from diffusers import StableDiffusionPipeline
 
+from textinv.models.drawing import DrawingDefaults
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.text_encoder import TextEncoder, clip_encoder
 
@@ -17,6 +18,8 @@ class StableDiffusion1(LatentDiffusionModel):
     """SD 1.x and every model of its kind, whatever its size."""
 
     family = "sd1"
+    # Defaults of diffusers' StableDiffusionPipeline and of CompVis' txt2img.py (`--scale 7.5 --ddim_steps 50`).
+    draws = DrawingDefaults(guidance_scale=7.5, num_inference_steps=50)
     pipeline_class = StableDiffusionPipeline
     load_options: ClassVar[Mapping[str, Any]] = {
         "safety_checker": None,
