@@ -104,7 +104,7 @@ class EngineStudio:
             base_revision=model.revision,
             family=model.family,
             native_px=model.native_px,
-            grain_px=max(model.latent_scale, 8),
+            grain_px=model.grain_px,
             min_side_px=math.ceil(MIN_NATIVE_SIDE * model.native_px),
             max_image_px=self.engine.limits.max_image_px or MAX_NATIVE_AREAS * model.native_px**2,
             encoder_widths=dict(model.encoder_widths),
@@ -123,7 +123,7 @@ class EngineStudio:
         model = self.engine.model
         counts = {parse_mention(name): count for name, count in num_vectors.items()}
         tokenized = model.tokenize_prompt(prompt, counts)
-        return PromptRoom(model.count_tokens(prompt, counts), model.window - 2, tokenized.num_chunks)
+        return PromptRoom(model.count_tokens(prompt, counts), model.room, tokenized.num_chunks)
 
     async def memory(self) -> StudioMemory:
         """Say how much memory is used."""

@@ -211,7 +211,9 @@ def _saved(contents: dict[str, Tensor]) -> bytes:
         ("page.safetensors", b"\n<html></html>", "is a web page"),
         ("xti.safetensors", _saved({"IN01": torch.ones(1, 8), "MID": torch.ones(1, 8)}), "XTI"),
         ("out.safetensors", _saved({"emp_params": ROWS, "emp_params_out": ROWS + 1}), r"\*_out"),
-        ("t5.safetensors", _saved({"clip_l": ROWS, "t5xxl": ROWS + 1}), "T5"),
+        ("strange.safetensors", _saved({"t5xxl": ROWS, "umt5": ROWS + 1}), "no text encoder that is known here"),
+        ("twice.safetensors", _saved({"t5xxl": ROWS, "t5": ROWS + 1}), "two tensors for one text encoder"),
+        ("two.safetensors", _saved({"bundle_emb.a.t5": ROWS, "bundle_emb.b.t5": ROWS + 1}), "carries 2 embeddings"),
         ("nan.safetensors", _saved({"a": torch.full((1, 8), float("nan"))}), "nan.safetensors: .*not finite"),
         ("int.safetensors", _saved({"a": torch.ones(1, 8, dtype=torch.int64)}), "floating-point"),
         ("cube.safetensors", _saved({"a": torch.ones(1, 8, 2)}), "must be floating-point"),
@@ -254,3 +256,39 @@ def test_nothing_but_an_error_of_ours_comes_of_a_pickle_cut_anywhere(tmp_path: P
         path.write_bytes(data[:length])
         with pytest.raises(EmbeddingFormatError):
             import_embedding(path)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "rows"),
+    [
+        ({"clip_l": ROWS, "t5": ROWS + 1}, {"clip_l": ROWS, "t5xxl": ROWS + 1}),
+        (
+            {"clip_l": ROWS, "clip_g": ROWS + 2, "t5xxl": ROWS + 1},
+            {"clip_l": ROWS, "clip_g": ROWS + 2, "t5xxl": ROWS + 1},
+        ),
+        ({"gemma": ROWS}, {"gemma": ROWS}),
+        (
+            {"lora_unet.down": ROWS + 3, "bundle_emb.fox.clip_l": ROWS, "bundle_emb.fox.t5": ROWS + 1},
+            {"clip_l": ROWS, "t5xxl": ROWS + 1},
+        ),
+        ({"lora_unet.down": ROWS + 3, "bundle_emb.fox.string_to_param.*": ROWS}, {"text_encoder": ROWS}),
+    ],
+    ids=["clip and t5", "two clips and t5", "gemma", "bundled", "bundled by string"],
+)
+def test_rows_of_language_models_are_known_by_their_keys(
+    tmp_path: Path, tensors: dict[str, torch.Tensor], rows: dict[str, torch.Tensor]
+) -> None:
+    (tmp_path / "fox.safetensors").write_bytes(_saved(tensors))
+    assert import_embedding(tmp_path / "fox.safetensors") == Embedding(rows)
+
+
+def test_a_file_of_named_encoders_keeps_comfys_keys_and_gets_onetrainers_where_these_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    embedding = Embedding({"clip_l": ROWS, "t5xxl": ROWS + 1})
+    (one,) = export_embedding(embedding, "fox", "auto", tmp_path / "auto")
+    (other,) = export_embedding(embedding, "fox", "onetrainer", tmp_path / "onetrainer")
+    assert set(safetensors.torch.load_file(one)) == {"clip_l", "t5xxl"}
+    assert set(safetensors.torch.load_file(other)) == {"clip_l", "t5"}
+    with pytest.raises(EmbeddingFormatError, match="no folder with rows of clip_l and t5xxl"):
+        export_embedding(embedding, "fox", "diffusers", tmp_path)

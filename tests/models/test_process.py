@@ -69,7 +69,10 @@ def test_zero_terminal_snr_is_drawn_from_pure_noise_or_refused_by_name(kind: Sch
         ({"prediction_type": "flow_prediction"}, "predicts 'flow_prediction'; epsilon, v_prediction and sample are"),
         ({"_class_name": "EDMDPMSolverMultistepScheduler"}, "is a EDMDPMSolverMultistepScheduler: the process of EDM"),
         ({"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"}, "Playground v2.5 and CosXL"),
-        ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "a flow-matching process; base models whose"),
+        (
+            {"_class_name": "FlowMatchEulerDiscreteScheduler"},
+            "a flow-matching process, which this family's network was not trained with; base models whose",
+        ),
         ({"_class_name": "MyScheduler"}, "is a MyScheduler: a process that is not known here; base models whose"),
         ({"rescale_betas_zero_snr": True}, "zero terminal SNR .* predicts epsilon"),
         ({"beta_schedule": "mine"}, "betas are not known: mine"),

@@ -8,6 +8,7 @@ Shapes: N vectors, D width of a text encoder.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +19,8 @@ from torch import Tensor
 
 from textinv.errors import EmbeddingFormatError
 
-ENCODER_NAMES = ("text_encoder", "text_encoder_2")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+"""Of a text encoder: its place among the base model's (`text_encoder_2`), or what it is (`t5xxl`)."""
 # Far above anything a prompt window can hold (77 tokens); a bound against hostile files.
 MAX_VECTORS = 256
 MAX_WIDTH = 16384
@@ -123,8 +125,8 @@ def _said(widths: Mapping[str, int]) -> str:
 
 
 def _checked_rows(encoder: str, tensor: Tensor) -> Tensor:
-    if encoder not in ENCODER_NAMES:
-        raise EmbeddingFormatError(f"unknown text encoder {encoder!r}; known are {', '.join(ENCODER_NAMES)}")
+    if not _NAME.fullmatch(encoder):
+        raise EmbeddingFormatError(f"{encoder!r} is no name of a text encoder: small letters, digits and _")
     if tensor.dim() != 2 or not tensor.is_floating_point():
         raise EmbeddingFormatError(
             f"rows of {encoder} must be floating-point (N, D); got {tensor.dtype} {tuple(tensor.shape)}"

@@ -21,7 +21,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from textinv.embedding.embedding import ENCODER_NAMES, Embedding
+from textinv.embedding.embedding import Embedding
 from textinv.errors import EmbeddingFormatError
 
 MAX_FILE_BYTES = 64 * 2**20
@@ -30,7 +30,11 @@ _PICKLES = {".pt", ".bin", ".pth", ".ckpt"}
 _FIRST = {"text_encoder", "clip_l", "emb_params", "emp_params"}
 _SECOND = {"text_encoder_2", "clip_g"}
 _LORA = ("lora_", "lora.", "lokr_", "hada_")
-_T5 = {"t5", "t5xxl"}
+ENCODER_NAMES = ("text_encoder", "text_encoder_2")
+_NAMED = {"t5": "t5xxl", "t5xxl": "t5xxl", "gemma": "gemma", "gemma2_2b": "gemma", "qwen3_4b": "qwen3_4b"}
+"""Keys of text encoders that no program knows by their place; beside one of them a CLIP goes by its name, too."""
+_BUNDLED = "bundle_emb."
+"""Before what a LoRA file carries of an embedding: `bundle_emb.NAME.KEY`."""
 _TEXT_CHUNK = "sd-ti-embedding"
 """Of a PNG: base64 of JSON in which {"TORCHTENSOR": nested lists} stands for a tensor. The hidden border that
 repeats it is not read."""
@@ -161,6 +165,8 @@ def _only_entry(params: Mapping[Any, Any], source: str) -> Mapping[str, Any]:
 
 
 def _by_encoder(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    if any(key.startswith(_BUNDLED) for key in tensors):
+        tensors = _unbundled(tensors, source)
     if any(sign in key.lower() for key in tensors for sign in _LORA):
         raise EmbeddingFormatError(f"{source} is a LoRA, which changes the network's weights: it is no embedding")
     if any(key.startswith("model.diffusion_model.") for key in tensors):
@@ -169,8 +175,8 @@ def _by_encoder(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]
         raise EmbeddingFormatError(f"{source} has rows per UNet layer (XTI), which no base model here takes")
     if any(key.endswith("_out") for key in tensors):
         raise EmbeddingFormatError(f"{source} was trained on the text encoder's output (*_out), which is not supported")
-    if _T5 & set(tensors):
-        raise EmbeddingFormatError(f"{source} has rows of a T5 encoder, which no base model here has")
+    if _NAMED.keys() & tensors.keys():
+        return _by_name(tensors, source)
     first, second = _FIRST & set(tensors), _SECOND & set(tensors)
     if set(tensors) == first | second and len(first) <= 1 and len(second) <= 1 and tensors:
         keys = zip(ENCODER_NAMES, (first, second), strict=True)
@@ -178,6 +184,24 @@ def _by_encoder(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]
     if len(tensors) == 1:
         return {"text_encoder": _two_dimensional(next(iter(tensors.values())))}
     raise EmbeddingFormatError(f"{source} holds {len(tensors)} tensors ({sorted(tensors)[:5]}); an embedding is one")
+
+
+def _by_name(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    names = {**_NAMED, "clip_l": "clip_l", "clip_g": "clip_g"}
+    if strange := sorted(tensors.keys() - names.keys()):
+        raise EmbeddingFormatError(f"{source} has rows of {strange}, which are no text encoder that is known here")
+    if len({names[key] for key in tensors}) < len(tensors):
+        raise EmbeddingFormatError(f"{source} has two tensors for one text encoder: {sorted(tensors)}")
+    return {names[key]: _two_dimensional(tensor) for key, tensor in tensors.items()}
+
+
+def _unbundled(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """What a LoRA file carries of the one embedding in it."""
+    parts = [(key.removeprefix(_BUNDLED), tensor) for key, tensor in tensors.items() if key.startswith(_BUNDLED)]
+    named = {tuple(key.rsplit(".", 1)): tensor for key, tensor in parts if "." in key}
+    if len(names := sorted({one[0].removesuffix(".string_to_param") for one in named})) != 1:
+        raise EmbeddingFormatError(f"{source} carries {len(names)} embeddings ({names}); one per file is read")
+    return {"emb_params" if key == "*" else key: tensor for (_, key), tensor in named.items()}
 
 
 def _two_dimensional(tensor: Tensor) -> Tensor:

@@ -68,11 +68,16 @@ def _auto(embedding: Embedding, name: str, metadata: Mapping[str, str]) -> dict[
 def _shared_keys(embedding: Embedding) -> dict[str, Tensor]:
     if list(embedding.rows) == ["text_encoder"]:
         return {"emb_params": embedding.rows["text_encoder"]}
-    return {_LETTERS[encoder]: rows_ND for encoder, rows_ND in embedding.rows.items()}
+    return {_LETTERS.get(encoder, encoder): rows_ND for encoder, rows_ND in embedding.rows.items()}
 
 
 def _diffusers(embedding: Embedding, name: str, metadata: Mapping[str, str]) -> dict[str, bytes]:
     files = {"text_encoder": "learned_embeds.safetensors", "text_encoder_2": "learned_embeds_2.safetensors"}
+    if strange := sorted(embedding.rows.keys() - files.keys()):
+        raise EmbeddingFormatError(
+            f"diffusers loads no folder with rows of {' and '.join(strange)}: use the format auto, and load its "
+            "tensors one by one where the pipeline has load_textual_inversion"
+        )
     return {
         f"{name}/{files[encoder]}": write_safetensors({f"<{name}>": rows_ND}, metadata)
         for encoder, rows_ND in embedding.rows.items()
@@ -99,7 +104,7 @@ def _a1111_pt(embedding: Embedding, name: str, metadata: Mapping[str, str]) -> d
 
 def _onetrainer(embedding: Embedding, name: str, metadata: Mapping[str, str]) -> dict[str, bytes]:
     keys = _shared_keys(embedding)
-    renamed = {"emp_params" if key == "emb_params" else key: rows_ND for key, rows_ND in keys.items()}
+    renamed = {{"emb_params": "emp_params", "t5xxl": "t5"}.get(key, key): rows_ND for key, rows_ND in keys.items()}
     return {f"{name}.safetensors": write_safetensors(renamed, metadata)}
 
 

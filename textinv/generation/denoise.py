@@ -25,13 +25,14 @@ Result = TypeVar("Result")
 
 
 class Row(NamedTuple):
-    """One row of a UNet forward: a picture's scaled latents, time and sizes with one of its prompts."""
+    """One row of a UNet forward: a picture's scaled latents, time, sizes and guidance with one of its prompts."""
 
     image: int
     input_BCHW: Tensor
     time: Tensor
     conditioning: Conditioning
     sizes_16: Tensor | None
+    guidance: float
 
 
 MOST_ROWS = 128
@@ -104,7 +105,8 @@ def in_halves(
 
 
 def _row(inputs: Mapping[ActiveImage, Tensor], k: int, image: ActiveImage, conditioning: Conditioning) -> Row:
-    return Row(k, inputs[image], image.time, conditioning, image.sizes_16)
+    guidance = image.waiting.asked.guidance_scale
+    return Row(k, inputs[image], image.time, conditioning, image.sizes_16, guidance)
 
 
 def _guide(
@@ -135,7 +137,10 @@ def _predict(model: BaseModel, rows: list[Row]) -> list[Tensor]:
     times_B = torch.stack([row.time for row in rows]).to(noisy_BCHW.device, torch.float32)
     conditioning = Conditioning.cat([row.conditioning for row in rows])
     sizes = [row.sizes_16 for row in rows if row.sizes_16 is not None]
-    predicted_BCHW = model.predict(noisy_BCHW, times_B, conditioning, time_ids_B6=torch.cat(sizes) if sizes else None)
+    told = {"time_ids_B6": torch.cat(sizes)} if sizes else {}
+    if model.guides == "input":
+        told["guidance_B"] = torch.tensor([row.guidance for row in rows], device=noisy_BCHW.device)
+    predicted_BCHW = model.predict(noisy_BCHW, times_B, conditioning, **told)
     return [predicted_BCHW[k : k + 1] for k in range(len(rows))]
 
 

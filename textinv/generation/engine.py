@@ -165,7 +165,7 @@ class Engine:
         options = request.attention_weights, request.clip_skip, asked.num_steps
         prompt = self._encoder.script(request.prompt, mounts, *options)
         negative = self._encoder.script(request.negative_prompt, mounts, *options)
-        guided = negative if asked.guidance_scale > 1 else None
+        guided = negative if asked.guidance_scale > 1 and self.model.guides == "rows" else None
         used = used_concepts(asked.refs, mounts)
         notes = tuple(dict.fromkeys((*prompt.notes, *negative.notes)))
         ticket = Ticket(request, used, elsewhere, notes, steps_total=asked.num_steps * request.num_images)

@@ -182,17 +182,23 @@ def check_request(model: BaseModel, request: GenerateRequest, max_image_px: int 
     request.check()
     request = _settled(model, request)
     size_px = choose_size(model, request, max_image_px)
-    num_steps, refs = len(_sampler_of(model, request).times), tuple(request.refs)
+    num_steps, refs = len(_sampler_of(model, request, size_px).times), tuple(request.refs)
     guidance = model.drawing.guidance_scale if request.guidance_scale is None else request.guidance_scale
     return CheckedRequest(request, size_px, num_steps, refs, guidance)
 
 
 def _settled(model: BaseModel, request: GenerateRequest) -> GenerateRequest:
-    """Fill in how the base model draws and the layer that it reads, and check what is told of sizes.
+    """Fill in how the base model draws and the layer that it reads, and check that it can do what is said.
 
     Raises:
-        RequestError: the base model has no such layer, or takes no sizes.
+        RequestError: it has no such layer, takes no sizes, or no negative prompt.
     """
+    if request.negative_prompt and model.guides != "rows":
+        raise RequestError(
+            f"{model.id!r} draws every picture in one pass with its guidance built in, and takes no negative prompt: "
+            "leave it out",
+            param="negative_prompt",
+        )
     if request.sizes is not None and not model.takes_sizes:
         raise RequestError(
             f"{model.id!r} is told no sizes beside the text, as SDXL is: leave original_size, crop_top_left and "
@@ -226,12 +232,12 @@ def choose_size(model: BaseModel, request: GenerateRequest, max_image_px: int | 
     natural = (model.native_px, model.native_px)
     if request.init_image is not None:
         _check_picture(request)
-        natural = tuple(max(side // _grain(model), 1) * _grain(model) for side in request.init_image.shape[:2])
+        natural = tuple(max(side // model.grain_px, 1) * model.grain_px for side in request.init_image.shape[:2])
     height_px, width_px = request.height_px or natural[0], request.width_px or natural[1]
     for param, side_px in (("height_px", height_px), ("width_px", width_px)):
-        if side_px % _grain(model) or side_px < MIN_NATIVE_SIDE * model.native_px:
+        if side_px % model.grain_px or side_px < MIN_NATIVE_SIDE * model.native_px:
             raise RequestError(
-                f"{param} is {side_px}; {model.id!r} draws multiples of {_grain(model)} from "
+                f"{param} is {side_px}; {model.id!r} draws multiples of {model.grain_px} from "
                 f"{math.ceil(MIN_NATIVE_SIDE * model.native_px)} (natively {model.native_px})",
                 param=param,
             )
@@ -247,7 +253,7 @@ def choose_size(model: BaseModel, request: GenerateRequest, max_image_px: int | 
 def start_image(model: BaseModel, waiting: WaitingImage, prompt: Said, negative_prompt: Said | None) -> ActiveImage:
     """Draw a picture's first latents from its own seed, on the CPU so that every device starts from the same."""
     request = waiting.asked.request
-    sampler = _sampler_of(model, request)
+    sampler = _sampler_of(model, request, waiting.asked.size_px)
     generator = torch.Generator("cpu").manual_seed(waiting.seed)
     edit = None
     if request.init_image is not None:
@@ -269,9 +275,10 @@ def _sizes_of(model: BaseModel, asked: CheckedRequest) -> Tensor | None:
     return torch.tensor([sizes.told(asked.size_px)], dtype=torch.float32, device=model.device)
 
 
-def _sampler_of(model: BaseModel, request: GenerateRequest) -> Sampler:
+def _sampler_of(model: BaseModel, request: GenerateRequest, size_px: Size) -> Sampler:
     num_steps = request.num_inference_steps or model.drawing.num_inference_steps
-    sampler = model.process.sampler(find_scheduler_kind(request.noise_scheduler), num_steps)
+    num_positions = math.prod(side_px // model.latent_scale for side_px in size_px)
+    sampler = model.process.sampler(find_scheduler_kind(request.noise_scheduler), num_steps, num_positions)
     if request.init_image is not None:  # as diffusers' img2img
         sampler.skip(num_steps - max(min(int(num_steps * request.strength), num_steps), 1))
     return sampler
@@ -307,10 +314,6 @@ def _resize(pixels: NDArray[np.uint8], size_px: Size) -> NDArray[np.uint8]:
         return np.array(pixels)
     height_px, width_px = size_px
     return np.array(Image.fromarray(pixels).resize((width_px, height_px), Image.Resampling.LANCZOS))
-
-
-def _grain(model: BaseModel) -> int:
-    return max(model.latent_scale, 8)
 
 
 def _check_picture(request: GenerateRequest) -> None:

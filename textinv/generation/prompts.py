@@ -267,7 +267,7 @@ class PromptEncoder:
         tokenized = self._model.tokenize_prompt(pieces, counts)
         if tokenized.num_chunks > MAX_CHUNKS:
             raise PromptError(
-                f"the prompt takes {tokenized.num_chunks} windows of {self._model.window - 2} tokens; "
+                f"the prompt takes {tokenized.num_chunks} windows of {self._model.room} tokens; "
                 f"shorten it to {MAX_CHUNKS}",
                 num_chunks=tokenized.num_chunks,
             )
@@ -308,7 +308,7 @@ class PromptEncoder:
         rows_of = {ref: embedding.rows for prompt in prompts for ref, embedding in prompt.mounts.items()}
         batch = batch_prompts([prompt.tokenized for prompt in prompts], rows_of)
         encoded = self._model.encode_text(batch.tokens, batch.rows, prompts[0].clip_skip)
-        return batch.split(_weigh(encoded, batch, self._model.encoder_widths))
+        return batch.split(_weigh(self._model, encoded, batch))
 
 
 def _scale(pieces: list[WeightedText], start: int, factor: float) -> None:
@@ -355,19 +355,19 @@ def _without_clashes(prompts: Sequence[PreparedPrompt]) -> Iterator[list[Prepare
         yield together
 
 
-def _weigh(encoded: Conditioning, batch: TokenBatch, widths: Mapping[str, int]) -> Conditioning:
+def _weigh(model: BaseModel, encoded: Conditioning, batch: TokenBatch) -> Conditioning:
     """Scale what the encoders say about each token, and each text back to its mean, as A1111 does.
 
-    Hidden states of several encoders lie side by side along D, and each has its own mean.
+    Each encoder's hidden states, where its span says, have their own mean.
     """
     if all(bool((weights_BL == 1).all()) for weights_BL in batch.weights.values()):
         return encoded
-    given = torch.split(encoded.hidden_BLD, [widths[encoder] for encoder in batch.weights], dim=-1)
-    parts = [
-        _with_mean_of(part_BLD * weights_BL[..., None].to(part_BLD), part_BLD)
-        for part_BLD, weights_BL in zip(given, batch.weights.values(), strict=True)
-    ]
-    return replace(encoded, hidden_BLD=torch.cat(parts, dim=-1))
+    hidden_BLD = encoded.hidden_BLD.clone()
+    for encoder, (across, along) in model.spans().items():
+        part_BLD = encoded.hidden_BLD[:, across, along]
+        weights_BL1 = batch.weights[encoder][..., None].to(part_BLD)
+        hidden_BLD[:, across, along] = _with_mean_of(part_BLD * weights_BL1, part_BLD)
+    return replace(encoded, hidden_BLD=hidden_BLD)
 
 
 def _with_mean_of(scaled_BLD: Tensor, before_BLD: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ attends to, P width of the pooled text, V vocabulary, R rows, N vectors, C chann
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,6 +22,9 @@ from textinv.models.prompt import Conditioning, PromptPiece, TokenizedPrompt, To
 from textinv.placeholders import Mention
 
 __all__ = ["BaseModel", "Conditioning", "Tokens"]
+
+Guides = Literal["rows", "input", "none"]
+Span = tuple[slice, slice]
 
 
 class BaseModel(ABC):
@@ -37,10 +41,14 @@ class BaseModel(ABC):
     encoder_names: tuple[str, ...]
     encoder_widths: Mapping[str, int]
     window: int
-    """Tokens per text, begin and end included."""
+    """Tokens per text, begin and end included, of the text encoder that reads most of it."""
+    room: int
+    """Tokens per text without them."""
     latent_channels: int
     latent_scale: int
     """Pixels per latent, along a side."""
+    grain_px: int
+    """Sides of pictures are multiples of it."""
     native_px: int
     process: NoiseProcess
     """How latents are noised, what `predict` answers, and how noise is undone."""
@@ -48,6 +56,8 @@ class BaseModel(ABC):
     """Whether padded positions can be masked: not when the UNet pools over all hidden states."""
     zeros_empty_negative: bool
     """Whether an empty negative prompt is no text at all, `Conditioning.zeros`, rather than the text ""."""
+    guides: Guides = "rows"
+    """Whether guidance is a second row without the text, an input of the network, or nothing that can be asked for."""
     takes_sizes: bool = False
     """Whether its UNet is told sizes beside the text: those of the picture, of its crop and of what is wanted."""
     clip_skip: int = 1
@@ -114,6 +124,15 @@ class BaseModel(ABC):
         `clip_skip`: None is the base model's own.
         """
 
+    def spans(self) -> Mapping[str, Span]:
+        """Where in the hidden states (L, D) each text encoder that is heard in them speaks: side by side along D."""
+        found: dict[str, Span] = {}
+        begin = 0
+        for name, width in self.encoder_widths.items():
+            found[name] = slice(None), slice(begin, begin + width)
+            begin += width
+        return found
+
     @abstractmethod
     def encode_pixels(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the latents of pixels in [-1, 1], float32, scaled as the UNet wants them."""
@@ -124,9 +143,16 @@ class BaseModel(ABC):
 
     @abstractmethod
     def predict(
-        self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning, time_ids_B6: Tensor | None = None
+        self,
+        noisy_BCHW: Tensor,
+        timesteps_B: Tensor,
+        conditioning: Conditioning,
+        time_ids_B6: Tensor | None = None,
+        guidance_B: Tensor | None = None,
     ) -> Tensor:
         """Run the UNet; the answer (B, C, H, W), float32, is what `process.predicts` says.
+
+        `guidance_B` where guidance is an input of it; without it, what it is learned with.
 
         `time_ids_B6` (SDXL only): original height and width, crop top and left, target height and width, in pixels;
         without it the picture counts as an uncropped one of its own size.

@@ -5,6 +5,7 @@ Owns everything but the text path's differences. A family subclasses this in one
 Shapes: as in `base`.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -16,11 +17,12 @@ from textinv.errors import PromptError
 from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.clip import Clip
 from textinv.models.drawing import DrawingDefaults
-from textinv.models.parts import check_parts, check_text_width
+from textinv.models.parts import check_complete, check_text_width, check_unet
 from textinv.models.placement import Placement
-from textinv.models.process import Diffusion, with_shipped
+from textinv.models.process import Diffusion, NoiseProcess, with_shipped
 from textinv.models.prompt import PromptPiece, TokenizedPrompt, tokens_of
 from textinv.models.text_encoder import TextEncoder
+from textinv.native_size import scale_of, side_of
 from textinv.placeholders import Mention
 
 LEAST_PX_OF_SHAPES = 256
@@ -36,14 +38,18 @@ class LatentDiffusionModel(BaseModel):
     """What the pipeline is told when it loads: parts that are not needed."""
     vae_name: ClassVar[str] = "vae"
     """The component that turns pixels into latents."""
+    network_name: ClassVar[str] = "unet"
+    """The component that predicts."""
     draws: ClassVar[DrawingDefaults]
     """Unless the folder or whoever names it says otherwise; with the source."""
     has_shapes: ClassVar[bool] = True
     """Whether it draws other shapes than squares well."""
-    text_encoder_folders: ClassVar[tuple[str, ...]] = ("text_encoder",)
-    """The components that turn text into rows."""
+    text_encoder_folders: ClassVar[Mapping[str, str]] = {"text_encoder": "text_encoder"}
+    """The component of each text encoder."""
     own_layer: ClassVar[int] = 1
     """Which hidden states its UNet reads, counted from the text encoders' last: 1 is the last."""
+    max_chunks: ClassVar[float] = math.inf
+    """How many windows of text it can be told, one after the other."""
 
     def __init__(
         self,
@@ -57,28 +63,54 @@ class LatentDiffusionModel(BaseModel):
         """Freeze the components and move them; `index` is the folder's `model_index.json`."""
         self.id, self.revision, self.clip = id, revision, clip
         self.device, self.dtype = placement.device, placement.dtype
-        check_parts(id, components, ("unet", self.vae_name, *self.text_encoder_folders, "scheduler"), self.vae_name)
-        self._unet = placement.place_unet(components["unet"])
-        self._vae = placement.place_vae(components[self.vae_name])
+        needed = (self.network_name, self.vae_name, *self.text_encoder_folders.values(), "scheduler")
+        check_complete(id, components, needed)
         encoders = self.text_encoders(components)
         self._encoders = {encoder.name: encoder for encoder in encoders}
         for encoder in encoders:
-            placement.place(encoder.network)
+            (placement if encoder.half else placement.without_half()).place(encoder.network)
         self.encoder_names = tuple(self._encoders)
         self.encoder_widths = {encoder.name: encoder.width for encoder in encoders}
-        check_text_width(id, self._unet, sum(self.encoder_widths.values()))
-        self.window = min(encoder.frame.window for encoder in encoders)
-        self.max_clip_skip = max(min(encoder.num_layers for encoder in encoders) - self.own_layer + 1, 1)
-        self.latent_channels = int(self._unet.config.in_channels)
-        self.latent_scale = 2 ** (len(self._vae.config.block_out_channels) - 1)
-        self.native_px = _side(self._unet.config.sample_size) * self.latent_scale
+        self._network = self.place(placement, components)
+        self._vae = placement.place_vae(components[self.vae_name])
+        reading = [encoder.frame for encoder in encoders if not encoder.cuts]
+        self.window, self.room = min((frame.window, frame.room) for frame in reading)
+        layers = [encoder.num_layers for encoder in encoders if encoder.half]
+        self.max_clip_skip = max(min(layers, default=1) - self.own_layer + 1, 1)
+        self.latent_channels = int(self._vae.config.latent_channels)
+        self.latent_scale = scale_of(self._vae.config)
+        self.native_px = side_of(self._network.config) * self.latent_scale
+        self.grain_px = max(self.latent_scale * self.patch, 8)
         self.learns_shapes = self.shapes_at(self.native_px)
         scheduler = components["scheduler"]
         self.drawing = with_shipped(self.draws, type(scheduler).__name__)
-        self.process = Diffusion({**scheduler.config, "_class_name": type(scheduler).__name__}, self.device)
+        self.process = self.process_of({**scheduler.config, "_class_name": type(scheduler).__name__})
         self._shift, self._spread = _statistics(self._vae.config, self.device)
         self.zeros_empty_negative = bool(index.get("force_zeros_for_empty_prompt", False))
-        self.masks_text = self._unet.config.addition_embed_type in (None, "text_time")
+        self.masks_text = self._network.config.get("addition_embed_type") in (None, "text_time")
+
+    @property
+    def patch(self) -> int:
+        """Latents along a side that the network takes as one."""
+        return 1
+
+    def place(self, placement: Placement, components: Mapping[str, Any]) -> Any:
+        """Check that the network is one that rows can be learned with, and place it.
+
+        Raises:
+            BaseModelError: it is not.
+        """
+        check_unet(self.id, components, self.vae_name)
+        check_text_width(self.id, components["unet"], sum(self.encoder_widths.values()))
+        return placement.place_unet(components["unet"])
+
+    def process_of(self, config: Mapping[str, Any]) -> NoiseProcess:
+        """The noise process by the config of the noise scheduler.
+
+        Raises:
+            BaseModelError: the network was not trained with it, or it is not known.
+        """
+        return Diffusion(config, self.device)
 
     @classmethod
     def shapes_at(cls, native_px: int) -> bool:
@@ -112,19 +144,27 @@ class LatentDiffusionModel(BaseModel):
     ) -> TokenizedPrompt:
         pieces: Sequence[PromptPiece] = [(prompt, 1.0)] if isinstance(prompt, str) else prompt
         chunks = {name: encoder.chunks(pieces, vectors_of) for name, encoder in self._encoders.items()}
-        most = max(len(one) for one in chunks.values())
+        most = max(len(one) for name, one in chunks.items() if not self._encoders[name].cuts)
+        if most > self.max_chunks:
+            raise PromptError(
+                f"the prompt takes {most} windows of {self.room} tokens, and {self.id!r} reads {self.max_chunks}: "
+                "shorten it",
+                num_windows=most,
+            )
+        empty = {name: encoder.frame.close([]) for name, encoder in self._encoders.items()}
         return TokenizedPrompt(
-            {name: (*one, *[self._encoders[name].frame.close([])] * (most - len(one))) for name, one in chunks.items()}
+            {name: (*one[:most], *[empty[name]] * (most - len(one))) for name, one in chunks.items()}
         )
 
     def count_tokens(self, prompt: str, vectors_of: Mapping[Mention, int]) -> int:
-        return max(encoder.num_tokens(prompt, vectors_of) for encoder in self._encoders.values())
+        reading = [encoder for encoder in self._encoders.values() if not encoder.cuts]
+        return max(encoder.num_tokens(prompt, vectors_of) for encoder in reading)
 
     def vocabulary(self, encoder: str) -> Tensor:
         return self._encoders[encoder].embedding.weight
 
     def token_rows(self, encoder: str, text: str) -> Tensor:
-        ids = torch.tensor(self._encoders[encoder].ids(text), dtype=torch.long, device=self.device)
+        ids = torch.tensor(self._encoders[encoder].word_ids(text), dtype=torch.long, device=self.device)
         return self.vocabulary(encoder)[ids]
 
     def encode_text(
@@ -146,9 +186,10 @@ class LatentDiffusionModel(BaseModel):
     def encode_pixels(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         encoded = self._vae.encode(pixels_BCHW.to(self.device, self._vae.dtype))
         scale = self._vae.config.scaling_factor
-        if hasattr(encoded, "latents"):  # VQModel: latents without a distribution
-            mean_BCHW = encoded.latents.float() * scale
-            return mean_BCHW, torch.zeros_like(mean_BCHW)
+        for name in ("latents", "latent"):  # VQModel and AutoencoderDC: latents without a distribution
+            if hasattr(encoded, name):
+                mean_BCHW = getattr(encoded, name).float() * scale
+                return mean_BCHW, torch.zeros_like(mean_BCHW)
         posterior = encoded.latent_dist
         mean_BCHW, std_BCHW = (posterior.mean.float() - self._shift) * scale, posterior.std.float() * scale
         return (mean_BCHW, std_BCHW) if self._spread is None else (mean_BCHW / self._spread, std_BCHW / self._spread)
@@ -161,9 +202,14 @@ class LatentDiffusionModel(BaseModel):
         return pixels_BCHW.float()
 
     def predict(
-        self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning, time_ids_B6: Tensor | None = None
+        self,
+        noisy_BCHW: Tensor,
+        timesteps_B: Tensor,
+        conditioning: Conditioning,
+        time_ids_B6: Tensor | None = None,
+        guidance_B: Tensor | None = None,
     ) -> Tensor:
-        predicted_BCHW: Tensor = self._unet(
+        predicted_BCHW: Tensor = self._network(
             noisy_BCHW.to(self.device, self.dtype),
             timesteps_B.to(self.device),
             conditioning.hidden_BLD.to(self.dtype),
@@ -186,7 +232,3 @@ def _statistics(vae_config: Mapping[str, Any], device: torch.device) -> tuple[fl
         return float(vae_config.get("shift_factor") or 0.0), None
     mean_1C11, std_1C11 = (torch.tensor(each, device=device)[None, :, None, None] for each in (mean, std))
     return mean_1C11, std_1C11
-
-
-def _side(sample_size: int | Sequence[int]) -> int:
-    return sample_size if isinstance(sample_size, int) else int(sample_size[0])

@@ -119,17 +119,19 @@ def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str
 
 
 def _row_widths(family: type[LatentDiffusionModel], location: Location) -> dict[str, int]:
-    configs = [location.read_json(f"{part}/config.json") for part in family.text_encoder_folders]
-    widths = [int(config.get("hidden_size") or config.get("d_model") or 0) for config in configs]
-    return dict(zip(("text_encoder", "text_encoder_2"), widths, strict=False)) if all(widths) else {}
+    parts = family.text_encoder_folders
+    configs = {name: location.read_json(f"{part}/config.json") for name, part in parts.items()}
+    widths = {name: int(one.get("hidden_size") or one.get("d_model") or 0) for name, one in configs.items()}
+    return widths if all(widths.values()) else {}
 
 
 def _native_size_px(name: str, family: type[LatentDiffusionModel], location: Location) -> int:
-    configs = location.read_json("unet/config.json"), location.read_json(f"{family.vae_name}/config.json")
+    configs = [location.read_json(f"{part}/config.json") for part in (family.network_name, family.vae_name)]
     side = native_px_of(*configs)
     if side is None:
         raise BaseModelError(
-            f"the base model {name!r} does not say its size: {location.folder} needs unet/config.json with sample_size "
+            f"the base model {name!r} does not say its size: {location.folder} needs "
+            f"{family.network_name}/config.json with sample_size "
             f"and {family.vae_name}/config.json with block_out_channels"
         )
     return side

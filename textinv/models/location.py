@@ -30,7 +30,7 @@ CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
 _SKIPPING = re.compile(r"^skip\d+-")
 """Before the commit in the revision of a repository of which an earlier layer is read."""
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
-_SMALL = ["model_index.json", "evaluation.json", "*/*.json", "*/*.txt"]
+_SMALL = ["model_index.json", "evaluation.json", "*/*.json", "*/*.txt", "*/*.model"]
 _NOT_NEEDED = [
     "safety_checker/*",
     "feature_extractor/*",

@@ -15,7 +15,12 @@ from typing import Any
 from textinv.errors import BaseModelError
 
 VAES = ("vae", "vqvae")
-TOKENIZERS: Mapping[str, str] = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2", "bert": "tokenizer"}
+TOKENIZERS: Mapping[str, str] = {
+    "text_encoder": "tokenizer",
+    "text_encoder_2": "tokenizer_2",
+    "text_encoder_3": "tokenizer_3",
+    "bert": "tokenizer",
+}
 """Of each text encoder."""
 
 # What diffusers takes where a config is silent, and this program with it.

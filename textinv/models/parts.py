@@ -64,15 +64,23 @@ def explain_pipeline(index: Mapping[str, Any], text_config: Mapping[str, Any]) -
     return f"is a {found}"
 
 
-def check_parts(name: str, components: Mapping[str, Any], needed: Sequence[str], vae_name: str) -> None:
-    """Check that all parts are there and that the UNet takes latents, a time and text, and nothing else.
+def check_complete(name: str, components: Mapping[str, Any], needed: Sequence[str]) -> None:
+    """Check that all parts are there.
 
     Raises:
-        BaseModelError: they are not; it says what the base model is.
+        BaseModelError: one is not.
     """
     missing = [part for part in needed if components.get(part) is None]
     if missing:
         raise BaseModelError(f"the base model {name!r} has no {' and no '.join(missing)}; get all its files again")
+
+
+def check_unet(name: str, components: Mapping[str, Any], vae_name: str) -> None:
+    """Check that the UNet takes latents, a time and text, and nothing else.
+
+    Raises:
+        BaseModelError: it does not; it says what the base model is.
+    """
     unet, vae = components["unet"].config, components[vae_name].config
     _check_channels(name, int(unet.in_channels), int(unet.out_channels), int(vae.latent_channels))
     if unet.get("time_cond_proj_dim") is not None:

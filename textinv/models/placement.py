@@ -49,6 +49,10 @@ class Placement:
         placed = self.place(unet)
         return placed.to(memory_format=torch.channels_last) if on_cpu and self.dtype == torch.float32 else placed
 
+    def without_half(self) -> "Placement":
+        """The same device, in float32 where float16 would overflow."""
+        return Placement(self.device, torch.float32) if self.dtype == torch.float16 else self
+
     def place_vae(self, vae: Any) -> Any:
         """Freeze the VAE and move it; in float32 where float16 would overflow."""
         overflows = self.dtype == torch.float16 and vae.config.get("force_upcast", False)

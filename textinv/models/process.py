@@ -6,7 +6,8 @@ the sample itself, zero terminal SNR included (Lin et al. 2023, arXiv 2305.08891
 schedulers; owns the names by which a request chooses one, with A1111's sampler names as aliases. Does not know
 networks, texts, nor who draws. On the way: between `BaseModel` and pack, and between `BaseModel` and engine.
 
-Time runs from 0, the picture, to 1, noise. `Diffusion` counts it in T timesteps; `Flow` will say sigma.
+Time runs from the picture to noise. `Diffusion` counts it in T whole timesteps, `Flow`
+(`flow`) in thousandths of sigma.
 
 Shapes: B samples, C channels, H rows, W columns; T timesteps, or the inference steps of one picture.
 """
@@ -136,8 +137,8 @@ class NoiseProcess(Protocol):
         """Estimate the finished latents from a prediction at one time."""
         ...
 
-    def sampler(self, kind: SchedulerKind, num_steps: int) -> Sampler:
-        """Make the sampler of one picture.
+    def sampler(self, kind: SchedulerKind, num_steps: int, num_positions: int = 0) -> Sampler:
+        """Make the sampler of one picture, whose latents have so many positions: some step otherwise for large ones.
 
         Raises:
             RequestError: there is no such sampler of this process, or it does not take so many steps.
@@ -186,6 +187,7 @@ def _by_spelling() -> dict[str, SchedulerKind]:
             found.setdefault(spelling.casefold(), kind)
     for kind in SCHEDULER_KINDS:
         found.setdefault(kind.diffusers_class.casefold(), kind)
+        found.setdefault(f"flowmatch{kind.diffusers_class}".casefold(), kind)
     return found
 
 
@@ -240,7 +242,7 @@ class Diffusion:
             return predicted_BCHW
         return (noisy_BCHW - (1 - alpha).sqrt() * predicted_BCHW) / alpha.sqrt()
 
-    def sampler(self, kind: SchedulerKind, num_steps: int) -> "DiffusionSampler":
+    def sampler(self, kind: SchedulerKind, num_steps: int, num_positions: int = 0) -> "DiffusionSampler":
         if self.has_zero_snr and not _takes_zero_snr(kind.diffusers_class):
             raise RequestError(
                 f"{kind.name!r} cannot begin from the pure noise of this base model (zero terminal SNR); choose "
@@ -309,7 +311,7 @@ def _check_class(config: Mapping[str, Any]) -> None:
     if found in _OF_BETAS and config.get("timestep_type", "discrete") == "discrete":
         return
     if found.startswith("FlowMatch"):
-        said = "a flow-matching process"
+        said = "a flow-matching process, which this family's network was not trained with"
     elif found.startswith("EDM") or config.get("timestep_type") == "continuous":
         said = "the process of EDM (Karras et al. 2022), as Playground v2.5 and CosXL have it"
     else:

@@ -40,23 +40,28 @@ class Token(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """What a tokenizer puts around and into a text: begin, end, padding, and the filler under a written row."""
+    """What a tokenizer puts around and into a text: begin, end, padding, and the filler under a written row.
 
-    begin: int
-    end: int
+    Some put nothing before a text or nothing behind it, others a whole chat.
+    """
+
+    begin: tuple[int, ...]
+    end: tuple[int, ...]
     pad: int
     filler: int
     window: int
+    leads: bool = False
+    """Whether a word's token holds the space before it: then one before a placeholder belongs to the rows."""
 
     @property
     def room(self) -> int:
         """Tokens of text in one window."""
-        return self.window - 2
+        return self.window - len(self.begin) - len(self.end)
 
     def close(self, tokens: Sequence[Token]) -> tuple[Token, ...]:
         """Wrap the tokens of one chunk and pad them to the window."""
         padding = [Token(self.pad)] * (self.room - len(tokens))
-        return (Token(self.begin), *tokens, Token(self.end), *padding)
+        return (*map(Token, self.begin), *tokens, *map(Token, self.end), *padding)
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,8 @@ class TokenizedPrompt:
     @property
     def refs(self) -> list[Mention]:
         """The distinct concepts in it, in order of first appearance."""
-        tokens = (token for chunk in next(iter(self.chunks.values())) for token in chunk)
+        # Not every encoder need reach as far.
+        tokens = (token for chunks in self.chunks.values() for chunk in chunks for token in chunk)
         return list(dict.fromkeys(token.row.ref for token in tokens if token.row is not None))
 
 
@@ -168,13 +174,19 @@ def split_units(
         PromptError: a placeholder is longer than the window.
         UnknownConceptError: a placeholder is not in `vectors_of`.
     """
+    space = ""
     for text, weight in pieces:
         if (text, weight) == NEW_WINDOW:
             yield []
         for part in split_prompt(text):
             if isinstance(part, str):
-                yield from ([Token(token, None, weight)] for token in tokenize(part))
+                said = space + part
+                if frame.leads:
+                    said = said.rstrip()
+                    space = " " if len(said) < len(space + part) else ""
+                yield from ([Token(token, None, weight)] for token in tokenize(said))
             else:
+                space = ""
                 count = _checked_vectors(part, vectors_of, frame)
                 yield [Token(frame.filler, RowRef(part, vector), weight) for vector in range(count)]
 

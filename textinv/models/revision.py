@@ -14,7 +14,7 @@ from pathlib import Path
 from textinv.errors import BaseModelError
 from textinv.models.meaning import meaning_of
 
-PARTS = ("unet", "vae", "vqvae", "text_encoder", "text_encoder_2", "bert")
+PARTS = ("unet", "transformer", "vae", "vqvae", "text_encoder", "text_encoder_2", "text_encoder_3", "bert")
 _BLOCK_BYTES = 1 << 22
 
 

@@ -31,18 +31,34 @@ _WRITTEN: ContextVar[_Written | None] = ContextVar("written_rows", default=None)
 class TextEncoder:
     """A text encoder by name; `network` is its transformers module, `embedding` its token-embedding layer.
 
-    `num_layers` are those whose hidden states can be read in place of the last ones; 1: there is nothing to choose.
+    `num_layers` are those whose hidden states can be read in place of the last ones; 1: there is nothing to choose. A
+    language model's numbers do not fit into float16 (`half`), its words hold the space before them (`leads`), and one
+    that is told little of the text may cut it at its window (`cuts`). `around` is what stands before and after a text
+    (None: what the tokenizer puts there); `lowers`: whether it reads small letters only.
     """
 
     def __init__(
-        self, name: str, network: Any, embedding: nn.Embedding, tokenizer: Any, window: int, num_layers: int = 1
+        self,
+        name: str,
+        network: Any,
+        embedding: nn.Embedding,
+        tokenizer: Any,
+        window: int,
+        num_layers: int = 1,
+        *,
+        half: bool = True,
+        leads: bool = False,
+        cuts: bool = False,
+        lowers: bool = False,
+        around: tuple[Sequence[int], Sequence[int]] | None = None,
     ) -> None:
         self.name = name
         self.network = network
         self.embedding = embedding
         self.num_layers = num_layers
-        self.frame = _frame(tokenizer, window)
-        self._tokenizer = tokenizer
+        self.half, self.cuts = half, cuts
+        self.frame = _frame(tokenizer, window, leads, around)
+        self._tokenizer, self._lowers = tokenizer, lowers
         embedding.register_forward_hook(_write)
 
     @property
@@ -52,8 +68,17 @@ class TextEncoder:
 
     def ids(self, text: str) -> list[int]:
         """The vocabulary ids of a text, nothing around them."""
-        found: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+        said = text.lower() if self._lowers else text
+        found: list[int] = self._tokenizer(said, add_special_tokens=False, verbose=False).input_ids
         return found
+
+    def word_ids(self, text: str) -> list[int]:
+        """The ids of a text as it is within a sentence."""
+        return self.ids(f" {text}" if self.frame.leads and text else text)
+
+    def mask(self, tokens: Tokens) -> Tensor:
+        """True where there is text (B, L), on the encoder's device."""
+        return (tokens.ids_BL != self.frame.pad).to(self.embedding.weight.device)
 
     def chunks(self, pieces: Sequence[PromptPiece], vectors_of: Mapping[Mention, int]) -> list[tuple[Token, ...]]:
         """Tokenise a prompt into chunks of one window.
@@ -68,7 +93,7 @@ class TextEncoder:
         """Positions that a prompt takes, without what frames and pads it. Raises as `chunks`."""
         return sum(len(unit) for unit in split_units([(text, 1.0)], vectors_of, self.ids, self.frame))
 
-    def encode(self, tokens: Tokens, rows_RD: Tensor | None, **options: bool) -> Any:
+    def encode(self, tokens: Tokens, rows_RD: Tensor | None, **options: Any) -> Any:
         """Run the encoder with rows (R, D) written; the answer is the network's own output object."""
         device = self.embedding.weight.device
         rows_RD = None if rows_RD is None else rows_RD.to(device)
@@ -81,18 +106,35 @@ class TextEncoder:
         return normed_BLD
 
 
-def clip_encoder(name: str, network: Any, tokenizer: Any) -> TextEncoder:
+def clip_encoder(name: str, network: Any, tokenizer: Any, *, cuts: bool = False) -> TextEncoder:
     """Wrap a CLIP text encoder of transformers."""
     config = network.config
     window = min(tokenizer.model_max_length, config.max_position_embeddings)
-    return TextEncoder(name, network, network.get_input_embeddings(), tokenizer, window, config.num_hidden_layers)
+    embedding = network.get_input_embeddings()
+    return TextEncoder(name, network, embedding, tokenizer, window, config.num_hidden_layers, cuts=cuts)
 
 
-def _frame(tokenizer: Any, window: int) -> Frame:
-    begin, end = tokenizer("").input_ids
+def language_encoder(name: str, network: Any, tokenizer: Any, window: int, **said: Any) -> TextEncoder:
+    """Wrap a language model of transformers; rows are written where it looks tokens up."""
+    looks_up = getattr(network, "encoder", network)  # T5 has a second table, which is the same one when it is loaded
+    embedding = looks_up.embed_tokens
+    return TextEncoder(name, network, embedding, tokenizer, window, half=False, leads=True, **said)
+
+
+def _frame(
+    tokenizer: Any, window: int, leads: bool, around: tuple[Sequence[int], Sequence[int]] | None = None
+) -> Frame:
+    begin, end = around or _around(tokenizer)
     special = set(tokenizer.all_special_ids)
     filler = next(token for token in range(len(tokenizer)) if token not in special)
-    return Frame(begin=begin, end=end, pad=tokenizer.pad_token_id, filler=filler, window=window)
+    return Frame(tuple(begin), tuple(end), tokenizer.pad_token_id, filler, window, leads)
+
+
+def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """What a tokenizer puts before and after a text."""
+    bare, framed = (tokenizer("a", add_special_tokens=said).input_ids for said in (False, True))
+    at = next(at for at in range(len(framed)) if framed[at : at + len(bare)] == bare)
+    return framed[:at], framed[at + len(bare) :]
 
 
 @contextmanager
@@ -106,9 +148,12 @@ def _rows_written(row_BL: Tensor, rows_RD: Tensor | None) -> Iterator[None]:
         _WRITTEN.reset(token)
 
 
-def _write(_layer: nn.Module, _inputs: tuple[Tensor, ...], looked_up_BLD: Tensor) -> Tensor:
+def _write(layer: nn.Module, _inputs: tuple[Tensor, ...], looked_up_BLD: Tensor) -> Tensor:
     written = _WRITTEN.get()
     if written is None:
         return looked_up_BLD
     rows_BLD = written.rows_RD.to(looked_up_BLD.dtype)[written.row_BL.clamp(min=0)]
+    scale = getattr(layer, "embed_scale", None)
+    if scale is not None:  # of what it looks up, within the layer: rows are what lies in the table
+        rows_BLD = rows_BLD * torch.as_tensor(scale).to(rows_BLD)
     return torch.where(written.row_BL[..., None] >= 0, rows_BLD, looked_up_BLD)

@@ -13,7 +13,7 @@ prompts, S slots, V vectors per slot, P prompts of the context term, C x H x W l
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -104,7 +104,7 @@ class Samples:
     """Index of each sample's latent in the pool; the next one likewise."""
     captions_B: Integers
     slots_B: Integers
-    timesteps_B: Integers
+    timesteps_B: NDArray[Any]
     share_B: NDArray[np.float32]
     """Weight of each sample within its slot's mean."""
     noises_2BCA: NDArray[np.float32]
@@ -188,8 +188,8 @@ def cut(samples: Samples, chosen: Integers, size: LatentSize, device: torch.devi
     captions_K, index = np.unique([*samples.captions_B[at], *captions_X], return_inverse=True)
     caption_of_B, caption_of_X = np.split(index, [len(at)])
     spare = padded_size(len(captions_K)) - len(captions_K)
-    indices_4B = np.stack([samples.latents_B[at], caption_of_B, samples.slots_B[at], samples.timesteps_B[at]])
-    indices = _sent(torch.from_numpy(indices_4B), device).unbind()
+    indices_3B = np.stack([samples.latents_B[at], caption_of_B, samples.slots_B[at]])
+    indices = _sent(torch.from_numpy(indices_3B), device).unbind()
     noises_2BCA = samples.noises_2BCA[:, at, :, : size[0] * size[1]]
     noises = _sent(torch.from_numpy(noises_2BCA.reshape(*noises_2BCA.shape[:3], *size)), device).unbind()
     context = None
@@ -202,7 +202,7 @@ def cut(samples: Samples, chosen: Integers, size: LatentSize, device: torch.devi
         caption_of_B=indices[1],
         slot_of_B=indices[2],
         share_B=_sent(torch.from_numpy(share_B), device),
-        timesteps_B=indices[3],
+        timesteps_B=_sent(torch.from_numpy(samples.timesteps_B[at]), device),
         latent_noise_BCHW=noises[0],
         noise_BCHW=noises[1],
         context=context,

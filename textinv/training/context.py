@@ -58,14 +58,25 @@ def encode_references(model: BaseModel, class_word: str, num_vectors: int) -> Re
     """Encode every context prompt with the class word in the concept's place."""
     texts = [prompt.replace("{}", class_word) for prompt in CONTEXT_PROMPTS]
     tokens = tokenize_texts(model, texts)
-    encoder = model.encoder_names[0]
+    encoder, (across, _) = next(iter(model.spans().items()))
     length = len(model.token_rows(encoder, class_word))
     source_PL, mask_PL = aligned(
         tokenize_captions(model, CONTEXT_PROMPTS, num_vectors)[encoder], tokens[encoder], length
     )
     hidden_PLD = model.encode_text(tokens, {}).hidden_BLD
+    source_PL, mask_PL = _among_all(hidden_PLD, across, source_PL, mask_PL)
     moved_PLD = torch.gather(hidden_PLD, 1, source_PL[:, :, None].expand_as(hidden_PLD))
     return References(moved_PLD, mask_PL)
+
+
+def _among_all(hidden_PLD: Tensor, across: slice, source_PL: Tensor, mask_PL: Tensor) -> tuple[Tensor, Tensor]:
+    """The same, where an encoder's hidden states are some of the positions (`across`): the others are not compared."""
+    position_L = torch.arange(hidden_PLD.shape[1], device=hidden_PLD.device)
+    sources_PL = position_L.repeat(len(hidden_PLD), 1)
+    sources_PL[:, across] = position_L[across][source_PL]
+    masks_PL = torch.zeros_like(sources_PL, dtype=torch.bool)
+    masks_PL[:, across] = mask_PL
+    return sources_PL, masks_PL
 
 
 def aligned(placed: Tokens, worded: Tokens, length: int) -> tuple[Tensor, Tensor]:

@@ -272,8 +272,8 @@ class Training:
         for slot in slots:
             try:
                 done += do([slot])
-            except RuntimeError as own:
-                guilty[slot.index] = own
+            except RuntimeError as alone:
+                guilty[slot.index] = alone
         if len(guilty) == len(slots) > 1:
             raise error
         for slot in slots:

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,8 @@ class Draw:
     flips_B: Integers
     """1 where the flipped copy of a picture is taken."""
     captions_B: Integers
-    timesteps_B: Integers
+    timesteps_B: NDArray[Any]
+    """As the base model's process counts time."""
     noises_2BCA: NDArray[np.float32]
     """Normal: for the sample of a picture's latent distribution, and for the timestep's noise; of a picture whose
     latents are smaller than the largest, the first ones are meant."""

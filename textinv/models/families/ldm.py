@@ -4,7 +4,7 @@ Rombach et al. 2022, arXiv 2112.10752, section 4.3.1; diffusers' `LDMTextToImage
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from diffusers import LDMTextToImagePipeline
 
@@ -25,7 +25,7 @@ class LatentDiffusion(LatentDiffusionModel):
     pipeline_class = LDMTextToImagePipeline
     vae_name = "vqvae"
     has_shapes = False
-    text_encoder_folders = ("bert",)
+    text_encoder_folders: ClassVar[Mapping[str, str]] = {"text_encoder": "bert"}
 
     @classmethod
     def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:

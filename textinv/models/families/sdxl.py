@@ -26,7 +26,10 @@ class StableDiffusionXL(LatentDiffusionModel):
     draws = DrawingDefaults(guidance_scale=5.0, num_inference_steps=50)
     pipeline_class = StableDiffusionXLPipeline
     load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
-    text_encoder_folders = ("text_encoder", "text_encoder_2")
+    text_encoder_folders: ClassVar[Mapping[str, str]] = {
+        "text_encoder": "text_encoder",
+        "text_encoder_2": "text_encoder_2",
+    }
     own_layer = 2  # both were trained to be read one layer before the last
     takes_sizes = True
 

@@ -1,0 +1,154 @@
+"""Rows of transformer families after five steps are those of a plain loop over diffusers' own components."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+from torch import Tensor
+
+from tests.models.transformer_bases import ENCODERS, SIDE, WORD, make_transformer_base
+from textinv.embedding import Embedding
+from textinv.embedding.foreign import import_embedding
+from textinv.embedding.formats import export_embedding
+from textinv.images.fit import fit_picture
+from textinv.models import BaseModel, load_base_model
+from textinv.spec import OptimizerSpec
+from textinv.training import Work
+from textinv.training.pack import ConceptPack
+from textinv.training.streams import Choices, Draw, draw
+from textinv.training.train import learn
+
+STEPS = 5
+Predict = Callable[[Any, list[str], Tensor, Tensor], Tensor]
+
+
+def _sd3(pipeline: Any, texts: list[str], noisy: Tensor, times: Tensor) -> Tensor:
+    hidden, _, pooled, _ = pipeline.encode_prompt(texts, texts, texts, "cpu", do_classifier_free_guidance=False)
+    predicted: Tensor = pipeline.transformer(
+        hidden_states=noisy, timestep=times, encoder_hidden_states=hidden, pooled_projections=pooled
+    ).sample
+    return predicted
+
+
+PREDICT: dict[str, Predict] = {"sd3": _sd3}
+
+
+@pytest.fixture(scope="module", params=PREDICT)
+def family(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def folder(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_transformer_base(family, tmp_path_factory.mktemp(family) / "base")
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> BaseModel:
+    return load_base_model(str(folder), device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def work(family: str, works: Callable[..., Work], adamw: OptimizerSpec) -> Work:
+    fields = {"init": WORD, "num_vectors": 1, "resolution_px": SIDE[family], "timesteps": (0, 1000), "flip": True}
+    return works("fox", optimizer=adamw, max_steps=STEPS, min_steps=STEPS, **fields)
+
+
+@pytest.fixture(scope="module")
+def learned(model: BaseModel, work: Work) -> Embedding:
+    return learn(model, [work], num_slots=1).concepts["fox"].embedding
+
+
+def test_a_family_learns_the_rows_of_a_plain_loop(
+    family: str, folder: Path, model: BaseModel, work: Work, learned: Embedding
+) -> None:
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
+    side = SIDE[family] // model.latent_scale
+    choices = Choices(len(work.pictures), 3, (0, 1000), model.process, True, (model.latent_channels, side**2))
+    draws = [draw(work.spec.seed, step, work.spec.samples_per_step, choices) for step in range(STEPS)]
+    theirs = _plain_loop(pipeline, family, work, draws, side)
+    assert learned.rows.keys() == theirs.keys()
+    for encoder, rows_ND in theirs.items():
+        assert (rows_ND - model.token_rows(encoder, WORD)).abs().max() > 1e-3
+        torch.testing.assert_close(learned.rows[encoder], rows_ND, rtol=0, atol=1e-5)
+
+
+def test_neighbours_and_an_interruption_change_nothing(
+    model: BaseModel, work: Work, learned: Embedding, works: Callable[..., Work], adamw: OptimizerSpec
+) -> None:
+    fields = {"init": "cup", "num_vectors": 2, "resolution_px": work.spec.resolution_px, "context_weight": 0.1}
+    neighbour = works("cup", "teal", optimizer=adamw, max_steps=9, min_steps=9, class_word="cup", **fields)
+    pack = ConceptPack(model, 2)
+    pack.add(neighbour)
+    slot = pack.add(work)
+    for _ in range(2):
+        pack.step()
+    kept = pack.checkpoint(slot)
+    again = ConceptPack(model, 2)
+    slot = again.add(replace(work, checkpoint=kept))
+    for _ in range(STEPS - slot.step):
+        again.step()
+    again.look()
+    for encoder, rows_ND in slot.latest_rows.items():
+        torch.testing.assert_close(rows_ND, learned.rows[encoder], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("format", ["auto", "onetrainer"])
+def test_what_was_exported_is_imported_again(learned: Embedding, format: str, tmp_path: Path) -> None:
+    (file,) = export_embedding(learned, "fox", format, tmp_path)
+    assert import_embedding(file) == learned
+
+
+def _plain_loop(pipeline: Any, family: str, work: Work, draws: list[Draw], side: int) -> dict[str, Tensor]:
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.requires_grad_(False)
+    tables, ids = {}, {}
+    for name, (encoder, tokenizer) in ENCODERS[family].items():
+        network = getattr(pipeline, encoder)
+        table = getattr(network, "encoder", network).get_input_embeddings().weight
+        tables[name] = table.requires_grad_(True)
+        ids[name] = getattr(pipeline, tokenizer)(f" {WORD}", add_special_tokens=False).input_ids
+        assert len(ids[name]) == 1
+    rows = {name: table[ids[name]].detach().clone().requires_grad_() for name, table in tables.items()}
+    rate = work.spec.optimizer.learning_rate
+    optimizer = torch.optim.AdamW(list(rows.values()), lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0)
+    size = SIDE[family]
+    upright = [torch.from_numpy(fit_picture(one, size, size, "center")[0]) for one in work.pictures]
+    mean, std = _posterior(pipeline.vae, torch.stack([*upright, *[one.flip(-1) for one in upright]]))
+    for drawn in draws:
+        for name, table in tables.items():
+            table.data[ids[name]] = rows[name].data
+        which_B = drawn.pictures_B + len(upright) * drawn.flips_B
+        latent_noise, noise = torch.from_numpy(drawn.noises_2BCA).unflatten(-1, (side, side))
+        clean = mean[which_B] + std[which_B] * latent_noise
+        times = torch.from_numpy(drawn.timesteps_B)
+        noisy, target = _noised(pipeline.scheduler, clean, noise, times)
+        texts = [work.spec.templates[caption].replace("{}", WORD) for caption in drawn.captions_B]
+        predicted = PREDICT[family](pipeline, texts, noisy, times)
+        grads = torch.autograd.grad(torch.nn.functional.mse_loss(predicted, target), list(tables.values()))
+        for name, grad in zip(tables, grads, strict=True):
+            rows[name].grad = grad[ids[name]]
+        optimizer.step()
+    return {name: row.detach() for name, row in rows.items()}
+
+
+def _posterior(vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    encoded, scale = vae.encode(pixels), vae.config.scaling_factor
+    if not hasattr(encoded, "latent_dist"):
+        return encoded.latent * scale, torch.zeros(())[None].expand(len(pixels))[:, None, None, None]
+    shift = vae.config.shift_factor or 0.0
+    return (encoded.latent_dist.mean - shift) * scale, encoded.latent_dist.std * scale
+
+
+def _noised(scheduler: Any, clean: Tensor, noise: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+    if not times.is_floating_point():
+        process = diffusers.DDPMScheduler.from_config(scheduler.config)
+        return process.add_noise(clean, noise, times), noise
+    sigma = (times / 1000)[:, None, None, None]
+    return (1 - sigma) * clean + sigma * noise, noise - clean
