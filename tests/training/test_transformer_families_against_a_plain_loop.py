@@ -34,7 +34,23 @@ def _sd3(pipeline: Any, texts: list[str], noisy: Tensor, times: Tensor) -> Tenso
     return predicted
 
 
-PREDICT: dict[str, Predict] = {"sd3": _sd3}
+def _sana(pipeline: Any, texts: list[str], noisy: Tensor, times: Tensor) -> Tensor:
+    hidden, mask, _, _ = pipeline.encode_prompt(texts, do_classifier_free_guidance=False, device="cpu")
+    predicted: Tensor = pipeline.transformer(
+        noisy, encoder_hidden_states=hidden, encoder_attention_mask=mask, timestep=times
+    ).sample
+    return predicted
+
+
+def _pixart(pipeline: Any, texts: list[str], noisy: Tensor, times: Tensor) -> Tensor:
+    hidden, mask, _, _ = pipeline.encode_prompt(texts, do_classifier_free_guidance=False, device="cpu")
+    sizes = {"resolution": None, "aspect_ratio": None}
+    told = {"encoder_attention_mask": mask, "added_cond_kwargs": sizes}
+    predicted, _ = pipeline.transformer(noisy, encoder_hidden_states=hidden, timestep=times, **told).sample.chunk(2, 1)
+    return torch.as_tensor(predicted)
+
+
+PREDICT: dict[str, Predict] = {"sd3": _sd3, "sana": _sana, "pixart": _pixart}
 
 
 @pytest.fixture(scope="module", params=PREDICT)

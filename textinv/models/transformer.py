@@ -9,7 +9,10 @@ Shapes: as in `base`.
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from textinv.errors import BaseModelError
+from textinv.models.base import Conditioning
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.placement import Placement
 
@@ -43,3 +46,27 @@ class TransformerModel(LatentDiffusionModel):
                 f"encoder gives {width}: parts of different models; get all its files again"
             )
         return placement.place(network)
+
+    def predict(
+        self,
+        noisy_BCHW: Tensor,
+        timesteps_B: Tensor,
+        conditioning: Conditioning,
+        time_ids_B6: Tensor | None = None,
+        guidance_B: Tensor | None = None,
+    ) -> Tensor:
+        predicted_BCHW: Tensor = self._network(
+            hidden_states=noisy_BCHW.to(self.device, self.dtype),
+            timestep=self.network_times(timesteps_B.to(self.device)),
+            encoder_hidden_states=conditioning.hidden_BLD.to(self.dtype),
+            **self.told(conditioning),
+        ).sample
+        return predicted_BCHW[:, : self.latent_channels].float()  # some learn a variance as well, which nobody reads
+
+    def told(self, conditioning: Conditioning) -> dict[str, Any]:
+        """What the transformer takes beside latents, times and hidden states."""
+        return {}
+
+    def network_times(self, timesteps_B: Tensor) -> Tensor:
+        """Times as the transformer counts them."""
+        return timesteps_B

@@ -78,20 +78,7 @@ class StableDiffusion3(TransformerModel):
         pooled_BD = torch.cat([first.text_embeds, second.text_embeds], -1)
         return Conditioning(torch.cat([clips_BLD, t5_BTD.to(clips_BLD.dtype)], 1), pooled_BD)
 
-    def predict(
-        self,
-        noisy_BCHW: Tensor,
-        timesteps_B: Tensor,
-        conditioning: Conditioning,
-        time_ids_B6: Tensor | None = None,
-        guidance_B: Tensor | None = None,
-    ) -> Tensor:
+    def told(self, conditioning: Conditioning) -> dict[str, Any]:
         if conditioning.pooled_BD is None:
             raise ValueError("the conditioning has no pooled text; encode it with this model's encode_text")
-        predicted_BCHW: Tensor = self._network(
-            hidden_states=noisy_BCHW.to(self.device, self.dtype),
-            timestep=timesteps_B.to(self.device),
-            encoder_hidden_states=conditioning.hidden_BLD.to(self.dtype),
-            pooled_projections=conditioning.pooled_BD.to(self.dtype),
-        ).sample
-        return predicted_BCHW.float()
+        return {"pooled_projections": conditioning.pooled_BD.to(self.dtype)}

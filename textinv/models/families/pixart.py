@@ -1,0 +1,52 @@
+"""PixArt-Sigma: T5 reads, and a transformer predicts noise, and its variance, which is ignored.
+
+Chen et al. 2024, arXiv 2403.04692; diffusers' `PixArtSigmaPipeline`. Texts are read in small letters, and padding is
+masked. Timesteps are drawn evenly, as OneTrainer does, the one program that learns rows of it
+(Nerogar/OneTrainer@23df3832).
+
+Shapes: as in `textinv.models.base`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from diffusers import PixArtSigmaPipeline
+from torch import Tensor
+
+from textinv.models.base import Conditioning, Tokens
+from textinv.models.drawing import DrawingDefaults
+from textinv.models.text_encoder import TextEncoder, language_encoder
+from textinv.models.transformer import TransformerModel
+
+WINDOW = 300
+"""What diffusers' pipeline gives T5."""
+
+
+class PixArtSigma(TransformerModel):
+    """PixArt-Sigma: rows are written in T5, and the process is that of betas."""
+
+    family = "pixart"
+    # Defaults of diffusers' PixArtSigmaPipeline.
+    draws = DrawingDefaults(guidance_scale=4.5, num_inference_steps=20)
+    pipeline_class = PixArtSigmaPipeline
+    text_encoder_folders: ClassVar[Mapping[str, str]] = {"t5xxl": "text_encoder"}
+    text_width_field = "caption_channels"
+
+    @classmethod
+    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
+        return index.get("_class_name") == "PixArtSigmaPipeline"
+
+    def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
+        return [language_encoder("t5xxl", components["text_encoder"], components["tokenizer"], WINDOW, lowers=True)]
+
+    def encode_text(
+        self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
+    ) -> Conditioning:
+        encoder = self._encoders["t5xxl"]
+        mask_BL = encoder.mask(tokens["t5xxl"])
+        encoded = encoder.encode(tokens["t5xxl"], rows.get("t5xxl"), attention_mask=mask_BL.long())
+        return Conditioning(encoded.last_hidden_state, mask_BL=mask_BL)
+
+    def told(self, conditioning: Conditioning) -> dict[str, Any]:
+        no_sizes = {"resolution": None, "aspect_ratio": None}
+        return {"encoder_attention_mask": conditioning.mask_BL, "added_cond_kwargs": no_sizes}

@@ -1,0 +1,59 @@
+"""Sana 1.0 and 1.5: Gemma 2 reads, latents are 32 times smaller along a side, a linear transformer walks along a flow.
+
+Xie et al. 2024, arXiv 2410.10629, section 2; diffusers' `SanaPipeline`. Texts are read in small letters, and padding is
+masked. Times are drawn evenly and shifted as in drawing, as in the one published way to learn rows of it
+(kunheek/dti@96a77a3, train_sana.py), which leaves the complex human instruction out, too.
+
+Shapes: as in `textinv.models.base`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from diffusers import SanaPipeline
+from torch import Tensor
+
+from textinv.models.base import Conditioning, Tokens
+from textinv.models.drawing import DrawingDefaults
+from textinv.models.flow import Flow
+from textinv.models.process import NoiseProcess
+from textinv.models.text_encoder import TextEncoder, language_encoder
+from textinv.models.transformer import TransformerModel
+
+WINDOW = 300
+"""What diffusers' pipeline gives Gemma."""
+
+
+class Sana(TransformerModel):
+    """Sana: rows are written in Gemma's table, which scales what it looks up."""
+
+    family = "sana"
+    # Defaults of diffusers' SanaPipeline.
+    draws = DrawingDefaults(guidance_scale=4.5, num_inference_steps=20)
+    pipeline_class = SanaPipeline
+    text_encoder_folders: ClassVar[Mapping[str, str]] = {"gemma": "text_encoder"}
+    text_width_field = "caption_channels"
+
+    @classmethod
+    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
+        return index.get("_class_name") == "SanaPipeline"
+
+    def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
+        return [language_encoder("gemma", components["text_encoder"], components["tokenizer"], WINDOW, lowers=True)]
+
+    def process_of(self, config: Mapping[str, Any]) -> NoiseProcess:
+        return Flow(config, patch=self.patch)
+
+    def encode_text(
+        self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
+    ) -> Conditioning:
+        encoder = self._encoders["gemma"]
+        mask_BL = encoder.mask(tokens["gemma"])
+        encoded = encoder.encode(tokens["gemma"], rows.get("gemma"), attention_mask=mask_BL.long())
+        return Conditioning(encoded.last_hidden_state, mask_BL=mask_BL)
+
+    def network_times(self, timesteps_B: Tensor) -> Tensor:
+        return timesteps_B * float(self._network.config.timestep_scale)
+
+    def told(self, conditioning: Conditioning) -> dict[str, Any]:
+        return {"encoder_attention_mask": conditioning.mask_BL}
