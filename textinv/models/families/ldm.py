@@ -21,7 +21,6 @@ class LatentDiffusion(LatentDiffusionModel):
     """LDM text to image: BERT's last hidden states, no pooled text; padding is text like any other."""
 
     family = "ldm"
-    # The command in the README of CompVis/latent-diffusion: `--scale 5.0 --ddim_steps 50`.
     published = MappingProxyType(
         {
             "source": "diffusers' textual_inversion.py, its README: AdamW at 5e-4 times 4 samples, 3000 steps; here "
@@ -37,6 +36,7 @@ class LatentDiffusion(LatentDiffusionModel):
             "stop": "fixed",
         }
     )
+    # The command in the README of CompVis/latent-diffusion: `--scale 5.0 --ddim_steps 50`.
     draws = DrawingDefaults(guidance_scale=5.0, num_inference_steps=50)
     pipeline_class = LDMTextToImagePipeline
     vae_name = "vqvae"

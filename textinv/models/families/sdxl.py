@@ -23,7 +23,6 @@ class StableDiffusionXL(LatentDiffusionModel):
     """SDXL's base: rows are written in both text encoders."""
 
     family = "sdxl"
-    # Defaults of diffusers' StableDiffusionXLPipeline.
     published = MappingProxyType(
         {
             "source": "Kim et al. 2026, Directional Textual Inversion, arXiv:2512.13672, for SDXL: steps of .04 rad, "
@@ -41,6 +40,7 @@ class StableDiffusionXL(LatentDiffusionModel):
             "resolution_px": 768,
         }
     )
+    # Defaults of diffusers' StableDiffusionXLPipeline.
     draws = DrawingDefaults(guidance_scale=5.0, num_inference_steps=50)
     pipeline_class = StableDiffusionXLPipeline
     load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}

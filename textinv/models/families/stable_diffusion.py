@@ -19,7 +19,6 @@ class StableDiffusion1(LatentDiffusionModel):
     """SD 1.x and every model of its kind, whatever its size."""
 
     family = "sd1"
-    # Defaults of diffusers' StableDiffusionPipeline and of CompVis' txt2img.py (`--scale 7.5 --ddim_steps 50`).
     published = MappingProxyType(
         {
             "source": "Voronov et al. 2023, DVAR, arXiv:2302.04841, for SD 1.5: AdamW at 5e-3 times 2 samples, at most "
@@ -38,6 +37,7 @@ class StableDiffusion1(LatentDiffusionModel):
             "stop_samples": 8,
         }
     )
+    # Defaults of diffusers' StableDiffusionPipeline and of CompVis' txt2img.py (`--scale 7.5 --ddim_steps 50`).
     draws = DrawingDefaults(guidance_scale=7.5, num_inference_steps=50)
     pipeline_class = StableDiffusionPipeline
     load_options: ClassVar[Mapping[str, Any]] = {
