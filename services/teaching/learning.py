@@ -96,6 +96,7 @@ class Learning:
                 studio.encoder_widths,
                 studio.takes_sizes,
                 studio.learns_shapes,
+                studio.recipe,
             )
         allowed = {self.config.base_model, *self.settings.stated_base_models}
         if name not in allowed:
