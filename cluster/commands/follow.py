@@ -27,6 +27,7 @@ from textinv.settings import Settings
 POLL_S = 0.5
 MAX_BARS = 24
 MAX_IN_A_LINE = 4
+MAX_LOOKED_AT = 24
 PATIENCE_S = 120.0
 """A store may be silent for so long before following is given up."""
 _LOOK_S = 3.0
@@ -249,6 +250,22 @@ def goes_on(job_id: str) -> Iterator[None]:
             )
         )
         raise
+
+
+def tell_held_back(job_store: JobStore, status: JobStatus) -> None:
+    """Say which of a small job's versions did not become current, why, and what to do about it."""
+    from textinv.registry import Registry
+
+    registry = Registry(job_store.store)
+    for concept in status.concepts[:MAX_LOOKED_AT]:
+        if concept.state != "done" or concept.version is None:
+            continue
+        for one in registry.versions(concept.name):
+            if one.version == concept.version and one.held and not one.current:
+                warn(
+                    f"<{one.name}@{one.version}> is not current: {one.held}. `textinv concept compare` shows both, "
+                    f"`textinv concept promote {one.name}@{one.version}` makes it current"
+                )
 
 
 def end_with(status: JobStatus, json: bool, facts: Mapping[str, Any] | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.commands.follow import end_with, watch
+from cluster.commands.follow import end_with, tell_held_back, watch
 from cluster.commands.submit import submitted
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import current_settings
@@ -57,9 +57,11 @@ def learn(
     made = submitted(loaded, settings, options)
     stderr().print(literal(made.text))
     status = watch(made.job_store, made.record, settings, options)
+    tell_held_back(made.job_store, status)
     if status.state != "done":
         end_with(status, json, made.facts)
-    prompt = FIDELITY["style" if style else "object"].format(f"<{name}>")
+    version = next((f"@{one.version}" for one in status.concepts if one.version), "")
+    prompt = FIDELITY["style" if style else "object"].format(f"<{name}{version}>")
     (image,) = draw_here(GenerateRequest(prompt), base_model, settings)
     path = write_output(out, in_format(image.png(), out.suffix.lower()))
     facts = {**made.facts, "picture": str(path), "prompt": prompt, "concepts": dict(image.concepts)}

@@ -4,11 +4,11 @@ Owns the order of these; everything that can be wrong with a manifest shows befo
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast, get_args
 
 import typer
 
-from cluster.commands.follow import end_with, settings_at, watch
+from cluster.commands.follow import end_with, settings_at, tell_held_back, watch
 from cluster.driver.launch import ensure_driver, fleet_of
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import loaded_settings
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from textinv.plan import Plan
     from textinv.settings import Settings
 
+GateMode = Literal["off", "warn", "on"]
 Slots = Annotated[str | None, typer.Option("--slots", help="Concepts that a worker trains at once: a number or auto.")]
 Compiled = Annotated[
     bool,
@@ -51,6 +52,9 @@ def submit(
     gpus: Annotated[str | None, typer.Option(help="GPUs of this machine to learn on, as CUDA numbers them.")] = None,
     slots: Slots = None,
     compiled: Compiled = False,
+    gate: Annotated[
+        str, typer.Option(help="on: a version whose scores fell is not made current; warn: it is; off: nobody looks.")
+    ] = "on",
     json: AsJson = False,
 ) -> None:
     """Learn the concepts of a manifest; what is done already is not learned again.
@@ -61,12 +65,14 @@ def submit(
 
     settings = settings_at(address)
     options = _options(workers, crew_size, threads_per_worker, gpu, gpus, slots, compiled)
-    made = submitted(load_manifest(manifest), settings, options, priority)
+    made = submitted(load_manifest(manifest), settings, options, priority, _mode(gate))
     if not follow:
         emit(made.facts, json, made.text)
         return
     stderr().print(literal(made.text))
-    end_with(watch(made.job_store, made.record, settings, options), json, made.facts)
+    status = watch(made.job_store, made.record, settings, options)
+    tell_held_back(made.job_store, status)
+    end_with(status, json, made.facts)
 
 
 class Submitted(NamedTuple):
@@ -78,7 +84,9 @@ class Submitted(NamedTuple):
     text: str
 
 
-def submitted(loaded: "Manifest", settings: "Settings", options: DriverOptions, priority: int = 0) -> Submitted:
+def submitted(
+    loaded: "Manifest", settings: "Settings", options: DriverOptions, priority: int = 0, gate: GateMode = "on"
+) -> Submitted:
     """Plan a manifest, put its job into the store, and start a driver where one is needed."""
     from textinv.jobs.submission import submit_plan
     from textinv.plan import make_plan
@@ -97,6 +105,7 @@ def submitted(loaded: "Manifest", settings: "Settings", options: DriverOptions, 
             revision=loaded.revision,
             fleet=fleet_of(settings),
             priority=priority,
+            gate=gate,
             progress=count,
         )
     record, left = made.record, plan.counts["new"] + plan.counts["changed"]
@@ -113,6 +122,13 @@ def submitted(loaded: "Manifest", settings: "Settings", options: DriverOptions, 
     }
     text = f"job {record.id}: {left} of {record.num_concepts} concepts to learn, {made.uploaded} pictures uploaded"
     return Submitted(JobStore(registry.store), record, facts, text)
+
+
+def _mode(said: str) -> GateMode:
+    for mode in get_args(GateMode):
+        if said == mode:
+            return cast(GateMode, mode)
+    raise InputError(f"--gate {said!r} is neither on, warn nor off")
 
 
 def _warn(plan: "Plan", options: DriverOptions, has_driver: bool) -> None:

@@ -59,7 +59,8 @@ class Supervision:
         try:
             self._client.submit_job(
                 entrypoint=last.entrypoint,
-                submission_id=next_id(self._client, self._fleet),
+                # Not that of a job that was deleted since: Ray may still be busy with what it left.
+                submission_id=next_id(self._fleet, [*drivers_of(self._client, self._fleet), last]),
                 metadata=dict(last.metadata),
                 runtime_env=told,
             )

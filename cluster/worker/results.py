@@ -17,9 +17,11 @@ from cluster.worker.outbox import Outbox
 from cluster.worker.place import is_of_the_place
 from cluster.worker.previews import Draw, Previews
 from textinv.errors import CancelledError, CorruptObjectError, TextinvError
+from textinv.evaluation.gate import GateMode, falls, gate_entry
 from textinv.jobs import Failure, JobStore
 from textinv.jobs.previews import PREVIEW_FILE
 from textinv.registry import Registry
+from textinv.registry.heads import read_head
 from textinv.training import IN_TRAINING, Progress, TrainedConcept, Work
 from textinv.training.checkpoint import Checkpoint
 
@@ -44,6 +46,7 @@ class Results:
         self._job_store = JobStore(registry.store)
         self._previews = Previews(registry.store, outbox, draw)
         self._worker = worker
+        self._modes: dict[str, GateMode] = {}
         self._meters = meters or PackMeters(NoBoard(), "")
 
     def started(self, work: Work, slot: int) -> None:
@@ -95,7 +98,7 @@ class Results:
             found = self._registry.publish(
                 work.spec.name,
                 concept.embedding,
-                concept.record | {"worker": self._worker},
+                concept.record | {"worker": self._worker} | self._gate(work, concept.record),
                 fingerprint=work.work_id,
                 base_model=work.spec.base_model,
                 base_revision=work.spec.base_revision,
@@ -110,6 +113,20 @@ class Results:
         self._outbox.post(
             publish, lambda error: self._give_up(work, error, concept.record), subject=_state_of(work), waits=True
         )
+
+    def _gate(self, work: Work, record: Mapping[str, Any]) -> dict[str, Any]:
+        """What the record says of the version that is current now, beside this one."""
+        job_id, after = self._leases.job_of(work.work_id), record.get("evaluation")
+        if job_id is None or not after:
+            return {}
+        if job_id not in self._modes:
+            self._modes[job_id] = self._job_store.load(job_id).gate
+        mode = self._modes[job_id]
+        at = read_head(self._registry.store, work.spec.name, work.spec.base_revision)
+        if mode == "off" or at is None or at.head.removed:
+            return {}
+        reasons = falls(at.head.record.get("evaluation") or {}, after)
+        return {"gate": gate_entry(mode, at.head.entry.version, reasons)}
 
     def failed(self, work: Work, error: TextinvError, record: dict[str, Any]) -> None:
         """Say why, and let the queue decide whether it is tried again."""

@@ -147,6 +147,7 @@ EXAMPLES: Mapping[str, Example] = {
                     "digest": _DIGEST,
                     "base_model": "emoji",
                     "current": True,
+                    "held": None,
                 }
             ],
         },

@@ -112,6 +112,7 @@ class EngineStudio:
             has_clip=model.clip is not None,
             takes_sizes=model.takes_sizes,
             learns_shapes=model.learns_shapes,
+            recipe=dict(model.recipe),
             num_inference_steps=model.drawing.num_inference_steps,
             guidance_scale=model.drawing.guidance_scale,
             noise_scheduler=model.drawing.noise_scheduler,

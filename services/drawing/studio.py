@@ -6,7 +6,7 @@ handle, a studio is the same thing.
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ class StudioFacts:
     """Whether the base model is told sizes beside the text."""
     learns_shapes: bool = False
     """Whether pictures are learned in their own shape where nothing else is said."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """How concepts are learned on it where a manifest does not say."""
     num_inference_steps: int = 50
     """How it draws where a request does not say; likewise the next two."""
     guidance_scale: float = 7.5

@@ -66,8 +66,7 @@ class Learning:
 
     def watch(self, record: JobRecord) -> JobWatch:
         """What readers of a job share; while it is followed, its driver is kept alive if it is this fleet's."""
-        is_ours = record.fleet == self.fleet.name
-        return self.watches.of(record, self.fleet.ensure if is_ours else lambda: False)
+        return self.watches.of(record, lambda: record.fleet == self.fleet.name and self.fleet.ensure())
 
     def shelf(self) -> Shelf:
         """Where manifests find their pictures: uploads, and what the operator allows; no files."""
@@ -97,6 +96,7 @@ class Learning:
                 studio.encoder_widths,
                 studio.takes_sizes,
                 studio.learns_shapes,
+                studio.recipe,
             )
         allowed = {self.config.base_model, *self.settings.stated_base_models}
         if name not in allowed:

@@ -155,6 +155,20 @@ def test_a_concept_is_judged_by_the_pictures_it_was_learned_from(
     assert kept[-1]["pictures"] == "training"
 
 
+def test_versions_are_drawn_side_by_side_with_their_scores(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "both.png"
+    assert run(home, "concept", "compare", "tulip@1", "tulip", "-o", str(out), "--steps", "1", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["version"] for one in told["scores"]] == ["tulip@1", "tulip@1"]
+    assert (len(told["prompts"]), told["falls"]) == (4, [])
+    with Image.open(out) as sheet:
+        left, right = (sheet.crop((x, 36, x + 192, 228)).tobytes() for x in (0, 192))
+    assert left == right  # the same version, prompt and seed
+    assert run(home, "concept", "compare", "tulip") == 2
+
+
 def test_people_are_told_scores_norm_and_how_far_the_rows_went(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(home, "evaluate", "tulip", "--num-images", "1", "--steps", "1") == 0
     shown = capsys.readouterr().out

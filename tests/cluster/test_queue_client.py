@@ -17,7 +17,7 @@ class Listener:
     def __init__(self) -> None:
         self.heard: list[tuple[int, str]] = []
 
-    def beat(self, card: WorkerCard, held: list[str]) -> BeatReply:
+    def beat(self, card: WorkerCard, held: list[str], trouble: str) -> BeatReply:
         return BeatReply(report_every_s=3600.0)
 
     def report(self, worker: str, fingerprint: str, report: StepReport) -> None:

@@ -63,7 +63,7 @@ def test_a_driver_whose_job_was_deleted_when_it_died_is_started_again(tmp_path: 
     watched = Watched(tmp_path)
     watched.cluster.jobs.clear()
     assert watched.starts_after() == 0.0
-    assert watched.driver.metadata == {"textinv-fleet": FLEET}
+    assert (watched.driver.submission_id, watched.driver.metadata) == (f"{FLEET}-2", {"textinv-fleet": FLEET})
 
 
 def test_a_driver_that_somebody_stopped_stays_stopped(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class Cluster:
         return self
 
     def json(self) -> dict[str, str]:
-        return {"version": "4", "session_name": self.session}
+        return {"version": "4", "session_name": self.session} if self.session else {}
 
     def refuse(self, why: str) -> None:
         self._refusals.append(why)
@@ -159,6 +159,8 @@ def test_another_cluster_behind_the_same_address_is_another_fleet(
     cluster.session = "session_2"
     assert fleet.name != before
     assert (fleet.driver().state, fleet.ensure()) == ("stopped", True)
+    named, cluster.session = fleet.name, ""
+    assert fleet.name == named, "one that does not say who it is for a while is still the one that it was"
 
 
 def test_no_key_is_written_into_the_clusters_table_of_jobs(tmp_path: Path) -> None:

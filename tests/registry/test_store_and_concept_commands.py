@@ -179,3 +179,15 @@ def test_the_embedded_store_is_started_and_stopped(
         assert type_("store", "down") == (0, {"stopped": False})
     finally:
         EmbeddedServer(tmp_path).kill()
+
+
+def test_an_import_over_a_version_waits_to_be_promoted(type_: Type, tmp_path: Path) -> None:
+    for number in (1.0, 2.0):
+        safetensors.torch.save_file({"emb_params": torch.full((2, 192), number)}, tmp_path / "rows.safetensors")
+        status, told = type_("concept", "import", str(tmp_path / "rows.safetensors"), "--name", "mine")
+        assert (status, told["current"]) == (0, 1)
+    status, told = type_("concept", "promote", "mine")
+    assert (status, told["version"], told["changed"]) == (0, 2, True)
+    safetensors.torch.save_file({"emb_params": torch.full((2, 192), 3.0)}, tmp_path / "rows.safetensors")
+    told = type_("concept", "import", str(tmp_path / "rows.safetensors"), "--name", "mine", "--no-gate")[1]
+    assert (told["version"], told["current"]) == (3, 3)

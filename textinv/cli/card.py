@@ -144,9 +144,15 @@ def sparkline(values: Sequence[float]) -> str:
 
 def _versions(shown: Shown) -> str:
     mine = shown.found.entry.version
-    said = [f"{one.version}{' (current)' if one.current else ''}" for one in shown.versions]
+    said = [f"{one.version}{_standing(one)}" for one in shown.versions]
     older = any(one.current and one.version != mine for one in shown.versions)
     return ", ".join(said) + (f"; `textinv concept rollback {shown.found.entry.name} --to {mine}`" if older else "")
+
+
+def _standing(one: VersionSummary) -> str:
+    if one.current:
+        return " (current)"
+    return f" (held back: {one.held}; `textinv concept promote {one.name}@{one.version}`)" if one.held else ""
 
 
 def _day(created: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from textinv.cli import versions
 from textinv.cli.config import current_settings, nothing_in_store, store_in_use
 from textinv.cli.output import AsJson, emit, rows_table
 from textinv.errors import BaseModelMismatchError, InputError
@@ -28,6 +29,7 @@ _FACTS = (
     "run_id",
 )
 """What is told of a version as JSON, whatever is done with it."""
+_UNSCORED = {"gate": {"mode": "on", "reasons": ["nobody has scored it"], "held": "nobody has scored it"}}
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 
@@ -40,6 +42,7 @@ def register(app: typer.Typer) -> None:
     group.command("cp")(copy)
     for command in (show, export, rollback, gc, verify):
         group.command()(command)
+    versions.register(group)
     app.add_typer(group, name="concept")
 
 
@@ -60,14 +63,14 @@ def show(ref: Ref, json: AsJson = False) -> None:
 
     registry = _registry()
     found = registry.describe(parse_ref(ref))
-    entry, versions, evaluations = found.entry, registry.versions(found.entry.name), registry.evaluations(found)
+    entry, all_versions, evaluations = found.entry, registry.versions(found.entry.name), registry.evaluations(found)
     if not json:
         picture = registry.picture(entry.name, entry.version)
-        emit(None, json, card(Shown(found, versions, evaluations, picture), current_settings().home))
+        emit(None, json, card(Shown(found, all_versions, evaluations, picture), current_settings().home))
         return
     facts = {
         **{field: getattr(entry, field) for field in _FACTS},
-        "versions": [one.version for one in versions],
+        "versions": [one.version for one in all_versions],
         "record": found.record,
         "evaluations": evaluations,
     }
@@ -100,11 +103,15 @@ def import_(
     base_model: Annotated[
         str | None, typer.Option("--base-model", help="The base model that it was trained on. Default: nobody knows.")
     ] = None,
+    gate: Annotated[
+        bool, typer.Option("--gate/--no-gate", help="Whether a version that is current stays so until you promote.")
+    ] = True,
     json: AsJson = False,
 ) -> None:
     """Publish an embedding that another program trained; a pickle's code is never run.
 
-    Where nobody knows its base model, every one whose rows are as wide may draw it.
+    Where nobody knows its base model, every one whose rows are as wide may draw it. Nobody has scored it, so where the
+    concept has a version already, that one stays current until `textinv concept promote`.
     """
     from textinv.embedding import import_embedding
     from textinv.models import look_up
@@ -122,12 +129,16 @@ def import_(
     found = _registry().publish(
         name,
         embedding,
-        {"imported_from": path.name, "digest_of_file": _file_digest(path)},
+        {"imported_from": path.name, "digest_of_file": _file_digest(path)} | (_UNSCORED if gate else {}),
         fingerprint=imported_fingerprint(name, embedding.digest, revision),
         base_model=base_model or "",
         base_revision=revision,
     )
-    emit(_facts(found), json, f"{found.name}@{found.version}")
+    current = _registry().describe(ConceptRef(name)).entry.version
+    told = f"{found.name}@{found.version}"
+    if current != found.version:
+        told += f"; {name}@{current} stays current until `textinv concept promote {told}`"
+    emit({**_facts(found), "current": current}, json, told)
 
 
 def rollback(

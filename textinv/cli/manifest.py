@@ -96,7 +96,7 @@ def _made(manifest: ManifestFile, offline: bool) -> "Plan":
 
 def _summary(made: "Plan") -> str:
     counts = ", ".join(f"{count} {state}" for state, count in made.counts.items())
-    return f"{made.name}: {counts}\n{_cost(made.estimate)}"
+    return "\n".join([f"{made.name}: {counts}", _cost(made.estimate), *made.notes])
 
 
 def _cost(estimate: "Estimate") -> str:

@@ -81,8 +81,10 @@ def evaluate(
     edits = dict(zip(lines, drawn.edits, strict=True))
     opinion = Opinion(judge, learned.kind, pictures) if judge else None
     own = {"judge": opinion.scores(drawn.concept, drawn.word, edits, of_base.asks)} if opinion else {}
+    scored = [_scores(encoder, drawn, real, learned.class_word, lines) for encoder in used]
     return {
-        "encoders": [_scores(encoder, drawn, real, learned.class_word, lines) for encoder in used],
+        "encoders": [means for means, _ in scored],
+        "each": {str(means["encoder"]): each for means, each in scored},
         **own,
         **facts_of(model, learned),
         "prompts": list(lines),
@@ -141,16 +143,20 @@ def _draw(model: BaseModel, learned: Learned, drawing: Drawing, plain: str, line
 
 def _scores(
     encoder: PictureEncoder, drawn: _Drawn, real: Sequence[Pixels], class_word: str | None, lines: Sequence[str]
-) -> dict[str, Any]:
-    real_RF = encoder.pictures(real)
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """Scores by one encoder, and those of each picture that was drawn, by which versions are compared."""
+    real_RF, drawn_GF = encoder.pictures(real), encoder.pictures(drawn.concept)
     result: dict[str, Any] = {
         "encoder": encoder.id,
-        "fidelity": scores.all_pairs(encoder.pictures(drawn.concept), real_RF),
+        "fidelity": scores.all_pairs(drawn_GF, real_RF),
         "real_to_real": scores.within(real_RF),
     }
+    each = {"fidelity": scores.of_each((drawn_GF @ real_RF.T).mean(-1))}
     if drawn.word:
         result["initializer_fidelity"] = scores.all_pairs(encoder.pictures(drawn.word), real_RF)
     if class_word is not None and encoder.reads_text:
         asked_TF = encoder.prompts([line.replace("{}", class_word) for line in lines])
-        result["editability"] = scores.matched(encoder.pictures(drawn.edits), asked_TF)
-    return result
+        edits_GF = encoder.pictures(drawn.edits)
+        result["editability"] = scores.matched(edits_GF, asked_TF)
+        each["editability"] = scores.of_each((edits_GF * asked_TF).sum(-1))
+    return result, each

@@ -26,6 +26,11 @@ def matched(pictures_GF: Tensor, prompts_GF: Tensor) -> float:
     return float((pictures_GF * prompts_GF).sum(-1).mean())
 
 
+def of_each(scores_G: Tensor) -> list[float]:
+    """Scores of single pictures as a record keeps them."""
+    return [round(float(score), 4) for score in scores_G]
+
+
 def norm_ratio(rows_ND: Tensor, vocabulary_VD: Tensor) -> float:
     """Mean norm of the learned rows over that of the vocabulary: far above 1, prompts stop working."""
     return float(rows_ND.float().norm(dim=-1).mean() / vocabulary_VD.float().norm(dim=-1).mean())

@@ -9,7 +9,7 @@ inside of a network and whoever is outside mean the same one, and another cluste
 import hashlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -115,17 +115,17 @@ def _submit(client: JobClient, fleet: str, environment: Mapping[str, str], optio
         return False
     client.submit_job(
         entrypoint=f"python -m {DRIVER_MODULE} --on-cluster {fleet} --options '{options}'",
-        submission_id=next_id(client, fleet),
+        submission_id=next_id(fleet, drivers_of(client, fleet)),
         metadata={FLEET: fleet},
         runtime_env={"env_vars": dict(environment)},
     )
     return True
 
 
-def next_id(client: JobClient, fleet: str) -> str:
-    """An id for the fleet's next driver: its number is one more than that of any that the cluster still knows, as old
-    ones may be deleted."""
-    ends = (re.search(r"-(\d+)$", job.submission_id or "") for job in drivers_of(client, fleet))
+def next_id(fleet: str, known: Iterable[Any]) -> str:
+    """An id for the fleet's next driver: its number is one more than that of any that is known, as old ones may be
+    deleted."""
+    ends = (re.search(r"-(\d+)$", job.submission_id or "") for job in known)
     return f"{fleet}-{1 + max((int(end[1]) for end in ends if end), default=0)}"
 
 

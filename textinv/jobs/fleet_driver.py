@@ -156,14 +156,21 @@ class ClusterFleet:
 
     @property
     def name(self) -> str:
-        """The fleet's name in job records, asked for every few seconds: another cluster may have taken the address.
+        """The fleet's name in job records, asked for every few seconds: another cluster may have taken the address. One
+        that does not answer now is taken for the one that it was.
 
         Raises:
-            ClusterError: the cluster does not answer.
+            ClusterError: the cluster does not answer, and never has.
         """
         asked_at = time.monotonic()
         if asked_at - self._named[0] > _LOOK_S:
-            self._named = asked_at, cluster_fleet(self._client, self._settings)
+            name = self._named[1]
+            try:
+                name = cluster_fleet(self._client, self._settings)
+            except ClusterError:
+                if not name:
+                    raise
+            self._named = asked_at, name
         return self._named[1]
 
     def ensure(self) -> bool:

@@ -143,7 +143,8 @@ class JobStore:
         """Write a record of this job, or bring the one that is there up to it, and let drivers see what is to do."""
         before = self.status(record.id) if is_done else None
         fields = {
-            name: getattr(record, name) for name in ("priority", "submitted", "base_model", "fleet", "name_prefix")
+            name: getattr(record, name)
+            for name in ("priority", "submitted", "base_model", "fleet", "gate", "name_prefix")
         }
         try:
             record = self._change(record.id, lambda old: old.model_copy(update=fields))

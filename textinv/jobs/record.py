@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -50,6 +50,8 @@ class JobRecord(Stored):
     base_revision: str
     num_concepts: int
     num_sheets: int
+    gate: Literal["off", "warn", "on"] = "on"
+    """Whether a version whose scores have fallen is not looked for, told, or held back."""
     name_prefix: str = ""
     """What the names of all its concepts start with: says who may see it. Empty in records of older programs."""
 

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from textinv.errors import ImageError
 from textinv.jobs.job_store import JobStore
@@ -44,6 +44,7 @@ def submit_plan(
     revision: str | None = None,
     fleet: str = "",
     priority: int = 0,
+    gate: Literal["off", "warn", "on"] = "on",
     progress: Callable[[int, int], None] | None = None,
 ) -> Submission:
     """Put a plan's job into the registry's store.
@@ -63,7 +64,9 @@ def submit_plan(
     for planned in moved:
         registry.move_head(planned.spec.name, planned.version or 0)
     sheets = spec_sheets_of([planned.spec for planned in plan.specs])
-    record = _record(plan, base_model, revision, len(sheets)).model_copy(update={"fleet": fleet, "priority": priority})
+    record = _record(plan, base_model, revision, len(sheets)).model_copy(
+        update={"fleet": fleet, "priority": priority, "gate": gate}
+    )
     for number, body in enumerate(sheets):
         store.put(spec_sheet_key(record.id, number), body)
     job_store.forget_misfortune(record)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from textinv.manifest.origin import Origin
 from textinv.spec import Crop, Kind, Method, Schedule, StopRule
 
-RecipeName = Literal["fast", "balanced", "faithful"]
+RecipeName = Literal["fast", "balanced", "faithful", "published"]
 TemplateList = Literal["object", "style"]
 
 
@@ -64,8 +64,10 @@ class TrainingFields(Strict):
 
     recipe: RecipeName | None = None
     """Named set of the values below and of the advanced ones; the table at the end of the reference has all of them.
-    `fast`: tens of steps, for looking at an idea; `balanced` (default): hundreds; `faithful`: for the
-    last likeness of a particular thing, less willing to follow the rest of a prompt. Cost grows with their steps."""
+    `fast`: tens of steps, for looking at an idea; `balanced`: hundreds; `faithful`: for the last likeness of a
+    particular thing, less willing to follow the rest of a prompt: these were measured on the demo base. `published`:
+    what a paper or program says of the base model's family. Default: `published` where there is that, else `balanced`.
+    Cost grows with their steps."""
     kind: Kind | None = None
     """What is to be learned: `object` (default), a particular thing, or `style`, the way that pictures look. Decides
     which templates are used, and how it is evaluated. Costs nothing in training."""

@@ -10,7 +10,8 @@ attends to, P width of the pooled text, V vocabulary, R rows, N vectors, C chann
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -67,6 +68,8 @@ class BaseModel(ABC):
     """The most that can be skipped; 1: there is nothing to choose."""
     drawing: DrawingDefaults = DrawingDefaults(guidance_scale=7.5, num_inference_steps=50)
     """How it draws where a request does not say."""
+    recipe: Mapping[str, Any] = MappingProxyType({})
+    """How concepts are learned on it unless a manifest says otherwise: fields of a recipe, and their `source`."""
     learns_shapes: bool = False
     """Whether pictures are best learned in their own shape near the native area, rather than as squares."""
     clip: Clip | None

@@ -8,6 +8,7 @@ Shapes: as in `base`.
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -25,8 +26,9 @@ from textinv.models.text_encoder import TextEncoder
 from textinv.native_size import scale_of, side_of
 from textinv.placeholders import Mention
 
-LEAST_PX_OF_SHAPES = 256
-"""Smaller base models, the demo base among them, have latents of too few positions a side for shapes near a square."""
+LEAST_PX = 256
+"""Of a base model of its family's usual kind. Smaller ones, the demo base among them, have too few positions a side for
+shapes near a square, and what was published of the others does not speak of them."""
 
 
 class LatentDiffusionModel(BaseModel):
@@ -42,6 +44,9 @@ class LatentDiffusionModel(BaseModel):
     """The component that predicts."""
     draws: DrawingDefaults
     """Unless the folder or whoever names it says otherwise; with the source."""
+    published: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """How concepts are learned on it unless a manifest names another recipe: values of a recipe's fields, with their
+    `source`."""
     has_shapes: ClassVar[bool] = True
     """Whether it draws other shapes than squares well."""
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"text_encoder": "text_encoder"}
@@ -81,7 +86,7 @@ class LatentDiffusionModel(BaseModel):
         self.latent_scale = scale_of(self._vae.config)
         self.native_px = side_of(self._network.config) * self.latent_scale
         self.grain_px = max(self.latent_scale * self.patch, 8)
-        self.learns_shapes = self.shapes_at(self.native_px)
+        self.learns_shapes, self.recipe = self.shapes_at(self.native_px), self.recipe_at(self.native_px)
         scheduler = components["scheduler"]
         self.drawing = with_shipped(self.draws, type(scheduler).__name__)
         self.process = self.process_of({**scheduler.config, "_class_name": type(scheduler).__name__})
@@ -115,7 +120,12 @@ class LatentDiffusionModel(BaseModel):
     @classmethod
     def shapes_at(cls, native_px: int) -> bool:
         """Whether pictures are best learned in their own shape, on a base model of this native size."""
-        return cls.has_shapes and native_px >= LEAST_PX_OF_SHAPES
+        return cls.has_shapes and native_px >= LEAST_PX
+
+    @classmethod
+    def recipe_at(cls, native_px: int) -> Mapping[str, Any]:
+        """What was published for a base model of this native size; nothing for smaller ones."""
+        return dict(cls.published) if native_px >= LEAST_PX else {}
 
     @classmethod
     @abstractmethod

@@ -97,6 +97,8 @@ class Found(NamedTuple):
     """By text encoder; empty where their files do not say."""
     takes_sizes: bool
     learns_shapes: bool
+    recipe: Mapping[str, Any]
+    """What was published for it: a recipe's fields, and their `source`."""
 
 
 def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> Found:
@@ -115,6 +117,7 @@ def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str
         row_widths=_row_widths(family, location),
         takes_sizes=family.takes_sizes,
         learns_shapes=family.shapes_at(native_px),
+        recipe=family.recipe_at(native_px),
     )
 
 

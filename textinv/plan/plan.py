@@ -18,6 +18,7 @@ from textinv.plan.picture_check import least_px
 from textinv.plan.picture_facts import FactsCache
 from textinv.plan.pictures import Gathered, Wanted, gather_all
 from textinv.plan.published import PlannedSpec, compare
+from textinv.plan.recipes import PUBLISHED
 from textinv.plan.resolve import (
     BaseFacts,
     Values,
@@ -30,6 +31,7 @@ from textinv.plan.resolve import (
 from textinv.plan.shelf import Shelf, shelf_for
 from textinv.plan.sources import Source
 from textinv.settings import Settings
+from textinv.spec import TrainSpec
 
 if TYPE_CHECKING:
     from textinv.registry import Registry
@@ -45,6 +47,8 @@ class Plan:
     """Where the bytes of each picture and mask are, by digest."""
     warnings: Sequence[Problem]
     estimate: Estimate
+    notes: Sequence[str] = ()
+    """What is worth knowing and nothing to correct."""
 
     @cached_property
     def counts(self) -> Mapping[str, int]:
@@ -59,6 +63,7 @@ class Plan:
             "counts": dict(self.counts),
             "estimate": vars(self.estimate),
             "warnings": [vars(warning) for warning in self.warnings],
+            "notes": list(self.notes),
             "concepts": [planned.to_json() for planned in self.specs],
         }
 
@@ -90,7 +95,7 @@ def make_plan(
     initializers = Initializers(manifest, registry, base)
     drafts = []
     for index, (concept, pictures) in enumerate(zip(manifest.concepts, gathered, strict=True)):
-        values = Values(manifest, concept)
+        values = Values(manifest, concept, base)
         broken = list(broken_combinations(values, index))
         init, init_embedding = initializers.pin(values, index, broken)
         problems += broken
@@ -110,7 +115,17 @@ def make_plan(
             are_scored=base.has_clip or bool(settings.encoders),
             has_clip=base.has_clip,
         ),
+        notes=_notes(drafts, base),
     )
+
+
+def _notes(specs: Sequence[TrainSpec], base: BaseFacts) -> list[str]:
+    count = sum(spec.recipe == PUBLISHED for spec in specs)
+    if not count:
+        return []
+    return [
+        f"{count} of {len(specs)} with the recipe `published`, which was not measured here: {base.recipe['source']}"
+    ]
 
 
 def _gather(
@@ -122,7 +137,7 @@ def _gather(
 ) -> list[Gathered]:
     wanted = []
     for index, concept in enumerate(manifest.concepts):
-        values = Values(manifest, concept)
+        values = Values(manifest, concept, base)
         resolution_px = resolution_of(values, base)
         least = least_px(resolution_px, values.stated("min_size_px"))
         wanted.append(Wanted(index, concept, resolution_px, least, crop_of(values, base)))

@@ -63,15 +63,28 @@ def compare(specs: Sequence[TrainSpec], registry: "Registry | None") -> list[Pla
     versions = {summary.fingerprint: summary.version for summary in heads.values()}
     versions |= finished_versions([one for one in fingerprints if one not in versions], registry)
     return [
-        _state(spec, fingerprint, heads.get(spec.name), versions.get(fingerprint))
+        _state(spec, fingerprint, head, version, _held(registry, spec.name, head, version))
         for spec, fingerprint in zip(specs, fingerprints, strict=True)
+        for head, version in ((heads.get(spec.name), versions.get(fingerprint)),)
     ]
 
 
-def _state(spec: TrainSpec, fingerprint: str, head: "ConceptSummary | None", version: int | None) -> PlannedSpec:
+def _held(registry: "Registry", name: str, head: "ConceptSummary | None", version: int | None) -> str | None:
+    """Why a version that a spec has become is not the current one, where that was not a person's choice."""
+    if version is None or head is None or version == head.version:
+        return None
+    return registry.entry(name, version).held
+
+
+def _state(
+    spec: TrainSpec, fingerprint: str, head: "ConceptSummary | None", version: int | None, held: str | None
+) -> PlannedSpec:
     if version is not None and head is not None:
         if head.version == version:
             return PlannedSpec(spec, fingerprint, "done", f"published as {spec.name}@{version}", version)
+        if held:
+            reason = f"published as {spec.name}@{version}, which is held back: {held}"
+            return PlannedSpec(spec, fingerprint, "done", reason, version)
         reason = f"published as {spec.name}@{version}; {spec.name}@{head.version} is current and will be replaced by it"
         return PlannedSpec(spec, fingerprint, "done", reason, version, head_moves=True)
     if head is None:

@@ -1,8 +1,9 @@
 """Recipes: named sets of the values that decide how a concept is learned.
 
 Owns the numbers and where they come from. Does not know manifests: `textinv.plan.resolve` lays what a person wrote over
-a recipe. `make bench-train` measures them, and variants of them. What decided (four to eight concepts, one seed, the
-demo base): likeness and editability both grow up to four vectors and fall again at eight; the context term trades a
+a recipe. Those here are *measured here*, on the demo base; those of other families are *published*, and stand in the
+family's file. `make bench-train` measures them, and variants of them. What decided (four to eight concepts, one seed,
+the demo base): likeness and editability both grow up to four vectors and fall again at eight; the context term trades a
 little likeness for more editability; AdamW, whose rows grow to four times the length of a word's, reached more likeness
 where the sphere reached little, less of the rest, and lost editability: it is for the last likeness of a particular
 thing, `faithful`. Of `balanced`, on 25 concepts of all tiers: 200 steps at least, against 100, are more like in every
@@ -21,6 +22,7 @@ by then (loss .430 / .616), 100 steps (.433 / .624) and, for styles, two vectors
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from textinv.spec import Method, Schedule, StopRule
 
@@ -49,6 +51,8 @@ class Recipe:
     stop_window: int = 6
     stop_threshold: float = 0.15
     stop_samples: int = 8
+    resolution_px: int | None = None
+    """None: the base model's native size."""
 
 
 _FAST = Recipe(num_vectors=3, samples_per_step=4, max_steps=60, min_steps=20, context_weight=0.1)
@@ -60,6 +64,13 @@ RECIPES: Mapping[str, Recipe] = {
     ),
 }
 DEFAULT_RECIPE = "balanced"
+PUBLISHED = "published"
+"""The recipe of a base model's family, stated in its file with the source: the default where there is one."""
+
+
+def published_recipe(values: Mapping[str, Any]) -> Recipe:
+    """What a family's file states."""
+    return Recipe(**{field: value for field, value in values.items() if field != "source"})
 
 
 def steps_between_looks(samples_per_step: int, stop_samples: int) -> int:

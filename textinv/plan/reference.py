@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from textinv.manifest.fields import Manifest
-from textinv.plan.recipes import RECIPES, Recipe
+from textinv.models.families import known_families
+from textinv.plan.recipes import RECIPES, Recipe, published_recipe
 
 REFERENCE = "README.md"
 SCHEMA = "manifest.schema.json"
@@ -117,6 +118,26 @@ def _recipes() -> Iterator[str]:
     for field in fields(Recipe):
         values = [getattr(recipe, field.name) for recipe in RECIPES.values()]
         yield f"| `{field.name}` | " + " | ".join(_value(value) for value in values) + " |"
+    yield ""
+    yield "These were measured here, on the demo base. The recipe `published` is the default on base models of 256 px"
+    yield "and more whose family has one; it was not measured here, and a plan says so."
+    yield ""
+    families = [family for family in known_families() if family.published]
+    yield "| field | " + " | ".join(f"`{family.family}`" for family in families) + " |"
+    yield "|---|" + "---|" * len(families)
+    recipes = [published_recipe(family.published) for family in families]
+    for field in fields(Recipe):
+        yield f"| `{field.name}` | " + " | ".join(_value(getattr(one, field.name)) for one in recipes) + " |"
+    yield ""
+    yield from (f"- `{family.family}`: {family.published['source']}." for family in families)
+    yield ""
+    yield "Where a request does not say how to draw:"
+    yield ""
+    yield "| family | guidance | steps | noise scheduler |"
+    yield "|---|---|---|---|"
+    for family in known_families():
+        draws = family.draws
+        yield f"| `{family.family}` | {draws.guidance_scale} | {draws.num_inference_steps} | the folder's |"
     yield ""
 
 

@@ -15,7 +15,15 @@ from pydantic import BaseModel
 from textinv.manifest.fields import AdvancedFields, ConceptFields, Manifest, TrainingFields
 from textinv.manifest.origin import Place, Problem
 from textinv.plan.base_memory import keep, recall
-from textinv.plan.recipes import DEFAULT_RECIPE, LEARNING_RATES, RECIPES, Recipe, steps_between_looks
+from textinv.plan.recipes import (
+    DEFAULT_RECIPE,
+    LEARNING_RATES,
+    PUBLISHED,
+    RECIPES,
+    Recipe,
+    published_recipe,
+    steps_between_looks,
+)
 from textinv.plan.templates import TEMPLATES
 from textinv.settings import Settings
 from textinv.spec import Crop, Kind, OptimizerSpec, PictureRef, StopSpec, TrainSpec
@@ -36,6 +44,8 @@ class BaseFacts:
     """Whether it is told a picture's sizes beside the text."""
     learns_shapes: bool = False
     """Whether pictures are learned in their own shape unless a manifest says otherwise."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """What was published for its family, with the `source`; empty where nothing was."""
 
 
 def base_name(manifest: Manifest) -> str:
@@ -54,7 +64,7 @@ def base_facts(manifest: Manifest, settings: Settings) -> BaseFacts:
     """
     name, revision = base_name(manifest), manifest.revision
     known = recall(name, revision, settings)
-    if known is None:
+    if known is None or set(known) != {each.name for each in fields(BaseFacts)}:  # another program's
         from textinv.models import look_up  # torch: only when nobody looked it up before
 
         known = look_up(name, revision=revision, aliases=settings.base_models)._asdict()
@@ -69,13 +79,19 @@ LEAST_SAMPLES = 8
 class Values:
     """The fields that hold for one concept, by name; those under `advanced` stand among the others."""
 
-    def __init__(self, manifest: Manifest, concept: ConceptFields) -> None:
+    def __init__(self, manifest: Manifest, concept: ConceptFields, base: BaseFacts | None = None) -> None:
         self.manifest = manifest
         self.concept = concept
         self._own = _written(concept)
         self._stated = _written(manifest.defaults) | self._own
-        self.recipe_name: str = self._stated.get("recipe", DEFAULT_RECIPE)
-        self.recipe: Recipe = RECIPES[self.recipe_name]
+        published = base.recipe if base else {}
+        self.lacks_published = base is not None and not published and self._stated.get("recipe") == PUBLISHED
+        """Whether the manifest asks for a recipe that the base model does not have."""
+        self.recipe_name: str = self._stated.get("recipe", PUBLISHED if published else DEFAULT_RECIPE)
+        is_published = self.recipe_name == PUBLISHED and bool(published)
+        self.recipe = (
+            published_recipe(published) if is_published else RECIPES.get(self.recipe_name, RECIPES[DEFAULT_RECIPE])
+        )
 
     def stated(self, field: str) -> Any:
         """What the manifest says of a field, None for nothing."""
@@ -106,7 +122,7 @@ def _written(fields: TrainingFields) -> dict[str, Any]:
 
 def resolution_of(values: Values, base: BaseFacts) -> int:
     """Side of the square that the concept is trained at."""
-    return int(values.stated("resolution_px") or base.native_px)
+    return int(values["resolution_px"] or base.native_px)
 
 
 def crop_of(values: Values, base: BaseFacts) -> Crop:
@@ -153,6 +169,9 @@ def resolve_spec(
 def broken_combinations(values: Values, index: int) -> Iterator[Problem]:
     """What the fields that hold for a concept may not say together."""
     problem, optimizer = values.manifest.origin.problem, values["optimizer"]
+    if values.lacks_published:
+        known = ", ".join(RECIPES)
+        yield problem(values.place(index, "recipe"), f"nothing is published for this base model: write one of {known}")
     if values.stated("kappa") and optimizer != "sphere":
         yield problem(values.place(index, "kappa"), f"it is for sphere, but the optimizer is {optimizer}: drop one")
     rate = values.stated("learning_rate")

@@ -50,6 +50,8 @@ class VersionEntry(_Stored):
     artifacts: dict[str, Artifact]
     family: str | None = None
     """Of the base model; None where its record does not say."""
+    held: str | None = None
+    """Why it does not become current by itself; None: nothing speaks against it."""
     format: int = 1
     """Of the store, when this was written."""
 
@@ -126,6 +128,8 @@ class VersionSummary:
     digest: str
     base_model: str
     current: bool
+    held: str | None = None
+    """Why it did not become current by itself."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +208,13 @@ def family_of(record: Mapping[str, Any]) -> str | None:
     base = record.get("base_model")
     family = base.get("family") if isinstance(base, dict) else None
     return family if isinstance(family, str) else None
+
+
+def held_by(record: Mapping[str, Any]) -> str | None:
+    """Why a record's version is not to become current by itself."""
+    gate = record.get("gate")
+    held = gate.get("held") if isinstance(gate, dict) else None
+    return held if isinstance(held, str) and held else None
 
 
 def version_summary(entry: VersionEntry, current: Set[int]) -> VersionSummary:

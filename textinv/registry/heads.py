@@ -114,11 +114,16 @@ def change_head(
 
 
 def roll_forward(store: ObjectStore, entry: VersionEntry, contents: Contents | None = None) -> None:
-    """Make a version current, unless the head has already been told of it or of a later one."""
+    """Make a version current, unless the head has already been told of it or of a later one.
+
+    One that is held back leaves what is current as it is; where nothing is, there is nothing to protect.
+    """
 
     def newer(head: Head | None) -> Head | None:
         if head is not None and head.latest >= entry.version:
             return None
+        if entry.held and head is not None and not head.removed:
+            return head.model_copy(update={"latest": entry.version, "generation": head.generation + 1})
         return head_for(entry, contents or load_contents(store, entry), head, entry.version)
 
     change_head(store, entry.name, entry.base_revision, newer)

@@ -5,7 +5,7 @@ Owns the order of writes. Any process may die between any two of them, and any o
 1. artifacts under a run id that nobody else uses;
 2. the claim `done/<fingerprint>.json`, created once: it says which run won the spec and which number it takes;
 3. the version, created once with the very bytes of the claim: now it exists;
-4. the head: now it is current.
+4. the head: now it is current, unless its record says what holds it back; then the head is told of it alone.
 
 When a number turns out to be taken by another spec, the claim moves to the next one before that is tried, so that
 several processes that finish the same claim cannot make two versions of it.
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textinv.errors import ObjectNotFoundError, StoreConflictError
-from textinv.registry.entries import Artifact, VersionEntry, family_of, parse_entry
+from textinv.registry.entries import Artifact, VersionEntry, family_of, held_by, parse_entry
 from textinv.registry.heads import Contents, highest_number, is_removed, roll_forward
 from textinv.registry.layout import (
     EMBEDDING_FILE,
@@ -117,6 +117,7 @@ def _write_artifacts(store: ObjectStore, finished: Finished) -> VersionEntry:
         widths=finished.embedding.widths,
         artifacts=artifacts,
         family=family_of(finished.record),
+        held=held_by(finished.record),
         format=FORMAT,
     )
 

@@ -56,6 +56,7 @@ SUBMITTED: dict[str, Any] = {
         "cost": 0.05,
     },
     "warnings": [],
+    "notes": [],
     "concepts": [{"name": "my-fox", "state": "new", "reason": "it is not there yet", "version": None}],
     "moved_heads": 0,
     "driver": {"running": False, "state": "starting", "problem": None},

@@ -126,7 +126,7 @@ async def resume(job: str, request: Request, caller: Caller = may_submit) -> dic
     """
     learning: Learning = request.app.state.desk.learning
     record = await in_thread(find_job, learning, job, caller)
-    outcome = await in_thread(learning.job_store.resume, record.id, learning.fleet.name)
+    outcome = await in_thread(lambda: learning.job_store.resume(record.id, learning.fleet.name))
     if outcome.changed:
         await in_thread(learning.fleet.ensure)
     return await in_thread(_told, learning, outcome)
@@ -191,9 +191,9 @@ def shown_job(
 
 def driver_facts(learning: Learning, record: JobRecord | None = None) -> dict[str, Any]:
     """Whether a driver serves the fleet; another fleet's is not seen from here."""
-    if record is not None and record.fleet != learning.fleet.name:
-        return {"running": None, "state": "unknown", "problem": f"the job belongs to fleet {record.fleet!r}"}
     try:
+        if record is not None and record.fleet != learning.fleet.name:
+            return {"running": None, "state": "unknown", "problem": f"the job belongs to fleet {record.fleet!r}"}
         facts = learning.fleet.driver().to_json()
         if learning.stored_fleet.settings().draining:
             facts["problem"] = "the fleet is drained: its jobs wait until an operator scales it"

@@ -169,6 +169,7 @@ def _answer(plan: Plan, made: Submission | None, driver: dict[str, Any] | None) 
         "counts": told["counts"],
         "estimate": told["estimate"],
         "warnings": told["warnings"],
+        "notes": told["notes"],
         "concepts": told["concepts"],
         "moved_heads": 0 if made is None else made.moved_heads,
         "driver": driver,

@@ -90,7 +90,9 @@ function Versions({ data, again }) {
     <p class="hint" role="status">${said}</p>
     <${Problem} error=${problem} />
     <ul class="list">${[...data.versions].reverse().map((one) => html`<li class="row" key=${one.version}>
-      <span class="grow"><strong>${`<${data.name}@${one.version}>`}</strong> <span class="hint">${when(one.created)}, on ${one.base_model}</span></span>
+      <span class="of-version"><${Picture} src=${`/v1/concepts/${encodeURIComponent(data.name)}/thumbnail?version=${one.version}`} alt=${`Picture of version ${one.version}`} letter=${String(one.version)} /></span>
+      <span class="grow"><strong>${`<${data.name}@${one.version}>`}</strong> <span class="hint">${when(one.created)}, on ${one.base_model}</span>
+        ${one.held && !one.current && html`<br /><span class="hint">Held back: ${one.held}.</span>`}</span>
       <span class="acts">${one.version === data.version ? html`<span class="hint">shown here</span>` : html`<a class="button quiet" href=${`#/concepts/${encodeURIComponent(data.name)}?version=${one.version}`} aria-label=${`Show version ${one.version}`}>Show</a>`}
       ${one.current ? html`<span class="badge done">current</span>` : html`<button type="button" class="quiet" onClick=${ask(one.version)} aria-label=${`Make current: version ${one.version}`}>Make current</button>`}</span>
     </li>`)}</ul>

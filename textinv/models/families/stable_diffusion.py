@@ -5,6 +5,7 @@ the text encoder's last layer out, so the last hidden states are the ones that t
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from diffusers import StableDiffusionPipeline
@@ -18,6 +19,24 @@ class StableDiffusion1(LatentDiffusionModel):
     """SD 1.x and every model of its kind, whatever its size."""
 
     family = "sd1"
+    published = MappingProxyType(
+        {
+            "source": "Voronov et al. 2023, DVAR, arXiv:2302.04841, for SD 1.5: AdamW at 5e-3 times 2 samples, at most "
+            "6100 steps, a window of 310 steps, threshold .15; here every tenth step looks, at 8 samples",
+            "num_vectors": 1,
+            "samples_per_step": 2,
+            "max_steps": 6100,
+            "min_steps": 310,
+            "optimizer": "adamw",
+            "learning_rate": 0.01,
+            "schedule": "constant",
+            "timesteps": (0, 1000),
+            "stop": "dvar",
+            "stop_window": 31,
+            "stop_threshold": 0.15,
+            "stop_samples": 8,
+        }
+    )
     # Defaults of diffusers' StableDiffusionPipeline and of CompVis' txt2img.py (`--scale 7.5 --ddim_steps 50`).
     draws = DrawingDefaults(guidance_scale=7.5, num_inference_steps=50)
     pipeline_class = StableDiffusionPipeline
@@ -42,6 +61,21 @@ class StableDiffusion2(StableDiffusion1):
     """SD 2.x: as SD 1.x but for the text encoder's kind."""
 
     family = "sd2"
+    published = MappingProxyType(
+        {
+            "source": "diffusers' textual_inversion.py, its README: AdamW at 5e-4 times 4 samples, 3000 steps; here "
+            "without weight decay",
+            "num_vectors": 1,
+            "samples_per_step": 4,
+            "max_steps": 3000,
+            "min_steps": 3000,
+            "optimizer": "adamw",
+            "learning_rate": 2e-3,
+            "schedule": "constant",
+            "timesteps": (0, 1000),
+            "stop": "fixed",
+        }
+    )
 
     @classmethod
     def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:

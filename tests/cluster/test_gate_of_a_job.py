@@ -1,0 +1,86 @@
+"""A worker holds back what is less like its pictures than what is current, as its job's gate says."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.driver.open_jobs import OpenJobs
+from cluster.queue.messages import WorkerCard
+from cluster.queue.queue import WorkQueue
+from cluster.worker.config import PackSettings
+from cluster.worker.worker import learn_leased
+from tests.evaluation.tiny_encoders import clip_folder
+from textinv.jobs import JobRecord, JobStore
+from textinv.jobs.layout import spec_sheet_key
+from textinv.jobs.record import spec_sheets_of
+from textinv.models.base import BaseModel
+from textinv.placeholders import ConceptRef
+from textinv.registry import Registry
+from textinv.store.memory import MemoryStore
+
+PACK = PackSettings(num_slots=2, lease_s=30.0, checkpoint_every_s=0.0)
+MakeJob = Callable[..., JobRecord]
+NAME = "concept-0"
+
+
+class Once(WorkQueue):
+    """Dismisses a crew when all is settled."""
+
+    def take(self, card: WorkerCard, request: int) -> Any:
+        if not self.view().jobs[0].unsettled:
+            self.dismiss([card.crew])
+        return super().take(card, request)
+
+
+def learn(model: BaseModel, registry: Registry, record: JobRecord, gate: str, clip: Path) -> None:
+    job_store = JobStore(registry.store)
+    specs = [spec.model_copy(update={"evaluate": True}) for spec in job_store.spec_sheet(record.id, 0)]
+    registry.store.put(spec_sheet_key(record.id, 0), spec_sheets_of(specs)[0])
+    job_store.open(record.model_copy(update={"gate": gate}))
+    queue, open_jobs = Once(), OpenJobs(registry, record.fleet)
+    taken = open_jobs.take_up(record.id)
+    assert taken is not None
+    open_jobs.tell(taken, queue)
+    learn_leased(lambda: model, queue, registry, WorkerCard("crew/0", "crew", 0), PACK, encoders=[clip])
+
+
+def praised(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """The same scores, each by half higher."""
+    each = {
+        encoder: {field: [one + 0.5 for one in scores] for field, scores in fields.items()}
+        for encoder, fields in evaluation["each"].items()
+    }
+    return {**evaluation, "each": each}
+
+
+@pytest.mark.timeout(400)
+def test_a_worse_version_is_held_back_or_told_as_the_job_says(
+    model: BaseModel, make_job: MakeJob, tmp_path: Path
+) -> None:
+    registry, clip = Registry(MemoryStore()), clip_folder(tmp_path / "clip")
+    learn(model, registry, make_job(registry.store, 1, max_steps=2), "on", clip)
+    first = registry.resolve(ConceptRef(NAME))
+    assert set(first.record["evaluation"]["each"][str(clip)]) >= {"fidelity"}
+    assert "gate" not in first.record
+    better = registry.publish(
+        NAME,
+        first.embedding,
+        {**first.record, "evaluation": praised(first.record["evaluation"])},
+        fingerprint="better",
+        base_model=first.base_model,
+        base_revision=first.base_revision,
+    )
+    assert registry.resolve(ConceptRef(NAME)).version == better.version == 2
+    learn(model, registry, make_job(registry.store, 1, max_steps=3), "on", clip)
+    third = registry.resolve(ConceptRef(NAME, 3))
+    assert registry.resolve(ConceptRef(NAME)).version == 2
+    assert third.record["gate"]["against"] == 2
+    assert third.record["gate"]["held"].startswith(("editability fell from", "likeness fell from"))
+    learn(model, registry, make_job(registry.store, 1, max_steps=4), "warn", clip)
+    fourth = registry.resolve(ConceptRef(NAME))
+    assert fourth.version == 4
+    assert fourth.record["gate"]["reasons"]
+    learn(model, registry, make_job(registry.store, 1, max_steps=5), "off", clip)
+    assert "gate" not in registry.resolve(ConceptRef(NAME)).record
