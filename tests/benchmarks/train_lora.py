@@ -62,7 +62,7 @@ class Adapters:
 
     def __init__(self, model: BaseModel) -> None:
         self.model = model
-        self._unet: Any = vars(model)["_unet"]
+        self._unet: Any = vars(model)["_network"]
 
     def teach(self, concept: DemoConcept, work: Work, sample_passes: int) -> Taught:
         """Learn one adapter."""

@@ -12,12 +12,14 @@ from textinv.models import families, load_base_model
 FAMILY = """
 from diffusers import StableDiffusionPipeline
 
+from textinv.models.drawing import DrawingDefaults
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.text_encoder import clip_encoder
 
 
 class Toy(LatentDiffusionModel):
     family = "toy"
+    draws = DrawingDefaults(guidance_scale=5.0, num_inference_steps=20)
     pipeline_class = StableDiffusionPipeline
 
     @classmethod
