@@ -11,7 +11,7 @@ from textinv.demo.concepts import find_concept
 from textinv.manifest.load import load_manifest
 
 ROOT = Path(__file__).parents[2]
-MANIFESTS = sorted((ROOT / "manifests").glob("*.yaml"))
+MANIFESTS = [path for path in sorted((ROOT / "manifests").glob("*.yaml")) if load_manifest(path).base_model == "emoji"]
 TAUGHT = [(path, concept.name) for path in MANIFESTS for concept in load_manifest(path).concepts]
 
 

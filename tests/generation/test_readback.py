@@ -1,5 +1,7 @@
 """From an infotext back to the request that drew it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,13 @@ from textinv.generation.told_sizes import ToldSizes
 BLANK = np.zeros((8, 8, 3), dtype=np.uint8)
 
 
+def drawn(request: GenerateRequest) -> GeneratedImage:
+    """A picture of a request, with what a base model would have filled in."""
+    return GeneratedImage(BLANK, 0, replace(request, num_inference_steps=25, guidance_scale=4.0))
+
+
 def written_and_read(request: GenerateRequest) -> GenerateRequest:
-    return read_request(read_infotext(GeneratedImage(BLANK, 0, request).infotext))
+    return read_request(read_infotext(drawn(request).infotext))
 
 
 @pytest.mark.parametrize("weighted", [True, False])
@@ -32,7 +39,7 @@ def test_brackets_of_another_web_ui_are_weights_unless_it_says_otherwise() -> No
 
 
 def test_a_prompt_without_brackets_says_nothing_of_them() -> None:
-    image = GeneratedImage(BLANK, 0, GenerateRequest("a frog"))
+    image = drawn(GenerateRequest("a frog"))
     assert "Emphasis" not in read_infotext(image.infotext).settings
     assert not written_and_read(image.request).attention_weights
 
@@ -62,5 +69,5 @@ def test_the_layer_and_the_sizes_are_read_back(request_: GenerateRequest) -> Non
 
 
 def test_the_layer_is_written_as_a1111_writes_it_and_only_where_it_was_chosen() -> None:
-    assert ", Clip skip: 2" in GeneratedImage(BLANK, 0, GenerateRequest("a frog", clip_skip=2)).infotext
-    assert "Clip skip" not in GeneratedImage(BLANK, 0, GenerateRequest("a frog")).infotext
+    assert ", Clip skip: 2" in drawn(GenerateRequest("a frog", clip_skip=2)).infotext
+    assert "Clip skip" not in drawn(GenerateRequest("a frog")).infotext

@@ -15,7 +15,9 @@ from textinv.generation import Engine, GeneratedImage, GenerateRequest, Preview,
 from textinv.models import load_base_model
 
 CPU = torch.device("cpu")
-REQUEST = GenerateRequest("a red fox", num_inference_steps=4, num_images=6, preview_every=2, noise_scheduler="ddim")
+REQUEST = GenerateRequest(
+    "a red fox", num_inference_steps=4, num_images=6, preview_every=2, noise_scheduler="ddim", guidance_scale=4.0
+)
 
 
 def draw(folder: Path, screened: bool = True) -> tuple[list[GeneratedImage], list[Preview]]:
