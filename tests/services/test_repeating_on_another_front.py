@@ -33,7 +33,7 @@ class CutOffStore(MemoryStore):
     """A store as one front reaches it, or does not any more."""
 
     def __init__(self, store: MemoryStore) -> None:
-        self._entries, self._lock = store._entries, store._lock
+        self._entries, self._keys, self._lock = store._entries, store._keys, store._lock
         self.is_cut = False
 
     def get(self, key: str) -> StoredObject:

@@ -7,12 +7,16 @@ with the process and never chosen by settings.
 import base64
 import hashlib
 import threading
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from textinv.errors import ObjectNotFoundError, StoreConflictError
 from textinv.store.protocol import BINARY, ObjectInfo, StoredObject, check_key
+
+_LAST = chr(0x10FFFF)
+"""Sorts behind every character of a key."""
 
 
 class _Entry(NamedTuple):
@@ -27,6 +31,8 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
+        self._keys: list[str] = []
+        """In order, so that what begins alike is found without a look at all."""
         self._lock = threading.Lock()
 
     def get(self, key: str) -> StoredObject:
@@ -43,7 +49,7 @@ class MemoryStore:
         """Write an object whatever is there."""
         entry = _new_entry(body, content_type)
         with self._lock:
-            self._entries[check_key(key)] = entry
+            self._keep(check_key(key), entry)
         return entry.etag
 
     def create(self, key: str, body: bytes, content_type: str = BINARY) -> str:
@@ -61,7 +67,8 @@ class MemoryStore:
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """List objects in order of their keys, as they are when the first one is asked for."""
         with self._lock:
-            found = sorted((key, entry) for key, entry in self._entries.items() if key.startswith(prefix))
+            first, end = bisect_left(self._keys, prefix), bisect_left(self._keys, prefix + _LAST)
+            found = [(key, self._entries[key]) for key in self._keys[first:end]]
         for key, entry in found:
             yield ObjectInfo(key, len(entry.body), entry.etag, entry.modified)
 
@@ -69,7 +76,8 @@ class MemoryStore:
         """Delete objects; missing ones are fine."""
         for key in keys:
             with self._lock:
-                self._entries.pop(check_key(key), None)
+                if self._entries.pop(check_key(key), None) is not None:
+                    del self._keys[bisect_left(self._keys, key)]
 
     def presign(self, key: str, expires_s: int, content_type: str | None = None, filename: str | None = None) -> str:
         """Make a `data:` URL that holds the object itself; it does not expire."""
@@ -91,8 +99,13 @@ class MemoryStore:
                 return present.etag
             if (present.etag if present else None) != etag:
                 raise StoreConflictError(f"somebody else wrote {key!r} first", key=key)
-            self._entries[key] = entry
+            self._keep(key, entry)
         return entry.etag
+
+    def _keep(self, key: str, entry: _Entry) -> None:
+        if key not in self._entries:
+            insort(self._keys, key)
+        self._entries[key] = entry
 
 
 def _new_entry(body: bytes, content_type: str) -> _Entry:
