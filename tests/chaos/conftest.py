@@ -158,6 +158,8 @@ def start_fleet(
     monkeypatch.setenv("RAY_TMPDIR", folder)
     # While a crew lacks a node, Ray's control plane fills two cores, and workers of nice 15 get nothing beside it.
     monkeypatch.setenv("RAY_worker_niceness", "0")
+    for name, value in environment_of(Settings(store=s3_settings)).items():  # nodes have the store's keys of their own
+        monkeypatch.setenv(name, value)
     fleets: list[Fleet] = []
 
     def start(num_nodes: int) -> Fleet:
