@@ -35,3 +35,10 @@ def test_workers_and_the_queue_die_and_every_concept_is_done_and_published_once(
     assert all(len(registry.versions(name)) == 1 for name in names)
     assert len(registry.finished_fingerprints()) == NUM_CONCEPTS
     assert JobStore(store).checkpoints() == set()
+
+
+def test_a_concept_that_was_set_aside_by_chance_is_asked_for_again_and_done(simulator: Any) -> None:
+    sizes = simulator.Sizes(concepts=NUM_CONCEPTS, workers=20, slots=2, worker_life_s=900.0, seed=24)
+    facts = simulator.simulate(sizes, MemoryStore())
+    assert facts["resumed"] > 0
+    assert facts["published"] == NUM_CONCEPTS
