@@ -22,6 +22,9 @@ LEASE_S = 30.0
 """A worker that is silent for so long is dead."""
 MAX_DEATHS = 3
 """A spec that so many workers died with is set aside."""
+PLENTY = 4
+"""As long as more specs wait for each worker, it may take one before it has room: at a job's end none lies with a
+worker that is busy while another has nothing to do."""
 ASKS_PER_S = 200.0
 """Workers ask for work that is not there so often, all together; an actor answers a thousand calls a second."""
 REPORTS_PER_S = 200.0
@@ -300,7 +303,8 @@ class WorkQueue:
             return TakeReply(wait_s=len(self._workers) / ASKS_PER_S)
         self._lease(spec, worker)
         ref = spec.ref
-        return TakeReply(Lease(ref.fingerprint, ref.name, spec.source, ref.sheet, ref.place))
+        more = self._counts["waiting"] > PLENTY * len(self._workers)
+        return TakeReply(Lease(ref.fingerprint, ref.name, spec.source, ref.sheet, ref.place), more=more)
 
     def _next(self, has_company: bool) -> QueuedSpec | None:
         """The next spec of the job whose turn it is: highest priority, then fewest leases, then oldest."""

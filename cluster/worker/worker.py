@@ -26,7 +26,7 @@ from cluster.worker.meters import PackMeters, RayBoard, TimedStore
 from cluster.worker.outbox import Outbox
 from cluster.worker.place import Place
 from cluster.worker.results import Results
-from textinv.errors import BaseModelMismatchError, ClusterError
+from textinv.errors import BaseModelError, BaseModelMismatchError, ClusterError
 from textinv.evaluation import own_scorer
 from textinv.evaluation.preview import draw_preview
 from textinv.jobs import JobStore
@@ -104,7 +104,12 @@ def learn_leased(
         try:
             if leases.is_dismissed:
                 return
-            model = load()
+            try:
+                model = place.patiently(load, leases.rest, lambda: leases.is_dismissed or has_notice(), endless=True)
+            except BaseModelError:
+                if leases.is_dismissed:
+                    return
+                raise
             packed = _for_packs(model, pack)
             train_pack(
                 packed,
