@@ -27,7 +27,7 @@ from cluster.worker.outbox import Outbox
 from cluster.worker.pinned import Sheets
 from cluster.worker.place import Place
 from cluster.worker.results import Results
-from textinv.errors import BaseModelMismatchError, ClusterError
+from textinv.errors import BaseModelError, BaseModelMismatchError, ClusterError
 from textinv.evaluation import own_scorer
 from textinv.evaluation.pinned import draw_sheet
 from textinv.evaluation.preview import draw_preview
@@ -106,7 +106,12 @@ def learn_leased(
         try:
             if leases.is_dismissed:
                 return
-            model = load()
+            try:
+                model = place.patiently(load, leases.rest, lambda: leases.is_dismissed or has_notice(), endless=True)
+            except BaseModelError:
+                if leases.is_dismissed:
+                    return
+                raise
             packed, sheets = _for_packs(model, pack), Sheets(partial(draw_sheet, model))
             train_pack(
                 packed,
