@@ -17,6 +17,7 @@ from torch import Tensor
 from textinv.errors import PromptError
 from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.clip import Clip
+from textinv.models.conditioning import HIDDEN, MASK, in_a_row, nothing_said, side_by_side
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.parts import check_complete, check_text_width, check_unet
 from textinv.models.placement import Placement
@@ -183,10 +184,21 @@ class LatentDiffusionModel(BaseModel):
         (encoder,) = self._encoders.values()
         layer = self.layer_of(clip_skip)
         if layer == 1:
-            return Conditioning(encoder.encode(tokens[encoder.name], rows.get(encoder.name)).last_hidden_state)
+            return Conditioning(
+                {HIDDEN: encoder.encode(tokens[encoder.name], rows.get(encoder.name)).last_hidden_state}
+            )
         encoded = encoder.encode(tokens[encoder.name], rows.get(encoder.name), output_hidden_states=True)
         # As A1111 and diffusers: an earlier layer goes through the norm that the last one goes through.
-        return Conditioning(encoder.final_norm(encoded.hidden_states[-layer]))
+        return Conditioning({HIDDEN: encoder.final_norm(encoded.hidden_states[-layer])})
+
+    def batched(self, texts: Sequence[Conditioning]) -> Conditioning:
+        return side_by_side(texts)
+
+    def joined(self, chunks: Conditioning) -> Conditioning:
+        return in_a_row(chunks)
+
+    def unsaid(self, texts: Conditioning) -> Conditioning:
+        return nothing_said(texts)
 
     def layer_of(self, clip_skip: int | None) -> int:
         """Which hidden states are read, counted from the last."""
@@ -211,26 +223,17 @@ class LatentDiffusionModel(BaseModel):
         pixels_BCHW: Tensor = self._vae.decode(unscaled_BCHW.to(self.device, self._vae.dtype)).sample
         return pixels_BCHW.float()
 
-    def predict(
-        self,
-        noisy_BCHW: Tensor,
-        timesteps_B: Tensor,
-        conditioning: Conditioning,
-        time_ids_B6: Tensor | None = None,
-        guidance_B: Tensor | None = None,
-    ) -> Tensor:
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
         predicted_BCHW: Tensor = self._network(
             noisy_BCHW.to(self.device, self.dtype),
             timesteps_B.to(self.device),
-            conditioning.hidden_BLD.to(self.dtype),
-            encoder_attention_mask=conditioning.mask_BL,
-            added_cond_kwargs=self.added_conditions(noisy_BCHW, conditioning, time_ids_B6),
+            conditioning[HIDDEN].to(self.dtype),
+            encoder_attention_mask=conditioning.get(MASK),
+            added_cond_kwargs=self.added_conditions(noisy_BCHW, conditioning),
         ).sample
         return predicted_BCHW.float()
 
-    def added_conditions(
-        self, noisy_BCHW: Tensor, conditioning: Conditioning, time_ids_B6: Tensor | None
-    ) -> dict[str, Tensor]:
+    def added_conditions(self, noisy_BCHW: Tensor, conditioning: Conditioning) -> dict[str, Tensor]:
         """What the UNet takes beside the hidden states; a UNet that pools them itself still wants the empty answer."""
         return {}
 

@@ -1,10 +1,10 @@
-"""A prompt on its way to the UNet: pieces, tokens in chunks of one window, a batch of many, and what the encoders say.
+"""A prompt on its way to the text encoders: pieces, tokens in chunks of one window, and a batch of many.
 
 Owns these values, splitting at placeholders, chunking, and joining many prompts into one batch with one table of rows.
 Does not know models. Around a placeholder plain text is tokenised as separate words, exactly as when the placeholder
 were a token of the vocabulary (diffusers' `load_textual_inversion`).
 
-Shapes: B chunks or texts, L window, R rows, N vectors, D width, P width of the pooled text, K picked texts.
+Shapes: B chunks or texts, L window, R rows, N vectors, D width.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -94,55 +94,6 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Conditioning:
-    """What the UNet is told about B texts."""
-
-    hidden_BLD: Tensor
-    pooled_BD: Tensor | None = None
-    mask_BL: Tensor | None = None
-    """True where there is text; None when all of it is."""
-
-    def index(self, index_K: Tensor) -> "Conditioning":
-        """Pick texts; an index may occur several times."""
-        pooled_BD = None if self.pooled_BD is None else self.pooled_BD[index_K]
-        mask_BL = None if self.mask_BL is None else self.mask_BL[index_K]
-        return Conditioning(self.hidden_BLD[index_K], pooled_BD, mask_BL)
-
-    def joined(self) -> "Conditioning":
-        """Join B chunks of one prompt into one text (1, B * L, D); the pooled text is the first chunk's."""
-        pooled_BD = None if self.pooled_BD is None else self.pooled_BD[:1]
-        mask_BL = None if self.mask_BL is None else self.mask_BL.reshape(1, -1)
-        return Conditioning(self.hidden_BLD.reshape(1, -1, self.hidden_BLD.shape[-1]), pooled_BD, mask_BL)
-
-    def zeros(self) -> "Conditioning":
-        """The same shapes with nothing said."""
-        pooled_BD = None if self.pooled_BD is None else torch.zeros_like(self.pooled_BD)
-        return Conditioning(torch.zeros_like(self.hidden_BLD), pooled_BD, self.mask_BL)
-
-    @staticmethod
-    def cat(parts: Sequence["Conditioning"]) -> "Conditioning":
-        """Put texts one after the other; shorter ones are padded and masked, which only `masks_text` models take."""
-        length = max(part.hidden_BLD.shape[1] for part in parts)
-        hidden_BLD = torch.cat([_pad(part.hidden_BLD, length) for part in parts])
-        pooled = [part.pooled_BD for part in parts if part.pooled_BD is not None]
-        pooled_BD = torch.cat(pooled) if pooled else None
-        if all(part.mask_BL is None and part.hidden_BLD.shape[1] == length for part in parts):
-            return Conditioning(hidden_BLD, pooled_BD)
-        return Conditioning(hidden_BLD, pooled_BD, torch.cat([_pad(_mask(part), length) for part in parts]))
-
-
-def _mask(part: Conditioning) -> Tensor:
-    if part.mask_BL is not None:
-        return part.mask_BL
-    return torch.ones(part.hidden_BLD.shape[:2], dtype=torch.bool, device=part.hidden_BLD.device)
-
-
-def _pad(tensor_BL: Tensor, length: int) -> Tensor:
-    batch, own, *rest = tensor_BL.shape
-    return tensor_BL if own == length else torch.cat([tensor_BL, tensor_BL.new_zeros(batch, length - own, *rest)], 1)
-
-
-@dataclass(frozen=True)
 class TokenBatch:
     """Prompts ready for `BaseModel.encode_text`, on the CPU."""
 
@@ -153,11 +104,6 @@ class TokenBatch:
     """Attention weights (B, L) per text encoder."""
     chunks: tuple[range, ...]
     """Which of the B chunks are each prompt's."""
-
-    def split(self, conditioning: Conditioning) -> list[Conditioning]:
-        """Split the encoding of all chunks into one text per prompt (1, chunks * L, D)."""
-        device = conditioning.hidden_BLD.device
-        return [conditioning.index(torch.tensor(list(one), device=device)).joined() for one in self.chunks]
 
 
 def split_units(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from textinv.models.base import BaseModel, Tokens
+from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.training.captions import tokenize_captions, tokenize_texts
 
 CONTEXT_PROMPTS = (
@@ -58,15 +58,20 @@ def encode_references(model: BaseModel, class_word: str, num_vectors: int) -> Re
     """Encode every context prompt with the class word in the concept's place."""
     texts = [prompt.replace("{}", class_word) for prompt in CONTEXT_PROMPTS]
     tokens = tokenize_texts(model, texts)
-    encoder, (across, _) = next(iter(model.spans().items()))
+    encoder, span = next(iter(model.spans().items()))
     length = len(model.token_rows(encoder, class_word))
     source_PL, mask_PL = aligned(
         tokenize_captions(model, CONTEXT_PROMPTS, num_vectors)[encoder], tokens[encoder], length
     )
-    hidden_PLD = model.encode_text(tokens, {}).hidden_BLD
-    source_PL, mask_PL = _among_all(hidden_PLD, across, source_PL, mask_PL)
+    hidden_PLD = compared(model, model.encode_text(tokens, {}))
+    source_PL, mask_PL = _among_all(hidden_PLD, span.across, source_PL, mask_PL)
     moved_PLD = torch.gather(hidden_PLD, 1, source_PL[:, :, None].expand_as(hidden_PLD))
     return References(moved_PLD, mask_PL)
+
+
+def compared(model: BaseModel, encoded: Conditioning) -> Tensor:
+    """The hidden states (B, L, D) in which the first text encoder speaks."""
+    return encoded[next(iter(model.spans().values())).tensor]
 
 
 def _among_all(hidden_PLD: Tensor, across: slice, source_PL: Tensor, mask_PL: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from textinv.models.base import Conditioning, Span, Tokens
+from textinv.models.conditioning import GUIDANCE, HIDDEN, POOLED
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.flow import Flow
 from textinv.models.placement import Placement
@@ -59,34 +60,25 @@ class Flux(TransformerModel):
         return Flow(config, shift=1.0, patch=self.patch, even_steps=True)
 
     def spans(self) -> Mapping[str, Span]:
-        return {"t5xxl": (slice(None), slice(None))}
+        return {"t5xxl": Span()}
 
     def encode_text(
         self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
     ) -> Conditioning:
         pooled_BD = self._encoders["clip_l"].encode(tokens["clip_l"], rows.get("clip_l")).pooler_output
         read = self._encoders["t5xxl"].encode(tokens["t5xxl"], rows.get("t5xxl"))
-        return Conditioning(read.last_hidden_state, pooled_BD)
+        return Conditioning({HIDDEN: read.last_hidden_state, POOLED: pooled_BD})
 
-    def predict(
-        self,
-        noisy_BCHW: Tensor,
-        timesteps_B: Tensor,
-        conditioning: Conditioning,
-        time_ids_B6: Tensor | None = None,
-        guidance_B: Tensor | None = None,
-    ) -> Tensor:
-        if conditioning.pooled_BD is None:
-            raise ValueError("the conditioning has no pooled text; encode it with this model's encode_text")
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
         packed_BCHW = pixel_unshuffle(noisy_BCHW.to(self.device, self.dtype), self.packing)
-        hidden_BLD = conditioning.hidden_BLD.to(self.dtype)
+        hidden_BLD, guidance_B = conditioning[HIDDEN].to(self.dtype), conditioning.get(GUIDANCE)
         if guidance_B is None and self.guides == "input":
             guidance_B = torch.full((len(noisy_BCHW),), LEARNED_GUIDANCE, device=self.device)
         predicted_BSC: Tensor = self._network(
             hidden_states=packed_BCHW.flatten(2).transpose(1, 2),
             timestep=timesteps_B.to(self.device) / 1000,
             guidance=guidance_B,
-            pooled_projections=conditioning.pooled_BD.to(self.dtype),
+            pooled_projections=conditioning[POOLED].to(self.dtype),
             encoder_hidden_states=hidden_BLD,
             txt_ids=torch.zeros(hidden_BLD.shape[1], 3, device=self.device, dtype=self.dtype),
             img_ids=self._places(packed_BCHW),

@@ -14,6 +14,7 @@ from diffusers import PixArtSigmaPipeline
 from torch import Tensor
 
 from textinv.models.base import Conditioning, Tokens
+from textinv.models.conditioning import HIDDEN, MASK
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.text_encoder import TextEncoder, language_encoder
 from textinv.models.transformer import TransformerModel
@@ -45,8 +46,8 @@ class PixArtSigma(TransformerModel):
         encoder = self._encoders["t5xxl"]
         mask_BL = encoder.mask(tokens["t5xxl"])
         encoded = encoder.encode(tokens["t5xxl"], rows.get("t5xxl"), attention_mask=mask_BL.long())
-        return Conditioning(encoded.last_hidden_state, mask_BL=mask_BL)
+        return Conditioning({HIDDEN: encoded.last_hidden_state, MASK: mask_BL})
 
     def told(self, conditioning: Conditioning) -> dict[str, Any]:
         no_sizes = {"resolution": None, "aspect_ratio": None}
-        return {"encoder_attention_mask": conditioning.mask_BL, "added_cond_kwargs": no_sizes}
+        return {"encoder_attention_mask": conditioning.get(MASK), "added_cond_kwargs": no_sizes}

@@ -14,6 +14,7 @@ from diffusers import SanaPipeline
 from torch import Tensor
 
 from textinv.models.base import Conditioning, Tokens
+from textinv.models.conditioning import HIDDEN, MASK
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.flow import Flow
 from textinv.models.process import NoiseProcess
@@ -50,10 +51,10 @@ class Sana(TransformerModel):
         encoder = self._encoders["gemma"]
         mask_BL = encoder.mask(tokens["gemma"])
         encoded = encoder.encode(tokens["gemma"], rows.get("gemma"), attention_mask=mask_BL.long())
-        return Conditioning(encoded.last_hidden_state, mask_BL=mask_BL)
+        return Conditioning({HIDDEN: encoded.last_hidden_state, MASK: mask_BL})
 
     def network_times(self, timesteps_B: Tensor) -> Tensor:
         return timesteps_B * float(self._network.config.timestep_scale)
 
     def told(self, conditioning: Conditioning) -> dict[str, Any]:
-        return {"encoder_attention_mask": conditioning.mask_BL}
+        return {"encoder_attention_mask": conditioning.get(MASK)}

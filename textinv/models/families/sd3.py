@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from textinv.models.base import Conditioning, Span, Tokens
+from textinv.models.conditioning import HIDDEN, POOLED
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.flow import Flow, logit_normal
 from textinv.models.process import NoiseProcess
@@ -59,9 +60,9 @@ class StableDiffusion3(TransformerModel):
         first, second = (self.encoder_widths[name] for name in ("clip_l", "clip_g"))
         window = self._encoders["clip_l"].frame.window
         return {
-            "clip_l": (slice(0, window), slice(0, first)),
-            "clip_g": (slice(0, window), slice(first, first + second)),
-            "t5xxl": (slice(window, None), slice(None)),
+            "clip_l": Span(HIDDEN, slice(0, window), slice(0, first)),
+            "clip_g": Span(HIDDEN, slice(0, window), slice(first, first + second)),
+            "t5xxl": Span(HIDDEN, slice(window, None)),
         }
 
     def encode_text(
@@ -76,9 +77,8 @@ class StableDiffusion3(TransformerModel):
         clips_BLD = torch.cat([first.hidden_states[-layer], second.hidden_states[-layer]], -1)
         clips_BLD = pad(clips_BLD, (0, t5_BTD.shape[-1] - clips_BLD.shape[-1]))
         pooled_BD = torch.cat([first.text_embeds, second.text_embeds], -1)
-        return Conditioning(torch.cat([clips_BLD, t5_BTD.to(clips_BLD.dtype)], 1), pooled_BD)
+        hidden_BLD = torch.cat([clips_BLD, t5_BTD.to(clips_BLD.dtype)], 1)
+        return Conditioning({HIDDEN: hidden_BLD, POOLED: pooled_BD})
 
     def told(self, conditioning: Conditioning) -> dict[str, Any]:
-        if conditioning.pooled_BD is None:
-            raise ValueError("the conditioning has no pooled text; encode it with this model's encode_text")
-        return {"pooled_projections": conditioning.pooled_BD.to(self.dtype)}
+        return {"pooled_projections": conditioning[POOLED].to(self.dtype)}

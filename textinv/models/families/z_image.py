@@ -16,6 +16,7 @@ from diffusers import ZImagePipeline
 from torch import Tensor
 
 from textinv.models.base import Conditioning, Tokens
+from textinv.models.conditioning import HIDDEN, MASK
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.flow import Flow
 from textinv.models.process import NoiseProcess
@@ -61,20 +62,11 @@ class ZImage(TransformerModel):
         mask_BL = encoder.mask(tokens["qwen3_4b"])
         options = {"attention_mask": mask_BL, "output_hidden_states": True}
         encoded = encoder.encode(tokens["qwen3_4b"], rows.get("qwen3_4b"), **options)
-        return Conditioning(encoded.hidden_states[-self.own_layer], mask_BL=mask_BL)
+        return Conditioning({HIDDEN: encoded.hidden_states[-self.own_layer], MASK: mask_BL})
 
-    def predict(
-        self,
-        noisy_BCHW: Tensor,
-        timesteps_B: Tensor,
-        conditioning: Conditioning,
-        time_ids_B6: Tensor | None = None,
-        guidance_B: Tensor | None = None,
-    ) -> Tensor:
-        if conditioning.mask_BL is None:
-            raise ValueError("the conditioning does not say where its text ends; encode it with this model")
-        hidden_BLD = conditioning.hidden_BLD.to(self.dtype)
-        texts = [text_LD[mask_L] for text_LD, mask_L in zip(hidden_BLD, conditioning.mask_BL, strict=True)]
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
+        hidden_BLD = conditioning[HIDDEN].to(self.dtype)
+        texts = [text_LD[mask_L] for text_LD, mask_L in zip(hidden_BLD, conditioning[MASK], strict=True)]
         pictures = list(noisy_BCHW.to(self.device, self.dtype)[:, :, None].unbind())
         times_B = (1000 - timesteps_B.to(self.device)) / 1000
         predicted = self._network(pictures, times_B, texts, return_dict=False)[0]
