@@ -19,6 +19,7 @@ from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.clip import Clip
 from textinv.models.conditioning import HIDDEN, MASK, in_a_row, nothing_said, side_by_side
 from textinv.models.drawing import DrawingDefaults
+from textinv.models.meaning import Parts
 from textinv.models.parts import check_complete, check_text_width, check_unet
 from textinv.models.placement import Placement
 from textinv.models.process import Diffusion, NoiseProcess, with_shipped
@@ -35,7 +36,7 @@ shapes near a square, and what was published of the others does not speak of the
 class LatentDiffusionModel(BaseModel):
     """A base model made of a diffusers pipeline's components."""
 
-    pipeline_class: ClassVar[Any]
+    pipeline: ClassVar[str]
     """The diffusers pipeline that knows how to load the components."""
     load_options: ClassVar[Mapping[str, Any]] = {}
     """What the pipeline is told when it loads: parts that are not needed."""
@@ -52,6 +53,9 @@ class LatentDiffusionModel(BaseModel):
     """Whether it draws other shapes than squares well."""
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"text_encoder": "text_encoder"}
     """The component of each text encoder."""
+    file_keys: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """Keys of each text encoder's rows in other programs' files, where encoders go by what they are: the one that is
+    written (ComfyUI's), OneTrainer's, and others that are read. Without any, files are those of one or two CLIPs."""
     own_layer: ClassVar[int] = 1
     """Which hidden states its UNet reads, counted from the text encoders' last: 1 is the last."""
     max_chunks: ClassVar[float] = math.inf
@@ -69,8 +73,7 @@ class LatentDiffusionModel(BaseModel):
         """Freeze the components and move them; `index` is the folder's `model_index.json`."""
         self.id, self.revision, self.clip = id, revision, clip
         self.device, self.dtype = placement.device, placement.dtype
-        needed = (self.network_name, self.vae_name, *self.text_encoder_folders.values(), "scheduler")
-        check_complete(id, components, needed)
+        check_complete(id, components, (*self.parts().all, "scheduler"))
         encoders = self.text_encoders(components)
         self._encoders = {encoder.name: encoder for encoder in encoders}
         for encoder in encoders:
@@ -129,9 +132,14 @@ class LatentDiffusionModel(BaseModel):
         return dict(cls.published) if native_px >= LEAST_PX else {}
 
     @classmethod
-    @abstractmethod
     def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
         """Whether a folder's `model_index.json` and the first text encoder's config are this family's."""
+        return index.get("_class_name") == cls.pipeline
+
+    @classmethod
+    def parts(cls) -> Parts:
+        """The components whose weights and configs decide what rows mean."""
+        return Parts(cls.network_name, cls.vae_name, tuple(cls.text_encoder_folders.values()))
 
     @abstractmethod
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:

@@ -46,6 +46,8 @@ class BaseFacts:
     """Whether pictures are learned in their own shape unless a manifest says otherwise."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """What was published for its family, with the `source`; empty where nothing was."""
+    file_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Keys of its text encoders' rows in files; empty where these are files of one or two CLIPs."""
 
 
 def base_name(manifest: Manifest) -> str:

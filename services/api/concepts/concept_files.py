@@ -18,6 +18,7 @@ from textinv.embedding.formats import ExportFormat, export_embedding
 from textinv.errors import CorruptObjectError, ImageError, ObjectNotFoundError
 from textinv.images import as_trained, decode_picture
 from textinv.jobs.previews import MEDIA_TYPE, preview_steps, read_preview
+from textinv.models import file_keys_of
 from textinv.placeholders import ConceptRef
 from textinv.registry import PublishedVersion
 from textinv.spec import image_key
@@ -98,7 +99,9 @@ def _exported(published: PublishedVersion, format: str) -> tuple[str, bytes]:
         "digest": published.digest,
     }
     with TemporaryDirectory() as folder:
-        paths = export_embedding(published.embedding, published.name, format, Path(folder), metadata)
+        paths = export_embedding(
+            published.embedding, published.name, format, Path(folder), metadata, file_keys_of(published.embedding.rows)
+        )
         if len(paths) == 1:
             return paths[0].name, paths[0].read_bytes()
         buffer = io.BytesIO()

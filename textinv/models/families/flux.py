@@ -8,11 +8,10 @@ here (Minseo-Kimm/ConceptPrism@4aff742).
 Shapes: as in `textinv.models.base`; S tokens of four latents each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from diffusers import FluxPipeline
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
@@ -34,14 +33,11 @@ class Flux(TransformerModel):
     family = "flux"
     # Defaults of diffusers' FluxPipeline; schnell's are those of its model card.
     draws = DrawingDefaults(guidance_scale=3.5, num_inference_steps=28)
-    pipeline_class = FluxPipeline
+    pipeline = "FluxPipeline"
     load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"clip_l": "text_encoder", "t5xxl": "text_encoder_2"}
+    file_keys: ClassVar[Mapping[str, Sequence[str]]] = {"clip_l": ("clip_l", "clip_l"), "t5xxl": ("t5xxl", "t5")}
     packing = 2
-
-    @classmethod
-    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
-        return index.get("_class_name") == "FluxPipeline"
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
         clip = clip_encoder("clip_l", components["text_encoder"], components["tokenizer"], cuts=True)

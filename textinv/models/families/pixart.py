@@ -7,10 +7,9 @@ masked. Timesteps are drawn evenly, as OneTrainer does, the one program that lea
 Shapes: as in `textinv.models.base`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from diffusers import PixArtSigmaPipeline
 from torch import Tensor
 
 from textinv.models.base import Conditioning, Tokens
@@ -29,13 +28,10 @@ class PixArtSigma(TransformerModel):
     family = "pixart"
     # Defaults of diffusers' PixArtSigmaPipeline.
     draws = DrawingDefaults(guidance_scale=4.5, num_inference_steps=20)
-    pipeline_class = PixArtSigmaPipeline
+    pipeline = "PixArtSigmaPipeline"
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"t5xxl": "text_encoder"}
+    file_keys: ClassVar[Mapping[str, Sequence[str]]] = {"t5xxl": ("t5xxl", "t5")}
     text_width_field = "caption_channels"
-
-    @classmethod
-    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
-        return index.get("_class_name") == "PixArtSigmaPipeline"
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
         return [language_encoder("t5xxl", components["text_encoder"], components["tokenizer"], WINDOW, lowers=True)]

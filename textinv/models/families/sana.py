@@ -7,10 +7,9 @@ masked. Times are drawn evenly and shifted as in drawing, as in the one publishe
 Shapes: as in `textinv.models.base`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from diffusers import SanaPipeline
 from torch import Tensor
 
 from textinv.models.base import Conditioning, Tokens
@@ -31,13 +30,10 @@ class Sana(TransformerModel):
     family = "sana"
     # Defaults of diffusers' SanaPipeline.
     draws = DrawingDefaults(guidance_scale=4.5, num_inference_steps=20)
-    pipeline_class = SanaPipeline
+    pipeline = "SanaPipeline"
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"gemma": "text_encoder"}
+    file_keys: ClassVar[Mapping[str, Sequence[str]]] = {"gemma": ("gemma", "gemma", "gemma2_2b")}
     text_width_field = "caption_channels"
-
-    @classmethod
-    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
-        return index.get("_class_name") == "SanaPipeline"
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
         return [language_encoder("gemma", components["text_encoder"], components["tokenizer"], WINDOW, lowers=True)]

@@ -7,11 +7,10 @@ one program that learns rows of it (Nerogar/OneTrainer@23df3832, preset of SD 3.
 Shapes: as in `textinv.models.base`; T tokens of T5.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from diffusers import StableDiffusion3Pipeline
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -33,18 +32,19 @@ class StableDiffusion3(TransformerModel):
     family = "sd3"
     # Defaults of diffusers' StableDiffusion3Pipeline.
     draws = DrawingDefaults(guidance_scale=7.0, num_inference_steps=28)
-    pipeline_class = StableDiffusion3Pipeline
+    pipeline = "StableDiffusion3Pipeline"
     load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
     text_encoder_folders: ClassVar[Mapping[str, str]] = {
         "clip_l": "text_encoder",
         "clip_g": "text_encoder_2",
         "t5xxl": "text_encoder_3",
     }
+    file_keys: ClassVar[Mapping[str, Sequence[str]]] = {
+        "clip_l": ("clip_l", "clip_l"),
+        "clip_g": ("clip_g", "clip_g"),
+        "t5xxl": ("t5xxl", "t5"),
+    }
     own_layer = 2
-
-    @classmethod
-    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
-        return index.get("_class_name") == "StableDiffusion3Pipeline"
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
         clips = [

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
-from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 
 from textinv.models.base import Conditioning, Tokens
@@ -43,7 +42,7 @@ class StableDiffusionXL(LatentDiffusionModel):
     )
     # Defaults of diffusers' StableDiffusionXLPipeline.
     draws = DrawingDefaults(guidance_scale=5.0, num_inference_steps=50)
-    pipeline_class = StableDiffusionXLPipeline
+    pipeline = "StableDiffusionXLPipeline"
     load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
     text_encoder_folders: ClassVar[Mapping[str, str]] = {
         "text_encoder": "text_encoder",
@@ -56,7 +55,7 @@ class StableDiffusionXL(LatentDiffusionModel):
     @classmethod
     def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
         # Refiners and edit models are other pipelines, or lack the first text encoder.
-        return index.get("_class_name") == "StableDiffusionXLPipeline" and bool(text_config)
+        return super().fits(index, text_config) and bool(text_config)
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
         return [

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from diffusers import ZImagePipeline
 from torch import Tensor
 
 from textinv.models.base import Conditioning, Tokens
@@ -34,18 +33,15 @@ class ZImage(TransformerModel):
     family = "z-image"
     # Defaults of diffusers' ZImagePipeline.
     draws = DrawingDefaults(guidance_scale=6.0, num_inference_steps=50)
-    pipeline_class = ZImagePipeline
+    pipeline = "ZImagePipeline"
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"qwen3_4b": "text_encoder"}
+    file_keys: ClassVar[Mapping[str, Sequence[str]]] = {"qwen3_4b": ("qwen3_4b", "qwen3_4b")}
     text_width_field = "cap_feat_dim"
     own_layer = 2
 
     @property
     def patch(self) -> int:
         return int(self._network.config.all_patch_size[0])
-
-    @classmethod
-    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
-        return index.get("_class_name") == "ZImagePipeline"
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
         tokenizer = components["tokenizer"]
