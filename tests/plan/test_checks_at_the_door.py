@@ -50,3 +50,18 @@ def test_where_the_base_model_is_elsewhere_it_is_said_that_sizes_are_checked_lat
     checked = check_manifest(manifest, Settings(home=tmp_path))
     assert checked.problems == []
     assert any("sizes of pictures are checked by `textinv plan`" in one.message for one in checked.warnings)
+
+
+@pytest.mark.parametrize("defaults", ["", "defaults: {resolution_px: 512}\n"])
+def test_nothing_is_said_of_a_crop_that_only_the_base_model_decides(tmp_path: Path, defaults: str) -> None:
+    (tmp_path / "foxes").mkdir()
+    Image.linear_gradient("L").resize((600, 1200)).save(tmp_path / "foxes/0.png")
+    manifest = tmp_path / "m.yaml"
+    said = f"base_model: someone/on-the-hub\n{defaults}concepts:\n- {{name: fox, images: foxes%s}}\n"
+    cut = {}
+    for crop in ("", ", crop: center"):
+        manifest.write_text(said % crop)
+        warnings = check_manifest(manifest, Settings(home=tmp_path)).warnings
+        cut[crop] = [one.message for one in warnings if "is cut off" in one.message]
+    assert cut[""] == []
+    assert "50% of it is cut off, as pictures are trained as squares" in cut[", crop: center"][0]

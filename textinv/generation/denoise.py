@@ -18,7 +18,7 @@ from torch import Tensor
 
 from textinv.generation.picture import ActiveImage
 from textinv.models.base import BaseModel, Conditioning
-from textinv.models.conditioning import GUIDANCE, SIZES
+from textinv.models.prompt import GUIDANCE, SIZES
 from textinv.models.room import Room, is_out_of_memory
 
 Item = TypeVar("Item")

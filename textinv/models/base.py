@@ -17,10 +17,9 @@ import torch
 from torch import Tensor
 
 from textinv.models.clip import Clip
-from textinv.models.conditioning import Conditioning, Span
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.process import NoiseProcess
-from textinv.models.prompt import PromptPiece, TokenizedPrompt, Tokens
+from textinv.models.prompt import Conditioning, PromptPiece, Span, TokenizedPrompt, Tokens
 from textinv.placeholders import Mention
 
 __all__ = ["BaseModel", "Conditioning", "Span", "Tokens"]

@@ -17,14 +17,23 @@ from torch import Tensor
 from textinv.errors import PromptError
 from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.clip import Clip
-from textinv.models.conditioning import HIDDEN, MASK, in_a_row, nothing_said, side_by_side
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.meaning import Parts
 from textinv.models.parts import check_complete, check_text_width, check_unet
 from textinv.models.placement import Placement
 from textinv.models.process import Diffusion, NoiseProcess, with_shipped
-from textinv.models.prompt import PromptPiece, TokenizedPrompt, tokens_of
+from textinv.models.prompt import (
+    HIDDEN,
+    MASK,
+    PromptPiece,
+    TokenizedPrompt,
+    in_a_row,
+    nothing_said,
+    side_by_side,
+    tokens_of,
+)
 from textinv.models.text_encoder import TextEncoder
+from textinv.models.vae import by_size
 from textinv.native_size import scale_of, side_of
 from textinv.placeholders import Mention
 
@@ -81,20 +90,21 @@ class LatentDiffusionModel(BaseModel):
         self.encoder_names = tuple(self._encoders)
         self.encoder_widths = {encoder.name: encoder.width for encoder in encoders}
         self._network = self.place(placement, components)
-        self._vae = placement.place_vae(components[self.vae_name])
+        vae = placement.place_vae(components[self.vae_name])
         reading = [encoder.frame for encoder in encoders if not encoder.cuts]
         self.window, self.room = min((frame.window, frame.room) for frame in reading)
         layers = [encoder.num_layers for encoder in encoders if encoder.half]
         self.max_clip_skip = max(min(layers, default=1) - self.own_layer + 1, 1)
-        self.latent_channels = int(self._vae.config.latent_channels)
-        self.latent_scale = scale_of(self._vae.config)
+        self.latent_channels = int(vae.config.latent_channels)
+        self.latent_scale = scale_of(vae.config)
         self.native_px = side_of(self._network.config) * self.latent_scale
+        self._vaes = by_size(vae, self.native_px)
         self.grain_px = max(self.latent_scale * self.patch, 8)
         self.learns_shapes, self.recipe = self.shapes_at(self.native_px), self.recipe_at(self.native_px)
         scheduler = components["scheduler"]
         self.drawing = with_shipped(self.draws, type(scheduler).__name__)
         self.process = self.process_of({**scheduler.config, "_class_name": type(scheduler).__name__})
-        self._shift, self._spread = _statistics(self._vae.config, self.device)
+        self._shift, self._spread = _statistics(vae.config, self.device)
         self.zeros_empty_negative = bool(index.get("force_zeros_for_empty_prompt", False))
         self.masks_text = self._network.config.get("addition_embed_type") in (None, "text_time")
 
@@ -214,8 +224,8 @@ class LatentDiffusionModel(BaseModel):
 
     @torch.no_grad()
     def encode_pixels(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        encoded = self._vae.encode(pixels_BCHW.to(self.device, self._vae.dtype))
-        scale = self._vae.config.scaling_factor
+        vae = self._vae_for(pixels_BCHW, 1)
+        encoded, scale = vae.encode(pixels_BCHW.to(self.device, vae.dtype)), vae.config.scaling_factor
         for name in ("latents", "latent"):  # VQModel and AutoencoderDC: latents without a distribution
             if hasattr(encoded, name):
                 mean_BCHW = getattr(encoded, name).float() * scale
@@ -227,9 +237,15 @@ class LatentDiffusionModel(BaseModel):
     @torch.no_grad()
     def decode_latents(self, latents_BCHW: Tensor) -> Tensor:
         spread_BCHW = latents_BCHW.float() if self._spread is None else latents_BCHW.float() * self._spread
-        unscaled_BCHW = spread_BCHW / self._vae.config.scaling_factor + self._shift
-        pixels_BCHW: Tensor = self._vae.decode(unscaled_BCHW.to(self.device, self._vae.dtype)).sample
+        vae = self._vae_for(latents_BCHW, self.latent_scale)
+        unscaled_BCHW = spread_BCHW / vae.config.scaling_factor + self._shift
+        pixels_BCHW: Tensor = vae.decode(unscaled_BCHW.to(self.device, vae.dtype)).sample
         return pixels_BCHW.float()
+
+    def _vae_for(self, given_BCHW: Tensor, scale_px: int) -> Any:
+        """The VAE in the way that fits what it is given, of so many pixels a side each."""
+        area = given_BCHW.shape[-2] * given_BCHW.shape[-1] * scale_px**2
+        return next(vae for most, vae in self._vaes if area <= most)
 
     def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
         predicted_BCHW: Tensor = self._network(

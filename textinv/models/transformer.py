@@ -13,9 +13,9 @@ from torch import Tensor
 
 from textinv.errors import BaseModelError
 from textinv.models.base import Conditioning
-from textinv.models.conditioning import HIDDEN
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.placement import Placement
+from textinv.models.prompt import HIDDEN
 
 
 class TransformerModel(LatentDiffusionModel):

@@ -20,6 +20,7 @@ from textinv.plan.pictures import Gathered, Wanted, gather_all
 from textinv.plan.resolve import Values, base_name, broken_combinations
 from textinv.plan.shelf import shelf_for
 from textinv.settings import Settings
+from textinv.spec import Crop
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,16 @@ def _pictures(draft: Draft, native_px: int | None, settings: Settings) -> list[G
     for index, concept in draft.concepts:
         resolution_px = concept.resolution_px or defaults.resolution_px or native_px or 1
         stated_px = concept.min_size_px or defaults.min_size_px
-        crop = concept.crop or defaults.crop or ("fit" if native_px and native_px >= LEAST_SIDE_PX else "center")
+        crop = concept.crop or defaults.crop or _crop(native_px)
         wanted.append(Wanted(index, concept, resolution_px, least_px(resolution_px, stated_px), crop))
     return gather_all(wanted, draft.origin, shelf_for(draft.origin, settings), FactsCache(settings.home))
+
+
+def _crop(native_px: int | None) -> Crop | None:
+    """What is kept of pictures where nobody says; None: the base model decides it, and cannot be seen from here."""
+    if native_px is None:
+        return None
+    return "fit" if native_px >= LEAST_SIDE_PX else "center"
 
 
 def _combinations(manifest: Manifest) -> list[Problem]:

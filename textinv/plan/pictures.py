@@ -55,7 +55,8 @@ class Wanted:
     concept: ConceptFields
     resolution_px: int
     min_size_px: int
-    crop: Crop = "center"
+    crop: Crop | None = "center"
+    """None: not known yet, so nothing can be said of what is cut off."""
 
 
 def gather_all(
@@ -186,7 +187,7 @@ def _stem(name: str) -> str:
 
 
 def _too_small(wanted: Wanted, found: Found, facts: PictureFacts, origin: Origin) -> Iterator[Problem]:
-    problem = size_problem(facts, wanted.resolution_px, wanted.min_size_px, wanted.crop)
+    problem = size_problem(facts, wanted.resolution_px, wanted.min_size_px, wanted.crop or "center")
     if problem is not None and problem[0] in REFUSED:
         yield origin.problem(found.place, f"{found.source.name} {problem[1]}, or lower min_size_px")
 
@@ -204,19 +205,23 @@ def _unwise(wanted: Wanted, facts: Sequence[tuple[Found, PictureFacts]]) -> Iter
     for first, second in same_looks([(found.source.name, picture.look) for found, picture in facts]):
         yield f"{first} and {second} look the same: a second copy teaches nothing"
     for found, one in facts:
-        size = (one.width_px, one.height_px)
-        shape = trained_size(size, wanted.resolution_px, wanted.crop)
-        kept = kept_share(size, shape)
-        if kept < LEAST_KEPT:
-            shapes = "as squares" if wanted.crop != "fit" else f"at {shape[0]} x {shape[1]} at most"
-            yield (
-                f"{found.source.name} is {size[0]} x {size[1]}: {1 - kept:.0%} of it is cut off, as pictures are "
-                f"trained {shapes}; crop it to what matters"
-            )
+        if wanted.crop is not None:
+            yield from _much_cut(found.source.name, (one.width_px, one.height_px), wanted.resolution_px, wanted.crop)
     for found, one in facts:
         if one.note:
             yield f"{found.source.name} {one.note}"
-    sizes = wanted.resolution_px, wanted.min_size_px, wanted.crop
+    sizes = wanted.resolution_px, wanted.min_size_px, wanted.crop or "center"
     small = [found.source.name for found, one in facts if size_problem(one, *sizes)]
     if small:
         yield f"{', '.join(small[:3])}: smaller than the {wanted.resolution_px} pixels trained at, so it is enlarged"
+
+
+def _much_cut(name: str, size: tuple[int, int], resolution_px: int, crop: Crop) -> Iterator[str]:
+    shape = trained_size(size, resolution_px, crop)
+    kept = kept_share(size, shape)
+    if kept < LEAST_KEPT:
+        shapes = "as squares" if crop != "fit" else f"at {shape[0]} x {shape[1]} at most"
+        yield (
+            f"{name} is {size[0]} x {size[1]}: {1 - kept:.0%} of it is cut off, as pictures are trained {shapes}; "
+            "crop it to what matters"
+        )

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textinv.models.base import BaseModel, Tokens
-from textinv.models.conditioning import SIZES
+from textinv.models.prompt import SIZES
 from textinv.models.room import Room, is_out_of_memory
-from textinv.training.context import References, compared
+from textinv.training.context import References
 from textinv.training.slot import Slot
 from textinv.training.streams import Integers, padded, padded_size
 
@@ -289,7 +289,7 @@ def slot_losses(model: BaseModel, pool: Pool, batch: Batch, rows: Mapping[str, T
     if batch.context is None or pool.references is None:
         return loss_S
     context, references = batch.context, pool.references
-    hidden_XLD, at_X = compared(model, encoded)[context.caption_of_X], context.reference_X
+    hidden_XLD, at_X = encoded[references.tensor][context.caption_of_X], context.reference_X
     loss_X = context_losses(hidden_XLD, references.hidden_PLD[at_X], references.mask_PL[at_X])
     term_S = torch.zeros(num_slots, device=loss_X.device).index_add(0, context.slot_of_X, loss_X * context.weight_X)
     return loss_S + term_S

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from textinv.models.base import BaseModel, Conditioning, Tokens
+from textinv.models.base import BaseModel, Tokens
+from textinv.models.prompt import HIDDEN
 from textinv.training.captions import tokenize_captions, tokenize_texts
 
 CONTEXT_PROMPTS = (
@@ -46,11 +47,16 @@ class References:
     hidden_PLD: Tensor
     mask_PL: Tensor
     """True where a position is compared."""
+    tensor: str = HIDDEN
+    """Which of a conditioning's tensors is compared: the one in which the first text encoder speaks."""
 
     @staticmethod
     def cat(parts: Sequence["References"]) -> "References":
         """Those of several concepts, one after the other."""
-        return References(torch.cat([one.hidden_PLD for one in parts]), torch.cat([one.mask_PL for one in parts]))
+        hidden_PLD, mask_PL = (
+            torch.cat(each) for each in zip(*[(one.hidden_PLD, one.mask_PL) for one in parts], strict=True)
+        )
+        return References(hidden_PLD, mask_PL, parts[0].tensor)
 
 
 @torch.no_grad()
@@ -63,15 +69,10 @@ def encode_references(model: BaseModel, class_word: str, num_vectors: int) -> Re
     source_PL, mask_PL = aligned(
         tokenize_captions(model, CONTEXT_PROMPTS, num_vectors)[encoder], tokens[encoder], length
     )
-    hidden_PLD = compared(model, model.encode_text(tokens, {}))
+    hidden_PLD = model.encode_text(tokens, {})[span.tensor]
     source_PL, mask_PL = _among_all(hidden_PLD, span.across, source_PL, mask_PL)
     moved_PLD = torch.gather(hidden_PLD, 1, source_PL[:, :, None].expand_as(hidden_PLD))
-    return References(moved_PLD, mask_PL)
-
-
-def compared(model: BaseModel, encoded: Conditioning) -> Tensor:
-    """The hidden states (B, L, D) in which the first text encoder speaks."""
-    return encoded[next(iter(model.spans().values())).tensor]
+    return References(moved_PLD, mask_PL, span.tensor)
 
 
 def _among_all(hidden_PLD: Tensor, across: slice, source_PL: Tensor, mask_PL: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from textinv.models.base import Conditioning, Span, Tokens
-from textinv.models.conditioning import GUIDANCE, HIDDEN, POOLED
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.flow import Flow
 from textinv.models.placement import Placement
 from textinv.models.process import NoiseProcess
+from textinv.models.prompt import GUIDANCE, HIDDEN, POOLED
 from textinv.models.text_encoder import TextEncoder, clip_encoder, language_encoder
 from textinv.models.transformer import TransformerModel
 

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from textinv.models.base import Conditioning, Tokens
-from textinv.models.conditioning import HIDDEN, MASK
 from textinv.models.drawing import DrawingDefaults
+from textinv.models.prompt import HIDDEN, MASK
 from textinv.models.text_encoder import TextEncoder, language_encoder
 from textinv.models.transformer import TransformerModel
 

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from textinv.models.base import Conditioning, Tokens
-from textinv.models.conditioning import HIDDEN, MASK
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.flow import Flow
 from textinv.models.process import NoiseProcess
+from textinv.models.prompt import HIDDEN, MASK
 from textinv.models.text_encoder import TextEncoder, language_encoder
 from textinv.models.transformer import TransformerModel
 

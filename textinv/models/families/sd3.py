@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from textinv.models.base import Conditioning, Span, Tokens
-from textinv.models.conditioning import HIDDEN, POOLED
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.flow import Flow, logit_normal
 from textinv.models.process import NoiseProcess
+from textinv.models.prompt import HIDDEN, POOLED
 from textinv.models.text_encoder import TextEncoder, clip_encoder, language_encoder
 from textinv.models.transformer import TransformerModel
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from textinv.models.base import Conditioning, Tokens
-from textinv.models.conditioning import HIDDEN, POOLED, SIZES
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.latent_diffusion import LatentDiffusionModel
+from textinv.models.prompt import HIDDEN, POOLED, SIZES
 from textinv.models.text_encoder import TextEncoder, clip_encoder
 
 
