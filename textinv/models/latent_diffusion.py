@@ -65,6 +65,8 @@ class LatentDiffusionModel(BaseModel):
     file_keys: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Keys of each text encoder's rows in other programs' files, where encoders go by what they are: the one that is
     written (ComfyUI's), OneTrainer's, and others that are read. Without any, files are those of one or two CLIPs."""
+    learns: ClassVar[Sequence[str]] = ()
+    """The text encoders that learn unless a manifest says otherwise; without any, all."""
     own_layer: ClassVar[int] = 1
     """Which hidden states its UNet reads, counted from the text encoders' last: 1 is the last."""
     max_chunks: ClassVar[float] = math.inf

@@ -104,6 +104,8 @@ class Found(NamedTuple):
     """What was published for it: a recipe's fields, and their `source`."""
     file_keys: Mapping[str, Sequence[str]]
     """Keys of its text encoders' rows in other programs' files; empty where these are files of one or two CLIPs."""
+    learns: Sequence[str]
+    """The text encoders that learn unless a manifest says otherwise; empty: all."""
 
 
 def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> Found:
@@ -123,8 +125,17 @@ def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str
         takes_sizes=family.takes_sizes,
         learns_shapes=family.shapes_at(native_px),
         recipe=family.recipe_at(native_px),
-        file_keys=family.file_keys,
+        **_of_family(family),
     )
+
+
+def facts_of_family(name: str) -> dict[str, Any]:
+    """What of `look_up` is the same for all base models of a family."""
+    return next((_of_family(family) for family in known_families() if family.family == name), {})
+
+
+def _of_family(family: type[LatentDiffusionModel]) -> dict[str, Any]:
+    return {"file_keys": family.file_keys, "learns": family.learns}
 
 
 def file_keys_of(encoders: Collection[str] | None = None) -> dict[str, tuple[str, ...]]:

@@ -1,8 +1,9 @@
 """A prompt on its way to the network: pieces, tokens in chunks of one window, a batch of many, and what is made of it.
 
 Owns these values, splitting at placeholders, chunking, joining many prompts into one batch with one table of rows, and
-how most families put side by side what a network is told. Does not know models. Around a placeholder plain text is tokenised as separate words, exactly as when the placeholder
-were a token of the vocabulary (diffusers' `load_textual_inversion`).
+how most families put side by side what a network is told. Does not know models. Around a placeholder plain text is
+tokenised as separate words, exactly as when the placeholder were a token of the vocabulary (diffusers'
+`load_textual_inversion`).
 
 Shapes: B chunks or texts, L window, R rows, N vectors, D width, K picked texts.
 """

@@ -37,6 +37,9 @@ class Flux(TransformerModel):
     load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"clip_l": "text_encoder", "t5xxl": "text_encoder_2"}
     file_keys: ClassVar[Mapping[str, Sequence[str]]] = {"clip_l": ("clip_l", "clip_l"), "t5xxl": ("t5xxl", "t5")}
+    # As OneTrainer's preset has it. CLIP says one vector of the whole text and steers all of the picture; T5 alone is
+    # what ConceptPrism learns.
+    learns = ("clip_l", "t5xxl")
     packing = 2
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:

@@ -44,6 +44,7 @@ class StableDiffusion3(TransformerModel):
         "clip_g": ("clip_g", "clip_g"),
         "t5xxl": ("t5xxl", "t5"),
     }
+    learns = ("clip_l", "clip_g", "t5xxl")  # as OneTrainer's preset has it
     own_layer = 2
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
