@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster.commands.follow import end_with, tell_held_back, watch
-from cluster.commands.submit import submitted
+from cluster.commands.submit import Gate, gate_mode, submitted
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import current_settings
 from textinv.cli.generate import check_suffix, draw_here, in_format
@@ -41,6 +41,7 @@ def learn(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Picture to draw at the end; default: NAME.png.")
     ] = None,
+    gate: Gate = "on",
     json: AsJson = False,
 ) -> None:
     """Learn one concept from its pictures, and draw it when it is learned."""
@@ -54,7 +55,7 @@ def learn(
     loaded = manifest_of({"base_model": base_model, "concepts": [{**stated, **chosen}]})
     out = out or Path(f"{name}.png")
     check_suffix(out)
-    made = submitted(loaded, settings, options)
+    made = submitted(loaded, settings, options, gate=gate_mode(gate))
     stderr().print(literal(made.text))
     status = watch(made.job_store, made.record, settings, options)
     tell_held_back(made.job_store, status)

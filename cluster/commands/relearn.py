@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cluster.commands.follow import settings_at
+from cluster.commands.submit import Gate, gate_mode
 from cluster.driver.launch import ensure_driver, fleet_of
 from cluster.driver.options import DriverOptions
 from textinv.cli.output import AsJson, emit, warn
@@ -28,6 +29,7 @@ def relearn(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Concepts; default: all.")] = None,
     address: Annotated[str | None, typer.Option(help="Jobs address of a Ray cluster; default: a local Ray.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be learned.")] = False,
+    gate: Gate = "on",
     json: AsJson = False,
 ) -> None:
     """Learn concepts on another base model, from the pictures in the store; services of the old one keep theirs."""
@@ -40,7 +42,7 @@ def relearn(
 
     if base.startswith((".", "~")):  # workers start elsewhere
         base = str(Path(base).expanduser().resolve())
-    settings = settings_at(address)
+    settings, mode = settings_at(address), gate_mode(gate)
     registry = Registry(ensure_store(settings))
     facts = BaseFacts(**look_up(base, aliases=settings.base_models)._asdict())
     relearning = plan_relearning(names or [], base, facts, registry, settings)
@@ -51,7 +53,7 @@ def relearn(
     if dry_run:
         emit({**told, "concepts": plan.to_json()["concepts"]}, json, f"{left} concepts would be learned on {base}")
         return
-    made = submit_plan(plan, registry, base_model=base, fleet=fleet_of(settings))
+    made = submit_plan(plan, registry, base_model=base, fleet=fleet_of(settings), gate=mode)
     started = bool(left) and ensure_driver(settings, DriverOptions())
     text = f"job {made.record.id}: {left} of {made.record.num_concepts} concepts to learn on {base}"
     emit({"job": made.record.id, "driver_started": started, **told}, json, text)

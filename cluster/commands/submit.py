@@ -34,6 +34,10 @@ Compiled = Annotated[
     ),
 ]
 
+Gate = Annotated[
+    str, typer.Option(help="on: a version whose scores fell is not made current; warn: it is; off: nobody looks.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -52,9 +56,7 @@ def submit(
     gpus: Annotated[str | None, typer.Option(help="GPUs of this machine to learn on, as CUDA numbers them.")] = None,
     slots: Slots = None,
     compiled: Compiled = False,
-    gate: Annotated[
-        str, typer.Option(help="on: a version whose scores fell is not made current; warn: it is; off: nobody looks.")
-    ] = "on",
+    gate: Gate = "on",
     json: AsJson = False,
 ) -> None:
     """Learn the concepts of a manifest; what is done already is not learned again.
@@ -65,7 +67,7 @@ def submit(
 
     settings = settings_at(address)
     options = _options(workers, crew_size, threads_per_worker, gpu, gpus, slots, compiled)
-    made = submitted(load_manifest(manifest), settings, options, priority, _mode(gate))
+    made = submitted(load_manifest(manifest), settings, options, priority, gate_mode(gate))
     if not follow:
         emit(made.facts, json, made.text)
         return
@@ -124,7 +126,12 @@ def submitted(
     return Submitted(JobStore(registry.store), record, facts, text)
 
 
-def _mode(said: str) -> GateMode:
+def gate_mode(said: str) -> GateMode:
+    """What `--gate` says.
+
+    Raises:
+        InputError: it is none of the three.
+    """
     for mode in get_args(GateMode):
         if said == mode:
             return cast(GateMode, mode)

@@ -61,6 +61,8 @@ class TakeReply:
     dismissed: bool = False
     wait_s: float = 0.0
     """The worker shall not ask again sooner."""
+    more: bool = False
+    """So much waits that the worker may take a spec before it has room for it."""
 
 
 @dataclass(frozen=True, slots=True)

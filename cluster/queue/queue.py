@@ -1,10 +1,9 @@
 """The work queue: which spec is whose, for all jobs on one base model.
 
 Owns leases, fairness between jobs, and what becomes of the specs of a dead worker. A plain class that is told the time
-by its caller, so it can be tested and simulated; `on_ray.py` puts it into a process. All operations may be
-repeated: a caller that lost a reply asks again. Nothing here is durable: what is done is said by the registry, what
-failed and who died with what by the job store, what is half done by checkpoints, and living workers report what they
-have with every beat.
+by its caller, so it can be simulated; `on_ray.py` puts it into a process. All operations may be repeated: a caller that
+lost a reply asks again. Nothing is durable: what is done is said by the registry, what failed and who died with what by
+the job store, what is half done by checkpoints, and living workers report what they have with every beat.
 """
 
 import time
@@ -22,6 +21,8 @@ LEASE_S = 30.0
 """A worker that is silent for so long is dead."""
 MAX_DEATHS = 3
 """A spec that so many workers died with is set aside."""
+PLENTY = 4
+"""As long as more specs wait for each worker, it may take one before it has room, and no other lacks it at the end."""
 ASKS_PER_S = 200.0
 """Workers ask for work that is not there so often, all together; an actor answers a thousand calls a second."""
 REPORTS_PER_S = 200.0
@@ -83,9 +84,7 @@ class WorkQueue:
         dropped = set()
         for ref in specs:
             target = settled.get(ref.fingerprint, "waiting")
-            spec = self._specs.get(ref.fingerprint)
-            if spec is None:
-                spec = self._new_spec(ref, job_id, target)
+            spec = self._specs.get(ref.fingerprint) or self._new_spec(ref, job_id, target)
             job.admit(spec)
             self._steer(spec, target, job)
             if spec.state == "cancelled" and spec.jobs == job.alone:
@@ -300,7 +299,8 @@ class WorkQueue:
             return TakeReply(wait_s=len(self._workers) / ASKS_PER_S)
         self._lease(spec, worker)
         ref = spec.ref
-        return TakeReply(Lease(ref.fingerprint, ref.name, spec.source, ref.sheet, ref.place))
+        lease = Lease(ref.fingerprint, ref.name, spec.source, ref.sheet, ref.place)
+        return TakeReply(lease, more=self._counts["waiting"] > PLENTY * len(self._workers))
 
     def _next(self, has_company: bool) -> QueuedSpec | None:
         """The next spec of the job whose turn it is: highest priority, then fewest leases, then oldest."""

@@ -2,8 +2,8 @@
 
 Owns a decision for every code of `textinv.errors`; a test fails when one is missing. `calls` is how often a worker
 repeats a single call of the store before it gives the concept back; `concepts` is how often a concept is handed out
-again before it is given up; what is of the `place` (keys, permissions, a store that is away) says nothing of the
-concept, which waits until the place is in order.
+again before it is given up; what is of the `place` (keys, permissions, a store or base model that is away) says nothing
+of the concept, which waits until the place is in order.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ RETRIES: Mapping[str, Retry] = MappingProxyType(
         "other_base_model": NEVER,
         "access_denied": NEVER,
         "content_policy_violation": NEVER,
-        "base_model_unavailable": ELSEWHERE,
+        "base_model_unavailable": Retry(place=True),
         "store_failed": PATIENTLY,
         "store_unreachable": Retry(calls=12, place=True),
         "store_credentials": Retry(calls=2, place=True),

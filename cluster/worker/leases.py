@@ -42,7 +42,7 @@ class Leases:
         """The job of each lease, by fingerprint."""
         self._last_beat = BeatReply()
         self._request = 0
-        self._dismissed = False
+        self._dismissed = self._more = False
         self._not_before = 0.0
         self._ending, self._over = threading.Event(), threading.Event()
         self._wait = wait or self._ending.wait
@@ -61,6 +61,12 @@ class Leases:
         self.end()
         self._over.set()
         self._beats.join(self._beat_s + 1.0)
+
+    def rest(self, seconds: float) -> None:
+        """Let time pass while heartbeats go on; no longer than until this worker is dismissed."""
+        until = time.monotonic() + seconds
+        while not self.is_dismissed and (left := until - time.monotonic()) > 0:
+            self._wait(min(left, self._beat_s))
 
     def end(self) -> None:
         """Take nothing any more, so that what is held from now on is all that there is to hand back."""
@@ -87,10 +93,16 @@ class Leases:
         return self._last_beat.dismissed
 
     def take(self) -> Work | None:
-        """What was leased and fetched; None while that is under way, and when there is nothing."""
+        """What was leased and fetched; None while that is under way, and when there is nothing.
+
+        As long as plenty waits, the next is fetched before there is room for it.
+        """
         if not self._dismissed and time.monotonic() >= self._not_before:
             self._prefetch.begin()
-        return self._prefetch.take()
+        work = self._prefetch.take()
+        if work is not None and self._more:
+            self._prefetch.begin()
+        return work
 
     def _lease_and_fetch(self) -> Work | None:
         """Lease the next spec and fetch its pictures and checkpoint; what cannot be fetched is reported and passed."""
@@ -107,7 +119,7 @@ class Leases:
                 return None
             reply = self._queue.take(self._card, self._request)
             self._request += 1
-            self._dismissed = reply.dismissed
+            self._dismissed, self._more = reply.dismissed, reply.more
             self._not_before = time.monotonic() + reply.wait_s
             if reply.lease is not None:
                 self._held[reply.lease.fingerprint] = reply.lease.job_id

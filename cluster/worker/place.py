@@ -1,4 +1,5 @@
-"""The place that a worker works at: keys, permissions, the store, its disk. Is it in order, or to be waited for?
+"""The place that a worker works at: keys, permissions, the store, its disk, the base model's files. Is it in order, or
+to be waited for?
 
 A failure of the place says nothing of the work: it is handed back, or waits for the place, and is never given up for
 it. Owns telling such failures from others, trying again, and the sentence by which a job says why it waits. Does not
@@ -42,8 +43,8 @@ class Place:
         *,
         endless: bool = False,
     ) -> Result:
-        """Do a single call of the store, again and again as the table of retries says; `wait` passes the seconds in
-        between. What is `endless` is tried until the place is in order again.
+        """Do a single call of the store or hub, again and again as the table of retries says; `wait` passes the seconds
+        in between. What is `endless` is tried until the place is in order again.
 
         Raises:
             TextinvError: the call's last one, when trying again has no sense any more, or `is_over`.

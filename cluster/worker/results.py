@@ -14,14 +14,16 @@ from cluster.worker.kept_rows import publish_best_rows
 from cluster.worker.leases import Leases
 from cluster.worker.meters import NoBoard, PackMeters
 from cluster.worker.outbox import Outbox
+from cluster.worker.pinned import Sheets
 from cluster.worker.place import is_of_the_place
 from cluster.worker.previews import Draw, Previews
 from textinv.errors import CancelledError, CorruptObjectError, TextinvError
-from textinv.evaluation.gate import GateMode, falls, gate_entry
+from textinv.evaluation.gate import GateMode, gate_of
 from textinv.jobs import Failure, JobStore
 from textinv.jobs.previews import PREVIEW_FILE
 from textinv.registry import Registry
-from textinv.registry.heads import read_head
+from textinv.registry.heads import current_head
+from textinv.registry.layout import PINNED_FILE
 from textinv.training import IN_TRAINING, Progress, TrainedConcept, Work
 from textinv.training.checkpoint import Checkpoint
 
@@ -39,12 +41,14 @@ class Results:
         outbox: Outbox,
         worker: str,
         draw: Draw | None = None,
+        sheets: Sheets | None = None,
         meters: PackMeters | None = None,
     ) -> None:
-        """`draw` makes preview pictures; None: there are none."""
+        """`draw` makes preview pictures; None: there are none. `sheets` has the pinned pictures of what was scored."""
         self._queue, self._registry, self._leases, self._outbox = queue, registry, work, outbox
         self._job_store = JobStore(registry.store)
         self._previews = Previews(registry.store, outbox, draw)
+        self._sheets = sheets or Sheets()
         self._worker = worker
         self._modes: dict[str, GateMode] = {}
         self._meters = meters or PackMeters(NoBoard(), "")
@@ -90,6 +94,10 @@ class Results:
         """Publish, then say so; a last preview shows the rows that are kept."""
         self._meters.ended(work.work_id)
         picture = self._previews.draw(work, concept.embedding)
+        sheet = self._sheets.take(work.spec, concept.embedding)
+        pinned = {} if sheet is None else {"pinned": sheet.facts()}
+        files = {} if sheet is None else {PINNED_FILE: sheet.picture}
+        files |= {} if picture is None else {PREVIEW_FILE: picture}
 
         def publish() -> None:
             if picture is not None:
@@ -98,11 +106,11 @@ class Results:
             found = self._registry.publish(
                 work.spec.name,
                 concept.embedding,
-                concept.record | {"worker": self._worker} | self._gate(work, concept.record),
+                concept.record | {"worker": self._worker} | pinned | self._gate(work, concept.record),
                 fingerprint=work.work_id,
                 base_model=work.spec.base_model,
                 base_revision=work.spec.base_revision,
-                files={} if picture is None else {PREVIEW_FILE: picture},
+                files=files,
             )
             self._queue.finish(self._worker, work.work_id, found.version)
             self._leases.release(work.work_id)
@@ -116,17 +124,16 @@ class Results:
 
     def _gate(self, work: Work, record: Mapping[str, Any]) -> dict[str, Any]:
         """What the record says of the version that is current now, beside this one."""
-        job_id, after = self._leases.job_of(work.work_id), record.get("evaluation")
-        if job_id is None or not after:
+        job_id = self._leases.job_of(work.work_id)
+        if job_id is None or not record.get("evaluation"):
             return {}
         if job_id not in self._modes:
             self._modes[job_id] = self._job_store.load(job_id).gate
         mode = self._modes[job_id]
-        at = read_head(self._registry.store, work.spec.name, work.spec.base_revision)
-        if mode == "off" or at is None or at.head.removed:
+        at = current_head(self._registry.store, work.spec.name, work.spec.base_revision)
+        if mode == "off" or at is None:
             return {}
-        reasons = falls(at.head.record.get("evaluation") or {}, after)
-        return {"gate": gate_entry(mode, at.head.entry.version, reasons)}
+        return {"gate": gate_of(mode, at.head.entry.version, at.head.record, record)}
 
     def failed(self, work: Work, error: TextinvError, record: dict[str, Any]) -> None:
         """Say why, and let the queue decide whether it is tried again."""

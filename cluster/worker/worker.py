@@ -24,10 +24,12 @@ from cluster.worker.config import PackSettings, WorkerConfig
 from cluster.worker.leases import Leases
 from cluster.worker.meters import PackMeters, RayBoard, TimedStore
 from cluster.worker.outbox import Outbox
+from cluster.worker.pinned import Sheets
 from cluster.worker.place import Place
 from cluster.worker.results import Results
-from textinv.errors import BaseModelMismatchError, ClusterError
+from textinv.errors import BaseModelError, BaseModelMismatchError, ClusterError
 from textinv.evaluation import own_scorer
+from textinv.evaluation.pinned import draw_sheet
 from textinv.evaluation.preview import draw_preview
 from textinv.jobs import JobStore
 from textinv.models import load_base_model
@@ -104,16 +106,21 @@ def learn_leased(
         try:
             if leases.is_dismissed:
                 return
-            model = load()
-            packed = _for_packs(model, pack)
+            try:
+                model = place.patiently(load, leases.rest, lambda: leases.is_dismissed or has_notice(), endless=True)
+            except BaseModelError:
+                if leases.is_dismissed:
+                    return
+                raise
+            packed, sheets = _for_packs(model, pack), Sheets(partial(draw_sheet, model))
             train_pack(
                 packed,
                 leases,
-                Results(queue, registry, leases, outbox, card.id, partial(draw_preview, model), meters),
+                Results(queue, registry, leases, outbox, card.id, partial(draw_preview, model), sheets, meters),
                 num_slots=slots_for(packed, pack.num_slots),
                 should_drain=lambda: leases.is_dismissed or has_notice(),
                 checkpoint_every_s=pack.checkpoint_every_s,
-                scorer=own_scorer(model, folders=encoders),
+                scorer=own_scorer(model, folders=encoders, keep=sheets.keep),
             )
         except BaseException as error:
             leases.end()

@@ -148,6 +148,7 @@ EXAMPLES: Mapping[str, Example] = {
                     "base_model": "emoji",
                     "current": True,
                     "held": None,
+                    "pinned": [],
                 }
             ],
         },

@@ -1,5 +1,6 @@
 """Workers, nodes, the queue, the driver and the store die in the middle of a job: nothing is lost or done twice."""
 
+import os
 import random
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from textinv.training.checkpoint import Checkpoint
 
 pytestmark = [pytest.mark.chaos, pytest.mark.ray, pytest.mark.store, pytest.mark.timeout(500)]
 StartFleet = Callable[[int], Fleet]
+FAULTS = Path(__file__).parent / "faults"
 HAND_BACK_S = 5.0 + 1.5
 """What a worker may take after a notice, and the fleet's status to tell of it."""
 
@@ -34,6 +36,21 @@ def test_a_killed_worker_is_replaced_while_the_other_goes_on(start_fleet: StartF
     assert survivor["id"] in fleet.log()
     deaths = [line for line in fleet.log().splitlines() if " died: " in line]
     assert all(victim["id"] in line for line in deaths)
+
+
+def test_a_worker_whose_writer_dies_ends_and_is_replaced(
+    start_fleet: StartFleet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    order = tmp_path / "a writer ends"
+    monkeypatch.setenv("CHAOS_ENDS_A_WRITER", str(order))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(FAULTS), os.environ.get("PYTHONPATH", ""))))
+    fleet = start_fleet(2)
+    fleet.wait_for_workers()
+    order.touch()
+    fleet.wait_until(lambda: " died: " in fleet.log())
+    assert not order.exists()
+    assert not fleet.is_over, "the job is over before anything was ended"
+    fleet.finish(num_killed_workers=1)
 
 
 def test_a_killed_queue_comes_back_and_workers_go_on_with_what_they_have(start_fleet: StartFleet) -> None:

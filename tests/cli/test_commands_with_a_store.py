@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -13,10 +14,13 @@ from textinv.demo.concept_pictures import concept_pictures
 from textinv.demo.concepts import find_concept
 from textinv.embedding import Embedding
 from textinv.generation import read_png_infotext
+from textinv.images.strip import make_strip
 from textinv.manifest import load_manifest
 from textinv.models import load_base_model
+from textinv.placeholders import ConceptRef
 from textinv.plan import make_plan
 from textinv.registry import Registry
+from textinv.registry.layout import PINNED_FILE
 from textinv.settings import Settings
 from textinv.spec import image_key
 from textinv.store import EmbeddedServer, ensure_store
@@ -162,11 +166,37 @@ def test_versions_are_drawn_side_by_side_with_their_scores(
     assert run(home, "concept", "compare", "tulip@1", "tulip", "-o", str(out), "--steps", "1", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert [one["version"] for one in told["scores"]] == ["tulip@1", "tulip@1"]
-    assert (len(told["prompts"]), told["falls"]) == (4, [])
+    assert (len(told["prompts"]), told["falls"], told["drawn"]) == (4, [], ["tulip@1"])
     with Image.open(out) as sheet:
         left, right = (sheet.crop((x, 36, x + 192, 228)).tobytes() for x in (0, 192))
     assert left == right  # the same version, prompt and seed
     assert run(home, "concept", "compare", "tulip") == 2
+
+
+def test_pictures_that_lie_beside_versions_are_compared_as_they_are(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = Registry(ensure_store(Settings(home=home)))
+    rows = registry.resolve(ConceptRef("tulip")).embedding
+    for number, colour in enumerate(((200, 30, 30), (30, 30, 200)), 1):
+        registry.publish(
+            "pinned-tulip",
+            rows,
+            {"pinned": {"prompts": ["a {}"], "seed": 0, "num_inference_steps": 10}},
+            fingerprint=f"pinned-{number}",
+            base_model="a base that is not here",
+            base_revision="r",
+            files={PINNED_FILE: make_strip([np.full((64, 64, 3), colour, np.uint8)])},
+        )
+    out = tmp_path / "both.png"
+    assert run(home, "concept", "compare", "pinned-tulip@1", "pinned-tulip@2", "-o", str(out), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["prompts"], told["drawn"]) == (["a {}"], [])
+    with Image.open(out) as sheet:
+        left, right = (sheet.getpixel((x, 100)) for x in (96, 288))
+    assert left[0] > 180 > right[0]
+    assert right[2] > 180 > left[2]
+    registry.remove("pinned-tulip")
 
 
 def test_people_are_told_scores_norm_and_how_far_the_rows_went(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from cluster.queue.messages import WorkerCard
 from cluster.queue.queue import WorkQueue
 from cluster.worker.config import BaseModelRef, PackSettings
 from cluster.worker.worker import learn_leased
-from textinv.errors import BaseModelError, StoreError
+from textinv.errors import BaseModelMismatchError, StoreError
 from textinv.jobs import JobRecord, JobStatus, JobStore
 from textinv.jobs.fleet import FleetSettings, settings_key
 from textinv.models.base import BaseModel
@@ -65,7 +65,7 @@ class ThreadCrew:
         def work() -> None:
             try:
                 learn_leased(load, queue, registry, WorkerCard(f"{name}/0", name, 0), pack, self.gone.is_set)
-            except BaseModelError as error:
+            except BaseModelMismatchError as error:
                 self.problem = str(error)
 
         self._thread = threading.Thread(target=work, daemon=True)
@@ -238,16 +238,16 @@ def test_a_job_of_which_a_queue_was_told_in_part_is_not_over(model: BaseModel, m
     place.driver.send_home()
 
 
-def test_a_base_model_that_no_worker_can_load_fails_the_job_and_says_why(registry: Registry, make_job: MakeJob) -> None:
+def test_another_base_model_on_all_nodes_fails_the_job_and_says_why(registry: Registry, make_job: MakeJob) -> None:
     def load() -> BaseModel:
-        raise BaseModelError("weights are missing on this node")
+        raise BaseModelMismatchError("emoji is c0ffee here: give all machines the same")
 
     place = Place(registry, load)
     record = make_job(registry.store)
     place.drive_until(lambda: place.is_over(record))
     status = place.status(record)
     assert status.state == "failed"
-    assert "weights are missing on this node" in (status.problem or "")
+    assert "emoji is c0ffee here" in (status.problem or "")
 
 
 def test_a_drained_fleet_saves_what_it_has_and_goes_on_when_it_is_scaled(place: Place, make_job: MakeJob) -> None:
@@ -260,8 +260,14 @@ def test_a_drained_fleet_saves_what_it_has_and_goes_on_when_it_is_scaled(place: 
     assert len(place.job_store.checkpoints()) == 2
     assert not place.is_over(record)
     store.put(settings_key(FLEET), FleetSettings().model_dump_json().encode())
-    place.drive_until(lambda: any(concept.step > saved[concept.name] for concept in _concepts(place, record)))
-    assert min(concept.step for concept in _concepts(place, record)) >= min(saved.values())
+    seen: list[tuple[str, int]] = []
+
+    def all_went_on() -> bool:
+        seen.extend((concept.name, concept.step) for concept in _concepts(place, record))
+        return all(step > saved[name] for name, step in seen[-2:])
+
+    place.drive_until(all_went_on)
+    assert not [(name, step) for name, step in seen if 0 < step < saved[name]]  # 0: it has no worker yet
     assert len(place.crews) == 2
 
 

@@ -18,6 +18,7 @@ from textinv.jobs.record import spec_sheets_of
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.registry import Registry
+from textinv.registry.attachments import load_pinned
 from textinv.store.memory import MemoryStore
 
 PACK = PackSettings(num_slots=2, lease_s=30.0, checkpoint_every_s=0.0)
@@ -64,6 +65,8 @@ def test_a_worse_version_is_held_back_or_told_as_the_job_says(
     first = registry.resolve(ConceptRef(NAME))
     assert set(first.record["evaluation"]["each"][str(clip)]) >= {"fidelity"}
     assert "gate" not in first.record
+    assert registry.entry(NAME, 1).pinned == tuple(first.record["pinned"]["prompts"])
+    assert load_pinned(registry.store, registry.entry(NAME, 1)) is not None
     better = registry.publish(
         NAME,
         first.embedding,

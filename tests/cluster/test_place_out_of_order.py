@@ -10,11 +10,20 @@ import pytest
 from cluster.driver.open_jobs import OpenJobs
 from cluster.queue.messages import WorkerCard
 from cluster.queue.queue import WorkQueue
+from cluster.worker.config import PackSettings
 from cluster.worker.leases import Leases
 from cluster.worker.outbox import Outbox
 from cluster.worker.place import Place, is_of_the_place
+from cluster.worker.worker import learn_leased
 from tests.cluster.test_driver import Place as Fleet
-from textinv.errors import ImageError, StoreCredentialsError, StoreError, StoreUnreachableError, TextinvError
+from textinv.errors import (
+    BaseModelError,
+    ImageError,
+    StoreCredentialsError,
+    StoreError,
+    StoreUnreachableError,
+    TextinvError,
+)
 from textinv.jobs import JobRecord, JobStore
 from textinv.models.base import BaseModel
 from textinv.registry import Registry
@@ -106,6 +115,47 @@ def test_a_job_whose_workers_keys_have_expired_says_so_and_ends_well_with_new_on
     fleet.driver.send_home()
 
 
+def test_a_job_waits_for_a_base_model_that_no_worker_can_load_and_says_so(
+    store: Unsteady, model: BaseModel, make_job: MakeJob
+) -> None:
+    there: list[BaseModel] = []
+
+    def load() -> BaseModel:
+        if not there:
+            raise BaseModelError("weights are missing on this node")
+        return there[0]
+
+    record, fleet, job_store = make_job(store, 1), Fleet(Registry(store), load), JobStore(store)
+
+    def problem() -> str:
+        status = job_store.status(record.id)
+        return (status.problem or "") if status else ""
+
+    fleet.drive_until(lambda: "weights are missing" in problem())
+    assert (fleet.status(record).state, fleet.status(record).ended) == ("waiting", False)
+    there.append(model)
+    fleet.drive_until(lambda: fleet.is_over(record))
+    assert (fleet.status(record).state, fleet.status(record).problem) == ("done", None)
+    fleet.driver.send_home()
+
+
+def test_a_worker_that_waits_for_its_base_model_goes_when_it_is_dismissed(store: Unsteady, make_job: MakeJob) -> None:
+    queue, asked = told(Registry(store), make_job(store, 1)), threading.Event()
+
+    def load() -> BaseModel:
+        asked.set()
+        raise BaseModelError("weights are missing on this node")
+
+    pack = PackSettings(num_slots=1, lease_s=1.0)
+    worker = threading.Thread(target=learn_leased, args=(load, queue, Registry(store), CARD, pack))
+    worker.start()
+    assert asked.wait(20.0)
+    queue.dismiss(["crew"])
+    worker.join(20.0)
+    assert not worker.is_alive()
+    assert queue.view().failed_starts == ()
+
+
 def test_what_was_learned_waits_for_the_place_and_a_checkpoint_does_not() -> None:
     written: list[str] = []
     given_up: list[str] = []
@@ -165,6 +215,20 @@ def test_a_store_that_hangs_holds_up_no_step_and_no_drain(store: Unsteady, make_
     store.goes_on.set()
     time.sleep(0.1)
     assert queue.view().jobs[0].counts["waiting"] == 3
+
+
+def test_the_next_concept_is_fetched_before_there_is_room_for_it_as_long_as_plenty_waits(
+    store: Unsteady, make_job: MakeJob
+) -> None:
+    queue = told(Registry(store), make_job(store, 7))
+    with Leases(queue, JobStore(store), CARD, beat_s=0.02) as leases:
+        held = []
+        for _ in range(5):
+            assert leases.take() is not None
+            wait_until(lambda: not queue.view().workers[0].leases or len(leases.held) >= 2)
+            time.sleep(0.05)
+            held.append(len(leases.held))
+    assert held == [2, 3, 3, 4, 5]  # with more than four waiting, one beyond what is in training
 
 
 def test_an_error_of_the_queue_while_fetching_reaches_the_training(store: Unsteady) -> None:

@@ -15,7 +15,7 @@ from cluster.worker import worker
 from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from tests.evaluation.tiny_encoders import clip_folder
-from textinv.errors import BaseModelError, CorruptObjectError, ImageError, ObjectNotFoundError
+from textinv.errors import BaseModelMismatchError, CorruptObjectError, ImageError, ObjectNotFoundError
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.layout import checkpoint_key, spec_sheet_key
 from textinv.jobs.record import spec_sheets_of
@@ -190,12 +190,12 @@ def test_a_broken_checkpoint_costs_another_try_and_then_the_concept(
     assert queue.view().jobs[0].counts["done"] == 1
 
 
-def test_a_base_model_that_cannot_be_loaded_is_told_to_the_queue(registry: Registry, make_job: MakeJob) -> None:
+def test_another_base_model_than_the_jobs_is_told_to_the_queue(registry: Registry, make_job: MakeJob) -> None:
     queue = serve(registry, make_job(registry.store))
 
     def load() -> BaseModel:
-        raise BaseModelError("there is no such folder")
+        raise BaseModelMismatchError("emoji is c0ffee here")
 
-    with pytest.raises(BaseModelError):
+    with pytest.raises(BaseModelMismatchError):
         learn_leased(load, queue, registry, card(), PACK)
-    assert "no such folder" in queue.view().failed_starts[0]
+    assert "c0ffee" in queue.view().failed_starts[0]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from textinv.evaluation.gate import falls, gate_entry, has_fallen
+from textinv.evaluation.gate import falls, gate_entry, gate_of, has_fallen
 
 
 def scores(likeness: list[float], editability: list[float] | None = None, **changed: Any) -> dict[str, Any]:
@@ -48,3 +48,18 @@ def test_only_a_gate_that_is_on_holds_back() -> None:
     assert gate_entry("on", 2, ["a", "b"])["held"] == "a; b"
     assert gate_entry("on", 2, [])["held"] is None
     assert gate_entry("warn", 2, ["a"]) == {"mode": "warn", "against": 2, "reasons": ["a"], "held": None}
+
+
+def test_on_another_base_model_a_fall_is_told_by_the_same_encoder_alone_and_never_holds_back() -> None:
+    high, low = [0.60, 0.62, 0.58, 0.61], [0.40, 0.42, 0.38, 0.41]
+
+    def record(revision: str, likeness: list[float]) -> dict[str, Any]:
+        each = {encoder: {"fidelity": likeness} for encoder in ("emoji/clip", "/encoders/dino")}
+        base = {"id": "emoji", "revision": revision}
+        return {"base_model": base, "evaluation": {"prompts": ["a {}"], "drawing": {"seed": 0}, "each": each}}
+
+    told = gate_of("on", 3, record("r1", high), record("r2", low))
+    assert told["reasons"] == ["likeness fell from 0.60 to 0.40 by /encoders/dino: more than its noise"]
+    assert (told["mode"], told["against"], told["held"]) == ("warn", 3, None)
+    at_home = gate_of("on", 3, record("r1", high), record("r1", low))
+    assert (len(at_home["reasons"]), at_home["held"]) == (2, "; ".join(at_home["reasons"]))

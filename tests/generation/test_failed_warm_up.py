@@ -28,7 +28,7 @@ class Failing:
 
 def test_a_warm_up_that_fails_fails_what_waits_and_the_next_request_tries_again(emoji: BaseModel) -> None:
     model = Failing(emoji)
-    engine = Engine(model)  # type: ignore[arg-type]
+    engine = Engine(model, max_batch=2)  # type: ignore[arg-type]
     request = GenerateRequest("a frog", num_inference_steps=1, num_images=2)
     ticket = engine.submit(request)
     assert engine.step() is False

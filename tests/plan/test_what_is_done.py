@@ -13,7 +13,7 @@ from textinv.embedding.formats import export_bytes
 from textinv.errors import ManifestError
 from textinv.placeholders import ConceptRef
 from textinv.plan import Plan, PlannedSpec
-from textinv.plan.estimate import EVALUATION_PASSES, MAX_PREVIEWS, PREVIEW_PASSES, RANKED_WORDS
+from textinv.plan.estimate import EVALUATION_PASSES, MAX_PREVIEWS, PINNED_PASSES, PREVIEW_PASSES, RANKED_WORDS
 from textinv.plan.published import FEW
 from textinv.plan.resolve import BaseFacts
 from textinv.registry import Registry
@@ -209,10 +209,10 @@ def test_ranking_words_by_their_loss_is_part_of_the_estimate(write: Write, foxes
     assert len(SHORTLIST) + 1 == RANKED_WORDS
 
 
-def test_scoring_costs_nothing_where_no_encoder_can_do_it(
+def test_only_pinned_pictures_are_drawn_where_no_encoder_can_score(
     write: Write, foxes: Path, planned: Planned, tmp_path: Path
 ) -> None:
     path, base = write("  - {name: fox, images: foxes}\n"), BaseFacts("base-1", 32, has_clip=False)
     told = Settings(home=tmp_path / "home", encoders=(tmp_path / "clip",))
     without, with_folder = (planned(path, base=base, **given).estimate for given in ({}, {"settings": told}))
-    assert (without.evaluation_passes, with_folder.evaluation_passes) == (0, EVALUATION_PASSES)
+    assert (without.evaluation_passes, with_folder.evaluation_passes) == (PINNED_PASSES, EVALUATION_PASSES)

@@ -1,15 +1,20 @@
 """`/v1/concepts`: listing, showing, downloading, deleting, rolling back."""
 
+import io
 import time
 
 import httpx
+import numpy as np
 import pytest
 import safetensors.torch
+from PIL import Image
 
 from services.desk import Desk
 from tests.services.conftest import publish
 from textinv.embedding.formats import EXPORT_FORMATS
+from textinv.images.strip import make_strip
 from textinv.registry import Registry
+from textinv.registry.layout import PINNED_FILE
 from textinv.store.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -164,3 +169,25 @@ async def test_an_unknown_path_has_the_shape_of_every_error(client: httpx.AsyncC
     assert reply.status_code == 404
     assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
     assert (await client.get("/v1/images/generations")).status_code == 405
+
+
+async def test_pinned_pictures_are_shown_where_there_are_any(client: httpx.AsyncClient, store: MemoryStore) -> None:
+    rows = publish(store, "cat").embedding
+    lacking = await client.get("/v1/concepts/cat/pinned")
+    assert (lacking.status_code, lacking.json()["error"]["code"]) == (404, "object_not_found")
+    strip = make_strip([np.full((16, 16, 3), colour, np.uint8) for colour in (40, 200)])
+    Registry(store).publish(
+        "cat",
+        rows,
+        {"pinned": {"prompts": ["a {}", "two {}"], "seed": 0, "num_inference_steps": 10}},
+        fingerprint="second",
+        base_model="colours",
+        base_revision="c0ffee",
+        files={PINNED_FILE: strip},
+    )
+    shown = await client.get("/v1/concepts/cat/pinned", params={"version": 2})
+    assert (shown.content, shown.headers["content-type"]) == (strip, "image/jpeg")
+    versions = (await client.get("/v1/concepts/cat")).json()["versions"]
+    assert [one["pinned"] for one in versions] == [[], ["a {}", "two {}"]]
+    thumbnail = await client.get("/v1/concepts/cat/thumbnail")
+    assert Image.open(io.BytesIO(thumbnail.content)).size == (16, 16)

@@ -18,7 +18,7 @@ from textinv.embedding import Embedding
 from textinv.jobs import Failure, JobStore
 from textinv.jobs.fleet import StoredFleet, status_key
 from textinv.jobs.previews import write_preview
-from textinv.plan.estimate import EVALUATION_PASSES
+from textinv.plan.estimate import EVALUATION_PASSES, PINNED_PASSES
 from textinv.store import S3Store
 from textinv.training.checkpoint import Checkpoint
 
@@ -54,11 +54,11 @@ async def test_a_dry_run_plans_and_writes_nothing(client: httpx.AsyncClient, des
     assert real["id"] == told["id"]
 
 
-async def test_scoring_is_not_counted_where_there_is_no_clip(client: httpx.AsyncClient, desk: Desk) -> None:
+async def test_only_pinned_pictures_are_counted_where_there_is_no_clip(client: httpx.AsyncClient, desk: Desk) -> None:
     desk.known_facts = replace(await desk.facts(), has_clip=False)
     fox = manifest_of(await upload(client, 1), "fox")
     told = (await client.post("/v1/jobs", params={"dry_run": True}, json=fox)).json()
-    assert told["estimate"]["evaluation_passes"] == 0
+    assert told["estimate"]["evaluation_passes"] == PINNED_PASSES
 
 
 async def test_a_job_is_written_down_as_the_command_line_does_and_the_fleet_is_wanted(
@@ -73,6 +73,19 @@ async def test_a_job_is_written_down_as_the_command_line_does_and_the_fleet_is_w
     assert told["driver"] == {"running": True, "state": "running", "problem": None}
     again = await submit(client, "my-fox", recipe="fast")
     assert (again["id"], len(job_store.jobs())) == (told["id"], 1)
+
+
+async def test_a_job_says_what_becomes_of_a_version_whose_scores_fell(
+    client: httpx.AsyncClient, job_store: JobStore
+) -> None:
+    fox = manifest_of(await upload(client, 1), "fox")
+    by_itself = (await client.post("/v1/jobs", json=fox)).json()
+    assert job_store.load(by_itself["id"]).gate == "on"
+    told = (await client.post("/v1/jobs", params={"gate": "warn"}, json=fox)).json()
+    assert (told["id"], job_store.load(told["id"]).gate) == (by_itself["id"], "warn")
+    assert (await client.get(told["url"])).json()["gate"] == "warn"
+    refused = await client.post("/v1/jobs", params={"gate": "maybe"}, json=fox)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "gate")
 
 
 async def test_yaml_is_the_same_manifest_as_json(client: httpx.AsyncClient) -> None:

@@ -44,6 +44,7 @@ def card(shown: Shown, home: Path) -> RenderableType:
     lines = [
         ("learned", f"{_day(entry.created)}, on {entry.base_model or 'a base model that nobody named'}"),
         *_evidence(entry.name, record, scores),
+        *_fallen(record),
         *_course(record),
         ("versions", _versions(shown)),
         ("files", ", ".join(f"{file} ({_size(artifact.size_bytes)})" for file, artifact in entry.artifacts.items())),
@@ -97,6 +98,16 @@ def _likeness(one: Mapping[str, Any], word: object) -> str:
         share = (one["fidelity"] - low) / (high - low)
         said += f": {share:.0%} of the way" if share < 1 else ", and it is as like them"
     return said
+
+
+def _fallen(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is worse than in the version that was current when this one was published."""
+    gate = _mapping(record.get("gate"))
+    reasons = gate.get("reasons")
+    if not isinstance(reasons, list) or not reasons:
+        return []
+    beside = f"beside version {gate['against']}: " if "against" in gate else ""
+    return [("fallen", beside + "; ".join(map(str, reasons)))]
 
 
 def _rows(record: Mapping[str, Any], scores: Mapping[str, Any]) -> list[tuple[str, str]]:

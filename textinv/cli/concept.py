@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textinv.cli import versions
+from textinv.cli import compare
 from textinv.cli.config import current_settings, nothing_in_store, store_in_use
 from textinv.cli.output import AsJson, emit, rows_table
 from textinv.errors import BaseModelMismatchError, InputError
@@ -40,9 +40,9 @@ def register(app: typer.Typer) -> None:
     group.command("rm")(remove)
     group.command("import")(import_)
     group.command("cp")(copy)
-    for command in (show, export, rollback, gc, verify):
+    for command in (show, export, promote, rollback, gc, verify):
         group.command()(command)
-    versions.register(group)
+    compare.register(group)
     app.add_typer(group, name="concept")
 
 
@@ -141,6 +141,18 @@ def import_(
     if current != found.version:
         told += f"; {name}@{current} stays current until `textinv concept promote {told}`"
     emit({**_facts(found), "current": current}, json, told)
+
+
+def promote(
+    ref: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A version; default: the newest.")],
+    json: AsJson = False,
+) -> None:
+    """Make a version current that was held back, because its scores had fallen."""
+    registry, wanted = _registry(), parse_ref(ref)
+    version = wanted.version or max(one.version for one in registry.versions(wanted.name))
+    found, note = registry.roll_back(wanted.name, version)
+    facts = {"name": found.name, "version": found.version, "changed": note is None, "note": note}
+    emit(facts, json, note or f"{found.name} is now {found.name}@{found.version}")
 
 
 def rollback(

@@ -5,7 +5,7 @@ and what the initializer's words reach without any learning (the class word wher
 registries or files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from textinv.evaluation import scores
 from textinv.evaluation.classifier import has_classifier, load_classifier
 from textinv.evaluation.encoders import PictureEncoder, own_encoder
 from textinv.evaluation.judge import Judge, Opinion, Pixels, check_asks
+from textinv.evaluation.pinned import NUM_EDITS, Sheet, make_sheet
 from textinv.evaluation.prompts import Kind, prompts_of
 from textinv.generation.draw import generate_all
 from textinv.generation.request import GenerateRequest
@@ -61,10 +62,12 @@ def evaluate(
     encoders: Sequence[PictureEncoder] = (),
     drawing: Drawing | None = None,
     prompts: Sequence[str] | None = None,
+    keep: Callable[[Sheet], None] | None = None,
 ) -> dict[str, Any]:
     """Draw with a concept and score it against real pictures (held out, else those of the training); plain JSON.
 
     `prompts` take the place of those that belong to the base model. Where it has a judge, `judge` holds what that says.
+    `keep` is given those of the pictures that are pinned, before they are looked at.
 
     Raises:
         SettingsError: no encoder was given and the base model has neither one of its own nor a judge.
@@ -76,7 +79,11 @@ def evaluate(
     used = encoders or (() if judge and model.clip is None else (own_encoder(model),))
     drawing = drawing or Drawing()
     lines = tuple(prompts or of_base.editability[learned.kind])
-    drawn = _draw(model, learned, drawing, of_base.fidelity[learned.kind], lines)
+    plain = of_base.fidelity[learned.kind]
+    drawn = _draw(model, learned, drawing, plain, lines)
+    if keep is not None:
+        shown = [drawn.concept[0], *drawn.edits[:NUM_EDITS]]
+        keep(make_sheet([plain, *lines[:NUM_EDITS]], shown, drawing.num_inference_steps, drawing.seed))
     real = [picture.pixels for picture in pictures]
     edits = dict(zip(lines, drawn.edits, strict=True))
     opinion = Opinion(judge, learned.kind, pictures) if judge else None

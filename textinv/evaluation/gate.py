@@ -2,11 +2,13 @@
 
 Owns the comparison of two evaluations, picture by picture: the difference of their means is bootstrapped (Efron 1979),
 and has fallen where 97.5 of 100 draws say so. What was drawn otherwise, or by older programs, which kept no scores of
-single pictures, is not compared. Does not know registries; `textinv.registry` holds a version back for what is said
-under `gate` in its record.
+single pictures, is not compared. On another base model than the current version's, the encoders that come with a base
+model are left out, as each is another one, and a fall is told but never holds the version back: it is the only one that
+this base model can draw. Does not know registries; `textinv.registry` holds a version back for what is said under
+`gate` in its record.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Literal
 
 import numpy as np
@@ -19,13 +21,26 @@ _QUANTILE = 0.975
 _FEWEST = 2
 
 
-def falls(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """What has fallen between two evaluations, in words; nothing where they cannot be compared."""
+def gate_of(mode: GateMode, against: int, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What the record `after` is to say of the gate: its version comes after the version `against`, which is current
+    and has the record `before`."""
+    bases = [_mapping(record.get("base_model")) for record in (before, after)]
+    elsewhere = bases[0].get("revision") != bases[1].get("revision")
+    own = {f"{base.get('id')}/clip" for base in bases} if elsewhere else set()
+    reasons = falls(_mapping(before.get("evaluation")), _mapping(after.get("evaluation")), own)
+    return gate_entry("warn" if elsewhere else mode, against, reasons)
+
+
+def falls(before: Mapping[str, Any], after: Mapping[str, Any], left_out: Set[str] = frozenset()) -> list[str]:
+    """What has fallen between two evaluations, in words; nothing where they cannot be compared.
+
+    `left_out` names encoders that are not the same in both.
+    """
     if any(before.get(field) != after.get(field) for field in ("prompts", "drawing")):
         return []
     each_before, each_after = _mapping(before.get("each")), _mapping(after.get("each"))
     found = []
-    for encoder in each_before.keys() & each_after.keys():
+    for encoder in (each_before.keys() & each_after.keys()) - left_out:
         for field, word in WORDS.items():
             old, new = (_mapping(each[encoder]).get(field) or () for each in (each_before, each_after))
             if has_fallen(old, new):

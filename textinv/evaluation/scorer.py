@@ -5,8 +5,8 @@ Owns what a spec says about scoring: its kind, its class word, the words it star
 
 import logging
 import time
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from textinv.embedding import Embedding
 from textinv.errors import TextinvError, TrainingError
 from textinv.evaluation.encoders import PictureEncoder, load_encoder
 from textinv.evaluation.evaluate import Drawing, Learned, evaluate, facts_of
+from textinv.evaluation.pinned import Sheet
 from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.plan.estimate import EVALUATION_INFERENCE_STEPS
@@ -26,13 +27,18 @@ DRAWING = Drawing(num_inference_steps=EVALUATION_INFERENCE_STEPS)
 """At the end of training; `textinv evaluate` draws with more steps."""
 
 
-def own_scorer(model: BaseModel, drawing: Drawing = DRAWING, folders: Sequence[Path] = ()) -> Scorer:
+def own_scorer(
+    model: BaseModel,
+    drawing: Drawing = DRAWING,
+    folders: Sequence[Path] = (),
+    keep: Callable[[TrainSpec, Sheet], None] | None = None,
+) -> Scorer:
     """A scorer with the encoders in `folders`, else with the base model's own CLIP.
 
     The encoders are loaded once, onto the model's device, when the first concept comes. The base model's judge is
     asked, too, where it has one. What stands in the way of scores becomes an entry `error` beside what can
     be said without them, never an exception: nothing that was learned is lost for it. Without a usable encoder nothing
-    is drawn.
+    is drawn. `keep` is given the pinned pictures of each concept that is drawn.
     """
 
     @cache
@@ -43,7 +49,8 @@ def own_scorer(model: BaseModel, drawing: Drawing = DRAWING, folders: Sequence[P
         begun = time.monotonic()
         learned = learned_of(spec, embedding, started_from)
         try:
-            found = evaluate(model, learned, pictures, encoders=encoders(), drawing=drawing)
+            kept = partial(keep, spec) if keep else None
+            found = evaluate(model, learned, pictures, encoders=encoders(), drawing=drawing, keep=kept)
         except TextinvError as error:
             found = facts_of(model, learned) | {"error": {"code": error.code, "message": error.message}}
         except Exception as error:  # drawing runs foreign code, and memory may be short

@@ -26,7 +26,7 @@ ADVICE: Mapping[str, str] = {
     "object_not_found": "A picture is gone from the store: upload it again and resume the job.",
     "corrupt_object": "Stored bytes were changed: upload the pictures again and resume the job.",
     "other_base_model": "The base model changed: give all machines the same one and submit the manifest again.",
-    "base_model_unavailable": "A worker cannot load the base model: make it reachable on every node and resume.",
+    "base_model_unavailable": "No worker can load the base model: make it reachable on all nodes, and the job goes on.",
     "store_unreachable": "The object store did not answer for long: bring it back and resume the job.",
     "store_credentials": "The object store refuses the credentials: correct them and resume the job.",
     "cancelled": "It was cancelled: resume the job if it is wanted after all.",

@@ -134,9 +134,10 @@ class TrainingFields(Strict):
     with and without."""
     evaluate: bool | None = None
     """Score what was learned, at the end: likeness, whether prompts still work, and the figures that both are measured
-    by, in the record. On (default), it costs as much as about 140 sample passes, which `false` saves; what is learned
-    is the same, and `textinv evaluate` does it later. It takes a CLIP: the base model's own, or one that the setting
-    `encoders` names; without either nothing is drawn, and the record says so beside what the rows alone tell."""
+    by, in the record; and keep four pictures beside the version, by which versions are compared. On (default), it costs
+    as much as about 140 sample passes, which `false` saves; what is learned is the same, and `textinv evaluate` scores
+    it later. Scores take a CLIP: the base model's own, or one that the setting `encoders` names. Without either only
+    the four pictures are drawn (35 sample passes), and the record says so."""
     min_size_px: Annotated[int, Field(ge=1, le=16_384)] | None = None
     """Refuse pictures whose shorter side is smaller. 1 to 16384. Default: half of `resolution_px`; pictures smaller
     than `resolution_px` itself give a warning. More than 100 million pixels are always refused. Costs nothing."""

@@ -28,7 +28,8 @@ Guides = Literal["rows", "input", "none"]
 
 
 class BaseModel(ABC):
-    """A frozen base model. Nothing in it requires a gradient, and no call changes it; any thread may call it."""
+    """A frozen base model. Nothing in it requires a gradient, and no call changes what it gives; any thread may call
+    it."""
 
     id: str
     """As written: an alias, a hub id, a folder or a file."""
@@ -149,6 +150,11 @@ class BaseModel(ABC):
             found[name] = Span(along=slice(begin, begin + width))
             begin += width
         return found
+
+    def checkpoint_gradients(self) -> bool:
+        """Keep less for gradients from now on, for about a third more time; whether there was something to change.
+        Gradients stay the same. The one call that changes the base model, for forwards with a gradient only."""
+        return False
 
     @abstractmethod
     def encode_pixels(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:

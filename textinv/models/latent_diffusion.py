@@ -16,6 +16,7 @@ from torch import Tensor
 
 from textinv.errors import PromptError
 from textinv.models.base import BaseModel, Conditioning, Tokens
+from textinv.models.checkpointing import checkpoint_layers
 from textinv.models.clip import Clip
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.meaning import Parts
@@ -223,6 +224,10 @@ class LatentDiffusionModel(BaseModel):
     def layer_of(self, clip_skip: int | None) -> int:
         """Which hidden states are read, counted from the last."""
         return self.own_layer + (clip_skip or self.clip_skip) - 1
+
+    def checkpoint_gradients(self) -> bool:
+        networks = [self._network, *(encoder.network for encoder in self._encoders.values())]
+        return sum(checkpoint_layers(network) for network in networks) > 0  # of all: none is passed over
 
     @torch.no_grad()
     def encode_pixels(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:

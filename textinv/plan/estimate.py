@@ -24,6 +24,8 @@ EVALUATION_INFERENCE_STEPS = 10
 """Of a picture that is drawn for the evaluation in a record."""
 EVALUATION_PASSES = 140
 """What scoring an object costs in sample passes: 138 measured with the demo base on one thread; a style costs 104."""
+PINNED_PASSES = 35
+"""What pinned pictures cost where nothing can be scored: four of the sixteen that scoring an object draws."""
 RANKED_WORDS = 60
 """Words that `init: auto` compares by their loss where the base model has no CLIP of its own: the shortlist of
 `textinv.training.ranking` and the class word, each on the whole fixed batch, while all slots wait."""
@@ -42,7 +44,7 @@ class Estimate:
     preview_passes: int
     """What previews cost on top of that."""
     evaluation_passes: int
-    """What scoring the learned concepts costs on top of that."""
+    """What scoring the learned concepts, or only drawing their pinned pictures, costs on top of that."""
     init_passes: int
     """What finding initializers by their loss costs on top of that."""
     worker_s: float | None
@@ -62,14 +64,14 @@ def estimate(
     """Estimate what is still to be done.
 
     Without a CLIP of the base model's own (not `has_clip`) `init: auto` takes forwards of the UNet; without an encoder
-    (not `are_scored`) nothing is drawn for scores. A folder that is no encoder shows on the worker only: its
+    (not `are_scored`) only pinned pictures are drawn. A folder that is no encoder shows on the worker only: its
     passes are counted, and then not spent.
     """
     left = [planned.spec for planned in specs if planned.state != "done"]
     passes = sum(likely_passes(spec) for spec in left)
     previews = PREVIEW_PASSES * sum(likely_previews(spec) for spec in left)
     pace = _pace(specs, left[0].base_revision, registry) if left and registry else None
-    evaluations = EVALUATION_PASSES * sum(spec.evaluate for spec in left) if are_scored else 0
+    evaluations = (EVALUATION_PASSES if are_scored else PINNED_PASSES) * sum(spec.evaluate for spec in left)
     inits = 0 if has_clip else sum(ranking_passes(spec) for spec in left)
     seconds = (passes + previews + evaluations + inits) / pace if pace else None
     return Estimate(

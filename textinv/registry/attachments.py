@@ -12,7 +12,7 @@ from typing import Any
 from textinv.errors import CorruptObjectError
 from textinv.registry.entries import Artifact, VersionEntry
 from textinv.registry.heads import load_artifact
-from textinv.registry.layout import evaluations_prefix, is_picture, new_run_id, purged_key
+from textinv.registry.layout import PINNED_FILE, evaluations_prefix, is_picture, new_run_id, purged_key
 from textinv.registry.publication import read_claim
 from textinv.store.protocol import JSON, ObjectStore
 
@@ -29,24 +29,42 @@ def pictures_of(store: ObjectStore, entry: VersionEntry) -> Sequence[tuple[str, 
 
 
 def load_picture(store: ObjectStore, entry: VersionEntry) -> tuple[bytes, str] | None:
-    """Read the first picture beside a version and its media type; None when it has none any more.
+    """Read the picture that shows a version and its media type; None when it has none any more.
 
-    The type is that of the bytes: names and records of a version that was copied may come from anywhere.
+    That is the first of its pinned ones where none was drawn for this. The type is that of the bytes: names and records
+    of a version that was copied may come from anywhere.
 
     Raises:
         CorruptObjectError: it is lost, or not what was written.
     """
     from textinv.images.decode import shown_type  # numpy and Pillow: only where a picture is read
+    from textinv.images.strip import first_cell
 
     try:
-        for file in sorted(filter(is_picture, entry.artifacts)):
+        for file in sorted(filter(is_picture, entry.artifacts.keys() - {PINNED_FILE})):
             data = load_artifact(store, entry, file)
             if (kind := shown_type(data)) is not None:
                 return data, kind
+        if entry.pinned and (first := first_cell(load_artifact(store, entry, PINNED_FILE), len(entry.pinned))):
+            return first, "image/jpeg"
     except CorruptObjectError:
         if not are_purged(store, entry.run_id):
             raise
     return None
+
+
+def load_pinned(store: ObjectStore, entry: VersionEntry) -> bytes | None:
+    """Read the pinned pictures of a version, in a row; None when it has none any more.
+
+    Raises:
+        CorruptObjectError: they are lost, or not what was written.
+    """
+    try:
+        return load_artifact(store, entry, PINNED_FILE) if entry.pinned else None
+    except CorruptObjectError:
+        if are_purged(store, entry.run_id):
+            return None
+        raise
 
 
 def purge_pictures(store: ObjectStore, fingerprint: str) -> None:

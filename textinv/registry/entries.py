@@ -52,6 +52,8 @@ class VersionEntry(_Stored):
     """Of the base model; None where its record does not say."""
     held: str | None = None
     """Why it does not become current by itself; None: nothing speaks against it."""
+    pinned: tuple[str, ...] = ()
+    """The prompts of its pinned pictures, from left to right; none where it has no such pictures."""
     format: int = 1
     """Of the store, when this was written."""
 
@@ -130,6 +132,8 @@ class VersionSummary:
     current: bool
     held: str | None = None
     """Why it did not become current by itself."""
+    pinned: tuple[str, ...] = ()
+    """The prompts of its pinned pictures, from left to right."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +219,13 @@ def held_by(record: Mapping[str, Any]) -> str | None:
     gate = record.get("gate")
     held = gate.get("held") if isinstance(gate, dict) else None
     return held if isinstance(held, str) and held else None
+
+
+def pinned_by(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """The prompts of the pinned pictures that a record tells of."""
+    pinned = record.get("pinned")
+    prompts = pinned.get("prompts") if isinstance(pinned, dict) else None
+    return tuple(prompts) if isinstance(prompts, list) and all(isinstance(one, str) for one in prompts) else ()
 
 
 def version_summary(entry: VersionEntry, current: Set[int]) -> VersionSummary:

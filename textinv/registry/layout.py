@@ -28,6 +28,8 @@ DONE = "done/"
 PROBES = "probe/"
 EMBEDDING_FILE = "embedding.safetensors"
 RECORD_FILE = "record.json"
+PINNED_FILE = "pinned.jpg"
+"""A version's pictures of a few pinned prompts in a row, by which it is compared with others."""
 PURGED_FILE = "purged"
 _BASE_DIGITS = 16
 _NO_BASE = "unknown"

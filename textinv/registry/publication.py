@@ -19,11 +19,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textinv.errors import ObjectNotFoundError, StoreConflictError
-from textinv.registry.entries import Artifact, VersionEntry, family_of, held_by, parse_entry
+from textinv.registry.entries import Artifact, VersionEntry, family_of, held_by, parse_entry, pinned_by
 from textinv.registry.heads import Contents, highest_number, is_removed, roll_forward
 from textinv.registry.layout import (
     EMBEDDING_FILE,
     FORMAT,
+    PINNED_FILE,
     RECORD_FILE,
     done_key,
     media_type_of,
@@ -118,6 +119,7 @@ def _write_artifacts(store: ObjectStore, finished: Finished) -> VersionEntry:
         artifacts=artifacts,
         family=family_of(finished.record),
         held=held_by(finished.record),
+        pinned=pinned_by(finished.record) if PINNED_FILE in artifacts else (),
         format=FORMAT,
     )
 

@@ -3,7 +3,8 @@
 From top to bottom: `ConceptPack` takes the step, in forwards that fit into memory and whose gradients are added up,
 and looks at fixed batches; `Training` fills slots, steps, looks, settles what has ended, and saves. Each slot's loss
 reaches that slot's rows only. Whatever goes wrong with one concept ends that one with a typed error. Out of memory
-makes forwards smaller; a concept ends by it only where one of its samples alone does not fit.
+makes forwards smaller, and in the end has them keep less; a concept ends by it only where even so one of its samples
+alone does not fit.
 
 Does not know where work comes from, where results go, how a slot is opened, what is drawn and how that is cut into
 forwards (`batch`), nor how rows are moved.
@@ -56,7 +57,7 @@ def fixed_losses(
     def losses(batch: Batch) -> Tensor:
         return slot_losses(model, pool, batch, rows)
 
-    return added(each_forward(pool, samples, room or unmeasured_room(model.device), model.device, losses))
+    return added(each_forward(pool, samples, room or unmeasured_room(model), model.device, losses))
 
 
 def added(parts: Sequence[Tensor]) -> Tensor:
@@ -70,7 +71,7 @@ class ConceptPack:
     def __init__(self, model: BaseModel, num_slots: int, room: Room | None = None) -> None:
         self.model = model
         self.num_slots = num_slots
-        self.room = room or unmeasured_room(model.device)
+        self.room = room or unmeasured_room(model)
         """How many samples a forward may have."""
         self._norms = {name: float(model.vocabulary(name).float().norm(dim=-1).mean()) for name in model.encoder_names}
         half = model.dtype == torch.float16

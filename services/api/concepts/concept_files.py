@@ -17,10 +17,12 @@ from services.desk import Desk, in_thread
 from textinv.embedding.formats import ExportFormat, export_embedding
 from textinv.errors import CorruptObjectError, ImageError, ObjectNotFoundError
 from textinv.images import as_trained, decode_picture
+from textinv.images.decode import shown_type
 from textinv.jobs.previews import MEDIA_TYPE, preview_steps, read_preview
 from textinv.models import file_keys_of
 from textinv.placeholders import ConceptRef
 from textinv.registry import PublishedVersion
+from textinv.registry.attachments import load_pinned
 from textinv.spec import image_key
 
 router = APIRouter(tags=["concepts"])
@@ -63,6 +65,33 @@ async def thumbnail(name: str, request: Request, version: Version = None, caller
         )
     kept = {"cache-control": "private, max-age=3600"} if version else {"cache-control": "no-cache"}
     return Response(picture[0], media_type=picture[1], headers=kept | {"vary": "authorization"})
+
+
+@router.get("/v1/concepts/{name}/pinned", response_class=Response)
+async def pinned(name: str, request: Request, version: Version = None, caller: Caller = may_draw) -> Response:
+    """Show a version's pinned pictures, in a row: the same prompts and seed for every version, to compare them by eye.
+
+    `pinned` in the list of versions has the prompts, from left to right; a version without scores has no such pictures.
+    """
+    desk: Desk = request.app.state.desk
+    check_name(name, caller)
+    strip = await in_thread(_strip, desk, name, version)
+    kind = shown_type(strip)
+    if kind is None:
+        raise ObjectNotFoundError(f"what lies beside {name} for its pinned pictures is none")
+    kept = {"cache-control": "private, max-age=3600"} if version else {"cache-control": "no-cache"}
+    return Response(strip, media_type=kind, headers=kept | {"vary": "authorization"})
+
+
+def _strip(desk: Desk, name: str, version: int | None) -> bytes:
+    entry = desk.registry.current_entry(name) if version is None else desk.registry.entry(name, version)
+    strip = load_pinned(desk.store, entry)
+    if strip is None:
+        raise ObjectNotFoundError(
+            f"{name}@{entry.version} has no pinned pictures: it was not scored when it was learned, or they were "
+            f"deleted; `textinv concept compare` draws them"
+        )
+    return strip
 
 
 def _drawn(desk: Desk, name: str, version: int | None) -> tuple[bytes, str] | None:

@@ -71,6 +71,7 @@ SUMMARY: dict[str, Any] = {
     "updated": "2026-01-01T00:00:30+00:00",
     "generation": 1,
     "priority": 0,
+    "gate": "on",
     "base_model": "emoji",
     "concepts_total": 1,
     "counts": {"waiting": 0, "running": 1, "done": 0, "failed": 0, "cancelled": 0},

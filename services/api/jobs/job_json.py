@@ -37,6 +37,7 @@ def summary(record: JobRecord, status: JobStatus) -> dict[str, Any]:
         "updated": status.updated,
         "generation": record.generation,
         "priority": record.priority,
+        "gate": record.gate,
         "base_model": record.base_model,
         "concepts_total": record.num_concepts,
         "counts": {name: getattr(status, name) for name in COUNTS},

@@ -5,7 +5,7 @@ same functions make them. A manifest from afar names uploaded pictures and allow
 """
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -43,6 +43,13 @@ async def submit(
     request: Request,
     dry_run: Annotated[bool, Query(description="Only say what would be done.")] = False,
     priority: Annotated[int, Query(ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="Higher is served first.")] = 0,
+    gate: Annotated[
+        Literal["off", "warn", "on"],
+        Query(
+            description="Of a version whose scores fell beside the current one's: `on` does not make it current until "
+            "somebody does, `warn` does and says so in its record, `off` does not look."
+        ),
+    ] = "on",
     caller: Caller = may_submit,
 ) -> Response:
     """Learn the concepts of a manifest (JSON or YAML); what is done already is not learned again."""
@@ -56,11 +63,11 @@ async def submit(
     if dry_run:
         plan = await in_thread(_plan, desk, manifest, base)
         return Response(json.dumps(_answer(plan, None, None)), media_type="application/json")
-    asked = f"{request.url.path} {priority} ".encode() + body
+    asked = f"{request.url.path} {priority} {gate} ".encode() + body
 
     async def work() -> Reply:
         plan = await in_thread(_plan, desk, manifest, base)
-        content = json.dumps(await in_thread(_submitted, desk, plan, priority)).encode()
+        content = json.dumps(await in_thread(_submitted, desk, plan, priority, gate)).encode()
         return make_reply(asked, content, "application/json", {})
 
     reply = await answer_once(desk, request, caller, asked, work)
@@ -138,11 +145,13 @@ def _plan(desk: Desk, manifest: Manifest, base: BaseFacts) -> Plan:
     )
 
 
-def _submitted(desk: Desk, plan: Plan, priority: int) -> dict[str, Any]:
+def _submitted(desk: Desk, plan: Plan, priority: int, gate: Literal["off", "warn", "on"]) -> dict[str, Any]:
     """Write the job down and see to a driver."""
     learning = desk.learning
     spec = plan.specs[0].spec
-    made = submit_plan(plan, desk.registry, base_model=spec.base_model, fleet=learning.fleet.name, priority=priority)
+    made = submit_plan(
+        plan, desk.registry, base_model=spec.base_model, fleet=learning.fleet.name, priority=priority, gate=gate
+    )
     learning.jobs.forget()
     desk.concepts.forget()
     driver = None

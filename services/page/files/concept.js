@@ -91,8 +91,9 @@ function Versions({ data, again }) {
     <${Problem} error=${problem} />
     <ul class="list">${[...data.versions].reverse().map((one) => html`<li class="row" key=${one.version}>
       <span class="of-version"><${Picture} src=${`/v1/concepts/${encodeURIComponent(data.name)}/thumbnail?version=${one.version}`} alt=${`Picture of version ${one.version}`} letter=${String(one.version)} /></span>
-      <span class="grow"><strong>${`<${data.name}@${one.version}>`}</strong> <span class="hint">${when(one.created)}, on ${one.base_model}</span>
-        ${one.held && !one.current && html`<br /><span class="hint">Held back: ${one.held}.</span>`}</span>
+      <div class="grow"><strong>${`<${data.name}@${one.version}>`}</strong> <span class="hint">${when(one.created)}, on ${one.base_model}</span>
+        ${one.held && !one.current && html`<br /><span class="hint">Held back: ${one.held}.</span>`}
+        ${one.pinned.length > 0 && html`<${Pinned} name=${data.name} version=${one} />`}</div>
       <span class="acts">${one.version === data.version ? html`<span class="hint">shown here</span>` : html`<a class="button quiet" href=${`#/concepts/${encodeURIComponent(data.name)}?version=${one.version}`} aria-label=${`Show version ${one.version}`}>Show</a>`}
       ${one.current ? html`<span class="badge done">current</span>` : html`<button type="button" class="quiet" onClick=${ask(one.version)} aria-label=${`Make current: version ${one.version}`}>Make current</button>`}</span>
     </li>`)}</ul>
@@ -101,6 +102,15 @@ function Versions({ data, again }) {
       <div class="row end"><button type="button" class="quiet" onClick=${() => dialog.current.close()}>Leave it</button><button type="button" class="main" onClick=${move}>Make it current</button></div>
     </dialog>
   </section>`;
+}
+
+/** The same prompts and seed for every version, so that they can be compared by eye. */
+function Pinned({ name, version }) {
+  const prompts = version.pinned.map((prompt) => prompt.replaceAll("{}", name));
+  return html`<figure class="pinned">
+    <${Picture} src=${`/v1/concepts/${encodeURIComponent(name)}/pinned?version=${version.version}`} alt=${`Version ${version.version} drawn from one seed: ${prompts.join("; ")}`} />
+    <figcaption class="hint">${prompts.map((prompt) => html`<span>${prompt}</span>`)}</figcaption>
+  </figure>`;
 }
 
 function Downloads({ data }) {
