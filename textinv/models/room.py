@@ -7,7 +7,7 @@ and `Room`, which learns from it. Does not know what is measured or run.
 import json
 import logging
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 
 import torch
 
@@ -43,11 +43,16 @@ class Room:
     """The most samples of one forward, by the kind of forward (its size): halved where memory runs out, doubled up to a
     ceiling as long as that fits, and tried again long after it did not."""
 
-    def __init__(self, first: int, ceiling: int | None = None, *, least: int = 1) -> None:
-        """`first` is where every kind begins, `ceiling` what none goes beyond; fewer than `least` are not tried."""
+    def __init__(
+        self, first: int, ceiling: int | None = None, *, least: int = 1, spare: Callable[[], bool] | None = None
+    ) -> None:
+        """`first` is where every kind begins, `ceiling` what none goes beyond; fewer than `least` are not tried.
+
+        `spare` is called where `least` do not fit: forwards take less memory from then on, if it says so.
+        """
         self.found: dict[Hashable, int] = {}
         """How many samples a forward of a kind may have; of one that is not here, `first`."""
-        self._least = least
+        self._least, self._spare = least, spare
         self._refused: dict[Hashable, int] = {}
         """So many did not fit."""
         self._num_full: Counter[Hashable] = Counter()
@@ -59,12 +64,18 @@ class Room:
         self.first, self._ceiling = first, max(first, ceiling or first)
 
     def lacked(self, kind: Hashable, num_samples: int) -> bool:
-        """So many did not fit; whether fewer are worth a try. From now on a forward has half as many at most."""
+        """So many did not fit; whether another try is worth it: of half as many, which is the most from now on, or of
+        as few as may be where forwards have come to take less memory."""
         self._refused[kind], self._num_full[kind] = num_samples, 0
+        said = {"no_memory_for": num_samples, "of": str(kind)}
         if num_samples <= self._least:
-            return False
-        self.found[kind] = max(self._least, num_samples // 2)
-        log.warning("%s", json.dumps({"no_memory_for": num_samples, "of": str(kind), "from_now_on": self.found[kind]}))
+            if self._spare is None or not self._spare():
+                return False
+            self._refused.clear()  # whatever did not fit may do so now
+            log.warning("%s", json.dumps({**said, "from_now_on": "activations are computed again"}))
+        else:
+            self.found[kind] = max(self._least, num_samples // 2)
+            log.warning("%s", json.dumps({**said, "from_now_on": self.found[kind]}))
         torch.cuda.empty_cache()  # nothing without a GPU
         return True
 

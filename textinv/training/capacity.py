@@ -17,7 +17,7 @@ from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.models.room import Room, find_knee, is_out_of_memory
 from textinv.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec
-from textinv.training.memory import Capacity
+from textinv.training.memory import Capacity, spare_of
 from textinv.training.pack import ConceptPack
 from textinv.training.work import Work
 
@@ -74,7 +74,8 @@ def past_knee(measured: list[tuple[int, float]]) -> bool:
 def samples_per_second(model: BaseModel, num_samples: int, resolution_px: int) -> float:
     """Sample passes per second with forwards of `num_samples`, by the fastest of a few steps after the first."""
     of_each = min(num_samples, SAMPLES_PER_SLOT)
-    pack = ConceptPack(model, num_samples // of_each, Room(num_samples, least=num_samples))
+    spare = spare_of(model) if num_samples == 1 else None  # for one sample there is no other way
+    pack = ConceptPack(model, num_samples // of_each, Room(num_samples, least=num_samples, spare=spare))
     for _ in range(pack.num_slots):
         pack.add(_work(model, resolution_px, of_each))
     pack.step()

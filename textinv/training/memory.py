@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from textinv.errors import OutOfMemoryError
+from textinv.models.base import BaseModel
 from textinv.models.room import Room
 from textinv.training.work import Work
 
@@ -19,9 +20,15 @@ UNMEASURED_FIRST, UNMEASURED_CEILING = 16, 64
 seldom an error that can be caught, it stays at the first."""
 
 
-def unmeasured_room(device: torch.device) -> Room:
+def unmeasured_room(model: BaseModel) -> Room:
     """Where nothing was measured."""
-    return Room(UNMEASURED_FIRST, UNMEASURED_CEILING if device.type == "cuda" else UNMEASURED_FIRST)
+    ceiling = UNMEASURED_CEILING if model.device.type == "cuda" else UNMEASURED_FIRST
+    return Room(UNMEASURED_FIRST, ceiling, spare=spare_of(model))
+
+
+def spare_of(model: BaseModel) -> Callable[[], bool]:
+    """What makes forwards with a gradient take less memory, once; of others there is nothing to spare."""
+    return lambda: torch.is_grad_enabled() and model.checkpoint_gradients()
 
 
 @dataclass(frozen=True)

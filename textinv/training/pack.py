@@ -3,7 +3,8 @@
 From top to bottom: `ConceptPack` takes the step, in forwards that fit into memory and whose gradients are added up,
 and looks at fixed batches; `Training` fills slots, steps, looks, settles what has ended, and saves. Each slot's loss
 reaches that slot's rows only. Whatever goes wrong with one concept ends that one with a typed error. Out of memory
-makes forwards smaller; a concept ends by it only where one of its samples alone does not fit.
+makes forwards smaller, and in the end has them keep less; a concept ends by it only where even so one of its samples
+alone does not fit.
 
 Does not know where work comes from, where results go, how a slot is opened, what is drawn and how that is cut into
 forwards (`batch`), nor how rows are moved.
@@ -56,7 +57,7 @@ def fixed_losses(
     def losses(batch: Batch) -> Tensor:
         return slot_losses(model, pool, batch, rows)
 
-    return added(each_forward(pool, samples, room or unmeasured_room(model.device), model.device, losses))
+    return added(each_forward(pool, samples, room or unmeasured_room(model), model.device, losses))
 
 
 def added(parts: Sequence[Tensor]) -> Tensor:
@@ -70,7 +71,7 @@ class ConceptPack:
     def __init__(self, model: BaseModel, num_slots: int, room: Room | None = None) -> None:
         self.model = model
         self.num_slots = num_slots
-        self.room = room or unmeasured_room(model.device)
+        self.room = room or unmeasured_room(model)
         """How many samples a forward may have."""
         self._norms = {name: float(model.vocabulary(name).float().norm(dim=-1).mean()) for name in model.encoder_names}
         half = model.dtype == torch.float16
@@ -127,7 +128,9 @@ class ConceptPack:
         Raises:
             NoRoomError: one sample of a slot does not fit alone; no slot has moved.
         """
-        slots, rows, scale_S = only or self.slots, self._tables.leaves(), self._tables.loss_scale
+        slots, scale_S = only or self.slots, self._tables.loss_scale
+        learning = {slot.index: slot.spec.encoders or self.model.encoder_names for slot in slots}
+        rows = self._tables.leaves({name for names in learning.values() for name in names})
 
         def learn_from(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
             losses_S = slot_losses(self.model, self.pool, batch, rows)
@@ -136,8 +139,9 @@ class ConceptPack:
         losses, gradients = zip(*self._each_forward(slots, learn_from), strict=True)
         settings = {slot.index: settings_of(slot.spec, slot.step) for slot in slots}
         self._tables.advance(
-            {name: added([one[name] for one in gradients]) for name in rows},
+            {name: added([one[name] for one in gradients]) for name in gradients[0]},
             stacked(settings, self.num_slots, self.model.device),
+            {name: [slot for slot, names in learning.items() if name not in names] for name in gradients[0]},
         )
         self._train_loss_S += added(losses)
         for slot in slots:

@@ -38,7 +38,7 @@ def train_pack(
     A `scorer` scores every learned concept; what it says goes into the record as `evaluation`. Returns when the source
     has finished, or, after a checkpoint of every slot, when `should_drain` says so.
     """
-    memory = Memory(partial(choose_capacity, model, num_slots), unmeasured_room(model.device))
+    memory = Memory(partial(choose_capacity, model, num_slots), unmeasured_room(model))
     Training(model, source, sink, memory, scorer).run(should_drain, checkpoint_every_s)
 
 
