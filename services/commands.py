@@ -19,7 +19,7 @@ from textinv.cli.waiting import waiting_for
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     up_commands.register(app)
-    serve = typer.Typer(no_args_is_help=True, help="The HTTP service: start, stop, look.")
+    serve = typer.Typer(no_args_is_help=True, help="Start, stop and check the HTTP service.")
     serve.command("up")(up)
     serve.command("down")(down)
     serve.command("status")(status)
@@ -35,9 +35,7 @@ def up(
     base_model: Annotated[str | None, typer.Option(help="Base model that draws; default: emoji.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: that of `service_url`.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default: that of `service_url`.")] = None,
-    keys: Annotated[
-        bool | None, typer.Option(help="Whether callers need an API key; default: unless only this machine can call.")
-    ] = None,
+    keys: Annotated[bool | None, typer.Option(help="Require an API key; default: if other machines can call.")] = None,
     replicas: Annotated[int | None, typer.Option(help="Replicas that draw; default: 1.", min=1)] = None,
     gpus: Annotated[float | None, typer.Option(help="GPUs per replica; default: 0.", min=0)] = None,
     resize: Resize = None,

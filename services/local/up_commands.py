@@ -16,11 +16,13 @@ from textinv.cli.waiting import waiting_for
 
 Resize = Annotated[
     bool | None,
-    typer.Option("--resize/--no-resize", help="Whether sizes that the base model cannot draw are drawn and resized."),
+    typer.Option(
+        "--resize/--no-resize", help="Draw sizes that the base model cannot draw at one that it can, and resize."
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="YAML file with fields of services/config.py, as safety_checker; flags win."),
+    typer.Option("--config", help="YAML file with fields of services/config.py, such as safety_checker; flags win."),
 ]
 
 
