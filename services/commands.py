@@ -13,6 +13,7 @@ from services.local import up_commands
 from services.local.up_commands import ConfigFile, Resize
 from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit
+from textinv.cli.waiting import waiting_for
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +61,8 @@ def up(
         "resize": resize,
     }
     config = choose_config(config_file, flags, {"keys": not is_loopback(host)})
-    state = start_service(settings, config, host, port or stated.port or 8000)
+    with waiting_for("starting the service"):
+        state = start_service(settings, config, host, port or stated.port or 8000)
     emit(state, json, f"{state.base_model} draws at {state.url}")
 
 
@@ -68,7 +70,8 @@ def down(json: AsJson = False) -> None:
     """Stop the service that `up` started."""
     from services.local.lifecycle import stop_service
 
-    stopped = stop_service(current_settings())
+    with waiting_for("stopping the service"):
+        stopped = stop_service(current_settings())
     emit({"stopped": stopped}, json, "stopped" if stopped else "no service was running")
 
 

@@ -19,7 +19,7 @@ def terms(model: BaseModel, class_word: str, rows: dict[str, torch.Tensor]) -> t
     num_vectors = len(rows["text_encoder"])
     references = encode_references(model, class_word, num_vectors)
     encoded = model.encode_text(tokenize_captions(model, CONTEXT_PROMPTS, num_vectors), rows)
-    return context_losses(encoded.hidden_BLD, references.hidden_PLD, references.mask_PL)
+    return context_losses(encoded["hidden"], references.hidden_PLD, references.mask_PL)
 
 
 @pytest.mark.parametrize("class_word", ["fox", "birthday cake"])

@@ -86,6 +86,10 @@ class TrainingFields(Strict):
     """Rows to learn for the concept. 1 to 32; each takes one token of every prompt. More hold more detail and can make
     prompts harder to edit; the original paper took one (Gal et al. 2022, arXiv:2208.01618). Costs no
     sample passes. Default: the recipe's."""
+    encoders: Annotated[list[Annotated[str, Field(max_length=32)]], Field(min_length=1)] | None = None
+    """The base model's text encoders that learn, for one with several: `[clip_l, t5xxl]`. In the others the words that
+    the rows start from stay in the concept's place, unchanged, and go into its file. Fewer cost less: nothing goes
+    backward through those that do not learn. Default: the family's (the table in `textinv/README.md`)."""
     resolution_px: Annotated[int, Field(ge=16, le=4096, multiple_of=8)] | None = None
     """Side of the square that pictures are trained at, a multiple of 8. 16 to 4096; cost grows with its square.
     Default: what the base model was trained at. With `crop: fit` other shapes have about the area of that square.
