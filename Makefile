@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export RAY_USAGE_STATS_ENABLED := 0
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test test-core test-rest lint types check load load-core load-rest chaos browser gpu bench bench-train bench-lora bench-serve bench-scale demo-model clean
+.PHONY: setup demo test test-core test-rest lint types check load load-core load-rest chaos browser gpu bench bench-train bench-lora bench-serve bench-scale bench-commands demo-model clean
 
 setup: .venv/installed
 
@@ -66,7 +66,8 @@ browser: setup
 gpu: setup
 	$(PY) -m pytest -m gpu tests/gpu
 
-bench: bench-train bench-lora bench-serve bench-scale
+bench: bench-train bench-lora bench-serve bench-scale bench-commands
+	$(PY) tests/benchmarks/plots.py
 
 bench-train: setup
 	$(PY) tests/benchmarks/train.py $(ARGS)
@@ -79,6 +80,9 @@ bench-serve: setup
 
 bench-scale: setup
 	$(PY) tests/benchmarks/scale.py $(ARGS)
+
+bench-commands: setup
+	$(PY) tests/benchmarks/commands.py $(ARGS)
 
 demo-model: setup
 	$(PY) -m textinv.demo.making.build --out build/demo-model

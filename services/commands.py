@@ -13,12 +13,13 @@ from services.local import up_commands
 from services.local.up_commands import ConfigFile, Resize
 from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit
+from textinv.cli.waiting import waiting_for
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     up_commands.register(app)
-    serve = typer.Typer(no_args_is_help=True, help="The HTTP service: start, stop, look.")
+    serve = typer.Typer(no_args_is_help=True, help="Start, stop and check the HTTP service.")
     serve.command("up")(up)
     serve.command("down")(down)
     serve.command("status")(status)
@@ -34,9 +35,7 @@ def up(
     base_model: Annotated[str | None, typer.Option(help="Base model that draws; default: emoji.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: that of `service_url`.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default: that of `service_url`.")] = None,
-    keys: Annotated[
-        bool | None, typer.Option(help="Whether callers need an API key; default: unless only this machine can call.")
-    ] = None,
+    keys: Annotated[bool | None, typer.Option(help="Require an API key; default: if other machines can call.")] = None,
     replicas: Annotated[int | None, typer.Option(help="Replicas that draw; default: 1.", min=1)] = None,
     gpus: Annotated[float | None, typer.Option(help="GPUs per replica; default: 0.", min=0)] = None,
     resize: Resize = None,
@@ -60,7 +59,8 @@ def up(
         "resize": resize,
     }
     config = choose_config(config_file, flags, {"keys": not is_loopback(host)})
-    state = start_service(settings, config, host, port or stated.port or 8000)
+    with waiting_for("starting the service"):
+        state = start_service(settings, config, host, port or stated.port or 8000)
     emit(state, json, f"{state.base_model} draws at {state.url}")
 
 
@@ -68,7 +68,8 @@ def down(json: AsJson = False) -> None:
     """Stop the service that `up` started."""
     from services.local.lifecycle import stop_service
 
-    stopped = stop_service(current_settings())
+    with waiting_for("stopping the service"):
+        stopped = stop_service(current_settings())
     emit({"stopped": stopped}, json, "stopped" if stopped else "no service was running")
 
 

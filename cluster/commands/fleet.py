@@ -46,9 +46,11 @@ def status(address: Address = None, json: AsJson = False) -> None:
 
 
 def scale(
-    min_workers: Annotated[int | None, typer.Option("--min", min=0, help="Workers that stay without work.")] = None,
+    min_workers: Annotated[
+        int | None, typer.Option("--min", min=0, help="Workers to keep even when there is no work.")
+    ] = None,
     max_workers: Annotated[int | None, typer.Option("--max", min=1, help="Most workers at a time.")] = None,
-    crew_size: Annotated[int | None, typer.Option(min=1, help="Workers that come and go together.")] = None,
+    crew_size: Annotated[int | None, typer.Option(min=1, help="Workers that start and stop together.")] = None,
     address: Address = None,
     json: AsJson = False,
 ) -> None:
@@ -58,7 +60,7 @@ def scale(
 
 
 def drain(address: Address = None, json: AsJson = False) -> None:
-    """Let all workers save what they have and go; jobs wait until `textinv fleet scale`."""
+    """Stop all workers once they have saved their work; jobs wait until `textinv fleet scale`."""
     fleet = _stored_fleet(settings_at(address))
     note = fleet.drain()
     emit({**fleet.settings().model_dump(), "changed": note is None, "note": note}, json, note)

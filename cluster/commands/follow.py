@@ -31,6 +31,8 @@ MAX_LOOKED_AT = 24
 PATIENCE_S = 120.0
 """A store may be silent for so long before following is given up."""
 _LOOK_S = 3.0
+_TELLING_STEPS = 10
+"""Before so many the time per step is mostly that of the start."""
 MAX_RESTARTS = 3
 """A driver that dies more often under one watcher is not started again."""
 
@@ -164,7 +166,8 @@ def progress_line(status: JobStatus, watched_s: float) -> str:
 
 def _most_left_s(running: Sequence[ConceptStatus]) -> float | None:
     """How long those that run would take to their last step, while no concept has shown how long one takes."""
-    return max((one.elapsed_s / one.step * (one.max_steps - one.step) for one in running if one.step), default=None)
+    lefts = (one.elapsed_s / one.step * (one.max_steps - one.step) for one in running if one.step >= _TELLING_STEPS)
+    return max(lefts, default=None)
 
 
 def _loss(concept: ConceptStatus) -> str:

@@ -24,7 +24,7 @@ Address = Annotated[str | None, typer.Option(help="Jobs address of a Ray cluster
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Submitted manifests.")
+    group = typer.Typer(no_args_is_help=True, help="Follow, cancel and resume submitted manifests.")
     group.command("ls")(list_jobs)
     for command in (show, logs, report, cancel, resume, wait, purge):
         group.command()(command)
@@ -132,7 +132,7 @@ def wait(
     address: Address = None,
     json: AsJson = False,
 ) -> None:
-    """Wait for a job's end, showing progress; fails when it does not end well, or not in time."""
+    """Wait for a job to end, showing progress; fails if the job fails or time runs out."""
     job_store = _job_store()
     record = job_store.find(job)
     end_with(watch(job_store, record, settings_at(address), DriverOptions(), timeout_s), json)

@@ -33,7 +33,7 @@ def learn(
     name: Annotated[str, typer.Argument(help="What prompts call it, without the brackets.")],
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURES...", help="Files, folders or globs.")],
     class_word: Annotated[
-        str | None, typer.Option(help="What kind of thing it is, as dog; default: the base model finds words.")
+        str | None, typer.Option(help="What kind of thing it is, such as dog; default: found from the pictures.")
     ] = None,
     style: Annotated[bool, typer.Option("--style", help="Learn how the pictures look, not what they show.")] = False,
     recipe: Annotated[str | None, typer.Option(help="fast, balanced or faithful; default: balanced.")] = None,

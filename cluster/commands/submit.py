@@ -30,12 +30,13 @@ Compiled = Annotated[
     bool,
     typer.Option(
         "--compile",
-        help="Compile the UNet for training (torch.compile, CUDA graphs), minutes for each size; takes --slots N.",
+        help="Compile the UNet for training (torch.compile, CUDA graphs): minutes per picture size; needs --slots N.",
     ),
 ]
 
 Gate = Annotated[
-    str, typer.Option(help="on: a version whose scores fell is not made current; warn: it is; off: nobody looks.")
+    str,
+    typer.Option(help="If scores fall: on keeps the old version current, warn only records it, off does not compare."),
 ]
 
 
@@ -50,7 +51,7 @@ def submit(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show progress until the job ends.")] = False,
     priority: Annotated[int, typer.Option(min=-MAX_PRIORITY, max=MAX_PRIORITY, help="Higher is served first.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Most workers at a time.")] = 1,
-    crew_size: Annotated[int | None, typer.Option(min=1, help="Workers that come and go together.")] = None,
+    crew_size: Annotated[int | None, typer.Option(min=1, help="Workers that start and stop together.")] = None,
     threads_per_worker: Annotated[int | None, typer.Option(min=1, help="CPU threads of a worker.")] = None,
     gpu: Annotated[bool | None, typer.Option(help="Give each worker a GPU; default: if there are any.")] = None,
     gpus: Annotated[str | None, typer.Option(help="GPUs of this machine to learn on, as CUDA numbers them.")] = None,
@@ -61,7 +62,7 @@ def submit(
 ) -> None:
     """Learn the concepts of a manifest; what is done already is not learned again.
 
-    Each is scored by the encoders of the settings (`textinv --encoder FOLDER submit`), else by the base's own CLIP.
+    Results are scored with the encoders of the settings (`textinv --encoder FOLDER submit`), else the base's own CLIP.
     """
     from textinv.manifest import load_manifest
 

@@ -19,7 +19,7 @@ def create(
     role: Annotated[
         Role, typer.Option(help="generate; submit: also jobs; operate: also roll back and delete; admin: also fleet.")
     ] = "generate",
-    prefix: Annotated[str, typer.Option(help="Only concepts whose names start so.")] = "",
+    prefix: Annotated[str, typer.Option(help="Only concepts whose names start with this.")] = "",
     per_minute: Annotated[int | None, typer.Option(help="Requests per minute at most.", min=1)] = None,
     concurrency: Annotated[int | None, typer.Option(help="Requests at the same time at most.", min=1)] = None,
     max_priority: Annotated[
@@ -27,7 +27,7 @@ def create(
     ] = 0,
     json: AsJson = False,
 ) -> None:
-    """Make a key; it is shown this once and stored hashed."""
+    """Create a key; it is shown once and stored only as a hash."""
     text, key = _ring().create(
         label, role, name_prefix=prefix, per_minute=per_minute, concurrency=concurrency, max_priority=max_priority
     )

@@ -12,14 +12,17 @@ import typer
 
 from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit, stderr, warn
+from textinv.cli.waiting import waiting_for
 
 Resize = Annotated[
     bool | None,
-    typer.Option("--resize/--no-resize", help="Whether sizes that the base model cannot draw are drawn and resized."),
+    typer.Option(
+        "--resize/--no-resize", help="Draw sizes that the base model cannot draw at one that it can, and resize."
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="YAML file with fields of services/config.py, as safety_checker; flags win."),
+    typer.Option("--config", help="YAML file with fields of services/config.py, such as safety_checker; flags win."),
 ]
 
 
@@ -54,7 +57,8 @@ def up(
     config = choose_config(config_file, flags, unless_said)
     if not json:
         stderr().print("starting the store, Ray and the service; this takes about half a minute ...")
-    found = start_everything(settings, config, host, port or stated.port or 8000)
+    with waiting_for("starting"):
+        found = start_everything(settings, config, host, port or stated.port or 8000)
     service = found.service
     if service.base_model != config.base_model:
         warn(f"{service.base_model} is served already; `textinv down` first, to serve {config.base_model}")
@@ -69,7 +73,8 @@ def down(json: AsJson = False) -> None:
     """Stop the service, the workers (after they saved what they have) and the embedded store; all data stay."""
     from services.local.everything import stop_everything
 
-    stopped = stop_everything(current_settings())
+    with waiting_for("stopping"):
+        stopped = stop_everything(current_settings())
     names = {"service": stopped.service, "workers": stopped.driver, "store": stopped.store}
     there = [name for name, was_there in names.items() if was_there]
     emit({"stopped": there}, json, f"stopped: {', '.join(there)}" if there else "nothing was running")

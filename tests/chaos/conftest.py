@@ -119,7 +119,7 @@ class Fleet:
 
     def finish(self, num_killed_workers: int, repeated_elsewhere: int = 0) -> None:
         """Wait for the job's end; then nothing is lost, nothing was done twice, and little again."""
-        seconds = self.wait_until(lambda: self.is_over)
+        seconds = self.wait_until(lambda: self.is_over, 300.0)
         status = self.job_store.status(self.record.id)
         assert status is not None
         assert (status.state, status.done) == ("done", NUM_CONCEPTS), self.log()

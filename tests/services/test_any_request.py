@@ -58,8 +58,15 @@ def _check(reply: "schemathesis.Response") -> None:
 
 
 @schema.parametrize()
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_no_request_makes_the_service_fail(case: "schemathesis.Case") -> None:
+    _check(case.call())
+
+
+@pytest.mark.load
+@schema.parametrize()
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_none_of_many_requests_makes_the_service_fail(case: "schemathesis.Case") -> None:
     _check(case.call())
 
 

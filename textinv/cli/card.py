@@ -96,7 +96,8 @@ def _likeness(one: Mapping[str, Any], word: object) -> str:
         said += f"; its pictures are as alike as {high:.2f} among themselves"
     if low is not None and high is not None and high > low:
         share = (one["fidelity"] - low) / (high - low)
-        said += f": {share:.0%} of the way" if share < 1 else ", and it is as like them"
+        nearer = f": {share:.0%} of the way" if share < 1 else ", and it is as like them"
+        said += nearer if share > 0 else ": no nearer than without learning"
     return said
 
 

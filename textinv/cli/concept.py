@@ -16,7 +16,7 @@ from textinv.placeholders import ConceptRef, parse_ref
 if TYPE_CHECKING:
     from textinv.registry import PublishedVersion, Registry
 
-Ref = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A concept, at one version or its current one.")]
+Ref = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A concept; without a version, its current one.")]
 _FACTS = (
     "name",
     "version",
@@ -35,7 +35,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Learned concepts.")
+    group = typer.Typer(no_args_is_help=True, help="Look at, move and exchange learned concepts.")
     group.command("ls")(list_concepts)
     group.command("rm")(remove)
     group.command("import")(import_)
@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_concepts(
-    prefix: Annotated[str, typer.Argument(help="Only names that start so.")] = "", json: AsJson = False
+    prefix: Annotated[str, typer.Argument(help="Only names that start with this.")] = "", json: AsJson = False
 ) -> None:
     """List concepts with their current versions."""
     found = list(_registry().list(prefix))
@@ -104,17 +104,17 @@ def import_(
     path: Annotated[Path, typer.Argument(help="A .safetensors, .pt, .bin or .png, or a folder of diffusers'.")],
     name: Annotated[str, typer.Option(help="What to call the concept.")],
     base_model: Annotated[
-        str | None, typer.Option("--base-model", help="The base model that it was trained on. Default: nobody knows.")
+        str | None, typer.Option("--base-model", help="The base model that it was trained on; default: unknown.")
     ] = None,
     gate: Annotated[
-        bool, typer.Option("--gate/--no-gate", help="Whether a version that is current stays so until you promote.")
+        bool, typer.Option("--gate/--no-gate", help="Keep the current version until you promote this one.")
     ] = True,
     json: AsJson = False,
 ) -> None:
     """Publish an embedding that another program trained; a pickle's code is never run.
 
-    Where nobody knows its base model, every one whose rows are as wide may draw it. Nobody has scored it, so where the
-    concept has a version already, that one stays current until `textinv concept promote`.
+    Without --base-model, any base model with rows of the same width may draw it. It has no scores, so if the concept
+    has a version already, that one stays current until `textinv concept promote`.
     """
     from textinv.embedding import import_embedding
     from textinv.models import file_keys_of, look_up
@@ -149,7 +149,7 @@ def promote(
     ref: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A version; default: the newest.")],
     json: AsJson = False,
 ) -> None:
-    """Make a version current that was held back, because its scores had fallen."""
+    """Make a version current that was held back."""
     registry, wanted = _registry(), parse_ref(ref)
     version = wanted.version or max(one.version for one in registry.versions(wanted.name))
     found, note = registry.roll_back(wanted.name, version)
@@ -186,10 +186,10 @@ def remove(
 
 def gc(
     dry_run: DryRun = False,
-    grace_hours: Annotated[float, typer.Option(min=0, help="Leave alone what is younger.")] = 24.0,
+    grace_hours: Annotated[float, typer.Option(min=0, help="Keep what is younger than this.")] = 24.0,
     json: AsJson = False,
 ) -> None:
-    """Finish publications that were cut short and remove what nothing names."""
+    """Finish interrupted publications and remove files that nothing refers to."""
     from textinv.jobs.sweep import sweep_jobs
 
     registry, grace_s = _registry(), grace_hours * 3600
@@ -212,7 +212,7 @@ def gc(
 def verify(
     name: Annotated[str | None, typer.Argument(help="A concept; default: all.")] = None, json: AsJson = False
 ) -> None:
-    """Hash everything again; fails when something is damaged or missing."""
+    """Check every stored file against its hash; fails if one is damaged or missing."""
     problems = list(_registry().verify(name))
     emit(problems, json, rows_table([vars(problem) for problem in problems]) if problems else "everything is whole")
     if problems:
@@ -224,8 +224,11 @@ def copy(
     to_endpoint_url: Annotated[str | None, typer.Option(help="Server of the other store; default: the same.")] = None,
     to_bucket: Annotated[str | None, typer.Option(help="Bucket of the other store.")] = None,
     to_prefix: Annotated[str | None, typer.Option(help="Prefix in the other store.")] = None,
-    to_access_key: Annotated[str | None, typer.Option(envvar="TEXTINV_TO_ACCESS_KEY")] = None,
-    to_secret_key: Annotated[str | None, typer.Option(envvar="TEXTINV_TO_SECRET_KEY", show_envvar=True)] = None,
+    to_access_key: Annotated[
+        str | None,
+        typer.Option(envvar="TEXTINV_TO_ACCESS_KEY", help="Access key of the other store; default: the same."),
+    ] = None,
+    to_secret_key: Annotated[str | None, typer.Option(envvar="TEXTINV_TO_SECRET_KEY", help="Its secret key.")] = None,
     json: AsJson = False,
 ) -> None:
     """Copy concepts to another store; what is already there is not copied again."""

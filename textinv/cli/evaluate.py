@@ -41,10 +41,10 @@ def evaluate(
     ] = None,
     num_images: Annotated[int, typer.Option(min=1, help="Pictures to draw of it.")] = 4,
     steps: Annotated[int, typer.Option(min=1, help="Inference steps of each; scores depend on it.")] = 25,
-    seed: Annotated[int, typer.Option(min=0, help="Of the pictures drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the pictures.")] = 0,
     json: AsJson = False,
 ) -> None:
-    """Score a concept: fidelity, editability, norm and direction of its rows, beside what is possible at best.
+    """Score a concept: likeness, editability, length and direction of its rows, each beside a reference.
 
     The scores are also kept beside the version; `textinv concept show` has them.
     """

@@ -29,12 +29,14 @@ def register(app: typer.Typer) -> None:
 
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw, with concepts as <name>, <name@3>, <name:0.7>, <a+b>.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write; several get numbers.")] = Path("out.png"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Picture to write; several are numbered.")] = Path("out.png"),
     negative_prompt: Annotated[str, typer.Option("--negative", help="What not to draw.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same picture.")] = 0,
     num_images: Annotated[int, typer.Option("--num", "-n", min=1, help="Pictures; each has the next seed.")] = 1,
     steps: Annotated[int | None, typer.Option(help="Inference steps.")] = None,
-    guidance_scale: Annotated[float | None, typer.Option("--guidance", help="How literally to take it.")] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option("--guidance", help="How closely to follow the prompt.")
+    ] = None,
     guidance_rescale: Annotated[
         float | None, typer.Option(help="How much of guidance's contrast to take back, 0 to 1.")
     ] = None,
@@ -51,7 +53,9 @@ def generate(
     base_model: Annotated[str | None, typer.Option(help="Default: the one the concepts were learned on.")] = None,
     bases: Annotated[
         str | None,
-        typer.Option(help="kin: concepts of other bases of the same family too; exact: none. Default: imported ones."),
+        typer.Option(
+            help="kin: also draw concepts of other bases of the family; exact: never; default: only unknown imports."
+        ),
     ] = None,
     json: AsJson = False,
 ) -> None:

@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def validate(manifest: ManifestFile, json: AsJson = False) -> None:
-    """Check a manifest and its pictures; exits with 2 when something is wrong, and says all of it."""
+    """Check a manifest and its pictures; lists every problem, and exits with 2 if there is one."""
     from textinv.plan.check import check_manifest
 
     checked = check_manifest(manifest, current_settings())

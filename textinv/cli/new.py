@@ -8,15 +8,17 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from textinv.cli.output import AsJson, emit, literal, stderr
 from textinv.errors import InputError
-from textinv.manifest.new import NewConcept, manifest_text, name_of_folder
 from textinv.outputs import write_output
-from textinv.spec import Kind
+
+if TYPE_CHECKING:
+    from textinv.manifest.new import NewConcept
+    from textinv.spec import Kind
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +36,8 @@ def new(
     json: AsJson = False,
 ) -> None:
     """Write a manifest for a folder tree: each folder with pictures in it becomes a concept."""
+    from textinv.manifest.new import manifest_text
+
     out = out or folder.resolve().with_name(f"{folder.resolve().name}.yaml")
     if out.exists():
         raise InputError(f"{out} exists already: name another file with -o, or remove it")
@@ -48,8 +52,9 @@ def new(
     emit({"manifest": str(out), "concepts": told}, json, f"{text}\nwrote {out}; next: textinv plan {out}")
 
 
-def _concepts(folder: Path, home: Path) -> Iterator[NewConcept]:
+def _concepts(folder: Path, home: Path) -> Iterator["NewConcept"]:
     """The folders with pictures in them, in order of their paths, those with a dot in front left out."""
+    from textinv.manifest.new import NewConcept, name_of_folder
     from textinv.plan.shelf import CAPTION_SUFFIXES, PICTURE_SUFFIXES
 
     taken: set[str] = set()
@@ -65,7 +70,7 @@ def _concepts(folder: Path, home: Path) -> Iterator[NewConcept]:
         yield NewConcept(name, os.path.relpath(Path(root).resolve(), home), len(pictures), len(captions))
 
 
-def _asked(one: NewConcept) -> NewConcept:
+def _asked(one: "NewConcept") -> "NewConcept":
     stderr().print(literal(f"<{one.name}>, {one.num_pictures} pictures of {one.images}"))
     kind: Kind = _kind(typer.prompt("  a thing or a style? (t/s)", default="t", err=True))
     word = typer.prompt("  what kind of thing is it, in a word? (empty: find out)", default="", err=True).strip()

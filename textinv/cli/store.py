@@ -55,7 +55,7 @@ def down(json: AsJson = False) -> None:
 
 
 def status(json: AsJson = False) -> None:
-    """Say which store is used and whether it can be; fails when it cannot."""
+    """Show which store is used and whether it can be reached; fails if it cannot."""
     settings = current_settings()
     facts = _embedded_facts(settings) if settings.store.endpoint_url is None else _remote_facts(settings)
     emit(facts, json)
@@ -65,12 +65,12 @@ def status(json: AsJson = False) -> None:
 
 def migrate(
     bases: Annotated[
-        list[str] | None, typer.Option("--base", help="A base model that versions may be of, beside those they name.")
+        list[str] | None, typer.Option("--base", help="Another base model that versions may have been learned on.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Bring a store that an older program wrote to this one's format; safe to cut short and to run again.
+    """Convert a store from an older version to the current format; safe to interrupt and repeat.
 
     Nobody else may use the store meanwhile. What was learned on a base model that is not at hand stays as it is: run it
     again with that base.
@@ -118,7 +118,7 @@ def policy(
     role: Annotated[Role, typer.Argument(help="Who: replica, service, worker, driver, submitter or operator.")],
     seaweedfs: Annotated[bool, typer.Option("--seaweedfs", help="As `actions` of SeaweedFS's s3.config.")] = False,
 ) -> None:
-    """Print what a part of a deployment may do to the bucket of the settings, as a policy for its S3 keys (JSON)."""
+    """Print the S3 policy (JSON) that one part of a deployment needs for the bucket."""
     store = current_settings().store
     policy_of = seaweedfs_actions if seaweedfs else s3_policy
     print(dumps(policy_of(role, store.bucket, store.prefix), indent=2))

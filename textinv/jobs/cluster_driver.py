@@ -19,7 +19,8 @@ from textinv.settings import FILE_VARIABLE, Settings, StoreSettings, environment
 from textinv.store import EmbeddedServer, connect_store
 from textinv.store.identity import store_identity
 
-START_S = 60.0
+START_S = 180.0
+"""A cluster that has just started on a busy machine takes so long to have an agent that takes jobs."""
 RETRY_S = 1.0
 FLEET = "textinv-fleet"
 FLEETS_OF_CLUSTERS = "cluster-"

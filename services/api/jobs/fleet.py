@@ -25,11 +25,11 @@ class ScaleBody(Body):
     model_config = ConfigDict(extra="forbid")
 
     min: Int | None = Field(default=None, ge=0, le=_MAX_WORKERS, examples=[0])
-    """Workers that stay without work."""
+    """Workers to keep even when there is no work."""
     max: Int | None = Field(default=None, ge=1, le=_MAX_WORKERS, examples=[2])
     """Most workers at a time."""
     crew_size: Int | None = Field(default=None, ge=1, le=_MAX_WORKERS, examples=[1])
-    """Workers that come and go together."""
+    """Workers that start and stop together."""
 
 
 @router.get("/v1/fleet", responses=answered_with(FLEET))
