@@ -78,7 +78,7 @@ def test_text_encoders_keep_less_and_drop_nothing(family: str, tmp_path: Path) -
     assert kept[1] < 0.8 * kept[0]
     assert torch.equal(*texts)
     with torch.no_grad():
-        assert torch.equal(model.encode_text(tokens, rows).hidden_BLD, texts[0])
+        assert torch.equal(model.encode_text(tokens, rows)["hidden"], texts[0])
 
 
 class Cramped:
