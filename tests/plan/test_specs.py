@@ -235,3 +235,17 @@ def test_an_encoder_that_the_base_model_does_not_have_is_an_error_with_its_line(
     (problem,) = caught.value.details["problems"]
     assert problem["line"] == 6
     assert "no text encoder 't5': write some of clip_l, t5xxl" in problem["message"]
+
+
+def test_a_plan_says_what_a_base_model_is_known_for_and_what_the_context_term_does_not_reach(
+    foxes: Path, write: Write, planned: Planned
+) -> None:
+    base = replace(TWO_ENCODERS, compared=("clip_l",), note="rows alone reach little here")
+    concept = FOX + "    class_word: fox\n"
+    held = planned(write(concept + "    advanced: {context_weight: 0.1}\n"), base=base).notes
+    assert held[0] == "rows alone reach little here"
+    assert held[1] == "context_weight compares words of clip_l only: what t5xxl learns it does not hold back"
+    without = planned(write(concept + "    advanced: {context_weight: 0}\n"), base=base).notes
+    of_clip = planned(write(concept + "    advanced: {context_weight: 0.1}\n    encoders: [clip_l]\n"), base=base).notes
+    assert list(without) == list(of_clip) == ["rows alone reach little here"]
+    assert not planned(write(concept)).notes

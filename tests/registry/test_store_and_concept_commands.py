@@ -87,7 +87,15 @@ def test_an_export_can_be_imported_elsewhere(
     status, printed = type_("concept", "export", "robot", "--out", str(tmp_path))
     (path,) = printed["files"]
     assert status == 0
+    assert printed["readers"].startswith("AUTOMATIC1111, Forge, ComfyUI")
     assert import_embedding(Path(path)) == make_embedding(1)
+
+
+def test_an_export_that_no_other_program_reads_says_so(type_: Type, registry: Registry, tmp_path: Path) -> None:
+    rows = Embedding({"qwen3_4b": torch.ones(1, 8)})
+    registry.publish("robot", rows, {}, fingerprint="f" * 64, base_model="other", base_revision="r" * 64)
+    _, printed = type_("concept", "export", "robot", "--out", str(tmp_path))
+    assert printed["readers"].startswith("no other program reads rows of this family today")
 
 
 def test_a_file_of_another_program_becomes_a_version_once(type_: Type, tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ def export(
     json: AsJson = False,
 ) -> None:
     """Write a concept for other programs; `auto` is one file that nearly all of them read."""
-    from textinv.embedding.formats import export_embedding
-    from textinv.models import file_keys_of
+    from textinv.embedding.formats import export_embedding, readers_of_clips
+    from textinv.models import file_keys_of, readers_of
 
     found = _registry().resolve(parse_ref(ref))
     metadata = {
@@ -95,7 +95,9 @@ def export(
         "digest": found.digest,
     }
     paths = export_embedding(found.embedding, found.name, format, out, metadata, file_keys_of(found.embedding.rows))
-    emit({"files": [str(path) for path in paths]}, json, "\n".join(map(str, paths)))
+    readers = readers_of(found.embedding.rows, format) or readers_of_clips(found.embedding, format)
+    files = [str(path) for path in paths]
+    emit({"files": files, "readers": readers}, json, "\n".join([*files, readers]))
 
 
 def import_(

@@ -111,6 +111,20 @@ def _onetrainer(embedding: Embedding, name: str, metadata: Mapping[str, str], ke
     return {f"{name}.safetensors": write_safetensors(renamed, metadata)}
 
 
+def readers_of_clips(embedding: Embedding, format: str) -> str:
+    """Which programs read an exported file of one or two CLIPs."""
+    alone = len(embedding.rows) == 1
+    return {
+        "auto": "AUTOMATIC1111, Forge, ComfyUI, InvokeAI and kohya's scripts read it"
+        + (", and diffusers (token=)" if alone else ", OneTrainer, and diffusers in one call for each tensor"),
+        "diffusers": "diffusers reads it (load_textual_inversion)"
+        + ("" if alone else " in one call for each file; no other program takes the two for one concept"),
+        "a1111-pt": "AUTOMATIC1111, Forge, ComfyUI, InvokeAI and kohya's scripts read it; OneTrainer does not",
+        "onetrainer": "OneTrainer reads it"
+        + ("; others that go by keys do not" if alone else ", and all that read the format auto"),
+    }[format]
+
+
 _WRITERS: Mapping[str, Callable[[Embedding, str, Mapping[str, str], FileKeys], dict[str, bytes]]] = {
     "auto": _auto,
     "diffusers": _diffusers,

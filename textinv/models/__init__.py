@@ -13,6 +13,7 @@ from textinv.models.load import (
     load_base_model,
     look_up,
     native_size_px,
+    readers_of,
     revisions_of,
 )
 from textinv.models.prompt import PromptPiece, TokenBatch, TokenizedPrompt, batch_prompts
@@ -31,5 +32,6 @@ __all__ = [
     "load_base_model",
     "look_up",
     "native_size_px",
+    "readers_of",
     "revisions_of",
 ]

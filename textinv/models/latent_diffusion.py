@@ -68,6 +68,14 @@ class LatentDiffusionModel(BaseModel):
     written (ComfyUI's), OneTrainer's, and others that are read. Without any, files are those of one or two CLIPs."""
     learns: ClassVar[Sequence[str]] = ()
     """The text encoders that learn unless a manifest says otherwise; without any, all."""
+    languages: ClassVar[Sequence[str]] = ()
+    """Its text encoders that are language models: their numbers do not fit into float16, and are not loaded so."""
+    readers: ClassVar[Mapping[str, str]] = {}
+    """By format, which programs read an exported file and which ignore it; without any, those of files of CLIPs."""
+    compared: ClassVar[Sequence[str]] = ()
+    """The text encoders whose words the context term compares; without any, all."""
+    note: ClassVar[str] = ""
+    """What a plan says of learning on it."""
     own_layer: ClassVar[int] = 1
     """Which hidden states its UNet reads, counted from the text encoders' last: 1 is the last."""
     max_chunks: ClassVar[float] = math.inf

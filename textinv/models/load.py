@@ -106,6 +106,10 @@ class Found(NamedTuple):
     """Keys of its text encoders' rows in other programs' files; empty where these are files of one or two CLIPs."""
     learns: Sequence[str]
     """The text encoders that learn unless a manifest says otherwise; empty: all."""
+    compared: Sequence[str]
+    """Those whose words the context term compares; empty: all."""
+    note: str
+    """What is worth knowing of learning on it."""
 
 
 def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> Found:
@@ -135,7 +139,15 @@ def facts_of_family(name: str) -> dict[str, Any]:
 
 
 def _of_family(family: type[LatentDiffusionModel]) -> dict[str, Any]:
-    return {"file_keys": family.file_keys, "learns": family.learns}
+    return {each: getattr(family, each) for each in ("file_keys", "learns", "compared", "note")}
+
+
+def readers_of(encoders: Collection[str], format: str) -> str | None:
+    """Which programs read an exported file of these text encoders, as their family says; None for those of CLIPs."""
+    named = set(encoders)
+    families = [family for family in known_families() if family.readers and named <= set(family.text_encoder_folders)]
+    closest = min(families, key=lambda family: len(family.text_encoder_folders), default=None)
+    return None if closest is None else closest.readers.get(format)
 
 
 def file_keys_of(encoders: Collection[str] | None = None) -> dict[str, tuple[str, ...]]:
@@ -178,11 +190,19 @@ def _changed_process(name: str, location: Location) -> dict[str, Any]:
     return {**marked, "prediction_type": stated}
 
 
+def _dtypes(family: type[LatentDiffusionModel], placement: Placement) -> Any:
+    """What weights are loaded in: float16 would round those of a language model, and some to infinity."""
+    whole = placement.without_half().dtype
+    if whole == placement.dtype or not family.languages:
+        return placement.dtype
+    return {"default": placement.dtype, **{family.text_encoder_folders[name]: whole for name in family.languages}}
+
+
 def _load_pipeline(name: str, family: type[LatentDiffusionModel], location: Location, placement: Placement) -> Any:
     import diffusers  # slow to import, and what only looks at files needs it not
 
     pipeline = getattr(diffusers, family.pipeline)
-    options = {"dtype": placement.dtype, "local_files_only": True, **family.load_options}
+    options = {"dtype": _dtypes(family, placement), "local_files_only": True, **family.load_options}
     try:
         with quiet():
             if location.checkpoint is None:

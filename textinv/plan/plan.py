@@ -120,12 +120,19 @@ def make_plan(
 
 
 def _notes(specs: Sequence[TrainSpec], base: BaseFacts) -> list[str]:
-    count = sum(spec.recipe == PUBLISHED for spec in specs)
-    if not count:
-        return []
-    return [
-        f"{count} of {len(specs)} with the recipe `published`, which was not measured here: {base.recipe['source']}"
-    ]
+    notes = [base.note] if base.note else []
+    if count := sum(spec.recipe == PUBLISHED for spec in specs):
+        notes.append(
+            f"{count} of {len(specs)} with the recipe `published`, which was not measured here: {base.recipe['source']}"
+        )
+    if base.compared and any(spec.context_weight for spec in specs):
+        learning = {name for spec in specs if spec.context_weight for name in spec.encoders or base.row_widths}
+        if others := sorted(learning - set(base.compared)):
+            notes.append(
+                f"context_weight compares words of {' and '.join(base.compared)} only: what {' and '.join(others)} "
+                "learns it does not hold back"
+            )
+    return notes
 
 
 def _gather(

@@ -50,6 +50,10 @@ class BaseFacts:
     """Keys of its text encoders' rows in files; empty where these are files of one or two CLIPs."""
     learns: Sequence[str] = ()
     """The text encoders that learn unless a manifest says otherwise; empty: all."""
+    compared: Sequence[str] = ()
+    """Those whose words the context term compares; empty: all."""
+    note: str = ""
+    """What is worth knowing of learning on its family."""
 
 
 def base_name(manifest: Manifest) -> str:

@@ -37,6 +37,14 @@ class Flux(TransformerModel):
     load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"clip_l": "text_encoder", "t5xxl": "text_encoder_2"}
     file_keys: ClassVar[Mapping[str, Sequence[str]]] = {"clip_l": ("clip_l", "clip_l"), "t5xxl": ("t5xxl", "t5")}
+    languages = ("t5xxl",)
+    readers: ClassVar[Mapping[str, str]] = {
+        "auto": "ComfyUI reads it, OneTrainer all but T5's rows, and diffusers tensor by tensor "
+        "(load_textual_inversion); A1111, Forge, SD.Next and InvokeAI do not",
+        "onetrainer": "OneTrainer reads it, ComfyUI all but T5's rows, and diffusers tensor by tensor; others do not",
+    }
+    compared = ("t5xxl",)
+    note = "others report less likeness of rows alone on this family than on Stable Diffusion (textinv/README.md)"
     # As OneTrainer's preset has it. CLIP says one vector of the whole text and steers all of the picture; T5 alone is
     # what ConceptPrism learns.
     learns = ("clip_l", "t5xxl")

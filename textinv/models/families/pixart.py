@@ -31,6 +31,12 @@ class PixArtSigma(TransformerModel):
     pipeline = "PixArtSigmaPipeline"
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"t5xxl": "text_encoder"}
     file_keys: ClassVar[Mapping[str, Sequence[str]]] = {"t5xxl": ("t5xxl", "t5")}
+    languages = ("t5xxl",)
+    readers: ClassVar[Mapping[str, str]] = {
+        "auto": "ComfyUI reads it; A1111, Forge, SD.Next, InvokeAI and diffusers do not, and OneTrainer only with "
+        "--format onetrainer",
+        "onetrainer": "OneTrainer reads it; ComfyUI and other programs do not",
+    }
     text_width_field = "caption_channels"
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:

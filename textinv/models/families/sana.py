@@ -33,6 +33,11 @@ class Sana(TransformerModel):
     pipeline = "SanaPipeline"
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"gemma": "text_encoder"}
     file_keys: ClassVar[Mapping[str, Sequence[str]]] = {"gemma": ("gemma", "gemma", "gemma2_2b")}
+    languages = ("gemma",)
+    readers: ClassVar[Mapping[str, str]] = {
+        "auto": "OneTrainer reads it; ComfyUI, diffusers and other programs ignore it",
+        "onetrainer": "OneTrainer reads it; ComfyUI, diffusers and other programs ignore it",
+    }
     text_width_field = "caption_channels"
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:

@@ -44,6 +44,13 @@ class StableDiffusion3(TransformerModel):
         "clip_g": ("clip_g", "clip_g"),
         "t5xxl": ("t5xxl", "t5"),
     }
+    languages = ("t5xxl",)
+    readers: ClassVar[Mapping[str, str]] = {
+        "auto": "ComfyUI reads it, and OneTrainer all but T5's rows; A1111, Forge, InvokeAI and diffusers' pipeline of "
+        "this family do not",
+        "onetrainer": "OneTrainer reads it, and ComfyUI all but T5's rows; other programs do not",
+    }
+    compared = ("clip_l", "clip_g")
     learns = ("clip_l", "clip_g", "t5xxl")  # as OneTrainer's preset has it
     own_layer = 2
 

@@ -36,6 +36,11 @@ class ZImage(TransformerModel):
     pipeline = "ZImagePipeline"
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"qwen3_4b": "text_encoder"}
     file_keys: ClassVar[Mapping[str, Sequence[str]]] = {"qwen3_4b": ("qwen3_4b", "qwen3_4b")}
+    languages = ("qwen3_4b",)
+    readers: ClassVar[Mapping[str, str]] = {
+        "auto": "no other program reads rows of this family today: ComfyUI and diffusers ignore them",
+        "onetrainer": "no other program reads rows of this family today, OneTrainer among them",
+    }
     text_width_field = "cap_feat_dim"
     own_layer = 2
 
