@@ -28,7 +28,7 @@ def checkpoint_layers(network: torch.nn.Module) -> bool:
         switched._gradient_checkpointing_func, switched.gradient_checkpointing, found = _AGAIN, True, True
         if isinstance(module, GradientCheckpointingLayer):
             module.training = True
-    config = getattr(network, "config", None)
+    config: Any = getattr(network, "config", None)
     if found and getattr(config, "use_cache", False):
         config.use_cache = False  # language models keep keys and values for a next word, which never comes
     return found

@@ -18,6 +18,7 @@ from textinv.models.placement import Placement, choose_placement
 from textinv.models.process import with_shipped
 from textinv.models.quiet import quiet
 from textinv.models.revision import has_only_halves, hash_weights, revision_of
+from textinv.models.weights import AUTO, loading_options, placement_for
 from textinv.native_size import native_px_of
 
 
@@ -34,8 +35,8 @@ def load_base_model(
     Raises:
         BaseModelError: there is no such base model, or it cannot be loaded.
     """
-    placement = choose_placement(device, dtype)
     location = locate(name, revision, aliases, weights=True)
+    placement = placement_for(location.stated.weights, choose_placement(device, dtype))
     family = _family_of(name, location)
     found = _revision_of(name, location, revision)
     components = _load_pipeline(name, family, location, placement).components
@@ -156,11 +157,18 @@ def _changed_process(name: str, location: Location) -> dict[str, Any]:
 
 def _load_pipeline(name: str, family: type[LatentDiffusionModel], location: Location, placement: Placement) -> Any:
     options = {"dtype": placement.dtype, "local_files_only": True, **family.load_options}
+    parts = family.text_encoder_folders.values()
+    rounding = loading_options(name, location.stated.weights, family.network_name, parts)
+    if rounding and location.checkpoint is not None:
+        raise BaseModelError(
+            f"the base model {name!r} is a single file, and weights are rounded to int8 while a folder of diffusers "
+            "is loaded: convert it to one, or leave `weights` out"
+        )
     try:
         with quiet():
             if location.checkpoint is None:
                 variant = "fp16" if has_only_halves(location.folder) else None
-                return family.pipeline_class.from_pretrained(location.folder, variant=variant, **options)
+                return family.pipeline_class.from_pretrained(location.folder, variant=variant, **options, **rounding)
             return family.pipeline_class.from_single_file(
                 str(location.checkpoint), config=str(location.folder), **options
             )
@@ -181,11 +189,13 @@ def _family_of(name: str, location: Location) -> type[LatentDiffusionModel]:
 
 
 def _revision_of(name: str, location: Location, asked: str | None) -> str:
-    weights, skip = location.checkpoint or location.folder, location.stated.clip_skip
+    files, skip, weights = location.checkpoint or location.folder, location.stated.clip_skip, location.stated.weights
+    kept = None if weights == AUTO else weights
     found = location.hub_revision or revision_of(
-        location.folder, location.checkpoint, _changed_process(name, location), skip
+        location.folder, location.checkpoint, _changed_process(name, location), skip, kept
     )
-    if location.commit is None and asked not in (None, found) and (skip > 1 or asked != hash_weights(weights)):
+    is_plain = skip == 1 and kept is None
+    if location.commit is None and asked not in (None, found) and not (is_plain and asked == hash_weights(files)):
         raise BaseModelError(
             f"the base model {name!r} has revision {found}, and {asked} is asked for; get those weights, "
             "or leave the revision out"
