@@ -79,7 +79,7 @@ class StopSpec(_Frozen):
 class TrainSpec(_Frozen):
     """One concept to learn."""
 
-    added = frozenset({"start_digest", "tells_sizes"})
+    added = frozenset({"encoders", "start_digest", "tells_sizes"})
 
     name: str
     kind: Kind
@@ -97,6 +97,8 @@ class TrainSpec(_Frozen):
     start_digest: str | None = None
     """SHA-256 of what the rows start from, hex, where the spec itself holds only a name of it. None: it holds all."""
     num_vectors: int
+    encoders: tuple[str, ...] = ()
+    """The text encoders that learn; the others keep the rows that they start from. Empty: all of them."""
     resolution_px: int
     tells_sizes: bool = False
     """Whether the base model is told each picture's own size and its crop, as SDXL was in its training; else

@@ -116,6 +116,7 @@ class EngineStudio:
             num_inference_steps=model.drawing.num_inference_steps,
             guidance_scale=model.drawing.guidance_scale,
             noise_scheduler=model.drawing.noise_scheduler,
+            skips_elsewhere=model.skips_elsewhere,
             clip_skip=model.clip_skip,
         )
 

@@ -43,6 +43,8 @@ class StudioFacts:
     """How it draws where a request does not say; likewise the next two."""
     guidance_scale: float = 7.5
     noise_scheduler: str | None = None
+    skips_elsewhere: bool = True
+    """Whether other programs heed "Clip skip" for such a base model."""
     clip_skip: int = 1
     """Which of its text encoder's layers the base model reads where a request does not say."""
 

@@ -89,6 +89,8 @@ class Learning:
             BaseModelError: it cannot be read.
         """
         if studio is not None and name in (self.config.base_model, studio.base_model):
+            from textinv.models import facts_of_family
+
             return BaseFacts(
                 studio.base_revision,
                 studio.native_px,
@@ -97,6 +99,7 @@ class Learning:
                 studio.takes_sizes,
                 studio.learns_shapes,
                 studio.recipe,
+                **facts_of_family(studio.family),
             )
         allowed = {self.config.base_model, *self.settings.stated_base_models}
         if name not in allowed:

@@ -23,7 +23,6 @@ from textinv.embedding import Embedding
 from textinv.generation import Engine, GenerateRequest, Ticket
 from textinv.generation.prompts import PromptEncoder
 from textinv.models import BaseModel
-from textinv.models.base import Conditioning
 from textinv.placeholders import ConceptRef
 
 Mounts = Mapping[str, Embedding]
@@ -59,7 +58,7 @@ class Speed:
         side = model.native_px // model.latent_scale
         noisy_BCHW = torch.zeros((2 * num_images, model.latent_channels, side, side), device=model.device)
         self._inputs = (noisy_BCHW, torch.full((2 * num_images,), 500.0, device=model.device))
-        self._rows = Conditioning.cat([empty] * 2 * num_images)
+        self._rows = empty.index(torch.zeros(2 * num_images, dtype=torch.long))
         self._model = model
         self._recent: deque[float] = deque(maxlen=_NUM_TIMES)
         for _ in range(_NUM_TIMES):

@@ -28,8 +28,7 @@ from train_pieces import Finished, Piece, Row, pieces_of
 from train_step import step_costs
 
 from textinv.demo import WEIGHTS
-from textinv.models import load_base_model
-from textinv.models.revision import hash_weights
+from textinv.models import load_base_model, revisions_of
 from textinv.plan.recipes import EVALUATION_SHARE, RECIPES
 from textinv.plan.resolve import BaseFacts
 from textinv.spec import OBJECTIVE_VERSION
@@ -133,7 +132,7 @@ def _setting(defaults: Mapping[str, Any], sizes: Sizes, args: argparse.Namespace
         "script_steps": args.diffusers_steps,
     }
     stated = json.dumps(
-        [hash_weights(WEIGHTS), parts, sizes.num_inference_steps, sizes.plain_learning_rate, sizes.num_slots]
+        [revisions_of(str(WEIGHTS))[0], parts, sizes.num_inference_steps, sizes.plain_learning_rate, sizes.num_slots]
     )
     return hashlib.sha256(stated.encode()).hexdigest()[:8]
 
@@ -202,7 +201,7 @@ def _report(tables: Mapping[str, Table], costs: Mapping[str, float], sizes: Mapp
         "tables": tables,
         "sizes": dict(sizes),
         "device": _device(sizes),
-        "base": hash_weights(WEIGHTS),
+        "base": revisions_of(str(WEIGHTS))[0],
     }
 
 

@@ -88,5 +88,5 @@ def bare_step(model: BaseModel, pool: Pool, batch: Batch, num_rows: int) -> None
 def _bare_unet(model: BaseModel, batch: Batch) -> None:
     width = sum(model.encoder_widths.values())
     hidden = torch.zeros(len(batch.noise_BCHW), model.window, width, device=model.device, requires_grad=True)
-    predicted = model.predict(batch.noise_BCHW, batch.timesteps_B, Conditioning(hidden))
+    predicted = model.predict(batch.noise_BCHW, batch.timesteps_B, Conditioning({"hidden": hidden}))
     torch.autograd.grad(predicted.square().mean(), hidden)

@@ -72,6 +72,7 @@ def test_the_sheet_has_64_prompts_of_trained_objects() -> None:
     assert sheet_prompts() == prompts
 
 
+@pytest.mark.load
 def test_a_base_without_a_unet_is_measured_as_far_as_it_goes(base: DemoBase, tmp_path: Path) -> None:
     figures = measure(base, tmp_path, fast=True)
     assert figures == json.loads((tmp_path / "measured.json").read_text())

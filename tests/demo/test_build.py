@@ -13,7 +13,7 @@ from textinv.demo.making.card import model_card
 from textinv.demo.making.drawing import load_demo_base
 from textinv.demo.making.rendering import PACKAGES
 from textinv.evaluation.classifier import load_classifier
-from textinv.models.revision import hash_weights
+from textinv.models import revisions_of
 
 pytest.importorskip("resvg_py")
 pytestmark = pytest.mark.load
@@ -63,7 +63,7 @@ def test_a_tiny_base_is_built_from_packages_and_draws_in_diffusers(
     measured = {"clip top-1 of 128": 0.5, "vae psnr dB": 20.0}
     assert "| held-out-style | 12 | learned | 0.500 |" in model_card(shop.weights, measured, taught)
     assert "an earlier UNet" in model_card(shop.weights, measured, taught | {"base_revision": "other"})
-    taught["base_revision"] = hash_weights(shop.weights)
+    taught["base_revision"] = revisions_of(str(shop.weights))[0]
     assert "an earlier UNet" not in model_card(shop.weights, measured, taught)
     assert "CC BY 4.0" in card
 

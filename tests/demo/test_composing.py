@@ -3,11 +3,13 @@
 from itertools import islice
 
 import numpy as np
+import pytest
 
 from textinv.demo.artwork import default_world
 from textinv.demo.making.composing import Composer
 
 
+@pytest.mark.load
 def test_other_processes_compose_the_same_batches_in_the_same_order() -> None:
     world = default_world()
     here, elsewhere = (Composer((world,), 3, workers).batches(4, first=1) for workers in (0, 1))

@@ -27,7 +27,7 @@ from textinv.spec import TrainSpec
 from textinv.training import Work
 from textinv.training.train import learn
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.load, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 SWAPPED = {"tall-crab": "tulip", "tulip": "tall-crab"}
 PROMPTS = {"object": "a {} on a white background", "style": "a {} of a crown"}
@@ -49,9 +49,7 @@ def encoder(model: BaseModel) -> PictureEncoder:
     return own_encoder(model)
 
 
-@pytest.fixture(
-    scope="module", params=[pytest.param(SHORT, id="short"), pytest.param(WHOLE, id="whole", marks=pytest.mark.load)]
-)
+@pytest.fixture(scope="module", params=[pytest.param(SHORT, id="short"), pytest.param(WHOLE, id="whole")])
 def learned(model: BaseModel, request: pytest.FixtureRequest) -> Mapping[str, Embedding]:
     """Embeddings by concept; `swapped-NAME` was learned with the pictures of another."""
     plan = make_plan(load_manifest(ROOT / "manifests" / "quickstart.yaml"))

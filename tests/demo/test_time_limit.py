@@ -17,6 +17,8 @@ from textinv.demo.making.pool import SHARD, LatentPool
 from textinv.demo.making.train_unet import Settings, UNetTraining
 from textinv.demo.making.train_vae import DECODER, VaeTraining
 
+pytestmark = pytest.mark.load
+
 
 @pytest.fixture(autouse=True)
 def _a_second_passes_at_each_look(monkeypatch: pytest.MonkeyPatch) -> None:

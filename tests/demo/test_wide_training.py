@@ -50,6 +50,7 @@ def training(folder: Path) -> WideTraining:
     return WideTraining(folder, pool(), text_encoder(), unet, SETTINGS, {"aside": batch})
 
 
+@pytest.mark.load
 def test_a_run_that_is_resumed_goes_on_as_it_would_have(tmp_path: Path) -> None:
     one, other = training(tmp_path), training(tmp_path)
     one.run(1, lambda _: None)

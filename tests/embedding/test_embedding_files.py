@@ -25,6 +25,14 @@ from textinv.errors import EmbeddingFormatError
 ONE = Embedding({"text_encoder": torch.arange(16, dtype=torch.float32).reshape(2, 8)})
 TWO = Embedding({"text_encoder": torch.ones(2, 8), "text_encoder_2": torch.zeros(2, 6) + 0.5})
 
+KEYS = {
+    "clip_l": ("clip_l", "clip_l"),
+    "clip_g": ("clip_g", "clip_g"),
+    "t5xxl": ("t5xxl", "t5"),
+    "gemma": ("gemma", "gemma", "gemma2_2b"),
+}
+"""As families state them."""
+
 
 def _web_ui_rule(contents: dict[str, Any]) -> Tensor:
     """What AUTOMATIC1111, Forge and ComfyUI accept: `string_to_param`, both CLIP keys, or one tensor and no other."""
@@ -224,7 +232,7 @@ def _saved(contents: dict[str, Tensor]) -> bytes:
 def test_a_file_that_is_no_embedding_is_refused_by_name(tmp_path: Path, name: str, data: bytes, what: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(EmbeddingFormatError, match=what) as caught:
-        import_embedding(tmp_path / name)
+        import_embedding(tmp_path / name, KEYS)
     assert name in caught.value.message
 
 
@@ -279,16 +287,38 @@ def test_rows_of_language_models_are_known_by_their_keys(
     tmp_path: Path, tensors: dict[str, torch.Tensor], rows: dict[str, torch.Tensor]
 ) -> None:
     (tmp_path / "fox.safetensors").write_bytes(_saved(tensors))
-    assert import_embedding(tmp_path / "fox.safetensors") == Embedding(rows)
+    assert import_embedding(tmp_path / "fox.safetensors", KEYS) == Embedding(rows)
 
 
 def test_a_file_of_named_encoders_keeps_comfys_keys_and_gets_onetrainers_where_these_are_asked_for(
     tmp_path: Path,
 ) -> None:
     embedding = Embedding({"clip_l": ROWS, "t5xxl": ROWS + 1})
-    (one,) = export_embedding(embedding, "fox", "auto", tmp_path / "auto")
-    (other,) = export_embedding(embedding, "fox", "onetrainer", tmp_path / "onetrainer")
+    (one,) = export_embedding(embedding, "fox", "auto", tmp_path / "auto", keys=KEYS)
+    (other,) = export_embedding(embedding, "fox", "onetrainer", tmp_path / "onetrainer", keys=KEYS)
     assert set(safetensors.torch.load_file(one)) == {"clip_l", "t5xxl"}
     assert set(safetensors.torch.load_file(other)) == {"clip_l", "t5"}
     with pytest.raises(EmbeddingFormatError, match="no folder with rows of clip_l and t5xxl"):
         export_embedding(embedding, "fox", "diffusers", tmp_path)
+
+
+FLUX = {name: KEYS[name] for name in ("clip_l", "t5xxl")}
+
+
+def test_where_the_base_model_is_known_a_clip_alone_is_its_own_and_what_has_no_place_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "fox.safetensors"
+    file.write_bytes(_saved({"clip_l": ROWS}))
+    assert import_embedding(file, FLUX, only=True) == Embedding({"clip_l": ROWS})
+    assert import_embedding(file, KEYS) == Embedding({"text_encoder": ROWS})
+    for strange in ("clip_g", "gemma", "llama"):
+        file.write_bytes(_saved({"clip_l": ROWS, strange: ROWS + 1}))
+        with pytest.raises(EmbeddingFormatError, match=rf"rows of \['{strange}'\].*keys may be clip_l, t5, t5xxl"):
+            import_embedding(file, FLUX, only=True)
+
+
+def test_rows_without_a_key_are_those_of_the_only_text_encoder(tmp_path: Path) -> None:
+    torch.save(ROWS, tmp_path / "rows.pt")
+    pixart = {"t5xxl": KEYS["t5xxl"]}
+    assert import_embedding(tmp_path / "rows.pt", pixart, only=True) == Embedding({"t5xxl": ROWS})
+    with pytest.raises(EmbeddingFormatError, match="no text encoder that is known here"):
+        import_embedding(tmp_path / "rows.pt", FLUX, only=True)

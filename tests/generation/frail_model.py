@@ -32,10 +32,10 @@ class FrailDevice:
         """Itself, as what it stands in for."""
         return cast(BaseModel, self)
 
-    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning, **extras: Any) -> Tensor:
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
         """Run the UNet, after the check."""
         self.before_predict(noisy_BCHW)
-        return self._model.predict(noisy_BCHW, timesteps_B, conditioning, **extras)
+        return self._model.predict(noisy_BCHW, timesteps_B, conditioning)
 
     def decode_latents(self, latents_BCHW: Tensor) -> Tensor:
         """Decode, after the check."""

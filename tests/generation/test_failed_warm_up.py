@@ -20,15 +20,15 @@ class Failing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning, **extras: Any) -> Tensor:
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
         if self.fails:
             raise RuntimeError("the device is in use")
-        return self._model.predict(noisy_BCHW, timesteps_B, conditioning, **extras)
+        return self._model.predict(noisy_BCHW, timesteps_B, conditioning)
 
 
 def test_a_warm_up_that_fails_fails_what_waits_and_the_next_request_tries_again(emoji: BaseModel) -> None:
     model = Failing(emoji)
-    engine = Engine(model)  # type: ignore[arg-type]
+    engine = Engine(model, max_batch=2)  # type: ignore[arg-type]
     request = GenerateRequest("a frog", num_inference_steps=1, num_images=2)
     ticket = engine.submit(request)
     assert engine.step() is False

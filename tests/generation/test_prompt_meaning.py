@@ -85,7 +85,7 @@ def test_attention_weights_are_syntax_only_when_asked_for(model: BaseModel) -> N
 def test_weights_leave_the_mean_of_a_text_where_it_was(model: BaseModel) -> None:
     encoder = PromptEncoder(model)
     plain, weighted = (
-        encoder.encode([encoder.prepare(prompt, {}, True)])[0].hidden_BLD
+        encoder.encode([encoder.prepare(prompt, {}, True)])[0]["hidden"]
         for prompt in ("a red apple", "a (red:1.6) apple")
     )
     assert torch.allclose(weighted.mean(), plain.mean(), rtol=1e-4)

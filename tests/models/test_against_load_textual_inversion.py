@@ -55,7 +55,7 @@ def test_a_mounted_embedding_is_encoded_as_in_stable_diffusion_pipeline(
     pipeline.load_textual_inversion(str(tmp_path))
     for prompt in PROMPTS:
         ours = _ours(emoji, prompt, rows)
-        torch.testing.assert_close(ours.hidden_BLD, _theirs(pipeline, prompt)[0], rtol=1e-4, atol=1e-4, msg=prompt)
+        torch.testing.assert_close(ours["hidden"], _theirs(pipeline, prompt)[0], rtol=1e-4, atol=1e-4, msg=prompt)
 
 
 @pytest.mark.parametrize("num_vectors", [1, 3])
@@ -74,8 +74,8 @@ def test_a_mounted_embedding_is_encoded_as_in_the_sdxl_pipeline(
     for prompt in PROMPTS:
         ours = _ours(model, prompt, rows)
         hidden_BLD, _, pooled_BD, _ = _theirs(pipeline, prompt)
-        torch.testing.assert_close(ours.hidden_BLD, hidden_BLD, rtol=1e-4, atol=1e-4, msg=prompt)
-        torch.testing.assert_close(ours.pooled_BD, pooled_BD, rtol=1e-4, atol=1e-4, msg=prompt)
+        torch.testing.assert_close(ours["hidden"], hidden_BLD, rtol=1e-4, atol=1e-4, msg=prompt)
+        torch.testing.assert_close(ours["pooled"], pooled_BD, rtol=1e-4, atol=1e-4, msg=prompt)
 
 
 def test_a_mounted_embedding_is_encoded_as_a_new_token_of_berts_vocabulary(
@@ -90,4 +90,4 @@ def test_a_mounted_embedding_is_encoded_as_a_new_token_of_berts_vocabulary(
     for prompt in PROMPTS:
         ids = pipeline.tokenizer(prompt, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
         hidden_BLD = pipeline.bert(ids.input_ids)[0]
-        torch.testing.assert_close(_ours(model, prompt, rows).hidden_BLD, hidden_BLD, rtol=1e-4, atol=1e-4, msg=prompt)
+        torch.testing.assert_close(_ours(model, prompt, rows)["hidden"], hidden_BLD, rtol=1e-4, atol=1e-4, msg=prompt)

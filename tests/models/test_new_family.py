@@ -10,8 +10,6 @@ import torch
 from textinv.models import families, load_base_model
 
 FAMILY = """
-from diffusers import StableDiffusionPipeline
-
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.text_encoder import clip_encoder
@@ -20,7 +18,7 @@ from textinv.models.text_encoder import clip_encoder
 class Toy(LatentDiffusionModel):
     family = "toy"
     draws = DrawingDefaults(guidance_scale=5.0, num_inference_steps=20)
-    pipeline_class = StableDiffusionPipeline
+    pipeline = "StableDiffusionPipeline"
 
     @classmethod
     def fits(cls, index, text_config):

@@ -25,7 +25,7 @@ def _encode(model: BaseModel, texts: list[str]) -> Conditioning:
 
 def _long(model: BaseModel) -> Conditioning:
     """Two windows."""
-    return _encode(model, ["apple " * 30, "a cup"]).joined()
+    return model.joined(_encode(model, ["apple " * 30, "a cup"]))
 
 
 def test_sdxl_is_told_an_uncropped_picture_of_the_latents_size_unless_told_otherwise(
@@ -36,18 +36,19 @@ def test_sdxl_is_told_an_uncropped_picture_of_the_latents_size_unless_told_other
     noisy_BCHW, conditioning = _noisy(model, 2), _encode(model, ["a cup", "two foxes"])
     ours_BCHW = model.predict(noisy_BCHW, torch.tensor([10, 900]), conditioning)
     time_ids_B6 = torch.tensor([[32, 32, 0, 0, 32, 32]] * 2)
-    added = {"text_embeds": conditioning.pooled_BD, "time_ids": time_ids_B6}
-    theirs_BCHW = unet(noisy_BCHW, torch.tensor([10, 900]), conditioning.hidden_BLD, added_cond_kwargs=added).sample
+    added = {"text_embeds": conditioning["pooled"], "time_ids": time_ids_B6}
+    theirs_BCHW = unet(noisy_BCHW, torch.tensor([10, 900]), conditioning["hidden"], added_cond_kwargs=added).sample
     torch.testing.assert_close(ours_BCHW, theirs_BCHW, rtol=1e-4, atol=1e-4)
     cropped_B6 = time_ids_B6 + torch.tensor([0, 0, 8, 4, 0, 0])
-    assert not torch.allclose(ours_BCHW, model.predict(noisy_BCHW, torch.tensor([10, 900]), conditioning, cropped_B6))
+    cropped_BCHW = model.predict(noisy_BCHW, torch.tensor([10, 900]), conditioning.told(sizes=cropped_B6))
+    assert not torch.allclose(ours_BCHW, cropped_BCHW)
 
 
 def test_sdxl_refuses_a_conditioning_without_pooled_text(tiny: Callable[[str], BaseModel]) -> None:
     model = tiny("sdxl")
-    hidden_BLD = _encode(model, ["a cup"]).hidden_BLD
-    with pytest.raises(ValueError, match="no pooled text"):
-        model.predict(_noisy(model, 1), torch.tensor([10]), Conditioning(hidden_BLD))
+    hidden_BLD = _encode(model, ["a cup"])["hidden"]
+    with pytest.raises(ValueError, match="no pooled; encode it with this model"):
+        model.predict(_noisy(model, 1), torch.tensor([10]), Conditioning({"hidden": hidden_BLD}))
 
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl", "ldm"])
@@ -56,9 +57,8 @@ def test_a_short_text_beside_a_long_one_is_padded_and_masked_away(
 ) -> None:
     model = tiny(family)
     short, long = _encode(model, ["a fox"]), _long(model)
-    both = Conditioning.cat([short, long])
-    assert both.mask_BL is not None
-    assert both.mask_BL.sum(1).tolist() == [model.window, 2 * model.window]
+    both = model.batched([short, long])
+    assert both["mask"].sum(1).tolist() == [model.window, 2 * model.window]
     noisy_BCHW, timesteps_B = _noisy(model, 2), torch.tensor([10, 900])
     together_BCHW = model.predict(noisy_BCHW, timesteps_B, both)
     for place, alone in enumerate((short, long)):
@@ -67,12 +67,11 @@ def test_a_short_text_beside_a_long_one_is_padded_and_masked_away(
 
 
 def test_texts_of_one_length_need_no_mask_and_can_be_picked(tiny: Callable[[str], BaseModel]) -> None:
-    both = Conditioning.cat([_encode(tiny("sdxl"), [text]) for text in ("a fox", "a cup")])
-    assert both.mask_BL is None
+    both = tiny("sdxl").batched([_encode(tiny("sdxl"), [text]) for text in ("a fox", "a cup")])
+    assert both.get("mask") is None
     picked = both.index(torch.tensor([1, 1, 0]))
-    assert picked.pooled_BD is not None
-    assert picked.hidden_BLD.shape[0] == picked.pooled_BD.shape[0] == 3
-    assert torch.equal(picked.hidden_BLD[0], both.hidden_BLD[1])
+    assert len(picked["hidden"]) == len(picked["pooled"]) == 3
+    assert torch.equal(picked["hidden"][0], both["hidden"][1])
 
 
 def test_a_unet_that_pools_the_text_itself_cannot_mask_and_says_so(tmp_path: Path) -> None:
@@ -119,10 +118,9 @@ def test_an_sdxl_may_want_nothing_said_for_an_empty_negative_prompt(
     assert model.zeros_empty_negative
     pipeline = diffusers.StableDiffusionXLPipeline.from_pretrained(folder)
     _, hidden_BLD, _, pooled_BD = pipeline.encode_prompt("a cup", device="cpu", num_images_per_prompt=1)
-    ours = _encode(model, ["a cup"]).zeros()
-    assert torch.equal(ours.hidden_BLD, hidden_BLD)
-    assert ours.pooled_BD is not None
-    assert torch.equal(ours.pooled_BD, pooled_BD)
+    ours = model.unsaid(_encode(model, ["a cup"]))
+    assert torch.equal(ours["hidden"], hidden_BLD)
+    assert torch.equal(ours["pooled"], pooled_BD)
 
 
 def test_a_prediction_type_that_nobody_can_train_is_refused(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:

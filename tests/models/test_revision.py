@@ -10,9 +10,10 @@ import pytest
 
 from textinv.errors import BaseModelError
 from textinv.models import base_revision, load_base_model, revisions_of
-from textinv.models.meaning import meaning_of
+from textinv.models.meaning import Parts, meaning_of
 
 TinyFolder = Callable[[str], Path]
+PARTS = Parts("unet", "vae", ("text_encoder",))
 SCHEDULER, VAE, UNET = "scheduler/scheduler_config.json", "vae/config.json", "unet/config.json"
 TEXT, TOKENIZER = "text_encoder/config.json", "tokenizer/tokenizer.json"
 
@@ -96,16 +97,16 @@ def test_a_config_that_was_saved_anew_and_means_the_same_keeps_the_revision(fold
 
 
 def test_a_tokenizer_is_its_words_and_merges_in_whichever_files(folder: Path) -> None:
-    before = meaning_of(folder)
+    before = meaning_of(folder, PARTS)
     whole = json.loads((folder / TOKENIZER).read_text())
     (folder / TOKENIZER).unlink()
     added = {one["content"]: one["id"] for one in whole["added_tokens"]}
     (folder / "tokenizer" / "vocab.json").write_text(json.dumps({**added, **whole["model"]["vocab"]}))
     merges = [one if isinstance(one, str) else " ".join(one) for one in whole["model"]["merges"]]
     (folder / "tokenizer" / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]))
-    assert meaning_of(folder) == before
+    assert meaning_of(folder, PARTS) == before
     (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\na b\n")
-    assert meaning_of(folder) != before
+    assert meaning_of(folder, PARTS) != before
 
 
 def test_a_config_that_is_no_json_is_named(folder: Path) -> None:

@@ -24,7 +24,7 @@ def _rows(model: BaseModel, count: int, seed: int) -> dict[str, Tensor]:
 def _encode(model: BaseModel, prompt: str, rows: Mapping[ConceptRef, Mapping[str, Tensor]]) -> Tensor:
     counts = {ref: len(next(iter(one.values()))) for ref, one in rows.items()}
     batch = batch_prompts([model.tokenize_prompt(prompt, counts)], rows)
-    return model.encode_text(batch.tokens, batch.rows).hidden_BLD
+    return model.encode_text(batch.tokens, batch.rows)["hidden"]
 
 
 def _weights(model: BaseModel) -> dict[str, Tensor]:
@@ -104,7 +104,7 @@ def test_a_row_that_is_not_finite_harms_only_the_prompts_that_use_it(emoji: Base
     rows_RD[1] = 0.1
     rows_RD.requires_grad_()
     tokens = emoji.tokenize(["a <my-fox>", "a <my-cup@2>", "a cup"], {FOX: range(1), CUP: range(1, 2)})
-    hidden_BLD = emoji.encode_text(tokens, {"text_encoder": rows_RD}).hidden_BLD
+    hidden_BLD = emoji.encode_text(tokens, {"text_encoder": rows_RD})["hidden"]
     assert torch.isnan(hidden_BLD[0]).any()
     assert torch.isfinite(hidden_BLD[1:]).all()
     hidden_BLD[1:].sum().backward()
@@ -118,9 +118,10 @@ def test_many_prompts_in_one_batch_are_encoded_as_each_alone(emoji: BaseModel) -
     tokenized = [emoji.tokenize_prompt(prompt, {FOX: 2, CUP: 1}) for prompt in prompts]
     batch = batch_prompts(tokenized, rows)
     assert {name: len(rows_RD) for name, rows_RD in batch.rows.items()} == {"text_encoder": 3}
-    together = batch.split(emoji.encode_text(batch.tokens, batch.rows))
+    encoded = emoji.encode_text(batch.tokens, batch.rows)
+    together = [emoji.joined(encoded.index(torch.tensor(list(chunks)))) for chunks in batch.chunks]
     for prompt, one in zip(tokenized, together, strict=True):
         single = batch_prompts([prompt], rows)
-        alone = single.split(emoji.encode_text(single.tokens, single.rows))[0]
-        assert one.hidden_BLD.shape == (1, prompt.num_chunks * emoji.window, 192)
-        torch.testing.assert_close(one.hidden_BLD, alone.hidden_BLD, rtol=1e-4, atol=1e-4)
+        alone = emoji.joined(emoji.encode_text(single.tokens, single.rows))
+        assert one["hidden"].shape == (1, prompt.num_chunks * emoji.window, 192)
+        torch.testing.assert_close(one["hidden"], alone["hidden"], rtol=1e-4, atol=1e-4)

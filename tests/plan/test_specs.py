@@ -11,6 +11,7 @@ from tests.plan.conftest import BASE
 from textinv.errors import ManifestError
 from textinv.plan import Plan, TrainSpec
 from textinv.plan.recipes import RECIPES, steps_between_looks
+from textinv.plan.resolve import BaseFacts
 from textinv.plan.templates import OBJECT, STYLE
 
 Planned = Callable[..., Plan]
@@ -207,3 +208,30 @@ def test_the_fingerprint_of_a_spec_never_changes_by_accident() -> None:
         "num_samples": 8}, "seed": 0, "recipe": "fast"}"""
     )
     assert spec.fingerprint == "d76ff09ffb62858b40959e057e75b9400c5cfb63c60b45aa763297806a289cb2"
+
+
+TWO_ENCODERS = replace(BASE, row_widths={"clip_l": 8, "t5xxl": 16})
+
+
+def test_encoders_are_kept_in_the_base_models_order_and_left_out_where_all_learn(
+    foxes: Path, write: Write, planned: Planned
+) -> None:
+    def spec(stated: str, base: BaseFacts = TWO_ENCODERS) -> TrainSpec:
+        return planned(write(FOX + stated), base=base).specs[0].spec
+
+    plain = spec("")
+    assert plain.encoders == spec("    encoders: [t5xxl, clip_l]\n").encoders == ()
+    assert spec("    encoders: [t5xxl]\n").encoders == ("t5xxl",)
+    assert spec("    encoders: [t5xxl]\n").fingerprint != plain.fingerprint
+    assert spec("", replace(TWO_ENCODERS, learns=("clip_l",))).encoders == ("clip_l",)
+    assert spec("    encoders: [clip_l, t5xxl]\n", replace(TWO_ENCODERS, learns=("clip_l",))).encoders == ()
+
+
+def test_an_encoder_that_the_base_model_does_not_have_is_an_error_with_its_line(
+    foxes: Path, write: Write, planned: Planned
+) -> None:
+    with pytest.raises(ManifestError) as caught:
+        planned(write(FOX + "    encoders: [t5]\n"), base=TWO_ENCODERS)
+    (problem,) = caught.value.details["problems"]
+    assert problem["line"] == 6
+    assert "no text encoder 't5': write some of clip_l, t5xxl" in problem["message"]

@@ -97,7 +97,7 @@ async def test_clip_skip_of_the_base_model_is_an_option_and_stays_what_it_is(
 async def test_sdxl_is_read_at_its_own_layer_whatever_is_asked_for_as_a1111_does(
     client: httpx.AsyncClient, studio: ColourStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(colour_studio, "FACTS", replace(colour_studio.FACTS, family="sdxl"))
+    monkeypatch.setattr(colour_studio, "FACTS", replace(colour_studio.FACTS, skips_elsewhere=False))
     sent = {"prompt": "a", "steps": 1, "override_settings": {"CLIP_stop_at_last_layers": 2}}
     reply = await client.post("/sdapi/v1/txt2img", json=sent)
     assert studio.requests[-1].clip_skip is None

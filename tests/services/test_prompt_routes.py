@@ -141,7 +141,7 @@ async def test_a_picture_of_a1111_gives_its_settings_back(client: httpx.AsyncCli
 async def test_others_write_a_layer_of_sdxl_that_they_do_not_read(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(colour_studio, "FACTS", replace(colour_studio.FACTS, family="sdxl"))
+    monkeypatch.setattr(colour_studio, "FACTS", replace(colour_studio.FACTS, skips_elsewhere=False))
     assert (await read_back(client, write_png(BLANK, FROM_A1111))).json()["clip_skip"] is None
     ours = f"{FROM_A1111}, Version: textinv 0.1.0"
     assert (await read_back(client, write_png(BLANK, ours))).json()["clip_skip"] == 2

@@ -38,7 +38,7 @@ def forward(model: BaseModel, rows: Mapping[str, Tensor]) -> tuple[Tensor, Tenso
     noisy = torch.randn(2, model.latent_channels, *[side // model.latent_scale] * 2, generator=seeded())
     tokens = model.tokenize(["a <fox> on grass", "a photo of <fox>"], {FOX: range(2)})
     encoded = model.encode_text(tokens, rows)
-    return model.predict(noisy, torch.tensor([300, 700]), encoded), encoded.hidden_BLD
+    return model.predict(noisy, torch.tensor([300, 700]), encoded), encoded["hidden"]
 
 
 def seeded() -> torch.Generator:
@@ -72,7 +72,7 @@ def test_text_encoders_keep_less_and_drop_nothing(family: str, tmp_path: Path) -
     for _ in range(2):
         rows = rows_with_gradient(model)
         encoded, bytes_ = kept_bytes(lambda rows=rows: model.encode_text(tokens, rows))  # type: ignore[misc]
-        texts.append(encoded.hidden_BLD.detach())
+        texts.append(encoded["hidden"].detach())
         kept.append(bytes_)
         model.checkpoint_gradients()
     assert kept[1] < 0.8 * kept[0]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.fx import GraphModule
@@ -25,6 +26,7 @@ class Captured:
         return graph.forward
 
 
+@pytest.mark.load
 def test_a_compiled_unet_learns_the_same_rows(tiny: BaseModel, works: Callable[..., Work]) -> None:
     torch.compiler.reset()
     batch = [works("one", max_steps=6, samples_per_step=3), works("two", "teal", max_steps=3, samples_per_step=1)]

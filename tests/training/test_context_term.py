@@ -19,7 +19,7 @@ def terms(model: BaseModel, class_word: str, rows: dict[str, torch.Tensor]) -> t
     num_vectors = len(rows["text_encoder"])
     references = encode_references(model, class_word, num_vectors)
     encoded = model.encode_text(tokenize_captions(model, CONTEXT_PROMPTS, num_vectors), rows)
-    return context_losses(encoded.hidden_BLD, references.hidden_PLD, references.mask_PL)
+    return context_losses(encoded["hidden"], references.hidden_PLD, references.mask_PL)
 
 
 @pytest.mark.parametrize("class_word", ["fox", "birthday cake"])
@@ -40,11 +40,8 @@ def test_the_context_term_grows_with_the_norm_of_the_rows_and_compares_across_le
 def test_the_context_term_keeps_the_words_around_the_placeholder_closer_to_the_class_word(
     model: BaseModel, works: Callable[..., Work]
 ) -> None:
-    learned = learn(
-        model,
-        [works("without", class_word="fox", init="fox"), works("with", class_word="fox", init="fox", context_weight=5)],
-        num_slots=2,
-    )
+    fox = {"class_word": "fox", "init": "fox", "max_steps": 10, "samples_per_step": 2}
+    learned = learn(model, [works("without", **fox), works("with", **fox, context_weight=5)], num_slots=2)
     without, with_term = (
         terms(model, "fox", dict(learned.concepts[name].embedding.rows)).mean().item() for name in ("without", "with")
     )

@@ -24,10 +24,10 @@ class Touchy:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning, **extras: Any) -> Tensor:
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
         if torch.is_grad_enabled() == self._in_steps and bool((timesteps_B > self._most).any()):
             raise RuntimeError(self._says)
-        return self._model.predict(noisy_BCHW, timesteps_B, conditioning, **extras)
+        return self._model.predict(noisy_BCHW, timesteps_B, conditioning)
 
 
 def batch_of(works: Callable[..., Work]) -> list[Work]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from textinv.demo.concepts import CONCEPTS
 from textinv.errors import DivergedError, ImageError
 from textinv.models.base import BaseModel
-from textinv.plan.recipes import DEFAULT_RECIPE, RECIPES
+from textinv.plan.recipes import RECIPES
 from textinv.plan.resolve import BaseFacts
 from textinv.spec import OptimizerSpec, StopSpec
 from textinv.training import ConceptPack, TrainedConcept, Work
@@ -23,7 +23,7 @@ from textinv.training.train import Collected, WorkList, learn, train_pack
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 MakeWork = Callable[..., Work]
-MANY_STEPS, FEW_STEPS = 100, 20
+NUM_STEPS = 100
 
 
 def rows_of(concept: TrainedConcept) -> Tensor:
@@ -68,30 +68,25 @@ def learned_until(model: BaseModel, step: int, mine: Work, *others: Work) -> byt
     return collected.checkpoints[mine.spec.name]
 
 
-LONG = (pytest.mark.load, pytest.mark.timeout(900))
-WAYS = [
-    pytest.param(DEFAULT_RECIPE, FEW_STEPS, id=f"{DEFAULT_RECIPE} for a while"),
-    *(pytest.param(recipe, MANY_STEPS, id=recipe, marks=LONG) for recipe in RECIPES),
-]
-
-
-@pytest.mark.parametrize(("recipe", "steps"), WAYS)
+@pytest.mark.load
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_a_concept_learns_the_same_alone_and_interrupted_among_strangers(
-    recipe: str, steps: int, model: BaseModel, works: MakeWork
+    recipe: str, model: BaseModel, works: MakeWork
 ) -> None:
     """On a concept where steps of a fixed length once grew a rounding to a tenth of the rows."""
     from train_concepts import works_of
 
     hard = [concept for concept in CONCEPTS if concept.name == "tulip"]
+    steps = NUM_STEPS
     longer = dict.fromkeys(("min_steps", "max_steps"), 2 * steps) if RECIPES[recipe].max_steps <= steps else {}
     (mine,) = works_of(hard, {"recipe": recipe, **longer}, 1, BaseFacts(model.revision, model.native_px))
     alone = Checkpoint.from_bytes(learned_until(model, steps, mine))
-    num_strangers = 7 if steps == MANY_STEPS else 3
-    interrupted = learned_until(model, steps // 2, mine, *strangers(works, num_strangers, max_steps=steps))
+    interrupted = learned_until(model, steps // 2, mine, *strangers(works, 7, max_steps=steps))
     rest = Work(mine.spec, mine.pictures, interrupted, mine.work_id)
     among = Checkpoint.from_bytes(learned_until(model, steps, rest, *strangers(works, 2, max_steps=steps)))
     assert alone.counters["step"] == among.counters["step"] >= steps
-    limit = 1e-3 if steps == FEW_STEPS else max(1e-3, min(10 * rounding(model, works, mine, alone), 1e-2))
+    limit = max(1e-3, min(10 * rounding(model, works, mine, alone), 1e-2))
     assert distance(among, alone) < limit
     found, wanted = ([seen["loss"] for seen in one.counters["history"]] for one in (among, alone))
     assert found == pytest.approx(wanted, rel=limit)
@@ -119,6 +114,7 @@ def run_pack(pack: ConceptPack, steps: int) -> None:
         pack.step()
 
 
+ALL_STEPS = 12
 DVAR = StopSpec(rule="dvar", every_steps=3, window=3, threshold=1e-9, num_samples=8)
 
 
@@ -133,16 +129,16 @@ def test_a_pack_that_was_interrupted_at_a_random_step_goes_on_bit_for_bit(
         "dvar": {"stop": DVAR, "samples_per_step": 1},
     }[way]
     batch = [works("one", **changes), works("two", "teal", num_vectors=2, **{"samples_per_step": 2, **changes})]
-    interrupted_at = random.Random().randrange(1, 20)
+    interrupted_at = random.Random().randrange(1, ALL_STEPS)
     whole, first, second = ConceptPack(tiny, 2), ConceptPack(tiny, 2), ConceptPack(tiny, 2)
     for work in batch:
         whole.add(work)
         first.add(work)
-    run_pack(whole, 20)
+    run_pack(whole, ALL_STEPS)
     run_pack(first, interrupted_at)
     for slot in first.slots:
         second.add(Work(slot.spec, slot.work.pictures, first.checkpoint(slot)))
-    run_pack(second, 20 - interrupted_at)
+    run_pack(second, ALL_STEPS - interrupted_at)
     for one, two in zip(whole.slots, second.slots, strict=True):
         assert one.history == two.history, f"interrupted at step {interrupted_at}"
         one_end, two_end = whole.end(one, "cap").outcome, second.end(two, "cap").outcome
@@ -179,8 +175,9 @@ def test_a_neighbour_that_diverges_ends_with_its_trace_and_is_not_noticed(
     tiny: BaseModel, works: MakeWork, adamw: OptimizerSpec
 ) -> None:
     wild = adamw.model_copy(update={"learning_rate": 1e30})
-    calm = learn(tiny, [works("other", "teal", optimizer=adamw), works("mine")], num_slots=2).concepts["mine"]
-    run = learn(tiny, [works("other", "teal", optimizer=wild), works("mine")], num_slots=2)
+    mine = works("mine", max_steps=10)
+    calm = learn(tiny, [works("other", "teal", optimizer=adamw), mine], num_slots=2).concepts["mine"]
+    run = learn(tiny, [works("other", "teal", optimizer=wild), mine], num_slots=2)
     assert isinstance(run.errors["other"], DivergedError)
     assert run.records["other"]["stopped"] == "diverged"
     assert run.records["other"]["trace"][0]["loss"] > 0

@@ -34,14 +34,14 @@ class SmallModel:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning, **extras: Any) -> Tensor:
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
         """Predict, if it fits."""
         counts = torch.is_grad_enabled() or not self._only_with_gradient
         self.tried += [len(noisy_BCHW)] if counts else []
         if counts and len(noisy_BCHW) > self._max_samples:
             self.num_refusals += 1
             raise torch.OutOfMemoryError(f"{len(noisy_BCHW)} samples do not fit")
-        return self._model.predict(noisy_BCHW, timesteps_B, conditioning, **extras)
+        return self._model.predict(noisy_BCHW, timesteps_B, conditioning)
 
 
 def rows_of(learned: Collected, name: str) -> Tensor:

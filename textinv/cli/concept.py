@@ -85,6 +85,7 @@ def export(
 ) -> None:
     """Write a concept for other programs; `auto` is one file that nearly all of them read."""
     from textinv.embedding.formats import export_embedding
+    from textinv.models import file_keys_of
 
     found = _registry().resolve(parse_ref(ref))
     metadata = {
@@ -93,7 +94,7 @@ def export(
         "version": str(found.version),
         "digest": found.digest,
     }
-    paths = export_embedding(found.embedding, found.name, format, out, metadata)
+    paths = export_embedding(found.embedding, found.name, format, out, metadata, file_keys_of(found.embedding.rows))
     emit({"files": [str(path) for path in paths]}, json, "\n".join(map(str, paths)))
 
 
@@ -114,13 +115,14 @@ def import_(
     concept has a version already, that one stays current until `textinv concept promote`.
     """
     from textinv.embedding import import_embedding
-    from textinv.models import look_up
+    from textinv.models import file_keys_of, look_up
     from textinv.registry.migration import imported_fingerprint
 
-    embedding = import_embedding(path)
+    base = None if base_model is None else look_up(base_model, aliases=current_settings().base_models)
+    own_keys = {} if base is None else base.file_keys
+    embedding = import_embedding(path, own_keys or file_keys_of(), only=bool(own_keys))
     revision = ""
-    if base_model is not None:
-        base = look_up(base_model, aliases=current_settings().base_models)
+    if base is not None and base_model is not None:
         revision = base.revision
         if base.row_widths and (problem := embedding.misfit(base.row_widths, base_model)):
             raise BaseModelMismatchError(

@@ -7,5 +7,6 @@ Takes rows from training or from a file and hands bytes to the registry; knows n
 from textinv.embedding.embedding import Embedding
 from textinv.embedding.foreign import import_embedding
 from textinv.embedding.formats import EXPORT_FORMATS, export_bytes, export_embedding
+from textinv.embedding.keys import FileKeys
 
-__all__ = ["EXPORT_FORMATS", "Embedding", "export_bytes", "export_embedding", "import_embedding"]
+__all__ = ["EXPORT_FORMATS", "Embedding", "FileKeys", "export_bytes", "export_embedding", "import_embedding"]

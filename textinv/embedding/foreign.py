@@ -22,19 +22,12 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from textinv.embedding.embedding import Embedding
+from textinv.embedding.keys import ENCODER_NAMES, NO_KEYS, FileKeys, by_encoder
 from textinv.errors import EmbeddingFormatError
 
 MAX_FILE_BYTES = 64 * 2**20
 _PICTURES = {".png", ".webp"}
 _PICKLES = {".pt", ".bin", ".pth", ".ckpt"}
-_FIRST = {"text_encoder", "clip_l", "emb_params", "emp_params"}
-_SECOND = {"text_encoder_2", "clip_g"}
-_LORA = ("lora_", "lora.", "lokr_", "hada_")
-ENCODER_NAMES = ("text_encoder", "text_encoder_2")
-_NAMED = {"t5": "t5xxl", "t5xxl": "t5xxl", "gemma": "gemma", "gemma2_2b": "gemma", "qwen3_4b": "qwen3_4b"}
-"""Keys of text encoders that no program knows by their place; beside one of them a CLIP goes by its name, too."""
-_BUNDLED = "bundle_emb."
-"""Before what a LoRA file carries of an embedding: `bundle_emb.NAME.KEY`."""
 _TEXT_CHUNK = "sd-ti-embedding"
 """Of a PNG: base64 of JSON in which {"TORCHTENSOR": nested lists} stands for a tensor. The hidden border that
 repeats it is not read."""
@@ -48,21 +41,22 @@ class _ParameterDict(dict[str, Any]):
         self.update({key: value for key, value in (*parameters.items(), *state.items()) if isinstance(value, Tensor)})
 
 
-def import_embedding(path: Path) -> Embedding:
+def import_embedding(path: Path, keys: FileKeys = NO_KEYS, *, only: bool = False) -> Embedding:
     """Read an embedding that any known program wrote.
 
-    Safetensors, `.pt`, `.bin`, a picture of the web UI's, or a folder of diffusers'.
+    Safetensors, `.pt`, `.bin`, a picture of the web UI's, or a folder of diffusers'. `keys` are those of the text
+    encoders, other than Stable Diffusion's, that it may have rows of; with `only` it is known to be of just these.
 
     Raises:
         EmbeddingFormatError: the file holds something else, several embeddings, or something that is not read.
     """
     if path.is_dir():
         return _import_folder(path)
-    return embedding_from(_read(path), path.name)
+    return embedding_from(_read(path), path.name, keys, only=only)
 
 
-def embedding_from(contents: Any, source: str) -> Embedding:
-    """Find the rows in what a file holds; `source` names it in messages.
+def embedding_from(contents: Any, source: str, keys: FileKeys = NO_KEYS, *, only: bool = False) -> Embedding:
+    """Find the rows in what a file holds; `source` names it in messages, the others are those of `import_embedding`.
 
     Raises:
         EmbeddingFormatError: there are none, or more than one embedding.
@@ -75,7 +69,7 @@ def embedding_from(contents: Any, source: str) -> Embedding:
         contents = _only_entry(contents["string_to_param"], source)
     tensors = {str(key): value for key, value in contents.items() if isinstance(value, Tensor)}
     try:
-        return Embedding(_by_encoder(tensors, source))
+        return Embedding(by_encoder(tensors, source, keys, only))
     except EmbeddingFormatError as error:
         message = error.message if error.message.startswith(source) else f"{source}: {error.message}"
         raise EmbeddingFormatError(message) from None
@@ -162,50 +156,6 @@ def _only_entry(params: Mapping[Any, Any], source: str) -> Mapping[str, Any]:
     if len(params) != 1:
         raise EmbeddingFormatError(f"{source} holds {len(params)} embeddings ({list(params)}); one per file is read")
     return {"emb_params": next(iter(params.values()))}
-
-
-def _by_encoder(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    if any(key.startswith(_BUNDLED) for key in tensors):
-        tensors = _unbundled(tensors, source)
-    if any(sign in key.lower() for key in tensors for sign in _LORA):
-        raise EmbeddingFormatError(f"{source} is a LoRA, which changes the network's weights: it is no embedding")
-    if any(key.startswith("model.diffusion_model.") for key in tensors):
-        raise EmbeddingFormatError(f"{source} is a whole base model, not an embedding")
-    if "IN01" in tensors or "MID" in tensors:
-        raise EmbeddingFormatError(f"{source} has rows per UNet layer (XTI), which no base model here takes")
-    if any(key.endswith("_out") for key in tensors):
-        raise EmbeddingFormatError(f"{source} was trained on the text encoder's output (*_out), which is not supported")
-    if _NAMED.keys() & tensors.keys():
-        return _by_name(tensors, source)
-    first, second = _FIRST & set(tensors), _SECOND & set(tensors)
-    if set(tensors) == first | second and len(first) <= 1 and len(second) <= 1 and tensors:
-        keys = zip(ENCODER_NAMES, (first, second), strict=True)
-        return {encoder: _two_dimensional(tensors[key]) for encoder, found in keys for key in found}
-    if len(tensors) == 1:
-        return {"text_encoder": _two_dimensional(next(iter(tensors.values())))}
-    raise EmbeddingFormatError(f"{source} holds {len(tensors)} tensors ({sorted(tensors)[:5]}); an embedding is one")
-
-
-def _by_name(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    names = {**_NAMED, "clip_l": "clip_l", "clip_g": "clip_g"}
-    if strange := sorted(tensors.keys() - names.keys()):
-        raise EmbeddingFormatError(f"{source} has rows of {strange}, which are no text encoder that is known here")
-    if len({names[key] for key in tensors}) < len(tensors):
-        raise EmbeddingFormatError(f"{source} has two tensors for one text encoder: {sorted(tensors)}")
-    return {names[key]: _two_dimensional(tensor) for key, tensor in tensors.items()}
-
-
-def _unbundled(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """What a LoRA file carries of the one embedding in it."""
-    parts = [(key.removeprefix(_BUNDLED), tensor) for key, tensor in tensors.items() if key.startswith(_BUNDLED)]
-    named = {tuple(key.rsplit(".", 1)): tensor for key, tensor in parts if "." in key}
-    if len(names := sorted({one[0].removesuffix(".string_to_param") for one in named})) != 1:
-        raise EmbeddingFormatError(f"{source} carries {len(names)} embeddings ({names}); one per file is read")
-    return {"emb_params" if key == "*" else key: tensor for (_, key), tensor in named.items()}
-
-
-def _two_dimensional(tensor: Tensor) -> Tensor:
-    return tensor[None] if tensor.dim() == 1 else tensor
 
 
 def _read_web_ui_picture(data: bytes, source: str) -> Any:

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from textinv.embedding.embedding import Embedding, write_safetensors
+from textinv.embedding.keys import CLIPS_BY_PLACE, NO_KEYS, FileKeys
 from textinv.errors import EmbeddingFormatError
 from textinv.outputs import write_output
 
 ExportFormat = Literal["auto", "diffusers", "a1111-pt", "onetrainer"]
 EXPORT_FORMATS: tuple[str, ...] = get_args(ExportFormat)
 _SUFFIXES = (".safetensors", ".pt", ".bin")
-_LETTERS = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
 
 
 def export_embedding(
@@ -29,6 +29,7 @@ def export_embedding(
     format: str,  # the word that people type
     target: Path,
     metadata: Mapping[str, str] | None = None,
+    keys: FileKeys = NO_KEYS,
 ) -> list[Path]:
     """Write an embedding for other programs and return the files.
 
@@ -36,7 +37,8 @@ def export_embedding(
 
     `auto` is one safetensors for nearly all of them; `diffusers` a folder for `load_textual_inversion(folder)`;
     `a1111-pt` the web UI's own pickle; `onetrainer` the key that only OneTrainer reads. Programs that take
-    their trigger from the file name are told `name`; diffusers is told `<name>`.
+    their trigger from the file name are told `name`; diffusers is told `<name>`. `keys` are those of text encoders that
+    go by what they are.
 
     Raises:
         EmbeddingFormatError: there is no such format, it cannot hold this embedding, or has another suffix.
@@ -45,7 +47,7 @@ def export_embedding(
     writer = _WRITERS.get(format)
     if writer is None:
         raise EmbeddingFormatError(f"there is no export format {format!r}: choose from {', '.join(EXPORT_FORMATS)}")
-    files = writer(embedding, name, {"format": "pt", "name": name, **(metadata or {})})
+    files = writer(embedding, name, {"format": "pt", "name": name, **(metadata or {})}, keys)
     if target.suffix.lower() not in _SUFFIXES or target.is_dir():
         return [write_output(target / file, body) for file, body in files.items()]
     suffixes = sorted({Path(file).suffix for file in files})
@@ -58,20 +60,21 @@ def export_embedding(
 
 def export_bytes(embedding: Embedding, name: str, metadata: Mapping[str, str] | None = None) -> bytes:
     """Write the one safetensors that nearly all programs read (format `auto`)."""
-    return write_safetensors(_shared_keys(embedding), {"format": "pt", "name": name, **(metadata or {})})
+    return write_safetensors(_shared_keys(embedding, NO_KEYS), {"format": "pt", "name": name, **(metadata or {})})
 
 
-def _auto(embedding: Embedding, name: str, metadata: Mapping[str, str]) -> dict[str, bytes]:
-    return {f"{name}.safetensors": write_safetensors(_shared_keys(embedding), metadata)}
+def _auto(embedding: Embedding, name: str, metadata: Mapping[str, str], keys: FileKeys) -> dict[str, bytes]:
+    return {f"{name}.safetensors": write_safetensors(_shared_keys(embedding, keys), metadata)}
 
 
-def _shared_keys(embedding: Embedding) -> dict[str, Tensor]:
+def _shared_keys(embedding: Embedding, keys: FileKeys) -> dict[str, Tensor]:
     if list(embedding.rows) == ["text_encoder"]:
         return {"emb_params": embedding.rows["text_encoder"]}
-    return {_LETTERS.get(encoder, encoder): rows_ND for encoder, rows_ND in embedding.rows.items()}
+    written = CLIPS_BY_PLACE | {encoder: names[0] for encoder, names in keys.items()}
+    return {written.get(encoder, encoder): rows_ND for encoder, rows_ND in embedding.rows.items()}
 
 
-def _diffusers(embedding: Embedding, name: str, metadata: Mapping[str, str]) -> dict[str, bytes]:
+def _diffusers(embedding: Embedding, name: str, metadata: Mapping[str, str], _: FileKeys) -> dict[str, bytes]:
     files = {"text_encoder": "learned_embeds.safetensors", "text_encoder_2": "learned_embeds_2.safetensors"}
     if strange := sorted(embedding.rows.keys() - files.keys()):
         raise EmbeddingFormatError(
@@ -84,7 +87,7 @@ def _diffusers(embedding: Embedding, name: str, metadata: Mapping[str, str]) -> 
     }
 
 
-def _a1111_pt(embedding: Embedding, name: str, metadata: Mapping[str, str]) -> dict[str, bytes]:
+def _a1111_pt(embedding: Embedding, name: str, metadata: Mapping[str, str], _: FileKeys) -> dict[str, bytes]:
     if list(embedding.rows) != ["text_encoder"]:
         raise EmbeddingFormatError(
             f"a1111-pt holds the rows of one text encoder, {name} has {', '.join(embedding.rows)}: use the format auto"
@@ -102,13 +105,13 @@ def _a1111_pt(embedding: Embedding, name: str, metadata: Mapping[str, str]) -> d
     return {f"{name}.pt": buffer.getvalue()}
 
 
-def _onetrainer(embedding: Embedding, name: str, metadata: Mapping[str, str]) -> dict[str, bytes]:
-    keys = _shared_keys(embedding)
-    renamed = {{"emb_params": "emp_params", "t5xxl": "t5"}.get(key, key): rows_ND for key, rows_ND in keys.items()}
+def _onetrainer(embedding: Embedding, name: str, metadata: Mapping[str, str], keys: FileKeys) -> dict[str, bytes]:
+    theirs = {"emb_params": "emp_params"} | {names[0]: names[1] for names in keys.values()}
+    renamed = {theirs.get(key, key): rows_ND for key, rows_ND in _shared_keys(embedding, keys).items()}
     return {f"{name}.safetensors": write_safetensors(renamed, metadata)}
 
 
-_WRITERS: Mapping[str, Callable[[Embedding, str, Mapping[str, str]], dict[str, bytes]]] = {
+_WRITERS: Mapping[str, Callable[[Embedding, str, Mapping[str, str], FileKeys], dict[str, bytes]]] = {
     "auto": _auto,
     "diffusers": _diffusers,
     "a1111-pt": _a1111_pt,

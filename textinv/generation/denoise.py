@@ -18,6 +18,7 @@ from torch import Tensor
 
 from textinv.generation.picture import ActiveImage
 from textinv.models.base import BaseModel, Conditioning
+from textinv.models.prompt import GUIDANCE, SIZES
 from textinv.models.room import Room, is_out_of_memory
 
 Item = TypeVar("Item")
@@ -55,7 +56,7 @@ def predict_guided(model: BaseModel, inputs: Mapping[ActiveImage, Tensor], room:
     rows = conditional + unconditional
     predicted: list[Tensor | Exception] = [torch.empty(0)] * len(rows)
     for shape, group in _group_rows(model, rows).items():
-        kind = (*shape, "tokens", max(rows[place].conditioning.hidden_BLD.shape[1] for place in group))
+        kind = (*shape, "tokens", max(rows[place].conditioning.num_tokens for place in group))
         outs = in_halves(lambda part: _predict(model, part), [rows[place] for place in group], room, kind)
         for place, out_BCHW in zip(group, outs, strict=True):
             predicted[place] = out_BCHW
@@ -127,7 +128,7 @@ def _guide(
 def _group_rows(model: BaseModel, rows: Sequence[Row]) -> Mapping[tuple[int, ...], list[int]]:
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for place, row in enumerate(rows):
-        tokens = () if model.masks_text else row.conditioning.hidden_BLD.shape[1:2]
+        tokens = () if model.masks_text else (row.conditioning.num_tokens,)
         groups[(*row.input_BCHW.shape, *tokens)].append(place)
     return groups
 
@@ -135,12 +136,12 @@ def _group_rows(model: BaseModel, rows: Sequence[Row]) -> Mapping[tuple[int, ...
 def _predict(model: BaseModel, rows: list[Row]) -> list[Tensor]:
     noisy_BCHW = torch.cat([row.input_BCHW for row in rows])
     times_B = torch.stack([row.time for row in rows]).to(noisy_BCHW.device, torch.float32)
-    conditioning = Conditioning.cat([row.conditioning for row in rows])
+    conditioning = model.batched([row.conditioning for row in rows])
     sizes = [row.sizes_16 for row in rows if row.sizes_16 is not None]
-    told = {"time_ids_B6": torch.cat(sizes)} if sizes else {}
+    told = {SIZES: torch.cat(sizes)} if sizes else {}
     if model.guides == "input":
-        told["guidance_B"] = torch.tensor([row.guidance for row in rows], device=noisy_BCHW.device)
-    predicted_BCHW = model.predict(noisy_BCHW, times_B, conditioning, **told)
+        told[GUIDANCE] = torch.tensor([row.guidance for row in rows], device=noisy_BCHW.device)
+    predicted_BCHW = model.predict(noisy_BCHW, times_B, conditioning.told(**told))
     return [predicted_BCHW[k : k + 1] for k in range(len(rows))]
 
 

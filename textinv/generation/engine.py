@@ -225,7 +225,7 @@ class Engine:
                 conditional, *encoded = self._encoder.say(self._prompts_of(one))
                 unconditional = encoded[0] if encoded else None
                 if one.negative_prompt is not None and unconditional is None:
-                    unconditional = conditional.zeros()
+                    unconditional = conditional.changed(self.model.unsaid)
                 self._active.append(start_image(self.model, one, conditional, unconditional))
 
     def _prompts_of(self, one: WaitingImage) -> list[Script]:

@@ -9,8 +9,8 @@ Shapes: B chunks, L tokens, D width.
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -218,9 +218,9 @@ class Said(NamedTuple):
         """What holds when so many steps are behind."""
         return self.texts[self.at[position] if self.at else 0]
 
-    def zeros(self) -> "Said":
-        """The same shapes with nothing said."""
-        return Said(tuple(one.zeros() for one in self.texts), self.at)
+    def changed(self, change: Callable[[Conditioning], Conditioning]) -> "Said":
+        """The same, each of its texts changed."""
+        return Said(tuple(change(one) for one in self.texts), self.at)
 
 
 class PromptEncoder:
@@ -300,15 +300,16 @@ class PromptEncoder:
     def _remember(self, key: Key, conditioning: Conditioning) -> None:
         """Keep an encoding, and forget those used longest ago until all fit."""
         self._encoded[key] = conditioning
-        self._num_bytes += _size_bytes(conditioning)
+        self._num_bytes += conditioning.size_bytes
         while self._num_bytes > self._max_bytes:
-            self._num_bytes -= _size_bytes(self._encoded.pop(next(iter(self._encoded))))
+            self._num_bytes -= self._encoded.pop(next(iter(self._encoded))).size_bytes
 
     def _encode_new(self, prompts: Sequence[PreparedPrompt]) -> list[Conditioning]:
         rows_of = {ref: embedding.rows for prompt in prompts for ref, embedding in prompt.mounts.items()}
         batch = batch_prompts([prompt.tokenized for prompt in prompts], rows_of)
         encoded = self._model.encode_text(batch.tokens, batch.rows, prompts[0].clip_skip)
-        return batch.split(_weigh(self._model, encoded, batch))
+        weighed = _weigh(self._model, encoded, batch)
+        return [self._model.joined(weighed.index(torch.tensor(list(one)))) for one in batch.chunks]
 
 
 def _scale(pieces: list[WeightedText], start: int, factor: float) -> None:
@@ -362,12 +363,12 @@ def _weigh(model: BaseModel, encoded: Conditioning, batch: TokenBatch) -> Condit
     """
     if all(bool((weights_BL == 1).all()) for weights_BL in batch.weights.values()):
         return encoded
-    hidden_BLD = encoded.hidden_BLD.clone()
-    for encoder, (across, along) in model.spans().items():
-        part_BLD = encoded.hidden_BLD[:, across, along]
+    weighed = {span.tensor: encoded[span.tensor].clone() for span in model.spans().values()}
+    for encoder, (name, across, along) in model.spans().items():
+        part_BLD = encoded[name][:, across, along]
         weights_BL1 = batch.weights[encoder][..., None].to(part_BLD)
-        hidden_BLD[:, across, along] = _with_mean_of(part_BLD * weights_BL1, part_BLD)
-    return replace(encoded, hidden_BLD=hidden_BLD)
+        weighed[name][:, across, along] = _with_mean_of(part_BLD * weights_BL1, part_BLD)
+    return encoded.told(**weighed)
 
 
 def _with_mean_of(scaled_BLD: Tensor, before_BLD: Tensor) -> Tensor:
@@ -375,8 +376,3 @@ def _with_mean_of(scaled_BLD: Tensor, before_BLD: Tensor) -> Tensor:
     # Where a text's mean is nothing but rounding, there is none to go back to.
     is_mean_B = torch.minimum(wanted_B.abs(), found_B.abs()) > 1e-4 * before_BLD.std((1, 2), keepdim=True)
     return torch.where(is_mean_B, scaled_BLD * (wanted_B / found_B), scaled_BLD)
-
-
-def _size_bytes(conditioning: Conditioning) -> int:
-    parts = (conditioning.hidden_BLD, conditioning.pooled_BD, conditioning.mask_BL)
-    return sum(part.numel() * part.element_size() for part in parts if part is not None)

@@ -51,7 +51,7 @@ def load_safety_checker(
     Raises:
         BaseModelError: the base model says that it has one, and it cannot be loaded.
     """
-    location = locate(name, revision, aliases, weights=False)
+    location = locate(name, revision, aliases)
     _, kind = location.read_json("model_index.json").get(_CHECKER) or (None, None)
     if kind is None or location.checkpoint is not None:
         return None

@@ -86,6 +86,10 @@ class TrainingFields(Strict):
     """Rows to learn for the concept. 1 to 32; each takes one token of every prompt. More hold more detail and can make
     prompts harder to edit; the original paper took one (Gal et al. 2022, arXiv:2208.01618). Costs no
     sample passes. Default: the recipe's."""
+    encoders: Annotated[list[Annotated[str, Field(max_length=32)]], Field(min_length=1)] | None = None
+    """The base model's text encoders that learn, for one with several: `[clip_l, t5xxl]`. In the others the words that
+    the rows start from stay in the concept's place, unchanged, and go into its file. Fewer cost less: nothing goes
+    backward through those that do not learn. Default: the family's (the table in `textinv/README.md`)."""
     resolution_px: Annotated[int, Field(ge=16, le=4096, multiple_of=8)] | None = None
     """Side of the square that pictures are trained at, a multiple of 8. 16 to 4096; cost grows with its square.
     Default: what the base model was trained at. With `crop: fit` other shapes have about the area of that square.
@@ -184,10 +188,10 @@ class Manifest(Strict):
     revision: Annotated[str, Field(min_length=1)] | None = None
     """Commit, branch or tag of a hub id. Default: its main branch, as it is when the manifest is planned."""
     weights: Literal["auto", "bfloat16", "int8"] = "auto"
-    """In how many bits the base model's network and text encoders are kept. `auto` (default): bfloat16 on a GPU that has
-    it, float32 on a CPU; `bfloat16`; `int8`: linear layers in half of bfloat16's bytes, for a base model that does not
-    fit otherwise (`pip install 'textinv[int8]'`). Rounded weights are another base model, `NAME?weights=int8`: what is
-    learned on it is drawn on it, or on its family with `bases: kin`. Costs some time in each sample pass."""
+    """In how many bits the base model's network and text encoders are kept. `auto` (default): bfloat16 on a GPU that
+    has it, float32 on a CPU; `bfloat16`; `int8`: linear layers in half of bfloat16's bytes, for a base model that does
+    not fit otherwise (`pip install 'textinv[int8]'`). Rounded weights are another base model, `NAME?weights=int8`: what
+    is learned on it is drawn on it, or on its family with `bases: kin`. Costs some time in each sample pass."""
     name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """What the job is called in listings. Default: the file's name."""
     defaults: TrainingFields = Field(default_factory=TrainingFields)

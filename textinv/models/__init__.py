@@ -6,7 +6,15 @@ class in `families/`.
 """
 
 from textinv.models.base import BaseModel, Conditioning, Tokens
-from textinv.models.load import base_revision, load_base_model, look_up, native_size_px, revisions_of
+from textinv.models.load import (
+    base_revision,
+    facts_of_family,
+    file_keys_of,
+    load_base_model,
+    look_up,
+    native_size_px,
+    revisions_of,
+)
 from textinv.models.prompt import PromptPiece, TokenBatch, TokenizedPrompt, batch_prompts
 
 __all__ = [
@@ -18,6 +26,8 @@ __all__ = [
     "Tokens",
     "base_revision",
     "batch_prompts",
+    "facts_of_family",
+    "file_keys_of",
     "load_base_model",
     "look_up",
     "native_size_px",

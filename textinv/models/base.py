@@ -19,13 +19,12 @@ from torch import Tensor
 from textinv.models.clip import Clip
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.process import NoiseProcess
-from textinv.models.prompt import Conditioning, PromptPiece, TokenizedPrompt, Tokens
+from textinv.models.prompt import Conditioning, PromptPiece, Span, TokenizedPrompt, Tokens
 from textinv.placeholders import Mention
 
-__all__ = ["BaseModel", "Conditioning", "Tokens"]
+__all__ = ["BaseModel", "Conditioning", "Span", "Tokens"]
 
 Guides = Literal["rows", "input", "none"]
-Span = tuple[slice, slice]
 
 
 class BaseModel(ABC):
@@ -57,7 +56,7 @@ class BaseModel(ABC):
     masks_text: bool
     """Whether padded positions can be masked: not when the UNet pools over all hidden states."""
     zeros_empty_negative: bool
-    """Whether an empty negative prompt is no text at all, `Conditioning.zeros`, rather than the text ""."""
+    """Whether an empty negative prompt is no text at all, `unsaid`, rather than the text ""."""
     guides: Guides = "rows"
     """Whether guidance is a second row without the text, an input of the network, or nothing that can be asked for."""
     takes_sizes: bool = False
@@ -65,6 +64,9 @@ class BaseModel(ABC):
     clip_skip: int = 1
     """Which of the text encoder's layers is read: 1 is the one that the family's UNet was trained with, 2 the one
     before it, and so on (A1111's "Clip skip")."""
+    skips_elsewhere: bool = True
+    """Whether other programs read an earlier layer where "Clip skip" says so; some families' own layer they read in any
+    case."""
     max_clip_skip: int = 1
     """The most that can be skipped; 1: there is nothing to choose."""
     drawing: DrawingDefaults = DrawingDefaults(guidance_scale=7.5, num_inference_steps=50)
@@ -128,12 +130,24 @@ class BaseModel(ABC):
         `clip_skip`: None is the base model's own.
         """
 
+    @abstractmethod
+    def batched(self, texts: Sequence[Conditioning]) -> Conditioning:
+        """Put texts into one batch; shorter ones are padded and masked, which only `masks_text` models take."""
+
+    @abstractmethod
+    def joined(self, chunks: Conditioning) -> Conditioning:
+        """Make the chunks of one prompt one text."""
+
+    @abstractmethod
+    def unsaid(self, texts: Conditioning) -> Conditioning:
+        """Texts of the same shapes with nothing said."""
+
     def spans(self) -> Mapping[str, Span]:
-        """Where in the hidden states (L, D) each text encoder that is heard in them speaks: side by side along D."""
+        """Where each text encoder that is heard token by token speaks: side by side along D of the hidden states."""
         found: dict[str, Span] = {}
         begin = 0
         for name, width in self.encoder_widths.items():
-            found[name] = slice(None), slice(begin, begin + width)
+            found[name] = Span(along=slice(begin, begin + width))
             begin += width
         return found
 
@@ -151,18 +165,8 @@ class BaseModel(ABC):
         """Decode latents as the UNet has them to pixels in about [-1, 1], float32."""
 
     @abstractmethod
-    def predict(
-        self,
-        noisy_BCHW: Tensor,
-        timesteps_B: Tensor,
-        conditioning: Conditioning,
-        time_ids_B6: Tensor | None = None,
-        guidance_B: Tensor | None = None,
-    ) -> Tensor:
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
         """Run the UNet; the answer (B, C, H, W), float32, is what `process.predicts` says.
 
-        `guidance_B` where guidance is an input of it; without it, what it is learned with.
-
-        `time_ids_B6` (SDXL only): original height and width, crop top and left, target height and width, in pixels;
-        without it the picture counts as an uncropped one of its own size.
+        Sizes and guidance are told with the conditioning, and heeded by networks that take them.
         """

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 _AGAIN = functools.partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
 
@@ -20,6 +19,8 @@ def checkpoint_layers(network: torch.nn.Module) -> bool:
     The layers of transformers do so in training only, and what is in training drops out: of the layers themselves alone
     that is said, since all that drops out is in their parts.
     """
+    from transformers.modeling_layers import GradientCheckpointingLayer  # slow to import
+
     found = False
     for module in network.modules():
         if getattr(module, "gradient_checkpointing", True):

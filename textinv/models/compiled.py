@@ -33,17 +33,11 @@ def compiled(model: BaseModel, backend: str | Callable[..., Any] = "inductor") -
     mode = "reduce-overhead" if on_gpu and backend == "inductor" else None
     run = torch.compile(model.predict, backend=backend, mode=mode, dynamic=False)
 
-    def predict(
-        noisy_BCHW: Tensor,
-        timesteps_B: Tensor,
-        conditioning: Conditioning,
-        time_ids_B6: Tensor | None = None,
-        guidance_B: Tensor | None = None,
-    ) -> Tensor:
+    def predict(noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
         if on_gpu:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with torch.compiler.config.patch(recompile_limit=MOST_SIZES):  # type: ignore[attr-defined]
-            predicted_BCHW: Tensor = run(noisy_BCHW, timesteps_B, conditioning, time_ids_B6, guidance_B)
+            predicted_BCHW: Tensor = run(noisy_BCHW, timesteps_B, conditioning)
         return predicted_BCHW.clone() if on_gpu else predicted_BCHW  # out of the graph's own memory
 
     found = copy.copy(model)

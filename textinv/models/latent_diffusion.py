@@ -19,10 +19,20 @@ from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.checkpointing import checkpoint_layers
 from textinv.models.clip import Clip
 from textinv.models.drawing import DrawingDefaults
+from textinv.models.meaning import Parts
 from textinv.models.parts import check_complete, check_text_width, check_unet
 from textinv.models.placement import Placement
 from textinv.models.process import Diffusion, NoiseProcess, with_shipped
-from textinv.models.prompt import PromptPiece, TokenizedPrompt, tokens_of
+from textinv.models.prompt import (
+    HIDDEN,
+    MASK,
+    PromptPiece,
+    TokenizedPrompt,
+    in_a_row,
+    nothing_said,
+    side_by_side,
+    tokens_of,
+)
 from textinv.models.text_encoder import TextEncoder
 from textinv.models.vae import by_size
 from textinv.native_size import scale_of, side_of
@@ -36,7 +46,7 @@ shapes near a square, and what was published of the others does not speak of the
 class LatentDiffusionModel(BaseModel):
     """A base model made of a diffusers pipeline's components."""
 
-    pipeline_class: ClassVar[Any]
+    pipeline: ClassVar[str]
     """The diffusers pipeline that knows how to load the components."""
     load_options: ClassVar[Mapping[str, Any]] = {}
     """What the pipeline is told when it loads: parts that are not needed."""
@@ -53,6 +63,11 @@ class LatentDiffusionModel(BaseModel):
     """Whether it draws other shapes than squares well."""
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"text_encoder": "text_encoder"}
     """The component of each text encoder."""
+    file_keys: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """Keys of each text encoder's rows in other programs' files, where encoders go by what they are: the one that is
+    written (ComfyUI's), OneTrainer's, and others that are read. Without any, files are those of one or two CLIPs."""
+    learns: ClassVar[Sequence[str]] = ()
+    """The text encoders that learn unless a manifest says otherwise; without any, all."""
     own_layer: ClassVar[int] = 1
     """Which hidden states its UNet reads, counted from the text encoders' last: 1 is the last."""
     max_chunks: ClassVar[float] = math.inf
@@ -70,8 +85,7 @@ class LatentDiffusionModel(BaseModel):
         """Freeze the components and move them; `index` is the folder's `model_index.json`."""
         self.id, self.revision, self.clip = id, revision, clip
         self.device, self.dtype = placement.device, placement.dtype
-        needed = (self.network_name, self.vae_name, *self.text_encoder_folders.values(), "scheduler")
-        check_complete(id, components, needed)
+        check_complete(id, components, (*self.parts().all, "scheduler"))
         encoders = self.text_encoders(components)
         self._encoders = {encoder.name: encoder for encoder in encoders}
         for encoder in encoders:
@@ -131,9 +145,14 @@ class LatentDiffusionModel(BaseModel):
         return dict(cls.published) if native_px >= LEAST_PX else {}
 
     @classmethod
-    @abstractmethod
     def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
         """Whether a folder's `model_index.json` and the first text encoder's config are this family's."""
+        return index.get("_class_name") == cls.pipeline
+
+    @classmethod
+    def parts(cls) -> Parts:
+        """The components whose weights and configs decide what rows mean."""
+        return Parts(cls.network_name, cls.vae_name, tuple(cls.text_encoder_folders.values()))
 
     @abstractmethod
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
@@ -186,10 +205,21 @@ class LatentDiffusionModel(BaseModel):
         (encoder,) = self._encoders.values()
         layer = self.layer_of(clip_skip)
         if layer == 1:
-            return Conditioning(encoder.encode(tokens[encoder.name], rows.get(encoder.name)).last_hidden_state)
+            return Conditioning(
+                {HIDDEN: encoder.encode(tokens[encoder.name], rows.get(encoder.name)).last_hidden_state}
+            )
         encoded = encoder.encode(tokens[encoder.name], rows.get(encoder.name), output_hidden_states=True)
         # As A1111 and diffusers: an earlier layer goes through the norm that the last one goes through.
-        return Conditioning(encoder.final_norm(encoded.hidden_states[-layer]))
+        return Conditioning({HIDDEN: encoder.final_norm(encoded.hidden_states[-layer])})
+
+    def batched(self, texts: Sequence[Conditioning]) -> Conditioning:
+        return side_by_side(texts)
+
+    def joined(self, chunks: Conditioning) -> Conditioning:
+        return in_a_row(chunks)
+
+    def unsaid(self, texts: Conditioning) -> Conditioning:
+        return nothing_said(texts)
 
     def layer_of(self, clip_skip: int | None) -> int:
         """Which hidden states are read, counted from the last."""
@@ -224,26 +254,17 @@ class LatentDiffusionModel(BaseModel):
         area = given_BCHW.shape[-2] * given_BCHW.shape[-1] * scale_px**2
         return next(vae for most, vae in self._vaes if area <= most)
 
-    def predict(
-        self,
-        noisy_BCHW: Tensor,
-        timesteps_B: Tensor,
-        conditioning: Conditioning,
-        time_ids_B6: Tensor | None = None,
-        guidance_B: Tensor | None = None,
-    ) -> Tensor:
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
         predicted_BCHW: Tensor = self._network(
             noisy_BCHW.to(self.device, self.dtype),
             timesteps_B.to(self.device),
-            conditioning.hidden_BLD.to(self.dtype),
-            encoder_attention_mask=conditioning.mask_BL,
-            added_cond_kwargs=self.added_conditions(noisy_BCHW, conditioning, time_ids_B6),
+            conditioning[HIDDEN].to(self.dtype),
+            encoder_attention_mask=conditioning.get(MASK),
+            added_cond_kwargs=self.added_conditions(noisy_BCHW, conditioning),
         ).sample
         return predicted_BCHW.float()
 
-    def added_conditions(
-        self, noisy_BCHW: Tensor, conditioning: Conditioning, time_ids_B6: Tensor | None
-    ) -> dict[str, Tensor]:
+    def added_conditions(self, noisy_BCHW: Tensor, conditioning: Conditioning) -> dict[str, Tensor]:
         """What the UNet takes beside the hidden states; a UNet that pools them itself still wants the empty answer."""
         return {}
 

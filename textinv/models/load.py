@@ -3,7 +3,7 @@
 Owns choosing the family and translating the libraries' errors. Does not know what families do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from textinv.errors import BaseModelError
@@ -12,13 +12,13 @@ from textinv.models.clip import has_clip, load_clip
 from textinv.models.drawing import FILE
 from textinv.models.families import known_families
 from textinv.models.latent_diffusion import LatentDiffusionModel
-from textinv.models.location import Location, locate
+from textinv.models.location import AUTO, Location, locate, with_weights
 from textinv.models.parts import explain_pipeline
 from textinv.models.placement import Placement, choose_placement
 from textinv.models.process import with_shipped
 from textinv.models.quiet import quiet
 from textinv.models.revision import has_only_halves, hash_weights, revision_of
-from textinv.models.weights import AUTO, loading_options, placement_for
+from textinv.models.weights import loading_options, placement_for
 from textinv.native_size import native_px_of
 
 
@@ -35,10 +35,11 @@ def load_base_model(
     Raises:
         BaseModelError: there is no such base model, or it cannot be loaded.
     """
-    location = locate(name, revision, aliases, weights=True)
+    location = locate(name, revision, aliases)
     placement = placement_for(location.stated.weights, choose_placement(device, dtype))
     family = _family_of(name, location)
-    found = _revision_of(name, location, revision)
+    location = with_weights(location, family.parts())
+    found = _revision_of(name, family, location, revision)
     components = _load_pipeline(name, family, location, placement).components
     components["scheduler"].register_to_config(**_changed_process(name, location))
     clip = load_clip(location.folder / "clip", components["tokenizer"], placement.device)
@@ -61,7 +62,8 @@ def base_revision(name: str, *, revision: str | None = None, aliases: Mapping[st
     Raises:
         BaseModelError: there is no such base model, or it has another revision than `revision`.
     """
-    return _revision_of(name, locate(name, revision, aliases, weights=False), revision)
+    location = locate(name, revision, aliases)
+    return _revision_of(name, _family_of(name, location), location, revision)
 
 
 def revisions_of(name: str, *, aliases: Mapping[str, str] | None = None) -> tuple[str, str]:
@@ -70,12 +72,13 @@ def revisions_of(name: str, *, aliases: Mapping[str, str] | None = None) -> tupl
     Raises:
         BaseModelError: there is no such base model.
     """
-    location = locate(name, None, aliases, weights=False)
+    location = locate(name, None, aliases)
     if location.commit is not None:
         return location.commit, location.commit
-    weights = hash_weights(location.checkpoint or location.folder)
+    parts = _family_of(name, location).parts()
+    weights = hash_weights(location.checkpoint or location.folder, parts)
     # Whatever its alias says by now: there, every base model was read at its own layer.
-    return weights, revision_of(location.folder, location.checkpoint, _changed_process(name, location))
+    return weights, revision_of(location.folder, parts, location.checkpoint, _changed_process(name, location))
 
 
 def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> int:
@@ -84,7 +87,7 @@ def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[s
     Raises:
         BaseModelError: there is no such base model.
     """
-    location = locate(name, revision, aliases, weights=False)
+    location = locate(name, revision, aliases)
     return _native_size_px(name, _family_of(name, location), location)
 
 
@@ -100,6 +103,10 @@ class Found(NamedTuple):
     learns_shapes: bool
     recipe: Mapping[str, Any]
     """What was published for it: a recipe's fields, and their `source`."""
+    file_keys: Mapping[str, Sequence[str]]
+    """Keys of its text encoders' rows in other programs' files; empty where these are files of one or two CLIPs."""
+    learns: Sequence[str]
+    """The text encoders that learn unless a manifest says otherwise; empty: all."""
 
 
 def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> Found:
@@ -108,18 +115,35 @@ def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str
     Raises:
         BaseModelError: there is no such base model, or it has another revision than `revision`.
     """
-    location = locate(name, revision, aliases, weights=False)
+    location = locate(name, revision, aliases)
     family = _family_of(name, location)
     native_px = _native_size_px(name, family, location)
     return Found(
-        revision=_revision_of(name, location, revision),
+        revision=_revision_of(name, family, location, revision),
         native_px=native_px,
         has_clip=has_clip(location.folder / "clip"),
         row_widths=_row_widths(family, location),
         takes_sizes=family.takes_sizes,
         learns_shapes=family.shapes_at(native_px),
         recipe=family.recipe_at(native_px),
+        **_of_family(family),
     )
+
+
+def facts_of_family(name: str) -> dict[str, Any]:
+    """What of `look_up` is the same for all base models of a family."""
+    return next((_of_family(family) for family in known_families() if family.family == name), {})
+
+
+def _of_family(family: type[LatentDiffusionModel]) -> dict[str, Any]:
+    return {"file_keys": family.file_keys, "learns": family.learns}
+
+
+def file_keys_of(encoders: Collection[str] | None = None) -> dict[str, tuple[str, ...]]:
+    """Keys of rows in other programs' files: of these text encoders, or of all that any family has; none for those of
+    Stable Diffusion."""
+    known = {name: tuple(keys) for family in known_families() for name, keys in family.file_keys.items()}
+    return {name: keys for name, keys in known.items() if encoders is None or name in encoders}
 
 
 def _row_widths(family: type[LatentDiffusionModel], location: Location) -> dict[str, int]:
@@ -156,6 +180,9 @@ def _changed_process(name: str, location: Location) -> dict[str, Any]:
 
 
 def _load_pipeline(name: str, family: type[LatentDiffusionModel], location: Location, placement: Placement) -> Any:
+    import diffusers  # slow to import, and what only looks at files needs it not
+
+    pipeline = getattr(diffusers, family.pipeline)
     options = {"dtype": placement.dtype, "local_files_only": True, **family.load_options}
     parts = family.text_encoder_folders.values()
     rounding = loading_options(name, location.stated.weights, family.network_name, parts)
@@ -167,11 +194,9 @@ def _load_pipeline(name: str, family: type[LatentDiffusionModel], location: Loca
     try:
         with quiet():
             if location.checkpoint is None:
-                variant = "fp16" if has_only_halves(location.folder) else None
-                return family.pipeline_class.from_pretrained(location.folder, variant=variant, **options, **rounding)
-            return family.pipeline_class.from_single_file(
-                str(location.checkpoint), config=str(location.folder), **options
-            )
+                variant = "fp16" if has_only_halves(location.folder, family.parts()) else None
+                return pipeline.from_pretrained(location.folder, variant=variant, **options, **rounding)
+            return pipeline.from_single_file(str(location.checkpoint), config=str(location.folder), **options)
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
         raise BaseModelError(f"the base model {name!r} cannot be loaded: {error}; get its files again") from error
 
@@ -188,14 +213,18 @@ def _family_of(name: str, location: Location) -> type[LatentDiffusionModel]:
     )
 
 
-def _revision_of(name: str, location: Location, asked: str | None) -> str:
-    files, skip, weights = location.checkpoint or location.folder, location.stated.clip_skip, location.stated.weights
-    kept = None if weights == AUTO else weights
+def _revision_of(name: str, family: type[LatentDiffusionModel], location: Location, asked: str | None) -> str:
+    files, skip, parts = location.checkpoint or location.folder, location.stated.clip_skip, family.parts()
+    weights = None if location.stated.weights == AUTO else location.stated.weights
     found = location.hub_revision or revision_of(
-        location.folder, location.checkpoint, _changed_process(name, location), skip, kept
+        location.folder, parts, location.checkpoint, _changed_process(name, location), skip, weights
     )
-    is_plain = skip == 1 and kept is None
-    if location.commit is None and asked not in (None, found) and not (is_plain and asked == hash_weights(files)):
+    is_plain = skip == 1 and weights is None
+    if (
+        location.commit is None
+        and asked not in (None, found)
+        and not (is_plain and asked == hash_weights(files, parts))
+    ):
         raise BaseModelError(
             f"the base model {name!r} has revision {found}, and {asked} is asked for; get those weights, "
             "or leave the revision out"

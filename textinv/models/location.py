@@ -20,14 +20,17 @@ from urllib.parse import parse_qsl
 from huggingface_hub import snapshot_download
 
 from textinv.errors import BaseModelError
+from textinv.models.meaning import Parts
 from textinv.models.parts import explain_folder
 from textinv.models.process import PREDICTIONS
 from textinv.models.revision import parts_without_weights
 from textinv.models.single_file import Markers, read_markers
-from textinv.models.weights import AUTO, WEIGHTS
 from textinv.settings import OWN_BASE_MODELS
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
+AUTO = "auto"
+WEIGHTS = (AUTO, "bfloat16", "int8")
+"""In how many bits weights may be kept."""
 _OTHERWISE = re.compile(rf"^(skip\d+-)?(({'|'.join(WEIGHTS)})-)?")
 """Before the commit in the revision of a repository of which an earlier layer is read, or whose weights are rounded."""
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
@@ -75,6 +78,8 @@ class Location:
     checkpoint: Path | None = None
     commit: str | None = None
     """Of the hub, when the folder is a snapshot of a repository."""
+    repository: str | None = None
+    """The hub's name of it, then."""
     stated: Stated = field(default_factory=Stated)
     markers: Markers = field(default_factory=Markers)
     """Of the checkpoint."""
@@ -104,8 +109,8 @@ class Location:
         return found
 
 
-def locate(name: str, revision: str | None, aliases: Mapping[str, str] | None, *, weights: bool) -> Location:
-    """Find a base model; of a hub repository only the small files are fetched unless `weights` are asked for.
+def locate(name: str, revision: str | None, aliases: Mapping[str, str] | None) -> Location:
+    """Find a base model; of a hub repository only the small files are fetched, for its weights see `with_weights`.
 
     `aliases` are those of the settings; None: what these are where nothing was said.
 
@@ -131,8 +136,23 @@ def locate(name: str, revision: str | None, aliases: Mapping[str, str] | None, *
         raise BaseModelError(
             f"the base model {name!r} is neither a file nor a folder: {path.absolute()} does not exist"
         )
-    folder = fetch_snapshot(target, _OTHERWISE.sub("", revision or "") or None, weights=weights)
-    return Location(_checked_folder(folder), commit=folder.name, stated=stated)
+    folder = fetch_snapshot(target, _OTHERWISE.sub("", revision or "") or None)
+    return Location(_checked_folder(folder), commit=folder.name, repository=target, stated=stated)
+
+
+def with_weights(location: Location, parts: Parts) -> Location:
+    """The same base model, with the weights of its parts on this machine's disk.
+
+    Raises:
+        BaseModelError: the hub cannot be reached.
+    """
+    if location.repository is None or location.commit is None:
+        return location
+    wanted = [f"{part}/*.safetensors" for part in parts.all]
+    folder = _download(location.repository, location.commit, [*_SMALL, *wanted])
+    if missing := parts_without_weights(folder, parts):
+        _download(location.repository, location.commit, [*_SMALL, *[f"{part}/*.bin" for part in missing]])
+    return location
 
 
 def _behind(name: str, aliases: Mapping[str, str]) -> str:
@@ -176,19 +196,13 @@ def _checked_folder(folder: Path) -> Path:
     return folder
 
 
-def fetch_snapshot(repository: str, revision: str | None, *, weights: bool) -> Path:
-    """Fetch a repository's small files, and its weights when they are asked for; the folder is named by its commit.
+def fetch_snapshot(repository: str, revision: str | None) -> Path:
+    """Fetch a repository's small files; the folder is named by its commit.
 
     Raises:
         BaseModelError: the repository, the revision or the hub cannot be reached.
     """
-    if not weights:
-        return _download(repository, revision, _SMALL)
-    folder = _download(repository, revision, [*_SMALL, "*/*.safetensors"])
-    missing = parts_without_weights(folder)
-    if missing:
-        return _download(repository, folder.name, [*_SMALL, *[f"{part}/*.bin" for part in missing]])
-    return folder
+    return _download(repository, revision, _SMALL)
 
 
 def _download(repository: str, revision: str | None, patterns: list[str]) -> Path:
@@ -219,7 +233,7 @@ def find_config(checkpoint: Path) -> Path:
         repository = fetch_diffusers_config(load_single_file_checkpoint(str(checkpoint)))[
             "pretrained_model_name_or_path"
         ]
-        return fetch_snapshot(repository, None, weights=False)
+        return fetch_snapshot(repository, None)
     except (BaseModelError, OSError, ValueError, RuntimeError) as error:
         raise BaseModelError(
             f"{checkpoint} needs the configs of its kind: put a diffusers folder without weights at {beside} ({error})"

@@ -10,18 +10,28 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from textinv.errors import BaseModelError
 
-VAES = ("vae", "vqvae")
-TOKENIZERS: Mapping[str, str] = {
-    "text_encoder": "tokenizer",
-    "text_encoder_2": "tokenizer_2",
-    "text_encoder_3": "tokenizer_3",
-    "bert": "tokenizer",
-}
-"""Of each text encoder."""
+
+class Parts(NamedTuple):
+    """Which components make pictures from text; a family states them."""
+
+    network: str
+    vae: str
+    text_encoders: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """In the order in which their weights are hashed."""
+        return (self.network, self.vae, *self.text_encoders)
+
+
+def tokenizer_of(text_encoder: str) -> str:
+    """The component that turns text into what a text encoder reads: `tokenizer_2` for `text_encoder_2`."""
+    return f"tokenizer{text_encoder.removeprefix('text_encoder')}" if "text_encoder" in text_encoder else "tokenizer"
+
 
 # What diffusers takes where a config is silent, and this program with it.
 _NOISE: Mapping[str, Any] = {
@@ -45,7 +55,7 @@ _VAE: Mapping[str, Any] = {
 _UNET: Mapping[str, Any] = {"in_channels": 4, "out_channels": 4}
 
 
-def meaning_of(folder: Path) -> dict[str, Any]:
+def meaning_of(folder: Path, parts: Parts) -> dict[str, Any]:
     """The named values of a folder in diffusers' layout, as plain JSON.
 
     Raises:
@@ -54,8 +64,10 @@ def meaning_of(folder: Path) -> dict[str, Any]:
     return {
         "noise": _noise(_read(folder / "scheduler" / "scheduler_config.json")),
         "unet": _named(_read(folder / "unet" / "config.json"), _UNET),
-        "vae": {part: _named(config, _VAE) for part, config in _configs(folder, VAES)},
-        "text": {part: _text(config, folder / TOKENIZERS[part]) for part, config in _configs(folder, TOKENIZERS)},
+        "vae": {part: _named(config, _VAE) for part, config in _configs(folder, (parts.vae,))},
+        "text": {
+            part: _text(config, folder / tokenizer_of(part)) for part, config in _configs(folder, parts.text_encoders)
+        },
     }
 
 

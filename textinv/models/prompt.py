@@ -1,10 +1,11 @@
-"""A prompt on its way to the UNet: pieces, tokens in chunks of one window, a batch of many, and what the encoders say.
+"""A prompt on its way to the network: pieces, tokens in chunks of one window, a batch of many, and what is made of it.
 
-Owns these values, splitting at placeholders, chunking, and joining many prompts into one batch with one table of rows.
-Does not know models. Around a placeholder plain text is tokenised as separate words, exactly as when the placeholder
-were a token of the vocabulary (diffusers' `load_textual_inversion`).
+Owns these values, splitting at placeholders, chunking, joining many prompts into one batch with one table of rows, and
+how most families put side by side what a network is told. Does not know models. Around a placeholder plain text is
+tokenised as separate words, exactly as when the placeholder were a token of the vocabulary (diffusers'
+`load_textual_inversion`).
 
-Shapes: B chunks or texts, L window, R rows, N vectors, D width, P width of the pooled text, K picked texts.
+Shapes: B chunks or texts, L window, R rows, N vectors, D width, K picked texts.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,19 @@ PromptPiece: TypeAlias = tuple[str, float]
 """Part of a prompt and the weight of its words' attention, 1 for plain text."""
 NEW_WINDOW: PromptPiece = ("", float("-inf"))
 """What follows begins in a window of its own, as behind A1111's BREAK."""
+
+
+HIDDEN = "hidden"
+"""What text encoders say of each token (B, L, D)."""
+POOLED = "pooled"
+"""What they say of a whole text (B, D)."""
+MASK = "mask"
+"""True where there is text (B, L); left out where all of it is."""
+SIZES = "sizes"
+"""What a base model that takes sizes is told of a picture (B, 6): original height and width, crop top and left, target
+height and width, in pixels; left out, it counts as an uncropped one of its own size."""
+GUIDANCE = "guidance"
+"""The guidance scale (B,) of a network that takes it; left out, the one that rows are learned with."""
 
 
 class RowRef(NamedTuple):
@@ -94,55 +108,6 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Conditioning:
-    """What the UNet is told about B texts."""
-
-    hidden_BLD: Tensor
-    pooled_BD: Tensor | None = None
-    mask_BL: Tensor | None = None
-    """True where there is text; None when all of it is."""
-
-    def index(self, index_K: Tensor) -> "Conditioning":
-        """Pick texts; an index may occur several times."""
-        pooled_BD = None if self.pooled_BD is None else self.pooled_BD[index_K]
-        mask_BL = None if self.mask_BL is None else self.mask_BL[index_K]
-        return Conditioning(self.hidden_BLD[index_K], pooled_BD, mask_BL)
-
-    def joined(self) -> "Conditioning":
-        """Join B chunks of one prompt into one text (1, B * L, D); the pooled text is the first chunk's."""
-        pooled_BD = None if self.pooled_BD is None else self.pooled_BD[:1]
-        mask_BL = None if self.mask_BL is None else self.mask_BL.reshape(1, -1)
-        return Conditioning(self.hidden_BLD.reshape(1, -1, self.hidden_BLD.shape[-1]), pooled_BD, mask_BL)
-
-    def zeros(self) -> "Conditioning":
-        """The same shapes with nothing said."""
-        pooled_BD = None if self.pooled_BD is None else torch.zeros_like(self.pooled_BD)
-        return Conditioning(torch.zeros_like(self.hidden_BLD), pooled_BD, self.mask_BL)
-
-    @staticmethod
-    def cat(parts: Sequence["Conditioning"]) -> "Conditioning":
-        """Put texts one after the other; shorter ones are padded and masked, which only `masks_text` models take."""
-        length = max(part.hidden_BLD.shape[1] for part in parts)
-        hidden_BLD = torch.cat([_pad(part.hidden_BLD, length) for part in parts])
-        pooled = [part.pooled_BD for part in parts if part.pooled_BD is not None]
-        pooled_BD = torch.cat(pooled) if pooled else None
-        if all(part.mask_BL is None and part.hidden_BLD.shape[1] == length for part in parts):
-            return Conditioning(hidden_BLD, pooled_BD)
-        return Conditioning(hidden_BLD, pooled_BD, torch.cat([_pad(_mask(part), length) for part in parts]))
-
-
-def _mask(part: Conditioning) -> Tensor:
-    if part.mask_BL is not None:
-        return part.mask_BL
-    return torch.ones(part.hidden_BLD.shape[:2], dtype=torch.bool, device=part.hidden_BLD.device)
-
-
-def _pad(tensor_BL: Tensor, length: int) -> Tensor:
-    batch, own, *rest = tensor_BL.shape
-    return tensor_BL if own == length else torch.cat([tensor_BL, tensor_BL.new_zeros(batch, length - own, *rest)], 1)
-
-
-@dataclass(frozen=True)
 class TokenBatch:
     """Prompts ready for `BaseModel.encode_text`, on the CPU."""
 
@@ -153,11 +118,6 @@ class TokenBatch:
     """Attention weights (B, L) per text encoder."""
     chunks: tuple[range, ...]
     """Which of the B chunks are each prompt's."""
-
-    def split(self, conditioning: Conditioning) -> list[Conditioning]:
-        """Split the encoding of all chunks into one text per prompt (1, chunks * L, D)."""
-        device = conditioning.hidden_BLD.device
-        return [conditioning.index(torch.tensor(list(one), device=device)).joined() for one in self.chunks]
 
 
 def split_units(
@@ -250,3 +210,90 @@ def _starts(refs: Sequence[Mention], counts: Mapping[Mention, int]) -> dict[Ment
         starts[ref] = total
         total += counts[ref]
     return starts
+
+
+class Span(NamedTuple):
+    """Where in a conditioning a text encoder speaks: which tensor (B, L, D), and which part of each text's."""
+
+    tensor: str = HIDDEN
+    across: slice = slice(None)
+    along: slice = slice(None)
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the network is told about B texts, and of the pictures that go with them."""
+
+    tensors: Mapping[str, Tensor]
+    """By name; the texts lie along the first axis of each."""
+
+    def __getitem__(self, name: str) -> Tensor:
+        """One of the tensors.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        if (found := self.tensors.get(name)) is None:
+            raise ValueError(f"the conditioning has no {name}; encode it with this model's encode_text")
+        return found
+
+    def get(self, name: str) -> Tensor | None:
+        """One of the tensors, if there is one."""
+        return self.tensors.get(name)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors.values())))
+
+    @property
+    def num_tokens(self) -> int:
+        """Positions that the network attends to for each text, at most."""
+        return max(tensor.shape[1] for tensor in self.tensors.values() if tensor.dim() == 3)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that it takes in memory."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
+
+    def told(self, **others: Tensor) -> "Conditioning":
+        """The same, and this, too."""
+        return Conditioning({**self.tensors, **others})
+
+    def index(self, index_K: Tensor) -> "Conditioning":
+        """Pick texts; an index may occur several times."""
+        return Conditioning({name: tensor[index_K] for name, tensor in self.tensors.items()})
+
+
+def side_by_side(parts: Sequence[Conditioning]) -> Conditioning:
+    """Texts as one batch: shorter hidden states are padded and masked, all else has one shape."""
+    length = max(part.num_tokens for part in parts)
+    if any(MASK in part.tensors or part.num_tokens < length for part in parts):
+        parts = [_padded(part, length) for part in parts]
+    return Conditioning({name: torch.cat([part[name] for part in parts]) for name in parts[0].tensors})
+
+
+def in_a_row(chunks: Conditioning) -> Conditioning:
+    """The chunks of one prompt as one text (1, B * L, D); whatever has no tokens is the first chunk's."""
+    joined = {name: tensor[:1] for name, tensor in chunks.tensors.items()}
+    for name in {HIDDEN, MASK} & joined.keys():
+        joined[name] = chunks[name].reshape(1, -1, *chunks[name].shape[2:])
+    return Conditioning(joined)
+
+
+def nothing_said(texts: Conditioning) -> Conditioning:
+    """The same shapes with nothing said."""
+    return Conditioning(
+        {name: each if name == MASK else torch.zeros_like(each) for name, each in texts.tensors.items()}
+    )
+
+
+def _padded(part: Conditioning, length: int) -> Conditioning:
+    hidden_BLD = part[HIDDEN]
+    mask_BL = part.get(MASK)
+    if mask_BL is None:
+        mask_BL = torch.ones(hidden_BLD.shape[:2], dtype=torch.bool, device=hidden_BLD.device)
+    return part.told(**{HIDDEN: _pad(hidden_BLD, length), MASK: _pad(mask_BL, length)})
+
+
+def _pad(tensor_BL: Tensor, length: int) -> Tensor:
+    batch, own, *rest = tensor_BL.shape
+    return tensor_BL if own == length else torch.cat([tensor_BL, tensor_BL.new_zeros(batch, length - own, *rest)], 1)

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from textinv.errors import BaseModelError
-from textinv.models.meaning import meaning_of
+from textinv.models.meaning import Parts, meaning_of
 
-PARTS = ("unet", "transformer", "vae", "vqvae", "text_encoder", "text_encoder_2", "text_encoder_3", "bert")
 _BLOCK_BYTES = 1 << 22
 
 
 def revision_of(
     folder: Path,
+    parts: Parts,
     checkpoint: Path | None = None,
     changed_noise: Mapping[str, object] | None = None,
     clip_skip: int = 1,
@@ -33,15 +33,15 @@ def revision_of(
     Raises:
         BaseModelError: there are no weights, or a config cannot be read.
     """
-    found = meaning_of(folder)
+    found = meaning_of(folder, parts)
     noise = {name: value for name, value in (changed_noise or {}).items() if name in found["noise"]}
     skipped = {"clip_skip": clip_skip} if clip_skip > 1 else {}
     rounded = {"weights": weights} if weights else {}
     meaning = json.dumps({**found, **skipped, **rounded, "noise": {**found["noise"], **noise}}, sort_keys=True)
-    return hashlib.sha256(f"{hash_weights(checkpoint or folder)}\n{meaning}".encode()).hexdigest()
+    return hashlib.sha256(f"{hash_weights(checkpoint or folder, parts)}\n{meaning}".encode()).hexdigest()
 
 
-def hash_weights(path: Path) -> str:
+def hash_weights(path: Path, parts: Parts) -> str:
     """Hash a checkpoint, or all weights of a diffusers folder, to 64 hex digits; in stores of format 1, the revision.
 
     Raises:
@@ -49,34 +49,34 @@ def hash_weights(path: Path) -> str:
     """
     if path.is_file():
         return _hash_file(path)
-    files = weight_files(path)
+    files = weight_files(path, parts)
     if not files:
-        raise BaseModelError(f"{path} holds no weights in {', '.join(PARTS)}; get the model's files again")
+        raise BaseModelError(f"{path} holds no weights in {', '.join(parts.all)}; get the model's files again")
     total = hashlib.sha256()
     for file in files:
         total.update(f"{file.relative_to(path).as_posix()} {_hash_file(file)}\n".encode())
     return total.hexdigest()
 
 
-def weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path, parts: Parts) -> list[Path]:
     """The files that are loaded from a diffusers folder: safetensors of each part, else its pickles, else halves."""
     files: list[Path] = []
-    for part in PARTS:
+    for part in parts.all:
         plain = [file for file in sorted((folder / part).glob("*")) if _is_plain(file)]
         safe = [file for file in plain if file.suffix == ".safetensors"]
         files += safe or plain or _halves(folder / part)
     return files
 
 
-def has_only_halves(folder: Path) -> bool:
+def has_only_halves(folder: Path, parts: Parts) -> bool:
     """Whether a diffusers folder has weights as `*.fp16.safetensors` where it has no others."""
-    return any(".fp16" in file.name for file in weight_files(folder))
+    return any(".fp16" in file.name for file in weight_files(folder, parts))
 
 
-def parts_without_weights(folder: Path) -> list[str]:
+def parts_without_weights(folder: Path, parts: Parts) -> list[str]:
     """The parts of a diffusers folder that have a config but no safetensors."""
-    parts = [part for part in PARTS if (folder / part / "config.json").is_file()]
-    return [part for part in parts if not any((folder / part).glob("*.safetensors"))]
+    there = [part for part in parts.all if (folder / part / "config.json").is_file()]
+    return [part for part in there if not any((folder / part).glob("*.safetensors"))]
 
 
 def _halves(part: Path) -> list[Path]:

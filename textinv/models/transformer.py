@@ -15,6 +15,7 @@ from textinv.errors import BaseModelError
 from textinv.models.base import Conditioning
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.placement import Placement
+from textinv.models.prompt import HIDDEN
 
 
 class TransformerModel(LatentDiffusionModel):
@@ -47,18 +48,11 @@ class TransformerModel(LatentDiffusionModel):
             )
         return placement.place(network)
 
-    def predict(
-        self,
-        noisy_BCHW: Tensor,
-        timesteps_B: Tensor,
-        conditioning: Conditioning,
-        time_ids_B6: Tensor | None = None,
-        guidance_B: Tensor | None = None,
-    ) -> Tensor:
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
         predicted_BCHW: Tensor = self._network(
             hidden_states=noisy_BCHW.to(self.device, self.dtype),
             timestep=self.network_times(timesteps_B.to(self.device)),
-            encoder_hidden_states=conditioning.hidden_BLD.to(self.dtype),
+            encoder_hidden_states=conditioning[HIDDEN].to(self.dtype),
             **self.told(conditioning),
         ).sample
         return predicted_BCHW[:, : self.latent_channels].float()  # some learn a variance as well, which nobody reads

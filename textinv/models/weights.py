@@ -1,6 +1,6 @@
 """In how many bits the frozen parts are kept, where that is said: half of bfloat16's for `int8`.
 
-Owns the words, and diffusers' and transformers' own configs for torchao, which round the weights of linear layers to
+Owns diffusers' and transformers' own configs for torchao, which round the weights of linear layers to
 256 steps for each output while they are loaded; what is computed with them stays in the placement's dtype, and
 gradients pass. Other layers, embeddings and the VAE stay as they are. Does not know who asks.
 """
@@ -13,9 +13,6 @@ import torch
 
 from textinv.errors import BaseModelError
 from textinv.models.placement import Placement
-
-AUTO = "auto"
-WEIGHTS = (AUTO, "bfloat16", "int8")
 
 
 def placement_for(weights: str, placement: Placement) -> Placement:

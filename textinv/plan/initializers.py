@@ -75,4 +75,8 @@ class Initializers:
         from textinv.embedding import import_embedding  # torch: only when a file is named
 
         folder = self._manifest.origin.folder or Path()
-        return init, import_embedding(folder / Path(init.removeprefix(EMBEDDING_FILE)).expanduser())
+        return init, import_embedding(
+            folder / Path(init.removeprefix(EMBEDDING_FILE)).expanduser(),
+            self._base.file_keys,
+            only=bool(self._base.file_keys),
+        )

@@ -46,6 +46,10 @@ class BaseFacts:
     """Whether pictures are learned in their own shape unless a manifest says otherwise."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """What was published for its family, with the `source`; empty where nothing was."""
+    file_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Keys of its text encoders' rows in files; empty where these are files of one or two CLIPs."""
+    learns: Sequence[str] = ()
+    """The text encoders that learn unless a manifest says otherwise; empty: all."""
 
 
 def base_name(manifest: Manifest) -> str:
@@ -84,6 +88,7 @@ class Values:
     def __init__(self, manifest: Manifest, concept: ConceptFields, base: BaseFacts | None = None) -> None:
         self.manifest = manifest
         self.concept = concept
+        self.base = base
         self._own = _written(concept)
         self._stated = _written(manifest.defaults) | self._own
         published = base.recipe if base else {}
@@ -150,6 +155,7 @@ def resolve_spec(
         "class_word": class_word,
         "init": init,
         "init_embedding": init_embedding,
+        "encoders": _encoders(values, base),
         "resolution_px": resolution_of(values, base),
         "tells_sizes": base.takes_sizes,
         "crop": crop_of(values, base),
@@ -184,6 +190,11 @@ def broken_combinations(values: Values, index: int) -> Iterator[Problem]:
         )
     if values.stated("context_weight") and not values.stated("class_word"):
         yield problem(values.place(index, "context_weight"), "it needs a class_word to compare with: write one")
+    if unknown := sorted(set(values.stated("encoders") or ()) - _known_encoders(values)):
+        has = ", ".join(sorted(_known_encoders(values)))
+        yield problem(
+            values.place(index, "encoders"), f"the base model has no text encoder {unknown[0]!r}: write some of {has}"
+        )
     samples = values.stated("stop_samples")
     if samples is not None and samples < LEAST_SAMPLES and values["stop"] == "dvar":
         yield problem(
@@ -193,6 +204,19 @@ def broken_combinations(values: Values, index: int) -> Iterator[Problem]:
     min_steps, max_steps = values.stated("min_steps"), values["max_steps"]
     if min_steps is not None and min_steps > max_steps:
         yield problem(values.place(index, "min_steps"), f"{min_steps} is more than max_steps ({max_steps}): lower it")
+
+
+def _known_encoders(values: Values) -> set[str]:
+    """The base model's text encoders; where nobody looked, whatever is stated."""
+    looked_up = values.base.row_widths if values.base else {}
+    return set(looked_up or values.stated("encoders") or ())
+
+
+def _encoders(values: Values, base: BaseFacts) -> tuple[str, ...]:
+    """The text encoders that learn, in the base model's order; none are named where all do."""
+    chosen = values.stated("encoders") or base.learns
+    names = list(base.row_widths) or sorted(chosen)
+    return () if set(chosen) >= set(base.row_widths or ["?"]) else tuple(name for name in names if name in chosen)
 
 
 def _min_steps(values: Values) -> int:

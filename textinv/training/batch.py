@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textinv.models.base import BaseModel, Tokens
+from textinv.models.prompt import SIZES
 from textinv.models.room import Room, is_out_of_memory
 from textinv.training.context import References
 from textinv.training.slot import Slot
@@ -279,8 +280,8 @@ def slot_losses(model: BaseModel, pool: Pool, batch: Batch, rows: Mapping[str, T
         for name, captions in pool.captions.items()
     }
     encoded = model.encode_text(tokens, {name: rows_SVD.flatten(0, 1) for name, rows_SVD in rows.items()})
-    texts, sizes_B6 = encoded.index(batch.caption_of_B), pool.sizes_M6[batch.latents_B]
-    predicted_BCHW = model.predict(noisy_BCHW, batch.timesteps_B, texts, time_ids_B6=sizes_B6)
+    told = encoded.index(batch.caption_of_B).told(**{SIZES: pool.sizes_M6[batch.latents_B]})
+    predicted_BCHW = model.predict(noisy_BCHW, batch.timesteps_B, told)
     target_BCHW = model.process.target(latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
     loss_B = sample_losses(predicted_BCHW, target_BCHW, weight_BHW)
     num_slots = next(iter(rows.values())).shape[0]
@@ -288,7 +289,7 @@ def slot_losses(model: BaseModel, pool: Pool, batch: Batch, rows: Mapping[str, T
     if batch.context is None or pool.references is None:
         return loss_S
     context, references = batch.context, pool.references
-    hidden_XLD, at_X = encoded.hidden_BLD[context.caption_of_X], context.reference_X
+    hidden_XLD, at_X = encoded[references.tensor][context.caption_of_X], context.reference_X
     loss_X = context_losses(hidden_XLD, references.hidden_PLD[at_X], references.mask_PL[at_X])
     term_S = torch.zeros(num_slots, device=loss_X.device).index_add(0, context.slot_of_X, loss_X * context.weight_X)
     return loss_S + term_S

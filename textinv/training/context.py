@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from textinv.models.base import BaseModel, Tokens
+from textinv.models.prompt import HIDDEN
 from textinv.training.captions import tokenize_captions, tokenize_texts
 
 CONTEXT_PROMPTS = (
@@ -46,11 +47,16 @@ class References:
     hidden_PLD: Tensor
     mask_PL: Tensor
     """True where a position is compared."""
+    tensor: str = HIDDEN
+    """Which of a conditioning's tensors is compared: the one in which the first text encoder speaks."""
 
     @staticmethod
     def cat(parts: Sequence["References"]) -> "References":
         """Those of several concepts, one after the other."""
-        return References(torch.cat([one.hidden_PLD for one in parts]), torch.cat([one.mask_PL for one in parts]))
+        hidden_PLD, mask_PL = (
+            torch.cat(each) for each in zip(*[(one.hidden_PLD, one.mask_PL) for one in parts], strict=True)
+        )
+        return References(hidden_PLD, mask_PL, parts[0].tensor)
 
 
 @torch.no_grad()
@@ -58,15 +64,15 @@ def encode_references(model: BaseModel, class_word: str, num_vectors: int) -> Re
     """Encode every context prompt with the class word in the concept's place."""
     texts = [prompt.replace("{}", class_word) for prompt in CONTEXT_PROMPTS]
     tokens = tokenize_texts(model, texts)
-    encoder, (across, _) = next(iter(model.spans().items()))
+    encoder, span = next(iter(model.spans().items()))
     length = len(model.token_rows(encoder, class_word))
     source_PL, mask_PL = aligned(
         tokenize_captions(model, CONTEXT_PROMPTS, num_vectors)[encoder], tokens[encoder], length
     )
-    hidden_PLD = model.encode_text(tokens, {}).hidden_BLD
-    source_PL, mask_PL = _among_all(hidden_PLD, across, source_PL, mask_PL)
+    hidden_PLD = model.encode_text(tokens, {})[span.tensor]
+    source_PL, mask_PL = _among_all(hidden_PLD, span.across, source_PL, mask_PL)
     moved_PLD = torch.gather(hidden_PLD, 1, source_PL[:, :, None].expand_as(hidden_PLD))
-    return References(moved_PLD, mask_PL)
+    return References(moved_PLD, mask_PL, span.tensor)
 
 
 def _among_all(hidden_PLD: Tensor, across: slice, source_PL: Tensor, mask_PL: Tensor) -> tuple[Tensor, Tensor]:

@@ -47,7 +47,9 @@ def rows_of_embedding(model: BaseModel, data: str, num_vectors: int) -> dict[str
 
 
 def on_sphere(rows: Mapping[str, Tensor], norms: Mapping[str, float], spec: TrainSpec) -> dict[str, Tensor]:
-    """Scale rows to the vocabulary's mean norm when the optimizer is the sphere method; else leave them."""
-    if spec.optimizer.kind != "sphere":
-        return dict(rows)
-    return {name: torch.nn.functional.normalize(rows_ND, dim=-1) * norms[name] for name, rows_ND in rows.items()}
+    """Scale rows that learn to the vocabulary's mean norm when the optimizer is the sphere method; else leave them."""
+    scaled = () if spec.optimizer.kind != "sphere" else spec.encoders or tuple(rows)
+    return {
+        name: torch.nn.functional.normalize(rows_ND, dim=-1) * norms[name] if name in scaled else rows_ND
+        for name, rows_ND in rows.items()
+    }

@@ -37,6 +37,7 @@ def open_slot(
     """
     spec = work.spec
     check_band(spec)
+    check_encoders(spec, model)
     latents = encode_work(model, work)
     texts, own_captions = captions_of(spec)
     choices = Choices(
@@ -72,6 +73,17 @@ def check_band(spec: TrainSpec) -> None:
     low, high = spec.timesteps
     if not 0 <= low < high <= BAND_PARTS:
         raise InputError(f"{spec.name}: the timestep band {low} to {high} is not within {BAND_PARTS}: give one that is")
+
+
+def check_encoders(spec: TrainSpec, model: BaseModel) -> None:
+    """Check that the text encoders that are to learn are there.
+
+    Raises:
+        InputError: one is not.
+    """
+    if unknown := sorted(set(spec.encoders) - set(model.encoder_names)):
+        has = ", ".join(model.encoder_names)
+        raise InputError(f"{spec.name}: {model.id!r} has no text encoder {unknown[0]!r}: write some of {has}")
 
 
 def first_rows(model: BaseModel, slot: Slot, fixed_losses: FixedLosses) -> dict[str, Tensor]:

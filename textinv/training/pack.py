@@ -128,7 +128,9 @@ class ConceptPack:
         Raises:
             NoRoomError: one sample of a slot does not fit alone; no slot has moved.
         """
-        slots, rows, scale_S = only or self.slots, self._tables.leaves(), self._tables.loss_scale
+        slots, scale_S = only or self.slots, self._tables.loss_scale
+        learning = {slot.index: slot.spec.encoders or self.model.encoder_names for slot in slots}
+        rows = self._tables.leaves({name for names in learning.values() for name in names})
 
         def learn_from(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
             losses_S = slot_losses(self.model, self.pool, batch, rows)
@@ -137,8 +139,9 @@ class ConceptPack:
         losses, gradients = zip(*self._each_forward(slots, learn_from), strict=True)
         settings = {slot.index: settings_of(slot.spec, slot.step) for slot in slots}
         self._tables.advance(
-            {name: added([one[name] for one in gradients]) for name in rows},
+            {name: added([one[name] for one in gradients]) for name in gradients[0]},
             stacked(settings, self.num_slots, self.model.device),
+            {name: [slot for slot, names in learning.items() if name not in names] for name in gradients[0]},
         )
         self._train_loss_S += added(losses)
         for slot in slots:

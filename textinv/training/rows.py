@@ -18,7 +18,7 @@ per slot, (S, 1, 1).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -73,7 +73,8 @@ _IDLE = StepSettings(live=0.0, sphere=0.0, rate=0.0, number=0.0, kappa=0.0)
 def gradients_of(losses_S: Tensor, rows: Mapping[str, Tensor], scale_S: Tensor | None) -> dict[str, Tensor]:
     """Gradients (S, V, D) of the slots' losses by their rows; through a model in float16 they travel scaled."""
     scaled_S = losses_S if scale_S is None else losses_S * scale_S
-    gradients = dict(zip(rows, torch.autograd.grad(scaled_S.sum(), list(rows.values())), strict=True))
+    leaves = {name: rows_SVD for name, rows_SVD in rows.items() if rows_SVD.requires_grad}
+    gradients = dict(zip(leaves, torch.autograd.grad(scaled_S.sum(), list(leaves.values())), strict=True))
     return gradients if scale_S is None else {name: each / scale_S[:, None, None] for name, each in gradients.items()}
 
 
@@ -211,17 +212,29 @@ class RowTables:
         """The rows (S, V, D) as they are; the next step changes them."""
         return {encoder: state.rows_SVD for encoder, state in self._states.items()}
 
-    def leaves(self) -> dict[str, Tensor]:
-        """The current rows (S, V, D) as fresh leaves that require gradients."""
-        return {encoder: rows_SVD.detach().requires_grad_() for encoder, rows_SVD in self.current().items()}
+    def leaves(self, learning: Collection[str]) -> dict[str, Tensor]:
+        """The current rows (S, V, D) as fresh leaves, of which those that learn require gradients."""
+        return {
+            encoder: rows_SVD.detach().requires_grad_(encoder in learning)
+            for encoder, rows_SVD in self.current().items()
+        }
 
-    def advance(self, gradients: Mapping[str, Tensor], settings: StepSettings[Tensor]) -> None:
-        """Take one optimizer step with every slot that is live; one whose gradient overflowed float16 skips it."""
+    def advance(
+        self, gradients: Mapping[str, Tensor], settings: StepSettings[Tensor], still: Mapping[str, Sequence[int]]
+    ) -> None:
+        """Take one optimizer step with every slot that is live; one whose gradient overflowed float16 skips it.
+
+        `still` are the slots whose rows do not learn, by text encoder.
+        """
         if self._scales_2S is not None:
             fits_S = self._rescaled(self._scales_2S, gradients)
             settings = settings._replace(live=settings.live * fits_S[:, None, None])
-        for encoder, state in self._states.items():
-            state.advance(gradients[encoder], settings)
+        for encoder, gradient_SVD in gradients.items():
+            live_S11 = settings.live
+            if still.get(encoder):
+                live_S11 = live_S11.clone()
+                live_S11[list(still[encoder])] = 0
+            self._states[encoder].advance(gradient_SVD, settings._replace(live=live_S11))
 
     @staticmethod
     def _rescaled(scales_2S: Tensor, gradients: Mapping[str, Tensor]) -> Tensor:

@@ -153,7 +153,7 @@ def check_checkpoint(desk: Desk, settings: Any) -> None:
 
 
 def clip_skip_of(facts: StudioFacts, settings: Any) -> int | None:
-    """The layer that is asked for; of SDXL A1111 reads its own one, whatever it is asked for.
+    """The layer that is asked for; None where A1111 reads the base model's own one, whatever it is asked for.
 
     Raises:
         RequestError: it is no number of layers.
@@ -163,7 +163,7 @@ def clip_skip_of(facts: StudioFacts, settings: Any) -> int | None:
         return None
     if not isinstance(asked, int) or isinstance(asked, bool) or not 1 <= asked <= MAX_CLIP_SKIP:
         raise RequestError(f"{CLIP_SKIP} is {str(asked)[:40]!r}; write 1 for the last layer, 2 for the one before it")
-    return None if facts.family == "sdxl" else asked
+    return asked if facts.skips_elsewhere else None
 
 
 def ignored_options(facts: StudioFacts, settings: Mapping[str, Any]) -> list[str]:

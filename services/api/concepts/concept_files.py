@@ -19,6 +19,7 @@ from textinv.errors import CorruptObjectError, ImageError, ObjectNotFoundError
 from textinv.images import as_trained, decode_picture
 from textinv.images.decode import shown_type
 from textinv.jobs.previews import MEDIA_TYPE, preview_steps, read_preview
+from textinv.models import file_keys_of
 from textinv.placeholders import ConceptRef
 from textinv.registry import PublishedVersion
 from textinv.registry.attachments import load_pinned
@@ -127,7 +128,9 @@ def _exported(published: PublishedVersion, format: str) -> tuple[str, bytes]:
         "digest": published.digest,
     }
     with TemporaryDirectory() as folder:
-        paths = export_embedding(published.embedding, published.name, format, Path(folder), metadata)
+        paths = export_embedding(
+            published.embedding, published.name, format, Path(folder), metadata, file_keys_of(published.embedding.rows)
+        )
         if len(paths) == 1:
             return paths[0].name, paths[0].read_bytes()
         buffer = io.BytesIO()

@@ -80,8 +80,8 @@ def _settings_of(png: bytes, max_px: int, facts: StudioFacts) -> dict[str, Any]:
         )
     infotext = read_infotext(text)
     read = read_request(infotext)
-    if facts.family == "sdxl" and not infotext.settings.get("Version", "").startswith("textinv"):
-        read = replace(read, clip_skip=None)  # others write it of SDXL, too, and read SDXL at its own layer
+    if not facts.skips_elsewhere and not infotext.settings.get("Version", "").startswith("textinv"):
+        read = replace(read, clip_skip=None)  # others write it all the same, and read its own layer
     return {
         "object": "settings",
         "prompt": read.prompt,

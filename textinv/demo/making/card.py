@@ -18,7 +18,7 @@ from textinv.demo.concepts import CONCEPTS
 from textinv.demo.held_out_styles import HELD_OUT_EFFECTS
 from textinv.demo.icons import HELD_OUT_OBJECTS, HELD_OUT_STYLE, OBJECTS, STYLE_WORDS, UNET_STYLES
 from textinv.demo.world import COLOURS, HUE_WORDS, PATTERNS, SIZES_PX
-from textinv.models.revision import hash_weights, revision_of
+from textinv.models import revisions_of
 
 CARD_NAME = "README.md"
 PARTS = ("tokenizer", "text_encoder", "clip", "vae", "unet", "judge")
@@ -146,7 +146,7 @@ _TIER_COLUMNS = (("clip_i", "CLIP-I"), ("judge", "judge"), ("red_background", "r
 
 
 def _learning(weights: Path, tiers: Mapping[str, Any]) -> str:
-    of_these = tiers.get("base_revision") in (revision_of(weights), hash_weights(weights))
+    of_these = tiers.get("base_revision") in revisions_of(str(weights))
     measured = "" if of_these else "Measured with an earlier UNet of this base. "
     rows = [
         (

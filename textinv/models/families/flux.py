@@ -8,11 +8,10 @@ here (Minseo-Kimm/ConceptPrism@4aff742).
 Shapes: as in `textinv.models.base`; S tokens of four latents each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from diffusers import FluxPipeline
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
@@ -21,6 +20,7 @@ from textinv.models.drawing import DrawingDefaults
 from textinv.models.flow import Flow
 from textinv.models.placement import Placement
 from textinv.models.process import NoiseProcess
+from textinv.models.prompt import GUIDANCE, HIDDEN, POOLED
 from textinv.models.text_encoder import TextEncoder, clip_encoder, language_encoder
 from textinv.models.transformer import TransformerModel
 
@@ -33,14 +33,14 @@ class Flux(TransformerModel):
     family = "flux"
     # Defaults of diffusers' FluxPipeline; schnell's are those of its model card.
     draws = DrawingDefaults(guidance_scale=3.5, num_inference_steps=28)
-    pipeline_class = FluxPipeline
+    pipeline = "FluxPipeline"
     load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"clip_l": "text_encoder", "t5xxl": "text_encoder_2"}
+    file_keys: ClassVar[Mapping[str, Sequence[str]]] = {"clip_l": ("clip_l", "clip_l"), "t5xxl": ("t5xxl", "t5")}
+    # As OneTrainer's preset has it. CLIP says one vector of the whole text and steers all of the picture; T5 alone is
+    # what ConceptPrism learns.
+    learns = ("clip_l", "t5xxl")
     packing = 2
-
-    @classmethod
-    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
-        return index.get("_class_name") == "FluxPipeline"
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
         clip = clip_encoder("clip_l", components["text_encoder"], components["tokenizer"], cuts=True)
@@ -59,34 +59,25 @@ class Flux(TransformerModel):
         return Flow(config, shift=1.0, patch=self.patch, even_steps=True)
 
     def spans(self) -> Mapping[str, Span]:
-        return {"t5xxl": (slice(None), slice(None))}
+        return {"t5xxl": Span()}
 
     def encode_text(
         self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
     ) -> Conditioning:
         pooled_BD = self._encoders["clip_l"].encode(tokens["clip_l"], rows.get("clip_l")).pooler_output
         read = self._encoders["t5xxl"].encode(tokens["t5xxl"], rows.get("t5xxl"))
-        return Conditioning(read.last_hidden_state, pooled_BD)
+        return Conditioning({HIDDEN: read.last_hidden_state, POOLED: pooled_BD})
 
-    def predict(
-        self,
-        noisy_BCHW: Tensor,
-        timesteps_B: Tensor,
-        conditioning: Conditioning,
-        time_ids_B6: Tensor | None = None,
-        guidance_B: Tensor | None = None,
-    ) -> Tensor:
-        if conditioning.pooled_BD is None:
-            raise ValueError("the conditioning has no pooled text; encode it with this model's encode_text")
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
         packed_BCHW = pixel_unshuffle(noisy_BCHW.to(self.device, self.dtype), self.packing)
-        hidden_BLD = conditioning.hidden_BLD.to(self.dtype)
+        hidden_BLD, guidance_B = conditioning[HIDDEN].to(self.dtype), conditioning.get(GUIDANCE)
         if guidance_B is None and self.guides == "input":
             guidance_B = torch.full((len(noisy_BCHW),), LEARNED_GUIDANCE, device=self.device)
         predicted_BSC: Tensor = self._network(
             hidden_states=packed_BCHW.flatten(2).transpose(1, 2),
             timestep=timesteps_B.to(self.device) / 1000,
             guidance=guidance_B,
-            pooled_projections=conditioning.pooled_BD.to(self.dtype),
+            pooled_projections=conditioning[POOLED].to(self.dtype),
             encoder_hidden_states=hidden_BLD,
             txt_ids=torch.zeros(hidden_BLD.shape[1], 3, device=self.device, dtype=self.dtype),
             img_ids=self._places(packed_BCHW),

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from diffusers import LDMTextToImagePipeline
-
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.text_encoder import TextEncoder
@@ -38,7 +36,7 @@ class LatentDiffusion(LatentDiffusionModel):
     )
     # The command in the README of CompVis/latent-diffusion: `--scale 5.0 --ddim_steps 50`.
     draws = DrawingDefaults(guidance_scale=5.0, num_inference_steps=50)
-    pipeline_class = LDMTextToImagePipeline
+    pipeline = "LDMTextToImagePipeline"
     vae_name = "vqvae"
     has_shapes = False
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"text_encoder": "bert"}

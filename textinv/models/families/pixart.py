@@ -7,14 +7,14 @@ masked. Timesteps are drawn evenly, as OneTrainer does, the one program that lea
 Shapes: as in `textinv.models.base`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from diffusers import PixArtSigmaPipeline
 from torch import Tensor
 
 from textinv.models.base import Conditioning, Tokens
 from textinv.models.drawing import DrawingDefaults
+from textinv.models.prompt import HIDDEN, MASK
 from textinv.models.text_encoder import TextEncoder, language_encoder
 from textinv.models.transformer import TransformerModel
 
@@ -28,13 +28,10 @@ class PixArtSigma(TransformerModel):
     family = "pixart"
     # Defaults of diffusers' PixArtSigmaPipeline.
     draws = DrawingDefaults(guidance_scale=4.5, num_inference_steps=20)
-    pipeline_class = PixArtSigmaPipeline
+    pipeline = "PixArtSigmaPipeline"
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"t5xxl": "text_encoder"}
+    file_keys: ClassVar[Mapping[str, Sequence[str]]] = {"t5xxl": ("t5xxl", "t5")}
     text_width_field = "caption_channels"
-
-    @classmethod
-    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
-        return index.get("_class_name") == "PixArtSigmaPipeline"
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
         return [language_encoder("t5xxl", components["text_encoder"], components["tokenizer"], WINDOW, lowers=True)]
@@ -45,8 +42,8 @@ class PixArtSigma(TransformerModel):
         encoder = self._encoders["t5xxl"]
         mask_BL = encoder.mask(tokens["t5xxl"])
         encoded = encoder.encode(tokens["t5xxl"], rows.get("t5xxl"), attention_mask=mask_BL.long())
-        return Conditioning(encoded.last_hidden_state, mask_BL=mask_BL)
+        return Conditioning({HIDDEN: encoded.last_hidden_state, MASK: mask_BL})
 
     def told(self, conditioning: Conditioning) -> dict[str, Any]:
         no_sizes = {"resolution": None, "aspect_ratio": None}
-        return {"encoder_attention_mask": conditioning.mask_BL, "added_cond_kwargs": no_sizes}
+        return {"encoder_attention_mask": conditioning.get(MASK), "added_cond_kwargs": no_sizes}

@@ -7,16 +7,16 @@ masked. Times are drawn evenly and shifted as in drawing, as in the one publishe
 Shapes: as in `textinv.models.base`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from diffusers import SanaPipeline
 from torch import Tensor
 
 from textinv.models.base import Conditioning, Tokens
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.flow import Flow
 from textinv.models.process import NoiseProcess
+from textinv.models.prompt import HIDDEN, MASK
 from textinv.models.text_encoder import TextEncoder, language_encoder
 from textinv.models.transformer import TransformerModel
 
@@ -30,13 +30,10 @@ class Sana(TransformerModel):
     family = "sana"
     # Defaults of diffusers' SanaPipeline.
     draws = DrawingDefaults(guidance_scale=4.5, num_inference_steps=20)
-    pipeline_class = SanaPipeline
+    pipeline = "SanaPipeline"
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"gemma": "text_encoder"}
+    file_keys: ClassVar[Mapping[str, Sequence[str]]] = {"gemma": ("gemma", "gemma", "gemma2_2b")}
     text_width_field = "caption_channels"
-
-    @classmethod
-    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
-        return index.get("_class_name") == "SanaPipeline"
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
         return [language_encoder("gemma", components["text_encoder"], components["tokenizer"], WINDOW, lowers=True)]
@@ -50,10 +47,10 @@ class Sana(TransformerModel):
         encoder = self._encoders["gemma"]
         mask_BL = encoder.mask(tokens["gemma"])
         encoded = encoder.encode(tokens["gemma"], rows.get("gemma"), attention_mask=mask_BL.long())
-        return Conditioning(encoded.last_hidden_state, mask_BL=mask_BL)
+        return Conditioning({HIDDEN: encoded.last_hidden_state, MASK: mask_BL})
 
     def network_times(self, timesteps_B: Tensor) -> Tensor:
         return timesteps_B * float(self._network.config.timestep_scale)
 
     def told(self, conditioning: Conditioning) -> dict[str, Any]:
-        return {"encoder_attention_mask": conditioning.mask_BL}
+        return {"encoder_attention_mask": conditioning.get(MASK)}

@@ -7,11 +7,10 @@ one program that learns rows of it (Nerogar/OneTrainer@23df3832, preset of SD 3.
 Shapes: as in `textinv.models.base`; T tokens of T5.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from diffusers import StableDiffusion3Pipeline
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -19,6 +18,7 @@ from textinv.models.base import Conditioning, Span, Tokens
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.flow import Flow, logit_normal
 from textinv.models.process import NoiseProcess
+from textinv.models.prompt import HIDDEN, POOLED
 from textinv.models.text_encoder import TextEncoder, clip_encoder, language_encoder
 from textinv.models.transformer import TransformerModel
 
@@ -32,18 +32,20 @@ class StableDiffusion3(TransformerModel):
     family = "sd3"
     # Defaults of diffusers' StableDiffusion3Pipeline.
     draws = DrawingDefaults(guidance_scale=7.0, num_inference_steps=28)
-    pipeline_class = StableDiffusion3Pipeline
+    pipeline = "StableDiffusion3Pipeline"
     load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
     text_encoder_folders: ClassVar[Mapping[str, str]] = {
         "clip_l": "text_encoder",
         "clip_g": "text_encoder_2",
         "t5xxl": "text_encoder_3",
     }
+    file_keys: ClassVar[Mapping[str, Sequence[str]]] = {
+        "clip_l": ("clip_l", "clip_l"),
+        "clip_g": ("clip_g", "clip_g"),
+        "t5xxl": ("t5xxl", "t5"),
+    }
+    learns = ("clip_l", "clip_g", "t5xxl")  # as OneTrainer's preset has it
     own_layer = 2
-
-    @classmethod
-    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
-        return index.get("_class_name") == "StableDiffusion3Pipeline"
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
         clips = [
@@ -59,9 +61,9 @@ class StableDiffusion3(TransformerModel):
         first, second = (self.encoder_widths[name] for name in ("clip_l", "clip_g"))
         window = self._encoders["clip_l"].frame.window
         return {
-            "clip_l": (slice(0, window), slice(0, first)),
-            "clip_g": (slice(0, window), slice(first, first + second)),
-            "t5xxl": (slice(window, None), slice(None)),
+            "clip_l": Span(HIDDEN, slice(0, window), slice(0, first)),
+            "clip_g": Span(HIDDEN, slice(0, window), slice(first, first + second)),
+            "t5xxl": Span(HIDDEN, slice(window, None)),
         }
 
     def encode_text(
@@ -76,9 +78,8 @@ class StableDiffusion3(TransformerModel):
         clips_BLD = torch.cat([first.hidden_states[-layer], second.hidden_states[-layer]], -1)
         clips_BLD = pad(clips_BLD, (0, t5_BTD.shape[-1] - clips_BLD.shape[-1]))
         pooled_BD = torch.cat([first.text_embeds, second.text_embeds], -1)
-        return Conditioning(torch.cat([clips_BLD, t5_BTD.to(clips_BLD.dtype)], 1), pooled_BD)
+        hidden_BLD = torch.cat([clips_BLD, t5_BTD.to(clips_BLD.dtype)], 1)
+        return Conditioning({HIDDEN: hidden_BLD, POOLED: pooled_BD})
 
     def told(self, conditioning: Conditioning) -> dict[str, Any]:
-        if conditioning.pooled_BD is None:
-            raise ValueError("the conditioning has no pooled text; encode it with this model's encode_text")
-        return {"pooled_projections": conditioning.pooled_BD.to(self.dtype)}
+        return {"pooled_projections": conditioning[POOLED].to(self.dtype)}

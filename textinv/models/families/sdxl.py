@@ -10,12 +10,12 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
-from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 
 from textinv.models.base import Conditioning, Tokens
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.latent_diffusion import LatentDiffusionModel
+from textinv.models.prompt import HIDDEN, POOLED, SIZES
 from textinv.models.text_encoder import TextEncoder, clip_encoder
 
 
@@ -42,7 +42,7 @@ class StableDiffusionXL(LatentDiffusionModel):
     )
     # Defaults of diffusers' StableDiffusionXLPipeline.
     draws = DrawingDefaults(guidance_scale=5.0, num_inference_steps=50)
-    pipeline_class = StableDiffusionXLPipeline
+    pipeline = "StableDiffusionXLPipeline"
     load_options: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
     text_encoder_folders: ClassVar[Mapping[str, str]] = {
         "text_encoder": "text_encoder",
@@ -50,11 +50,12 @@ class StableDiffusionXL(LatentDiffusionModel):
     }
     own_layer = 2  # both were trained to be read one layer before the last
     takes_sizes = True
+    skips_elsewhere = False
 
     @classmethod
     def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
         # Refiners and edit models are other pipelines, or lack the first text encoder.
-        return index.get("_class_name") == "StableDiffusionXLPipeline" and bool(text_config)
+        return super().fits(index, text_config) and bool(text_config)
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
         return [
@@ -71,13 +72,10 @@ class StableDiffusionXL(LatentDiffusionModel):
         )
         layer = self.layer_of(clip_skip)
         hidden_BLD = torch.cat([first.hidden_states[-layer], second.hidden_states[-layer]], -1)
-        return Conditioning(hidden_BLD, second.text_embeds)
+        return Conditioning({HIDDEN: hidden_BLD, POOLED: second.text_embeds})
 
-    def added_conditions(
-        self, noisy_BCHW: Tensor, conditioning: Conditioning, time_ids_B6: Tensor | None
-    ) -> dict[str, Tensor]:
-        if conditioning.pooled_BD is None:
-            raise ValueError("the conditioning has no pooled text; encode it with this model's encode_text")
+    def added_conditions(self, noisy_BCHW: Tensor, conditioning: Conditioning) -> dict[str, Tensor]:
+        time_ids_B6 = conditioning.get(SIZES)
         if time_ids_B6 is None:
             height, width = (side * self.latent_scale for side in noisy_BCHW.shape[-2:])
             whole = (height, width, 0, 0, height, width)
@@ -85,4 +83,4 @@ class StableDiffusionXL(LatentDiffusionModel):
             filled = [torch.full((len(noisy_BCHW),), float(side), device=self.device) for side in whole]
             time_ids_B6 = torch.stack(filled, 1)
         time_ids_B6 = time_ids_B6.to(self.device, self.dtype)
-        return {"text_embeds": conditioning.pooled_BD.to(self.dtype), "time_ids": time_ids_B6}
+        return {"text_embeds": conditioning[POOLED].to(self.dtype), "time_ids": time_ids_B6}

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from diffusers import StableDiffusionPipeline
-
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.text_encoder import TextEncoder, clip_encoder
@@ -39,7 +37,7 @@ class StableDiffusion1(LatentDiffusionModel):
     )
     # Defaults of diffusers' StableDiffusionPipeline and of CompVis' txt2img.py (`--scale 7.5 --ddim_steps 50`).
     draws = DrawingDefaults(guidance_scale=7.5, num_inference_steps=50)
-    pipeline_class = StableDiffusionPipeline
+    pipeline = "StableDiffusionPipeline"
     load_options: ClassVar[Mapping[str, Any]] = {
         "safety_checker": None,
         "feature_extractor": None,
@@ -50,8 +48,7 @@ class StableDiffusion1(LatentDiffusionModel):
     @classmethod
     def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
         # SD 1 and 2 are the same pipeline; OpenAI's CLIP is known by its activation.
-        stable = index.get("_class_name") == "StableDiffusionPipeline"
-        return stable and text_config.get("hidden_act", "quick_gelu") == "quick_gelu"
+        return super().fits(index, text_config) and text_config.get("hidden_act", "quick_gelu") == "quick_gelu"
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
         return [clip_encoder("text_encoder", components["text_encoder"], components["tokenizer"])]
@@ -79,4 +76,4 @@ class StableDiffusion2(StableDiffusion1):
 
     @classmethod
     def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
-        return index.get("_class_name") == "StableDiffusionPipeline" and text_config.get("hidden_act") == "gelu"
+        return index.get("_class_name") == cls.pipeline and text_config.get("hidden_act") == "gelu"

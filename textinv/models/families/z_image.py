@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from diffusers import ZImagePipeline
 from torch import Tensor
 
 from textinv.models.base import Conditioning, Tokens
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.flow import Flow
 from textinv.models.process import NoiseProcess
+from textinv.models.prompt import HIDDEN, MASK
 from textinv.models.text_encoder import TextEncoder, language_encoder
 from textinv.models.transformer import TransformerModel
 
@@ -33,18 +33,15 @@ class ZImage(TransformerModel):
     family = "z-image"
     # Defaults of diffusers' ZImagePipeline.
     draws = DrawingDefaults(guidance_scale=6.0, num_inference_steps=50)
-    pipeline_class = ZImagePipeline
+    pipeline = "ZImagePipeline"
     text_encoder_folders: ClassVar[Mapping[str, str]] = {"qwen3_4b": "text_encoder"}
+    file_keys: ClassVar[Mapping[str, Sequence[str]]] = {"qwen3_4b": ("qwen3_4b", "qwen3_4b")}
     text_width_field = "cap_feat_dim"
     own_layer = 2
 
     @property
     def patch(self) -> int:
         return int(self._network.config.all_patch_size[0])
-
-    @classmethod
-    def fits(cls, index: Mapping[str, Any], text_config: Mapping[str, Any]) -> bool:
-        return index.get("_class_name") == "ZImagePipeline"
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
         tokenizer = components["tokenizer"]
@@ -61,20 +58,11 @@ class ZImage(TransformerModel):
         mask_BL = encoder.mask(tokens["qwen3_4b"])
         options = {"attention_mask": mask_BL, "output_hidden_states": True}
         encoded = encoder.encode(tokens["qwen3_4b"], rows.get("qwen3_4b"), **options)
-        return Conditioning(encoded.hidden_states[-self.own_layer], mask_BL=mask_BL)
+        return Conditioning({HIDDEN: encoded.hidden_states[-self.own_layer], MASK: mask_BL})
 
-    def predict(
-        self,
-        noisy_BCHW: Tensor,
-        timesteps_B: Tensor,
-        conditioning: Conditioning,
-        time_ids_B6: Tensor | None = None,
-        guidance_B: Tensor | None = None,
-    ) -> Tensor:
-        if conditioning.mask_BL is None:
-            raise ValueError("the conditioning does not say where its text ends; encode it with this model")
-        hidden_BLD = conditioning.hidden_BLD.to(self.dtype)
-        texts = [text_LD[mask_L] for text_LD, mask_L in zip(hidden_BLD, conditioning.mask_BL, strict=True)]
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
+        hidden_BLD = conditioning[HIDDEN].to(self.dtype)
+        texts = [text_LD[mask_L] for text_LD, mask_L in zip(hidden_BLD, conditioning[MASK], strict=True)]
         pictures = list(noisy_BCHW.to(self.device, self.dtype)[:, :, None].unbind())
         times_B = (1000 - timesteps_B.to(self.device)) / 1000
         predicted = self._network(pictures, times_B, texts, return_dict=False)[0]
