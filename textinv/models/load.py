@@ -12,12 +12,13 @@ from textinv.models.clip import has_clip, load_clip
 from textinv.models.drawing import FILE
 from textinv.models.families import known_families
 from textinv.models.latent_diffusion import LatentDiffusionModel
-from textinv.models.location import Location, locate, with_weights
+from textinv.models.location import AUTO, Location, locate, with_weights
 from textinv.models.parts import explain_pipeline
 from textinv.models.placement import Placement, choose_placement
 from textinv.models.process import with_shipped
 from textinv.models.quiet import quiet
 from textinv.models.revision import has_only_halves, hash_weights, revision_of
+from textinv.models.weights import loading_options, placement_for
 from textinv.native_size import native_px_of
 
 
@@ -34,8 +35,8 @@ def load_base_model(
     Raises:
         BaseModelError: there is no such base model, or it cannot be loaded.
     """
-    placement = choose_placement(device, dtype)
     location = locate(name, revision, aliases)
+    placement = placement_for(location.stated.weights, choose_placement(device, dtype))
     family = _family_of(name, location)
     location = with_weights(location, family.parts())
     found = _revision_of(name, family, location, revision)
@@ -203,11 +204,18 @@ def _load_pipeline(name: str, family: type[LatentDiffusionModel], location: Loca
 
     pipeline = getattr(diffusers, family.pipeline)
     options = {"dtype": _dtypes(family, placement), "local_files_only": True, **family.load_options}
+    parts = family.text_encoder_folders.values()
+    rounding = loading_options(name, location.stated.weights, family.network_name, parts)
+    if rounding and location.checkpoint is not None:
+        raise BaseModelError(
+            f"the base model {name!r} is a single file, and weights are rounded to int8 while a folder of diffusers "
+            "is loaded: convert it to one, or leave `weights` out"
+        )
     try:
         with quiet():
             if location.checkpoint is None:
                 variant = "fp16" if has_only_halves(location.folder, family.parts()) else None
-                return pipeline.from_pretrained(location.folder, variant=variant, **options)
+                return pipeline.from_pretrained(location.folder, variant=variant, **options, **rounding)
             return pipeline.from_single_file(str(location.checkpoint), config=str(location.folder), **options)
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
         raise BaseModelError(f"the base model {name!r} cannot be loaded: {error}; get its files again") from error
@@ -226,11 +234,17 @@ def _family_of(name: str, location: Location) -> type[LatentDiffusionModel]:
 
 
 def _revision_of(name: str, family: type[LatentDiffusionModel], location: Location, asked: str | None) -> str:
-    weights, skip, parts = location.checkpoint or location.folder, location.stated.clip_skip, family.parts()
+    files, skip, parts = location.checkpoint or location.folder, location.stated.clip_skip, family.parts()
+    weights = None if location.stated.weights == AUTO else location.stated.weights
     found = location.hub_revision or revision_of(
-        location.folder, parts, location.checkpoint, _changed_process(name, location), skip
+        location.folder, parts, location.checkpoint, _changed_process(name, location), skip, weights
     )
-    if location.commit is None and asked not in (None, found) and (skip > 1 or asked != hash_weights(weights, parts)):
+    is_plain = skip == 1 and weights is None
+    if (
+        location.commit is None
+        and asked not in (None, found)
+        and not (is_plain and asked == hash_weights(files, parts))
+    ):
         raise BaseModelError(
             f"the base model {name!r} has revision {found}, and {asked} is asked for; get those weights, "
             "or leave the revision out"

@@ -28,8 +28,11 @@ from textinv.models.single_file import Markers, read_markers
 from textinv.settings import OWN_BASE_MODELS
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
-_SKIPPING = re.compile(r"^skip\d+-")
-"""Before the commit in the revision of a repository of which an earlier layer is read."""
+AUTO = "auto"
+WEIGHTS = (AUTO, "bfloat16", "int8")
+"""In how many bits weights may be kept."""
+_OTHERWISE = re.compile(rf"^(skip\d+-)?(({'|'.join(WEIGHTS)})-)?")
+"""Before the commit in the revision of a repository of which an earlier layer is read, or whose weights are rounded."""
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 _SMALL = ["model_index.json", "evaluation.json", "*/*.json", "*/*.txt", "*/*.model"]
 _NOT_NEEDED = [
@@ -53,6 +56,8 @@ class Stated:
     """Folder with the configs and the tokenizer of a single file."""
     clip_skip: int = 1
     """Which of the text encoder's layers is read, 1 the family's own, 2 the one before it; of any base model."""
+    weights: str = AUTO
+    """In how many bits the network and the text encoders are kept."""
     guidance_scale: str | None = None
     """How it draws where a request does not say; likewise the next two."""
     num_inference_steps: str | None = None
@@ -81,9 +86,12 @@ class Location:
 
     @property
     def hub_revision(self) -> str | None:
-        """Its revision, where the hub has one: another than the commit where an earlier layer is read."""
-        skip = self.stated.clip_skip
-        return f"skip{skip}-{self.commit}" if self.commit and skip > 1 else self.commit
+        """Its revision, where the hub has one: another than the commit where an earlier layer is read, or where the
+        weights are kept otherwise."""
+        if self.commit is None:
+            return None
+        skip = f"skip{self.stated.clip_skip}-" if self.stated.clip_skip > 1 else ""
+        return skip + (f"{self.stated.weights}-" if self.stated.weights != AUTO else "") + self.commit
 
     def read_json(self, path: str) -> dict[str, Any]:
         """Read a JSON file of the folder; empty when there is none.
@@ -109,7 +117,7 @@ def locate(name: str, revision: str | None, aliases: Mapping[str, str] | None) -
     Raises:
         BaseModelError: there is nothing of that name.
     """
-    target, stated = _split(name, (OWN_BASE_MODELS if aliases is None else aliases).get(name, name))
+    target, stated = _split(name, _behind(name, OWN_BASE_MODELS if aliases is None else aliases))
     path = Path(target).expanduser()
     if (stated.prediction_type or stated.config) and path.suffix not in CHECKPOINT_SUFFIXES:
         raise BaseModelError(
@@ -128,7 +136,7 @@ def locate(name: str, revision: str | None, aliases: Mapping[str, str] | None) -
         raise BaseModelError(
             f"the base model {name!r} is neither a file nor a folder: {path.absolute()} does not exist"
         )
-    folder = fetch_snapshot(target, _SKIPPING.sub("", revision or "") or None)
+    folder = fetch_snapshot(target, _OTHERWISE.sub("", revision or "") or None)
     return Location(_checked_folder(folder), commit=folder.name, repository=target, stated=stated)
 
 
@@ -147,6 +155,15 @@ def with_weights(location: Location, parts: Parts) -> Location:
     return location
 
 
+def _behind(name: str, aliases: Mapping[str, str]) -> str:
+    """What a name stands for; what is said behind an alias is said beside what the alias says."""
+    alias, _, said = name.partition("?")
+    if name in aliases or alias not in aliases:
+        return aliases.get(name, name)
+    where = aliases[alias]
+    return f"{where}{'&' if '?' in where else '?'}{said}" if said else where
+
+
 def _split(name: str, target: str) -> tuple[str, Stated]:
     """Split `WHERE?KEY=VALUE&KEY=VALUE`."""
     where, _, said = target.partition("?")
@@ -158,6 +175,11 @@ def _split(name: str, target: str) -> tuple[str, Stated]:
     if prediction not in PREDICTIONS:
         raise BaseModelError(
             f"the base model {name!r} is named with prediction_type={prediction}; write {' or '.join(PREDICTIONS)}"
+        )
+    if options.get("weights", AUTO) not in WEIGHTS:
+        raise BaseModelError(
+            f"the base model {name!r} is named with weights={options['weights']}; write {', '.join(WEIGHTS[:-1])} or "
+            f"{WEIGHTS[-1]}"
         )
     skip = options.pop("clip_skip", "1")
     if not re.fullmatch(r"[1-9]\d?", skip):

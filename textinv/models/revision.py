@@ -23,10 +23,12 @@ def revision_of(
     checkpoint: Path | None = None,
     changed_noise: Mapping[str, object] | None = None,
     clip_skip: int = 1,
+    weights: str | None = None,
 ) -> str:
     """The revision of a diffusers folder, or of a checkpoint whose configs lie in the folder: 64 hex digits.
 
-    `changed_noise` is what holds instead of the noise scheduler's config; `clip_skip`: which layer is read.
+    `changed_noise` is what holds instead of the noise scheduler's config; `clip_skip`: which layer is read;
+    `weights`: how they are kept, where that is said.
 
     Raises:
         BaseModelError: there are no weights, or a config cannot be read.
@@ -34,7 +36,8 @@ def revision_of(
     found = meaning_of(folder, parts)
     noise = {name: value for name, value in (changed_noise or {}).items() if name in found["noise"]}
     skipped = {"clip_skip": clip_skip} if clip_skip > 1 else {}
-    meaning = json.dumps({**found, **skipped, "noise": {**found["noise"], **noise}}, sort_keys=True)
+    rounded = {"weights": weights} if weights else {}
+    meaning = json.dumps({**found, **skipped, **rounded, "noise": {**found["noise"], **noise}}, sort_keys=True)
     return hashlib.sha256(f"{hash_weights(checkpoint or folder, parts)}\n{meaning}".encode()).hexdigest()
 
 

@@ -75,8 +75,8 @@ def _native_px(manifest: Manifest | None, settings: Settings) -> int | None:
     """The size that the base model was trained at, if that can be read here and now."""
     if manifest is None:
         return None
-    name = base_name(manifest)
-    return native_px_on_disk(Path(settings.base_models.get(name, name)).expanduser())
+    name = base_name(manifest).partition("?")[0]
+    return native_px_on_disk(Path(settings.base_models.get(name, name).partition("?")[0]).expanduser())
 
 
 def _pictures(draft: Draft, native_px: int | None, settings: Settings) -> list[Gathered]:

@@ -57,8 +57,10 @@ class BaseFacts:
 
 
 def base_name(manifest: Manifest) -> str:
-    """The base model as a worker can find it: a path is made absolute."""
+    """The base model as a worker can find it: a path is made absolute, and how weights are kept is said behind it."""
     name, folder = manifest.base_model, manifest.origin.folder
+    if manifest.weights != "auto":
+        name += f"{'&' if '?' in name else '?'}weights={manifest.weights}"
     if folder is not None and name.startswith((".", "~")):
         return str((folder / Path(name).expanduser()).resolve())
     return name

@@ -25,7 +25,7 @@ from textinv.manifest import Manifest, parse_manifest
 from textinv.manifest.origin import Problem, raise_problems
 from textinv.placeholders import ConceptRef, refs_in
 from textinv.plan import Plan, make_plan
-from textinv.plan.resolve import BaseFacts
+from textinv.plan.resolve import BaseFacts, base_name
 
 router = APIRouter(tags=["jobs"])
 _FILE = "manifest"
@@ -130,7 +130,7 @@ def _with_defaults(manifest: Manifest, learning: Learning) -> Manifest:
 async def _base(desk: Desk, manifest: Manifest) -> BaseFacts:
     if manifest.revision is not None:
         raise RequestError("revision: the service chooses it; leave it out", param="revision")
-    return await base_facts_of(desk, manifest.base_model)
+    return await base_facts_of(desk, base_name(manifest))
 
 
 def _plan(desk: Desk, manifest: Manifest, base: BaseFacts) -> Plan:
