@@ -107,7 +107,7 @@ def test_a_port_that_is_taken_is_named_and_the_store_is_not_left_running(setting
 
 @pytest.mark.ray
 @pytest.mark.load
-@pytest.mark.timeout(320)
+@pytest.mark.timeout(600)
 def test_up_serves_the_page_learns_what_is_posted_and_goes_on_after_down_and_deaths(settings: Settings) -> None:
     first = told("up")
     assert (first["was_up"], first["page"]) == (False, f"{settings.service_url}/")
