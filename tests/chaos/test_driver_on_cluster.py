@@ -45,7 +45,9 @@ class HeadNode:
             "OMP_WAIT_POLICY": "PASSIVE",
             "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
         }
-        options = [f"--port={free_port()}", f"--dashboard-port={jobs_port}", "--num-cpus=2", "--disable-usage-stats"]
+        # The agent that takes jobs listens at a fixed port, which another Ray of this machine may have.
+        ports = {"port": free_port(), "dashboard-port": jobs_port, "dashboard-agent-listen-port": free_port()}
+        options = [*(f"--{name}={port}" for name, port in ports.items()), "--num-cpus=2", "--disable-usage-stats"]
         subprocess.run(
             [str(binaries / "ray"), "start", "--head", f"--object-store-memory={80 * 2**20}", *options],
             env=environment,

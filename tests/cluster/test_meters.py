@@ -132,7 +132,8 @@ def test_store_calls_are_timed_and_only_failures_count_as_such() -> None:
 def test_every_figure_arrives_at_the_metrics_port_of_ray_under_its_name(local_ray: str) -> None:
     import ray
 
-    board, tags = RayBoard(), {"base": "emoji", "outcome": "done", "operation": "get", "code": "error"}
+    board = RayBoard()
+    tags = {"base": "emoji", "outcome": "done", "operation": "get", "code": "error", "fleet": "one"}
     for name, (_, keys) in COUNTERS.items():
         board.add(name, 3, **{key: tags[key] for key in keys})
     for name, (_, keys) in GAUGES.items():
