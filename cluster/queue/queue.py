@@ -222,13 +222,11 @@ class WorkQueue:
     def leave(self, worker_id: str, reason: str | None = None) -> None:
         """Let a worker go; with a reason, it is dying of what it had."""
         worker = self._workers.get(worker_id)
-        if worker is None:
-            return
-        if reason is not None:
+        if worker is not None and reason is not None:
             self._bury(worker, reason)
-            return
-        self.hand_back(worker_id, sorted(worker.leases))
-        self._part_with(worker)
+        elif worker is not None:
+            self.hand_back(worker_id, sorted(worker.leases))
+            self._part_with(worker)
 
     # Inside.
 

@@ -7,6 +7,7 @@ from statistics import median
 import torch
 
 from textinv.models.base import BaseModel, Conditioning, Tokens
+from textinv.models.prompt import HIDDEN
 from textinv.models.room import Room
 from textinv.training import ConceptPack, Work
 from textinv.training.batch import Batch, Pool, each_forward, joined, slot_losses
@@ -88,5 +89,5 @@ def bare_step(model: BaseModel, pool: Pool, batch: Batch, num_rows: int) -> None
 def _bare_unet(model: BaseModel, batch: Batch) -> None:
     width = sum(model.encoder_widths.values())
     hidden = torch.zeros(len(batch.noise_BCHW), model.window, width, device=model.device, requires_grad=True)
-    predicted = model.predict(batch.noise_BCHW, batch.timesteps_B, Conditioning({"hidden": hidden}))
+    predicted = model.predict(batch.noise_BCHW, batch.timesteps_B, Conditioning({HIDDEN: hidden}))
     torch.autograd.grad(predicted.square().mean(), hidden)

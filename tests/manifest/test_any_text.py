@@ -53,7 +53,7 @@ def answer(text: str) -> None:
     json.dumps(problems)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.text(max_size=60))
 @example("? [a]\n: b")
 @example("? {a: b}\n: c")
@@ -71,13 +71,13 @@ def test_any_text_is_answered(text: str) -> None:
     answer(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.text(alphabet=string.ascii_lowercase + " :-[]{}&*!|>'\"\n#,?%@`~0123456789.", max_size=120))
 def test_any_text_of_yamls_own_signs_is_answered(text: str) -> None:
     answer(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(values, concepts, st.dictionaries(st.sampled_from(FIELDS), values, max_size=5))
 def test_any_values_of_known_fields_are_answered(base: Any, concepts: list[Any], defaults: dict[str, Any]) -> None:
     answer(json.dumps({"base_model": base, "concepts": concepts, "defaults": defaults}))

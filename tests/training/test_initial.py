@@ -68,8 +68,8 @@ def red_picture() -> list[Picture]:
 def test_auto_takes_rows_of_the_vocabulary_and_the_record_says_how_far_they_went(
     model: BaseModel, works: Callable[..., Work], adamw: object
 ) -> None:
-    fast = {"samples_per_step": 1, "max_steps": 4, "min_steps": 4}
-    work = works("a", init="auto", optimizer=adamw, num_vectors=2, **fast)
+    few = {"samples_per_step": 1, "max_steps": 10, "min_steps": 10}
+    work = works("a", init="auto", optimizer=adamw, num_vectors=2, **few)
     rows = starting_rows(model, work)
     vocabulary = model.vocabulary("text_encoder").float()
     assert all((row == vocabulary).all(-1).any() for row in rows)
@@ -78,7 +78,7 @@ def test_auto_takes_rows_of_the_vocabulary_and_the_record_says_how_far_they_went
     assert learned.record["started_from"] not in ("", "auto")
     moved = torch.nn.functional.cosine_similarity(learned.embedding.rows["text_encoder"], rows, dim=-1).mean()
     assert learned.record["cosine_to_initializer"]["text_encoder"] == pytest.approx(float(moved), abs=1e-4)
-    assert moved < 0.9999
+    assert moved < 0.999
     assert cosine_to(torch.tensor([[1.0, 1.0]]), torch.tensor([[2.0, 0.0]])) == pytest.approx(0.5**0.5)
 
 

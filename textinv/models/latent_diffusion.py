@@ -16,10 +16,10 @@ from torch import Tensor
 
 from textinv.errors import PromptError
 from textinv.models.base import BaseModel, Conditioning, Tokens
-from textinv.models.checkpointing import checkpoint_layers
 from textinv.models.clip import Clip
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.meaning import Parts
+from textinv.models.memory_saving import checkpoint_layers, vaes_by_size
 from textinv.models.parts import check_complete, check_text_width, check_unet
 from textinv.models.placement import Placement
 from textinv.models.process import Diffusion, NoiseProcess, with_shipped
@@ -34,7 +34,6 @@ from textinv.models.prompt import (
     tokens_of,
 )
 from textinv.models.text_encoder import TextEncoder
-from textinv.models.vae import by_size
 from textinv.native_size import scale_of, side_of
 from textinv.placeholders import Mention
 
@@ -109,7 +108,7 @@ class LatentDiffusionModel(BaseModel):
         self.latent_channels = int(vae.config.latent_channels)
         self.latent_scale = scale_of(vae.config)
         self.native_px = side_of(self._network.config) * self.latent_scale
-        self._vaes = by_size(vae, self.native_px)
+        self._vaes = vaes_by_size(vae, self.native_px)
         self.grain_px = max(self.latent_scale * self.patch, 8)
         self.learns_shapes, self.recipe = self.shapes_at(self.native_px), self.recipe_at(self.native_px)
         scheduler = components["scheduler"]

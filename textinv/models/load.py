@@ -14,11 +14,10 @@ from textinv.models.families import known_families
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.location import AUTO, Location, locate, with_weights
 from textinv.models.parts import explain_pipeline
-from textinv.models.placement import Placement, choose_placement
+from textinv.models.placement import Placement, choose_placement, loading_options, placement_for
 from textinv.models.process import with_shipped
 from textinv.models.quiet import quiet
 from textinv.models.revision import has_only_halves, hash_weights, revision_of
-from textinv.models.weights import loading_options, placement_for
 from textinv.native_size import native_px_of
 
 

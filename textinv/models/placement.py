@@ -1,9 +1,14 @@
-"""Where and in which precision the frozen parts run.
+"""Where and in which precision the frozen parts run, and in how many bits they are kept.
 
-Owns the choice of device, dtype, memory layout and attention per device. Does not know families.
+Owns the choice of device, dtype, memory layout and attention per device, and diffusers' and transformers' own configs
+for torchao: these round the weights of linear layers to 256 steps for each output while they are loaded; what is
+computed with them stays in the placement's dtype, and gradients pass. Other layers, embeddings and the VAE stay as they
+are. Does not know families.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -79,3 +84,31 @@ def choose_placement(device: str, dtype: str) -> Placement:
     if chosen.type != "cuda":
         return Placement(chosen, torch.float32)
     return Placement(chosen, torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16)
+
+
+def placement_for(weights: str, placement: Placement) -> Placement:
+    """Where and in which precision parts run whose weights are kept so."""
+    return Placement(placement.device, torch.bfloat16) if weights == "bfloat16" else placement
+
+
+def loading_options(name: str, weights: str, network: str, text_encoders: Iterable[str]) -> dict[str, Any]:
+    """What a pipeline is told when it loads a base model whose parts are these.
+
+    Raises:
+        BaseModelError: it takes a package that is not installed.
+    """
+    if weights != "int8":
+        return {}
+    if find_spec("torchao") is None:
+        raise BaseModelError(
+            f"the base model {name!r} is to keep its weights in int8, which takes torchao, and that is not installed: "
+            "`pip install 'textinv[int8]'`, or leave `weights` out"
+        )
+    import diffusers
+    import transformers
+    from torchao.quantization import Int8WeightOnlyConfig
+
+    rounded = Int8WeightOnlyConfig()
+    configs = {network: diffusers.TorchAoConfig(rounded)}
+    configs |= {part: transformers.TorchAoConfig(rounded) for part in text_encoders}
+    return {"quantization_config": diffusers.PipelineQuantizationConfig(quant_mapping=configs)}
