@@ -106,6 +106,10 @@ class Tokens:
     row_BL: Tensor
     """-1 where the vocabulary's own row stays, else the index into that encoder's rows (R, D)."""
 
+    def index(self, index_K: Tensor) -> "Tokens":
+        """Pick texts; an index may occur several times."""
+        return Tokens(self.ids_BL[index_K], self.row_BL[index_K])
+
 
 @dataclass(frozen=True)
 class TokenBatch:

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from textinv.models.base import BaseModel, Tokens
+from textinv.models.base import BaseModel, Conditioning, Tokens
 from textinv.models.prompt import SIZES
 from textinv.models.room import Room, is_out_of_memory
 from textinv.training.context import References
@@ -55,7 +55,8 @@ class Pool:
     latent_sizes_M: Sequence[LatentSize]
     sizes_M6: Tensor
     """What a base model that takes sizes is told."""
-    captions: Mapping[str, Tokens]
+    captions: Mapping[str, Tokens | Conditioning]
+    """What text encoders that no slot learns say of them, and tokens for the others."""
     references: References | None
     places: Mapping[int, Place]
     """By the slot's index."""
@@ -77,7 +78,7 @@ class Pool:
             weight_MA=_as_long([slot.latents.weight_MA for slot in slots]),
             latent_sizes_M=[size for slot in slots for size in slot.latents.latent_sizes_M],
             sizes_M6=torch.cat([slot.latents.sizes_M6 for slot in slots]),
-            captions={name: _joined(slots, name, num_vectors) for name in slots[0].captions},
+            captions={name: _heard(slots, name) or _joined(slots, name, num_vectors) for name in slots[0].captions},
             references=References.cat(given) if given else None,
             places=places,
         )
@@ -87,6 +88,14 @@ def _as_long(parts: Sequence[Tensor]) -> Tensor:
     """Joined along the first axis, with zeros where the last one is shorter than the longest."""
     longest = max(part.shape[-1] for part in parts)
     return torch.cat([torch.nn.functional.pad(part, (0, longest - part.shape[-1])) for part in parts])
+
+
+def _heard(slots: Sequence[Slot], encoder: str) -> Conditioning | None:
+    """What a text encoder says of all captions, if it learns for none of the slots."""
+    said = [slot.heard[encoder].tensors for slot in slots if encoder in slot.heard]
+    if len(said) < len(slots):
+        return None
+    return Conditioning({name: torch.cat([one[name] for one in said]) for name in said[0]})
 
 
 def _joined(slots: Sequence[Slot], encoder: str, num_vectors: int) -> Tokens:
@@ -275,10 +284,7 @@ def slot_losses(model: BaseModel, pool: Pool, batch: Batch, rows: Mapping[str, T
     )
     latents_BCHW = mean_BCHW + std_BCHW * batch.latent_noise_BCHW
     noisy_BCHW = model.process.noised(latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
-    tokens = {
-        name: Tokens(captions.ids_BL[batch.captions_K], captions.row_BL[batch.captions_K])
-        for name, captions in pool.captions.items()
-    }
+    tokens = {name: captions.index(batch.captions_K) for name, captions in pool.captions.items()}
     encoded = model.encode_text(tokens, {name: rows_SVD.flatten(0, 1) for name, rows_SVD in rows.items()})
     told = encoded.index(batch.caption_of_B).told(**{SIZES: pool.sizes_M6[batch.latents_B]})
     predicted_BCHW = model.predict(noisy_BCHW, batch.timesteps_B, told)

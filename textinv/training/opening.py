@@ -6,10 +6,11 @@ Owns what is checked, and the first rows or those of the checkpoint. Does not kn
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from textinv.errors import CorruptObjectError, InputError, NewerProgramError
-from textinv.models.base import BaseModel
+from textinv.models.base import BaseModel, Conditioning
 from textinv.models.process import BAND_PARTS
 from textinv.spec import TrainSpec
 from textinv.training.captions import captions_of, tokenize_captions
@@ -22,6 +23,9 @@ from textinv.training.rows import fresh_state
 from textinv.training.slot import Slot
 from textinv.training.streams import Choices
 from textinv.training.work import Work
+
+HEARD_AT_ONCE = 8
+"""Captions."""
 
 
 def open_slot(
@@ -62,6 +66,22 @@ def open_slot(
     slot.restore(checkpoint.counters)
     slot.best_rows = dict(checkpoint.best_rows)
     return slot, dict(checkpoint.tensors)
+
+
+@torch.no_grad()
+def hear_captions(model: BaseModel, slot: Slot, rows: Mapping[str, Tensor]) -> dict[str, Conditioning]:
+    """What text encoders that do not learn say of a slot's captions, once and for all; `rows` (S, V, D) are those that
+    its words start from.
+
+    In parts: a language model takes much for each.
+    """
+    found = {}
+    for name in [each for each in model.encoder_names if slot.spec.encoders and each not in slot.spec.encoders]:
+        rows_ND = rows[name][slot.index, : slot.spec.num_vectors]
+        parts = torch.arange(slot.num_captions, device=model.device).split(HEARD_AT_ONCE)
+        said = [model.heard(name, slot.captions[name].index(part), rows_ND).tensors for part in parts]
+        found[name] = Conditioning({each: torch.cat([one[each] for one in said]) for each in said[0]})
+    return found
 
 
 def check_band(spec: TrainSpec) -> None:

@@ -22,13 +22,13 @@ import torch
 from torch import Tensor
 
 from textinv.errors import CancelledError, TextinvError, TrainingError
-from textinv.models.base import BaseModel
+from textinv.models.base import BaseModel, Tokens
 from textinv.models.room import Room, is_of_the_device, is_out_of_memory
 from textinv.training.batch import Batch, NoRoomError, Pool, each_forward, joined, slot_losses
 from textinv.training.checkpoint import Checkpoint
 from textinv.training.intake import Intake
 from textinv.training.memory import Memory, no_memory_for, unmeasured_room
-from textinv.training.opening import open_slot
+from textinv.training.opening import hear_captions, open_slot
 from textinv.training.record import Ended, ending_of, record_of_failure
 from textinv.training.rows import (
     FIELDS,
@@ -112,6 +112,7 @@ class ConceptPack:
         losses = functools.partial(fixed_losses, room=self.room)
         slot, tensors = open_slot(self.model, work, index, self._norms, losses)
         self._tables.load(index, tensors)
+        slot.heard = hear_captions(self.model, slot, self._tables.current())
         self._train_loss_S[index] = tensors[TRAIN_LOSS].to(self.model.device)
         self._slots[index] = slot
         self._pool = None
@@ -130,6 +131,7 @@ class ConceptPack:
         """
         slots, scale_S = only or self.slots, self._tables.loss_scale
         learning = {slot.index: slot.spec.encoders or self.model.encoder_names for slot in slots}
+        self.model.put_aside([name for name, said in self.pool.captions.items() if isinstance(said, Tokens)])
         rows = self._tables.leaves({name for names in learning.values() for name in names})
 
         def learn_from(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

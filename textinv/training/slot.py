@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from textinv.embedding import Embedding
-from textinv.models.base import Tokens
+from textinv.models.base import Conditioning, Tokens
 from textinv.spec import TrainSpec
 from textinv.training.context import References
 from textinv.training.latents import PictureLatents
@@ -50,6 +50,8 @@ class Slot:
     choices: Choices
     references: References | None = None
     """For the context term: what its prompts, the last captions, are compared with."""
+    heard: dict[str, Conditioning] = field(default_factory=dict)
+    """What text encoders that do not learn say of the captions."""
     started_from: str = ""
     """The words that the rows started from, or the label of an embedding."""
     step: int = 0

@@ -46,12 +46,9 @@ class Sana(TransformerModel):
     def process_of(self, config: Mapping[str, Any]) -> NoiseProcess:
         return Flow(config, patch=self.patch)
 
-    def encode_text(
-        self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
-    ) -> Conditioning:
-        encoder = self._encoders["gemma"]
-        mask_BL = encoder.mask(tokens["gemma"])
-        encoded = encoder.encode(tokens["gemma"], rows.get("gemma"), attention_mask=mask_BL.long())
+    def listen(self, encoder: TextEncoder, tokens: Tokens, rows_RD: Tensor | None, layer: int) -> Conditioning:
+        mask_BL = encoder.mask(tokens)
+        encoded = encoder.encode(tokens, rows_RD, attention_mask=mask_BL.long())
         return Conditioning({HIDDEN: encoded.last_hidden_state, MASK: mask_BL})
 
     def network_times(self, timesteps_B: Tensor) -> Tensor:
