@@ -8,6 +8,7 @@ Shapes: as in `base`.
 import math
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -33,7 +34,7 @@ from textinv.models.prompt import (
     side_by_side,
     tokens_of,
 )
-from textinv.models.seat import Seat
+from textinv.models.seat import Seat, may_leave
 from textinv.models.text_encoder import TextEncoder
 from textinv.native_size import scale_of, side_of
 from textinv.placeholders import Mention
@@ -110,8 +111,8 @@ class LatentDiffusionModel(BaseModel):
         self.latent_scale = scale_of(vae.config)
         self.native_px = side_of(self._network.config) * self.latent_scale
         self._vaes = vaes_by_size(vae, self.native_px)
-        self._seats = {encoder.name: Seat(encoder.network, self.device) for encoder in encoders}
-        self._seats[self.vae_name] = Seat(vae, self.device)
+        parts = {self.vae_name: vae, **{encoder.name: encoder.network for encoder in encoders}}
+        self._seats = {name: Seat(part, self.device) for name, part in parts.items() if may_leave(part, self.device)}
         self.grain_px = max(self.latent_scale * self.patch, 8)
         self.learns_shapes, self.recipe = self.shapes_at(self.native_px), self.recipe_at(self.native_px)
         scheduler = components["scheduler"]
@@ -220,7 +221,7 @@ class LatentDiffusionModel(BaseModel):
         return self.together(said)
 
     def heard(self, encoder: str, tokens: Tokens, rows_RD: Tensor | None, clip_skip: int | None = None) -> Conditioning:
-        with self._seats[encoder].used():
+        with self._on_device(encoder):
             return self.listen(self._encoders[encoder], tokens, rows_RD, self.layer_of(clip_skip))
 
     def listen(self, encoder: TextEncoder, tokens: Tokens, rows_RD: Tensor | None, layer: int) -> Conditioning:
@@ -235,6 +236,11 @@ class LatentDiffusionModel(BaseModel):
         """What the network is told, where text encoders say this."""
         (only,) = said.values()
         return only
+
+    def _on_device(self, part: str) -> AbstractContextManager[None]:
+        """A text encoder or the VAE is on the device meanwhile."""
+        seat = self._seats.get(part)
+        return nullcontext() if seat is None else seat.used()
 
     def put_aside(self, needed: Collection[str]) -> None:
         for name, seat in self._seats.items():
@@ -262,7 +268,7 @@ class LatentDiffusionModel(BaseModel):
     def encode_pixels(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         vae = self._vae_for(pixels_BCHW, 1)
         scale = vae.config.scaling_factor
-        with self._seats[self.vae_name].used():
+        with self._on_device(self.vae_name):
             encoded = vae.encode(pixels_BCHW.to(self.device, vae.dtype))
         for name in ("latents", "latent"):  # VQModel and AutoencoderDC: latents without a distribution
             if hasattr(encoded, name):
@@ -277,7 +283,7 @@ class LatentDiffusionModel(BaseModel):
         spread_BCHW = latents_BCHW.float() if self._spread is None else latents_BCHW.float() * self._spread
         vae = self._vae_for(latents_BCHW, self.latent_scale)
         unscaled_BCHW = spread_BCHW / vae.config.scaling_factor + self._shift
-        with self._seats[self.vae_name].used():
+        with self._on_device(self.vae_name):
             pixels_BCHW: Tensor = vae.decode(unscaled_BCHW.to(self.device, vae.dtype)).sample
         return pixels_BCHW.float()
 

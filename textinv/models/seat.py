@@ -1,7 +1,7 @@
 """A frozen part's place on its device, which it leaves while nothing needs it.
 
 Owns moving it away, and back when somebody uses it: several threads may, and none loses it under its hands. Does not
-know what the part is, nor when it is worth it. Where there is only one memory, on a CPU, nothing moves.
+know what the part is, nor when it is worth it.
 """
 
 import threading
@@ -14,12 +14,17 @@ import torch
 AWAY = torch.device("cpu")
 
 
+def may_leave(network: Any, home: torch.device) -> bool:
+    """Whether there is another memory than the device's, as there is not on a CPU; weights of four bits stay where they
+    were rounded."""
+    return home != AWAY and not getattr(network, "is_loaded_in_4bit", False)
+
+
 class Seat:
     """Where a network is."""
 
     def __init__(self, network: Any, home: torch.device) -> None:
         self._network, self._home = network, home
-        self._moves = home != AWAY and not getattr(network, "is_loaded_in_4bit", False)
         self._lock = threading.Lock()
         self._num_users = 0
         self.is_home = True
@@ -43,6 +48,6 @@ class Seat:
                 self._move(to_home=False)
 
     def _move(self, *, to_home: bool) -> None:
-        if self._moves and self.is_home != to_home:
+        if self.is_home != to_home:
             self._network.to(self._home if to_home else AWAY)
             self.is_home = to_home

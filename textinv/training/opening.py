@@ -78,7 +78,7 @@ def hear_captions(model: BaseModel, slot: Slot, rows: Mapping[str, Tensor]) -> d
     found = {}
     for name in [each for each in model.encoder_names if slot.spec.encoders and each not in slot.spec.encoders]:
         rows_ND = rows[name][slot.index, : slot.spec.num_vectors]
-        parts = torch.arange(slot.num_captions, device=model.device).split(HEARD_AT_ONCE)
+        parts = torch.split(torch.arange(slot.num_captions, device=model.device), HEARD_AT_ONCE)
         said = [model.heard(name, slot.captions[name].index(part), rows_ND).tensors for part in parts]
         found[name] = Conditioning({each: torch.cat([one[each] for one in said]) for each in said[0]})
     return found
