@@ -114,6 +114,7 @@ def facts_of(model: BaseModel, learned: Learned) -> dict[str, Any]:
     ratios = {
         name: scores.norm_ratio(rows_ND, model.vocabulary(name).detach().cpu())
         for name, rows_ND in learned.embedding.rows.items()
+        if name in model.encoder_names  # what an encoder says has no vocabulary to compare with
     }
     return {"norm_ratio": ratios, "anchor_word": learned.anchor_word}
 

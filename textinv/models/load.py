@@ -112,6 +112,8 @@ class Found(NamedTuple):
     """The text encoders that learn unless a manifest says otherwise; empty: all."""
     compared: Sequence[str]
     """Those whose words the context term compares; empty: all."""
+    whole: Sequence[str]
+    """Those of which only one vector of the whole text is heard."""
     note: str
     """What is worth knowing of learning on it."""
     guess_file: str
@@ -146,7 +148,7 @@ def facts_of_family(name: str) -> dict[str, Any]:
 
 
 def _of_family(family: type[LatentDiffusionModel]) -> dict[str, Any]:
-    return {each: getattr(family, each) for each in ("file_keys", "learns", "compared", "note")}
+    return {each: getattr(family, each) for each in ("file_keys", "learns", "compared", "whole", "note")}
 
 
 def readers_of(encoders: Collection[str], format: str) -> str | None:

@@ -53,7 +53,7 @@ class Initializers:
                 label, embedding = self._published(ref) if ref else self._file(init)
                 self._known[init] = label, embedding, base64.b64encode(embedding.to_bytes()).decode()
             label, embedding, encoded = self._known[init]
-            self._check_width(embedding)
+            self._check(embedding, values)
         except TextinvError as error:
             problems.append(self._manifest.origin.problem(values.place(index, "init"), error.message))
             return Beginning(init)
@@ -71,9 +71,11 @@ class Initializers:
         self.guesses[found.digest] = found
         return Beginning(init, digest=found.digest)
 
-    def _check_width(self, embedding: "Embedding") -> None:
-        wanted = self._base.row_widths
-        if wanted and (problem := embedding.misfit(wanted, self._manifest.base_model)):
+    def _check(self, embedding: "Embedding", values: Values) -> None:
+        wanted, problem = self._base.row_widths, embedding.unlearned(values.stated("rows") or "input")
+        if wanted and problem is None:
+            problem = embedding.misfit(wanted, self._manifest.base_model, self._base.whole)
+        if problem:
             raise BaseModelMismatchError(f"{problem}: start from an embedding for this base model, or from a word")
 
     def _warn_of_loss(self, embedding: "Embedding", values: Values, index: int) -> None:

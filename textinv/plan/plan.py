@@ -129,8 +129,15 @@ def _notes(specs: Sequence[TrainSpec], base: BaseFacts) -> list[str]:
         notes.append(
             f"{count} of {len(specs)} with the recipe `published`, which was not measured here: {base.recipe['source']}"
         )
-    if base.compared and any(spec.context_weight for spec in specs):
-        learning = {name for spec in specs if spec.context_weight for name in spec.encoders or base.row_widths}
+    if behind := sum(spec.rows == "output" for spec in specs):
+        notes.append(
+            f"{behind} of {len(specs)} with rows: output: other programs cannot read what these learn (OneTrainer can)"
+        )
+    if any(spec.context_weight and spec.rows == "output" for spec in specs):
+        notes.append("context_weight does nothing with rows: output: no row changes what other words of a prompt say")
+    held = [spec for spec in specs if spec.context_weight and spec.rows == "input"]
+    if base.compared and held:
+        learning = {name for spec in held for name in spec.encoders or base.row_widths}
         if others := sorted(learning - set(base.compared)):
             notes.append(
                 f"context_weight compares words of {' and '.join(base.compared)} only: what {' and '.join(others)} "

@@ -85,8 +85,8 @@ def on_base(spec: TrainSpec, name: str, base_model: str, base: BaseFacts, guess:
         if guess is None and spec.init == GUESS:
             changes["init"] = spec.class_word or "auto"
     if spec.init_embedding is not None and base.row_widths:
-        widths = Embedding.from_bytes(base64.b64decode(spec.init_embedding)).widths
-        if widths != dict(base.row_widths):
+        start = Embedding.from_bytes(base64.b64decode(spec.init_embedding))
+        if start.misfit(base.row_widths, base_model, base.whole):
             changes |= {"init": spec.class_word or "auto", "init_embedding": None, "start_digest": None}
     return spec.model_copy(update=changes)
 

@@ -52,6 +52,8 @@ class BaseFacts:
     """The text encoders that learn unless a manifest says otherwise; empty: all."""
     compared: Sequence[str] = ()
     """Those whose words the context term compares; empty: all."""
+    whole: Sequence[str] = ()
+    """Those of which only one vector of the whole text is heard."""
     note: str = ""
     """What is worth knowing of learning on its family."""
     guess_file: str = ""
@@ -172,6 +174,7 @@ def resolve_spec(values: Values, pictures: Sequence[PictureRef], base: BaseFacts
         "init_embedding": beginning.embedding,
         "start_digest": beginning.digest,
         "encoders": _encoders(values, base),
+        "rows": values.stated("rows") or "input",
         "resolution_px": resolution_of(values, base),
         "tells_sizes": base.takes_sizes,
         "crop": crop_of(values, base),
@@ -211,6 +214,12 @@ def broken_combinations(values: Values, index: int) -> Iterator[Problem]:
         yield problem(
             values.place(index, "encoders"), f"the base model has no text encoder {unknown[0]!r}: write some of {has}"
         )
+    elif values.stated("rows") == "output" and (chosen := _chosen(values)) and chosen <= _whole(values):
+        yield problem(
+            values.place(index, "rows"),
+            f"of {' and '.join(sorted(chosen))} one vector of the whole text is heard, and no rows can be written into "
+            "that: write rows: input, or other encoders",
+        )
     samples = values.stated("stop_samples")
     if samples is not None and samples < LEAST_SAMPLES and values["stop"] == "dvar":
         yield problem(
@@ -220,6 +229,15 @@ def broken_combinations(values: Values, index: int) -> Iterator[Problem]:
     min_steps, max_steps = values.stated("min_steps"), values["max_steps"]
     if min_steps is not None and min_steps > max_steps:
         yield problem(values.place(index, "min_steps"), f"{min_steps} is more than max_steps ({max_steps}): lower it")
+
+
+def _chosen(values: Values) -> set[str]:
+    """The text encoders that learn, as far as anybody says."""
+    return set(values.stated("encoders") or (values.base.learns or values.base.row_widths if values.base else ()))
+
+
+def _whole(values: Values) -> set[str]:
+    return set(values.base.whole if values.base else ())
 
 
 def _known_encoders(values: Values) -> set[str]:

@@ -20,6 +20,7 @@ from textinv.training.checkpoint import Checkpoint
 from textinv.training.context import CONTEXT_PROMPTS, encode_references
 from textinv.training.initial import on_sphere, rows_of_embedding, rows_of_text
 from textinv.training.latents import encode_work
+from textinv.training.outputs import learning, write_behind
 from textinv.training.ranking import FixedLosses, rank_words
 from textinv.training.rows import fresh_state
 from textinv.training.slot import Slot
@@ -40,7 +41,7 @@ def open_slot(
     """
     spec = work.spec
     check_band(spec)
-    check_encoders(spec, model)
+    learns = learning(spec, model)
     latents = encode_work(model, work)
     texts, own_captions = captions_of(spec)
     choices = Choices(
@@ -53,17 +54,21 @@ def open_slot(
         own_captions=own_captions,
     )
     references = None
-    if spec.context_weight and spec.class_word:
+    if spec.context_weight and spec.class_word and spec.rows == "input":  # of outputs it has no gradient
         texts = [*texts, *CONTEXT_PROMPTS]
         references = encode_references(model, spec.class_word, spec.num_vectors)
-    slot = Slot(work, index, latents, tokenize_captions(model, texts, spec.num_vectors), choices, references)
+    slot = Slot(work, index, latents, tokenize_captions(model, texts, spec.num_vectors), choices, references, learns)
     slot.started_from = spec.init
     if work.checkpoint is None:
         rows = first_rows(model, slot, fixed_losses)
-        return slot, fresh_state(on_sphere(rows, norms, spec), anchors=rows)
+        if spec.rows == "output":
+            rows = write_behind(model, slot, rows)
+        return slot, fresh_state(on_sphere(rows, norms, slot), anchors=rows)
     checkpoint = _matching(Checkpoint.from_bytes(work.checkpoint), spec)
     slot.restore(checkpoint.counters)
     slot.best_rows = dict(checkpoint.best_rows)
+    if spec.rows == "output":
+        write_behind(model, slot, checkpoint.rows)
     return slot, dict(checkpoint.tensors)
 
 
@@ -78,17 +83,6 @@ def check_band(spec: TrainSpec) -> None:
         raise InputError(f"{spec.name}: the timestep band {low} to {high} is not within {BAND_PARTS}: give one that is")
 
 
-def check_encoders(spec: TrainSpec, model: BaseModel) -> None:
-    """Check that the text encoders that are to learn are there.
-
-    Raises:
-        InputError: one is not.
-    """
-    if unknown := sorted(set(spec.encoders) - set(model.encoder_names)):
-        has = ", ".join(model.encoder_names)
-        raise InputError(f"{spec.name}: {model.id!r} has no text encoder {unknown[0]!r}: write some of {has}")
-
-
 def first_rows(model: BaseModel, slot: Slot, fixed_losses: FixedLosses) -> dict[str, Tensor]:
     """The rows (N, D) per text encoder that the spec asks to start from; the slot is told the words that were found.
 
@@ -98,7 +92,7 @@ def first_rows(model: BaseModel, slot: Slot, fixed_losses: FixedLosses) -> dict[
     """
     spec = slot.spec
     if spec.init_embedding is not None:
-        return rows_of_embedding(model, spec.init_embedding, spec.num_vectors)
+        return rows_of_embedding(model, spec)
     given = _given_rows(model, slot.work)
     if spec.init == "auto":
         slot.started_from, rows = rank_words(model, slot, fixed_losses)
@@ -135,7 +129,7 @@ def _is_better(
     it: one look at each."""
     slots = [replace(slot, index=index) for index in range(2)]
     norms = {name: float(model.vocabulary(name).float().norm(dim=-1).mean()) for name in model.encoder_names}
-    placed = [on_sphere(rows, norms, slot.spec) for rows in (these, others)]
+    placed = [on_sphere(rows, norms, slot) for rows in (these, others)]
     stacked = {name: torch.stack([rows[name] for rows in placed]).to(model.device) for name in model.encoder_names}
     with torch.no_grad():
         first, second = fixed_losses(model, slots, stacked).tolist()

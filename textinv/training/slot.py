@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from textinv.embedding import Embedding
-from textinv.models.base import Tokens
+from textinv.models.base import Conditioning, Tokens
 from textinv.spec import TrainSpec
 from textinv.training.context import References
 from textinv.training.latents import PictureLatents
@@ -46,10 +46,15 @@ class Slot:
     index: int
     latents: PictureLatents
     captions: dict[str, Tokens]
-    """Per text encoder, M captions; rows are counted from 0 within the concept."""
+    """Per text encoder, M captions; rows are counted from 0 within the concept. Where rows are written into what an
+    encoder says, by its name and `OUTPUT`."""
     choices: Choices
     references: References | None = None
     """For the context term: what its prompts, the last captions, are compared with."""
+    learns: tuple[str, ...] = ()
+    """Of which text encoders, by the names of their rows."""
+    said: Conditioning | None = None
+    """What the text encoders say of all captions, where nothing that they read learns."""
     started_from: str = ""
     """The words that the rows started from, those that `auto` ranked first even where it took others, or the label of
     an embedding; nothing where no words are known."""
