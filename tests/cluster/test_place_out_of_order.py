@@ -3,11 +3,13 @@ step."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import pytest
 
-from cluster.queue.messages import WorkerCard
+from cluster.queue.messages import BeatReply, WorkerCard
+from cluster.queue.queue import WorkQueue
 from cluster.worker.config import PackSettings
 from cluster.worker.leases import Leases
 from cluster.worker.outbox import Outbox
@@ -17,6 +19,7 @@ from tests.cluster.shared_queue import SharedQueue, told
 from tests.cluster.test_driver import Place as Fleet
 from textinv.errors import (
     BaseModelError,
+    CorruptObjectError,
     ImageError,
     StoreCredentialsError,
     StoreError,
@@ -83,6 +86,42 @@ def test_a_place_out_of_order_fails_no_waiting_concept_however_often_it_is_tried
         wait_until(lambda: not queue.view().workers[0].trouble)
     counts = queue.view().jobs[0].counts
     assert (counts["waiting"] + counts["leased"], counts.get("failed", 0)) == (5, 0)
+
+
+class LateBeats:
+    """A queue that heartbeats take long to reach."""
+
+    def __init__(self, queue: WorkQueue) -> None:
+        self._queue = queue
+        self.on_its_way, self.arrives = threading.Event(), threading.Event()
+
+    def __getattr__(self, operation: str) -> Any:
+        return getattr(self._queue, operation)
+
+    def beat(self, card: WorkerCard, held: Collection[str], trouble: str = "") -> BeatReply:
+        if held:
+            self.on_its_way.set()
+            self.arrives.wait(30.0)
+        return self._queue.beat(card, held, trouble)
+
+
+@pytest.mark.parametrize("error", [DISK_FULL, CorruptObjectError("pictures")])
+def test_a_heartbeat_on_its_way_does_not_take_again_what_is_given_back(
+    store: Unsteady, make_job: MakeJob, error: TextinvError
+) -> None:
+    store.error = error
+    store.goes_on.clear()
+    queue = told(Registry(store), make_job(store, 1), SharedQueue())
+    late = LateBeats(queue)
+    with Leases(late, JobStore(store), CARD, beat_s=0.01) as leases:
+        assert leases.take() is None
+        late.on_its_way.wait(20.0)
+        leases.end()
+        store.goes_on.set()
+        time.sleep(0.1)  # in which it could be given back
+        late.arrives.set()
+        wait_until(lambda: not leases.held)
+    assert (queue.view().leased, queue.view().waiting) == (0, 1)
 
 
 def test_a_job_whose_workers_keys_have_expired_says_so_and_ends_well_with_new_ones(
