@@ -7,20 +7,23 @@ pauses. Does not train.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from pathlib import Path
 
 from cluster.queue.messages import BeatReply, Lease, WorkerCard
 from cluster.queue.on_ray import QueueForWorkers
 from cluster.worker.place import Place, is_of_the_place
 from cluster.worker.prefetch import Prefetch
 from textinv.errors import CancelledError, ClusterError, TextinvError
+from textinv.guess.guess import start_from
 from textinv.jobs import JobStore
 from textinv.jobs.layout import spec_sheet_key
 from textinv.plan.sources import fetch_pictures
+from textinv.registry.guesses import load_guess
 from textinv.spec import image_key, read_spec
 from textinv.threads import vital
-from textinv.training import Work
+from textinv.training import Start, Work
 
 
 class Leases:
@@ -35,7 +38,9 @@ class Leases:
         beat_s: float,
         wait: Callable[[float], object] | None = None,
         place: Place | None = None,
+        encoders: Sequence[Path] = (),
     ) -> None:
+        """`encoders` are the folders that a guess may see pictures through."""
         self._queue, self._job_store, self._card = queue, job_store, card
         self._beat_s = beat_s
         self._held: dict[str, str] = {}
@@ -47,6 +52,8 @@ class Leases:
         self._ending, self._over = threading.Event(), threading.Event()
         self._wait = wait or self._ending.wait
         self._lines = lru_cache(maxsize=8)(job_store.spec_lines)
+        self._guesses = lru_cache(maxsize=2)(partial(load_guess, job_store.store))
+        self._encoders = encoders
         self._place = place or Place()
         self._asking, self._speaking = threading.Lock(), threading.Lock()
         self._prefetch = Prefetch(self._lease_and_fetch)
@@ -171,7 +178,12 @@ class Leases:
         line = self._lines(lease.job_id, lease.sheet)[lease.place]
         spec = read_spec(spec_sheet_key(lease.job_id, lease.sheet), line)
         pictures = fetch_pictures(spec, lambda digest: self._job_store.store.get(image_key(digest)).body)
-        return Work(spec, pictures, self._job_store.checkpoint(lease.fingerprint), work_id=lease.fingerprint)
+        start = None
+        if spec.start_digest is not None:
+            guess = self._guesses(spec.start_digest)
+            start = Start(f"guess {spec.start_digest[:12]}", start_from(guess.data, spec, pictures, self._encoders))
+        checkpoint = self._job_store.checkpoint(lease.fingerprint)
+        return Work(spec, pictures, checkpoint, work_id=lease.fingerprint, start=start)
 
     def _keep_beating(self) -> None:
         while not self._over.wait(self._beat_s):

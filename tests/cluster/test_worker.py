@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from cluster.queue.messages import WorkerCard
 from cluster.worker import worker
@@ -14,13 +15,17 @@ from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from tests.cluster.shared_queue import LetsGo, SharedQueue, told
 from tests.evaluation.tiny_encoders import clip_folder
+from tests.guess.small_guess import small_guess
 from textinv.errors import BaseModelMismatchError, CorruptObjectError, ImageError, ObjectNotFoundError
+from textinv.guess.guess import open_guess
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.layout import checkpoint_key, spec_sheet_key
 from textinv.jobs.record import spec_sheets_of
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
+from textinv.plan.sources import fetch_pictures
 from textinv.registry import Registry
+from textinv.registry.guesses import publish_guess, put_guess
 from textinv.spec import PictureRef, image_key
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import ObjectStore
@@ -176,3 +181,35 @@ def test_another_base_model_than_the_jobs_is_told_to_the_queue(registry: Registr
     with pytest.raises(BaseModelMismatchError):
         learn_leased(load, queue, registry, card(), PACK)
     assert "c0ffee" in queue.view().failed_starts[0]
+
+
+def test_rows_are_predicted_by_the_guess_that_a_spec_names_whatever_was_published_since(
+    registry: Registry, emoji: BaseModel, make_job: MakeJob
+) -> None:
+    pinned = small_guess(emoji)
+    put_guess(registry.store, pinned)
+    publish_guess(registry.store, small_guess(emoji, 1))
+    at_once = {"init": "guess", "start_digest": pinned.digest, "min_steps": 0}
+    job = make_job(registry.store, 2, 0, base_revision=emoji.revision, **at_once)
+    queue = told(registry, job)
+    learn_leased(lambda: emoji, queue, registry, card(), PACK)
+    assert queue.view().jobs[0].counts["done"] == 2
+    learned = registry.resolve(ConceptRef("concept-0"))
+    assert learned.record["start"] == f"guess {pinned.digest[:12]}"
+    (spec, *_) = JobStore(registry.store).spec_sheet(job.id, 0)
+    pictures = fetch_pictures(spec, lambda digest: registry.store.get(image_key(digest)).body)
+    guess = open_guess(pinned, emoji)
+    rows = guess.rows([picture.pixels for picture in pictures], "object", 1).rows["text_encoder"]
+    assert torch.allclose(learned.embedding.rows["text_encoder"], rows, rtol=1e-4)
+
+
+def test_a_concept_whose_guess_is_gone_or_of_another_base_model_fails_and_no_other(
+    registry: Registry, emoji: BaseModel, make_job: MakeJob
+) -> None:
+    other = small_guess(emoji, base_revision="f" * 64)
+    put_guess(registry.store, other)
+    for digest, said in (("d" * 64, "is not in the store any more"), (other.digest, "but this is")):
+        record = make_job(registry.store, 1, 0, init="guess", start_digest=digest, min_steps=0)
+        queue = told(registry, record)
+        learn_leased(lambda: emoji, queue, registry, card(), PACK)
+        assert [said in event.text for event in queue.view().events if event.kind == "failed"] == [True]

@@ -21,8 +21,9 @@ from textinv.errors import BaseModelMismatchError, PromptError, UnknownConceptEr
 from textinv.generation.blending import Blended, Ingredient, at_strength, ingredient_of, mixed
 from textinv.generation.prompt_schedule import texts_over_steps
 from textinv.models.base import BaseModel, Conditioning
-from textinv.models.prompt import NEW_WINDOW, TokenBatch, TokenizedPrompt, batch_prompts
+from textinv.models.prompt import NEW_WINDOW, TokenBatch, TokenizedPrompt, batch_prompts, with_outputs
 from textinv.placeholders import ConceptRef, Mention, concepts_of, expand_aliases, mentions_in
+from textinv.spec import OUTPUT
 
 Bases = Literal["exact", "kin"]
 """Whether rows that were learned on one base model may be drawn by another of its family."""
@@ -308,6 +309,8 @@ class PromptEncoder:
         rows_of = {ref: embedding.rows for prompt in prompts for ref, embedding in prompt.mounts.items()}
         batch = batch_prompts([prompt.tokenized for prompt in prompts], rows_of)
         encoded = self._model.encode_text(batch.tokens, batch.rows, prompts[0].clip_skip)
+        if any(name.endswith(OUTPUT) for name in batch.rows):
+            encoded = with_outputs(encoded, self._model.spans(), batch.tokens, batch.rows)
         weighed = _weigh(self._model, encoded, batch)
         return [self._model.joined(weighed.index(torch.tensor(list(one)))) for one in batch.chunks]
 
@@ -330,8 +333,9 @@ def _merge(pieces: list[WeightedText]) -> list[WeightedText]:
 
 
 def _check_widths(model: BaseModel, ref: ConceptRef, embedding: Embedding) -> None:
-    if embedding.widths != dict(model.encoder_widths):
-        problem = embedding.misfit(model.encoder_widths, repr(model.id))
+    if embedding.widths == dict(model.encoder_widths):
+        return
+    if problem := embedding.misfit(model.encoder_widths, repr(model.id), model.whole):
         raise BaseModelMismatchError(
             f"the embedding of {ref} does not fit: {problem}; learn it on this base model",
             concept=str(ref),

@@ -41,6 +41,8 @@ class BaseModel(ABC):
     """Of the UNet and the text encoders."""
     encoder_names: tuple[str, ...]
     encoder_widths: Mapping[str, int]
+    whole: Sequence[str] = ()
+    """The text encoders of which only one vector of the whole text is heard."""
     window: int
     """Tokens per text, begin and end included, of the text encoder that reads most of it."""
     room: int
@@ -147,6 +149,8 @@ class BaseModel(ABC):
         found: dict[str, Span] = {}
         begin = 0
         for name, width in self.encoder_widths.items():
+            if name in self.whole:
+                continue
             found[name] = Span(along=slice(begin, begin + width))
             begin += width
         return found

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from textinv.errors import PromptError, UnknownConceptError
 from textinv.placeholders import Mention, split_prompt
+from textinv.spec import OUTPUT
 
 PromptPiece: TypeAlias = tuple[str, float]
 """Part of a prompt and the weight of its words' attention, 1 for plain text."""
@@ -113,7 +114,8 @@ class TokenBatch:
 
     tokens: dict[str, Tokens]
     rows: dict[str, Tensor]
-    """Rows (R, D) per text encoder: every concept once, however often it is named."""
+    """Rows (R, D) per text encoder: every concept once, however often it is named. Those behind an encoder, and where
+    they stand in its tokens, go by its name and `OUTPUT`."""
     weights: dict[str, Tensor]
     """Attention weights (B, L) per text encoder."""
     chunks: tuple[range, ...]
@@ -182,25 +184,31 @@ def _checked_vectors(ref: Mention, vectors_of: Mapping[Mention, int], frame: Fra
 
 def batch_prompts(prompts: Sequence[TokenizedPrompt], rows_of: Mapping[Mention, Mapping[str, Tensor]]) -> TokenBatch:
     """Join prompts; `rows_of` holds each concept's rows (N, D) per text encoder, as `Embedding.rows` does."""
-    encoders = list(prompts[0].chunks)
     refs = list(dict.fromkeys(ref for prompt in prompts for ref in prompt.refs))
     tokens, rows, weights = {}, {}, {}
-    for encoder in encoders:
-        starts = _starts(refs, {ref: len(rows_of[ref][encoder]) for ref in refs})
+    for encoder in prompts[0].chunks:
         chunks = [chunk for prompt in prompts for chunk in prompt.chunks[encoder]]
-        tokens[encoder] = tokens_of(chunks, starts)
         weights[encoder] = torch.tensor([[token.weight for token in chunk] for chunk in chunks])
-        if refs:
-            rows[encoder] = torch.cat([rows_of[ref][encoder] for ref in refs])
+        for name in (encoder, encoder + OUTPUT):
+            written = [ref for ref in refs if name in rows_of[ref]]
+            if written or name == encoder:
+                starts = _starts(written, {ref: len(rows_of[ref][name]) for ref in written})
+                tokens[name] = tokens_of(chunks, starts)
+            if written:
+                rows[name] = torch.cat([rows_of[ref][name] for ref in written])
     ends = torch.tensor([prompt.num_chunks for prompt in prompts]).cumsum(0).tolist()
     spans = tuple(range(end - prompt.num_chunks, end) for prompt, end in zip(prompts, ends, strict=True))
     return TokenBatch(tokens, rows, weights, spans)
 
 
 def tokens_of(chunks: Sequence[Sequence[Token]], starts: Mapping[Mention, int]) -> Tokens:
-    """Turn chunks into tensors; the rows of a concept begin at its start."""
-    row = [[-1 if token.row is None else starts[token.row.ref] + token.row.vector for token in one] for one in chunks]
+    """Turn chunks into tensors; the rows of a concept begin at its start, and one without a start has none here."""
+    row = [[_index_of(token.row, starts) for token in chunk] for chunk in chunks]
     return Tokens(torch.tensor([[token.id for token in chunk] for chunk in chunks]), torch.tensor(row))
+
+
+def _index_of(row: RowRef | None, starts: Mapping[Mention, int]) -> int:
+    return -1 if row is None or row.ref not in starts else starts[row.ref] + row.vector
 
 
 def _starts(refs: Sequence[Mention], counts: Mapping[Mention, int]) -> dict[Mention, int]:
@@ -261,6 +269,23 @@ class Conditioning:
     def index(self, index_K: Tensor) -> "Conditioning":
         """Pick texts; an index may occur several times."""
         return Conditioning({name: tensor[index_K] for name, tensor in self.tensors.items()})
+
+
+def with_outputs(
+    said: Conditioning, spans: Mapping[str, Span], tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor]
+) -> Conditioning:
+    """The same with the rows (R, D) behind text encoders written where these speak of their concepts; differentiable
+    in the rows. `tokens` and `rows` are those of encoding."""
+    changed: dict[str, Tensor] = {}
+    for encoder, (tensor, across, along) in spans.items():
+        name = encoder + OUTPUT
+        if name in rows and name in tokens:
+            hidden_BLD = changed.get(tensor, said[tensor])
+            row_BL, part_BLD = tokens[name].row_BL.to(hidden_BLD.device), hidden_BLD[:, across, along]
+            rows_BLD = rows[name].to(part_BLD)[row_BL.clamp(min=0)]
+            changed[tensor] = hidden_BLD.clone()
+            changed[tensor][:, across, along] = torch.where(row_BL[..., None] >= 0, rows_BLD, part_BLD)
+    return said.told(**changed)
 
 
 def side_by_side(parts: Sequence[Conditioning]) -> Conditioning:

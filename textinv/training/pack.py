@@ -129,7 +129,7 @@ class ConceptPack:
             NoRoomError: one sample of a slot does not fit alone; no slot has moved.
         """
         slots, scale_S = only or self.slots, self._tables.loss_scale
-        learning = {slot.index: slot.spec.encoders or self.model.encoder_names for slot in slots}
+        learning = {slot.index: slot.learns for slot in slots}
         rows = self._tables.leaves({name for names in learning.values() for name in names})
 
         def learn_from(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -172,7 +172,7 @@ class ConceptPack:
         on_cpu = {encoder: rows_SVD.cpu() for encoder, rows_SVD in current.items()}
         for slot in due:
             at = slot.index
-            rows = {name: rows_SVD[at, : slot.spec.num_vectors].clone() for name, rows_SVD in on_cpu.items()}
+            rows = {name: on_cpu[name][at, : slot.spec.num_vectors].clone() for name in self._tables.held(at)}
             slot.see(losses[at], train_losses[at], rows)
             self._train_loss_S[at] = 0
         return due
