@@ -15,11 +15,11 @@ from PIL import Image
 from torch import Tensor
 
 from textinv.embedding import Embedding
-from textinv.evaluation.encoders import PictureEncoder, own_encoder
 from textinv.evaluation.scores import all_pairs
 from textinv.generation import GenerateRequest, generate_all
 from textinv.manifest import load_manifest
 from textinv.models import BaseModel
+from textinv.models.picture_encoder import PictureEncoder, own_encoder
 from textinv.placeholders import ConceptRef
 from textinv.plan import make_plan
 from textinv.plan.sources import fetch_pictures

@@ -12,7 +12,7 @@ from tests.plan.conftest import BASE
 from textinv.embedding import Embedding, export_embedding
 from textinv.errors import ManifestError
 from textinv.plan import Plan, TrainSpec
-from textinv.plan.recipes import RECIPES, steps_between_looks
+from textinv.plan.recipes import INSTANT, RECIPES, steps_between_looks
 from textinv.plan.resolve import BaseFacts
 from textinv.plan.templates import OBJECT, STYLE
 
@@ -72,8 +72,9 @@ def test_zero_and_false_are_values_that_were_written(spec_of: SpecOf) -> None:
 
 def test_every_recipe_is_complete_and_in_range(spec_of: SpecOf) -> None:
     for name, recipe in RECIPES.items():
-        spec = spec_of(f"recipe: {name}")
-        assert 0 < spec.min_steps <= spec.max_steps == recipe.max_steps
+        spec = spec_of(f"recipe: {name}; init: auto")
+        assert spec.min_steps > 0 or name == INSTANT
+        assert spec.min_steps <= spec.max_steps == recipe.max_steps
         assert 0 <= spec.timesteps[0] < spec.timesteps[1] <= 1000
         assert 0 < spec.optimizer.learning_rate < math.pi / 2
         cost = spec.stop.num_samples / (2 * spec.samples_per_step * spec.stop.every_steps)

@@ -12,7 +12,6 @@ from typing import Any
 from textinv.embedding import Embedding
 from textinv.evaluation import scores
 from textinv.evaluation.classifier import has_classifier, load_classifier
-from textinv.evaluation.encoders import PictureEncoder, own_encoder
 from textinv.evaluation.judge import Judge, Opinion, Pixels, check_asks
 from textinv.evaluation.pinned import NUM_EDITS, Sheet, make_sheet
 from textinv.evaluation.prompts import Kind, prompts_of
@@ -20,6 +19,7 @@ from textinv.generation.draw import generate_all
 from textinv.generation.request import GenerateRequest
 from textinv.images import Picture
 from textinv.models.base import BaseModel
+from textinv.models.picture_encoder import PictureEncoder, own_encoder
 from textinv.placeholders import ConceptRef
 
 CONCEPT = ConceptRef("concept")

@@ -56,6 +56,19 @@ class BaseFacts:
     """Those of which only one vector of the whole text is heard."""
     note: str = ""
     """What is worth knowing of learning on its family."""
+    guess_file: str = ""
+    """Path of the guess that lies in its folder; empty where none does."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Where rows start, as a spec says it."""
+
+    init: str
+    embedding: str | None = None
+    """In base64."""
+    digest: str | None = None
+    """Of what the rows come from, where `init` only names it."""
 
 
 def base_name(manifest: Manifest) -> str:
@@ -144,9 +157,7 @@ def crop_of(values: Values, base: BaseFacts) -> Crop:
     return stated or ("fit" if base.learns_shapes else "center")
 
 
-def resolve_spec(
-    values: Values, pictures: Sequence[PictureRef], base: BaseFacts, init: str, init_embedding: str | None
-) -> TrainSpec:
+def resolve_spec(values: Values, pictures: Sequence[PictureRef], base: BaseFacts, beginning: Beginning) -> TrainSpec:
     """Fill in every value of a concept."""
     concept = values.concept
     kind: Kind = values.stated("kind") or "object"
@@ -159,8 +170,9 @@ def resolve_spec(
         "base_model": base_name(values.manifest),
         "base_revision": base.revision,
         "class_word": class_word,
-        "init": init,
-        "init_embedding": init_embedding,
+        "init": beginning.init,
+        "init_embedding": beginning.embedding,
+        "start_digest": beginning.digest,
         "encoders": _encoders(values, base),
         "rows": values.stated("rows") or "input",
         "resolution_px": resolution_of(values, base),

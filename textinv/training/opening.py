@@ -5,12 +5,15 @@ Owns what is checked, and the first rows or those of the checkpoint. Does not kn
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+import torch
 from torch import Tensor
 
-from textinv.errors import CorruptObjectError, InputError, NewerProgramError
+from textinv.errors import BaseModelMismatchError, CorruptObjectError, InputError, NewerProgramError
 from textinv.models.base import BaseModel
 from textinv.models.process import BAND_PARTS
+from textinv.models.word_rows import spread
 from textinv.spec import TrainSpec
 from textinv.training.captions import captions_of, tokenize_captions
 from textinv.training.checkpoint import Checkpoint
@@ -88,17 +91,49 @@ def first_rows(model: BaseModel, slot: Slot, fixed_losses: FixedLosses) -> dict[
         NewerProgramError: they start from something that this program cannot fetch.
     """
     spec = slot.spec
-    if spec.start_digest is not None and spec.init_embedding is None:
+    if spec.init_embedding is not None:
+        return rows_of_embedding(model, spec)
+    given = _given_rows(model, slot.work)
+    if spec.init == "auto":
+        slot.started_from, rows = rank_words(model, slot, fixed_losses)
+        if given is None or _is_better(model, slot, fixed_losses, rows, given):
+            return rows
+    elif given is None:
+        return rows_of_text(model, spec.init, spec.num_vectors)
+    else:
+        slot.started_from = ""
+    slot.start = slot.work.start.label if slot.work.start else ""
+    return given
+
+
+def _given_rows(model: BaseModel, work: Work) -> dict[str, Tensor] | None:
+    """The rows that come with the work, where its spec names what they come from; None where it names nothing."""
+    spec = work.spec
+    if spec.start_digest is None:
+        return None
+    if work.start is None:
         raise NewerProgramError(
             f"{spec.name} starts from {spec.init!r} ({spec.start_digest[:12]}), which this program cannot fetch: it "
             "needs a newer worker"
         )
-    if spec.init_embedding is not None:
-        return rows_of_embedding(model, spec)
-    if spec.init == "auto":
-        slot.started_from, rows = rank_words(model, slot, fixed_losses)
-        return rows
-    return rows_of_text(model, spec.init, spec.num_vectors)
+    embedding = work.start.rows(model)
+    if problem := embedding.misfit(model.encoder_widths, model.id):
+        raise BaseModelMismatchError(f"what {spec.name} is to start from does not fit: {problem}")
+    return {encoder: spread(rows_ND, spec.num_vectors) for encoder, rows_ND in embedding.rows.items()}
+
+
+def _is_better(
+    model: BaseModel, slot: Slot, fixed_losses: FixedLosses, these: dict[str, Tensor], others: dict[str, Tensor]
+) -> bool:
+    """Whether rows have a loss on the fixed batch that is no greater than that of others, each as the slot would learn
+    it: one look at each."""
+    slots = [replace(slot, index=index) for index in range(2)]
+    norms = {name: float(model.vocabulary(name).float().norm(dim=-1).mean()) for name in model.encoder_names}
+    placed = [on_sphere(rows, norms, slot) for rows in (these, others)]
+    stacked = {name: torch.stack([rows[name] for rows in placed]).to(model.device) for name in model.encoder_names}
+    with torch.no_grad():
+        first, second = fixed_losses(model, slots, stacked).tolist()
+    return bool(first <= second)
 
 
 def _matching(checkpoint: Checkpoint, spec: TrainSpec) -> Checkpoint:

@@ -31,7 +31,6 @@ from textinv.demo.making.drawing_figures import background_of
 from textinv.demo.sheet import PictureGroup, SheetRow, contact_sheet
 from textinv.embedding import Embedding
 from textinv.evaluation.classifier import load_classifier
-from textinv.evaluation.encoders import own_encoder
 from textinv.evaluation.judge import Judge
 from textinv.evaluation.scores import all_pairs, within
 from textinv.generation.draw import generate_all
@@ -39,6 +38,7 @@ from textinv.generation.request import GenerateRequest
 from textinv.manifest.load import load_manifest
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
+from textinv.models.picture_encoder import own_encoder
 from textinv.placeholders import ConceptRef
 from textinv.plan import make_plan
 from textinv.plan.sources import fetch_pictures
