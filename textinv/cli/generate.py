@@ -34,9 +34,7 @@ def generate(
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same picture.")] = 0,
     num_images: Annotated[int, typer.Option("--num", "-n", min=1, help="Pictures; each has the next seed.")] = 1,
     steps: Annotated[int | None, typer.Option(help="Inference steps.")] = None,
-    guidance_scale: Annotated[
-        float | None, typer.Option("--guidance", help="How closely to follow the prompt.")
-    ] = None,
+    guidance_scale: Annotated[float | None, typer.Option("--guidance", help="How closely to follow it.")] = None,
     guidance_rescale: Annotated[
         float | None, typer.Option(help="How much of guidance's contrast to take back, 0 to 1.")
     ] = None,
