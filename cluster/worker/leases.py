@@ -55,7 +55,7 @@ class Leases:
         self._guesses = lru_cache(maxsize=2)(partial(load_guess, job_store.store))
         self._encoders = encoders
         self._place = place or Place()
-        self._asking = threading.Lock()
+        self._asking, self._speaking = threading.Lock(), threading.Lock()
         self._prefetch = Prefetch(self._lease_and_fetch)
         self._beats = vital(self._keep_beating, "textinv-beat")
 
@@ -133,16 +133,35 @@ class Leases:
             return reply.lease
 
     def _turn_back(self, lease: Lease, error: TextinvError) -> None:
+        self.give_up(lease.fingerprint, error)
         if is_of_the_place(error):
-            self._queue.hand_back(self._card.id, [lease.fingerprint])
             self._not_before = time.monotonic() + self._place.pause_s
-        else:
-            self._queue.fail(self._card.id, lease.fingerprint, error.code, error.message)
-        self.release(lease.fingerprint)
 
     def release(self, fingerprint: str) -> None:
         """Stop renewing a lease that has ended."""
         self._held.pop(fingerprint, None)
+
+    # No heartbeat may be on its way while the queue hears that something is not held any more: it would take it again,
+    # for a worker that does not have it.
+
+    def hand_back(self, fingerprint: str) -> None:
+        """Let others have what is not to be finished here, if it still is this worker's."""
+        with self._speaking:
+            self._queue.hand_back(self._card.id, [fingerprint])
+            self.release(fingerprint)
+
+    def give_up(self, fingerprint: str, error: TextinvError) -> bool:
+        """Tell the queue why something could not be learned; whether it is given up for good.
+
+        What the worker's place is to blame for is handed back.
+        """
+        if is_of_the_place(error):
+            self.hand_back(fingerprint)
+            return False
+        with self._speaking:
+            is_final = self._queue.fail(self._card.id, fingerprint, error.code, error.message)
+            self.release(fingerprint)
+            return is_final
 
     def check(self, fingerprint: str) -> None:
         """See whether a concept is still this worker's to train.
@@ -169,6 +188,7 @@ class Leases:
     def _keep_beating(self) -> None:
         while not self._over.wait(self._beat_s):
             try:
-                self._last_beat = self._queue.beat(self._card, self.held, self._place.trouble)
+                with self._speaking:
+                    self._last_beat = self._queue.beat(self._card, self.held, self._place.trouble)
             except ClusterError:
                 continue  # the queue is being restarted, or the cluster is going down: both show soon enough

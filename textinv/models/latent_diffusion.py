@@ -25,6 +25,7 @@ from textinv.models.placement import Placement
 from textinv.models.process import Diffusion, NoiseProcess, with_shipped
 from textinv.models.prompt import (
     HIDDEN,
+    INSTRUCTED,
     MASK,
     PromptPiece,
     TokenizedPrompt,
@@ -191,9 +192,8 @@ class LatentDiffusionModel(BaseModel):
                 num_windows=most,
             )
         empty = {name: encoder.frame.close([]) for name, encoder in self._encoders.items()}
-        return TokenizedPrompt(
-            {name: (*one[:most], *[empty[name]] * (most - len(one))) for name, one in chunks.items()}
-        )
+        whole = {name: (*one[:most], *[empty[name]] * (most - len(one))) for name, one in chunks.items()}
+        return TokenizedPrompt(whole, pieces[:1] == [INSTRUCTED])
 
     def count_tokens(self, prompt: str, vectors_of: Mapping[Mention, int]) -> int:
         reading = [encoder for encoder in self._encoders.values() if not encoder.cuts]

@@ -23,6 +23,8 @@ PromptPiece: TypeAlias = tuple[str, float]
 """Part of a prompt and the weight of its words' attention, 1 for plain text."""
 NEW_WINDOW: PromptPiece = ("", float("-inf"))
 """What follows begins in a window of its own, as behind A1111's BREAK."""
+INSTRUCTED: PromptPiece = ("", float("inf"))
+"""As the first one: what follows is read behind the base model's instruction."""
 
 
 HIDDEN = "hidden"
@@ -67,6 +69,8 @@ class Frame:
     window: int
     leads: bool = False
     """Whether a word's token holds the space before it: then one before a placeholder belongs to the rows."""
+    instruction: tuple[int, ...] = ()
+    """Read before an instructed text, without the space between them; it takes no room of the window."""
 
     @property
     def room(self) -> int:
@@ -84,6 +88,8 @@ class TokenizedPrompt:
     """A prompt in chunks of exactly one window, per text encoder; every encoder has the same number of them."""
 
     chunks: Mapping[str, tuple[tuple[Token, ...], ...]]
+    instructed: bool = False
+    """Whether it is read behind the base model's instruction."""
 
     @property
     def num_chunks(self) -> int:
@@ -106,6 +112,8 @@ class Tokens:
     """Vocabulary ids, also where a row is written: there stands a filler id that is no special token."""
     row_BL: Tensor
     """-1 where the vocabulary's own row stays, else the index into that encoder's rows (R, D)."""
+    instructed: bool = False
+    """Whether they are read behind the base model's instruction."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +148,8 @@ def split_units(
     for text, weight in pieces:
         if (text, weight) == NEW_WINDOW:
             yield []
+        if (text, weight) == INSTRUCTED:
+            space = " "
         for part in split_prompt(text):
             if isinstance(part, str):
                 said = space + part
@@ -183,7 +193,8 @@ def _checked_vectors(ref: Mention, vectors_of: Mapping[Mention, int], frame: Fra
 
 
 def batch_prompts(prompts: Sequence[TokenizedPrompt], rows_of: Mapping[Mention, Mapping[str, Tensor]]) -> TokenBatch:
-    """Join prompts; `rows_of` holds each concept's rows (N, D) per text encoder, as `Embedding.rows` does."""
+    """Join prompts, all instructed or none; `rows_of` holds each concept's rows (N, D) per text encoder, as
+    `Embedding.rows` does."""
     refs = list(dict.fromkeys(ref for prompt in prompts for ref in prompt.refs))
     tokens, rows, weights = {}, {}, {}
     for encoder in prompts[0].chunks:
@@ -193,7 +204,7 @@ def batch_prompts(prompts: Sequence[TokenizedPrompt], rows_of: Mapping[Mention, 
             written = [ref for ref in refs if name in rows_of[ref]]
             if written or name == encoder:
                 starts = _starts(written, {ref: len(rows_of[ref][name]) for ref in written})
-                tokens[name] = tokens_of(chunks, starts)
+                tokens[name] = tokens_of(chunks, starts, prompts[0].instructed)
             if written:
                 rows[name] = torch.cat([rows_of[ref][name] for ref in written])
     ends = torch.tensor([prompt.num_chunks for prompt in prompts]).cumsum(0).tolist()
@@ -201,10 +212,10 @@ def batch_prompts(prompts: Sequence[TokenizedPrompt], rows_of: Mapping[Mention, 
     return TokenBatch(tokens, rows, weights, spans)
 
 
-def tokens_of(chunks: Sequence[Sequence[Token]], starts: Mapping[Mention, int]) -> Tokens:
+def tokens_of(chunks: Sequence[Sequence[Token]], starts: Mapping[Mention, int], instructed: bool = False) -> Tokens:
     """Turn chunks into tensors; the rows of a concept begin at its start, and one without a start has none here."""
     row = [[_index_of(token.row, starts) for token in chunk] for chunk in chunks]
-    return Tokens(torch.tensor([[token.id for token in chunk] for chunk in chunks]), torch.tensor(row))
+    return Tokens(torch.tensor([[token.id for token in chunk] for chunk in chunks]), torch.tensor(row), instructed)
 
 
 def _index_of(row: RowRef | None, starts: Mapping[Mention, int]) -> int:
