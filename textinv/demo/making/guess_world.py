@@ -11,10 +11,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from textinv.demo.concepts import concepts_of
+from textinv.demo.concept_pictures import concept_pictures
+from textinv.demo.concepts import CONCEPTS, DemoConcept, concepts_of
 from textinv.demo.icons import Sprites
 from textinv.demo.making.wide_world import LOOK, Shares, WideWorld, wide_world
-from textinv.guess.training import Example, encode_example
+from textinv.guess.measuring import HeldOut
+from textinv.guess.training import MOST_LOOKED_AT, Example, encode_example
 from textinv.models.base import BaseModel
 from textinv.models.picture_encoder import PictureEncoder, own_encoder
 from textinv.plan.templates import TEMPLATES
@@ -73,3 +75,17 @@ class GuessWorld:
         ]
         pictures = [np.asarray(each.image.convert("RGB"), np.uint8) for each in shown]
         return encode_example(self.model, self.encoder, kind, pictures, captions)
+
+    def unseen(self) -> list[HeldOut]:
+        """The demo's concepts, none of which is in the worlds: pictures that teach, then as many others that judge."""
+        return [self._held_out(concept) for concept in CONCEPTS]
+
+    def _held_out(self, concept: DemoConcept) -> HeldOut:
+        taught = concept_pictures(concept, "training", MOST_LOOKED_AT)
+        judged = concept_pictures(concept, "evaluation", MOST_LOOKED_AT)
+        shown = [*taught, *judged]
+        pictures = [np.asarray(each.image.convert("RGB"), np.uint8) for each in shown]
+        captions = [[each.caption] for each in shown]
+        return HeldOut(
+            concept.name, encode_example(self.model, self.encoder, concept.kind, pictures, captions), pictures
+        )

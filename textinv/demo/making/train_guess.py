@@ -1,73 +1,74 @@
-"""Train the demo base's guess, which ships with it.
+"""Train the demo base's guess, which ships with it where it is better than ranked words.
 
 Made to run in the background, in one process of one thread: it goes on from `state.pt` of its folder, `-TERM` saves and
-ends it. Owns the run and what is measured at its end; the training is `textinv.guess.training`.
+ends it. At the end it is measured on the demo's concepts, of which it has seen none, and written as `guess.safetensors`
+into the folder. The training is `textinv.guess.training`.
 
     python -m textinv.demo.making.train_guess --icons ICONS.npz --out FOLDER
 """
 
 import argparse
-import os
+import json
 import signal
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from textinv.demo import WEIGHTS
+from textinv.demo.concepts import TIERS, concepts_of
 from textinv.demo.icons import load_sprites
-from textinv.demo.making.guess_world import GuessWorld
-from textinv.guess.guess import shape_of
-from textinv.guess.network import GuessNetwork
-from textinv.guess.training import GuessTraining, Settings
+from textinv.demo.making.guess_world import NEW_PER_STEP, WINDOW, GuessWorld
+from textinv.guess.measuring import at_least
+from textinv.guess.running import Run, begun, finished
+from textinv.guess.training import Settings
 from textinv.models import load_base_model
+from textinv.models.load import GUESS_FILE
 
-STATE = "state.pt"
-SECONDS_BETWEEN_SAVES = 180.0
-LOG_EVERY = 20
-
-
-class Run:
-    """A training that saves now and then, and when it is told to end."""
-
-    def __init__(self, training: GuessTraining, folder: Path) -> None:
-        self.training, self._folder, self._ending = training, folder, False
-        if (folder / STATE).is_file():
-            training.resume((folder / STATE).read_bytes())
-
-    def end(self, *_: object) -> None:
-        """End after the current step; a handler of signals."""
-        self._ending = True
-
-    def train(self) -> bool:
-        """Train to the end, or until told to end; whether it is over."""
-        saved, losses = time.monotonic(), list[float]()
-        while not (self.training.is_over or self._ending):
-            losses.append(self.training.advance())
-            if self.training.step % LOG_EVERY == 0:
-                mean = sum(losses) / len(losses)
-                print(time.strftime("%F %T"), f"step {self.training.step} loss {mean:.4f}", flush=True)
-                losses.clear()
-            if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-                self._save()
-                saved = time.monotonic()
-        self._save()
-        return self.training.is_over
-
-    def _save(self) -> None:
-        (self._folder / "state.tmp").write_bytes(self.training.to_bytes())
-        os.replace(self._folder / "state.tmp", self._folder / STATE)
+BASE = "emoji"
+"""What the record calls the shipped base."""
 
 
-def start(icons: Path, folder: Path, settings: Settings) -> Run:
-    """Set a run up from the shipped base and the folder's own state."""
-    folder.mkdir(parents=True, exist_ok=True)
+def make_guess(icons: Path, folder: Path, settings: Settings) -> bool:
+    """Train, or go on; at the end measure and write the guess. Whether it is over."""
     model = load_base_model(str(WEIGHTS))
     world = GuessWorld(model, load_sprites(icons))
-    torch.manual_seed(settings.seed)
-    network = GuessNetwork(shape_of(model, world.encoder.model.config.vision_config.hidden_size))
-    return Run(GuessTraining(model, network, world.draw, settings), folder)
+    run = Run(begun(model, world.encoder, world.draw, settings), folder / "state.pt", _say)
+    signal.signal(signal.SIGTERM, run.end)
+    if not run.train():
+        return False
+    concepts = WINDOW + NEW_PER_STEP * (run.training.step - 1)
+    guess = finished(
+        model,
+        world.encoder,
+        run.training,
+        world.unseen(),
+        base_model=BASE,
+        concepts=concepts,
+        kinds=("object", "style"),
+        source="things and looks of the demo's wider world",
+    )
+    (folder / GUESS_FILE).write_bytes(guess.data)
+    _say(f"{guess.digest} {len(guess.data)} bytes")
+    print(json.dumps(by_tier(guess.record.held_out["each"]), indent=2))
+    return True
+
+
+def by_tier(losses: dict[str, Any]) -> dict[str, Any]:
+    """Mean losses of the guess and of ranked words in each tier, and how much of the difference is beyond chance."""
+    found: dict[str, Any] = {}
+    for tier in TIERS:
+        guess, words = zip(*(losses[concept.name] for concept in concepts_of(tier)), strict=True)
+        means = {"guess": round(float(np.mean(guess)), 4), "words": round(float(np.mean(words)), 4)}
+        found[tier] = {"concepts": len(guess), **means, "at_least": round(at_least(words, guess), 4)}
+    return found
+
+
+def _say(line: str) -> None:
+    print(time.strftime("%F %T"), line, flush=True)
 
 
 def main() -> None:
@@ -77,9 +78,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=Settings.num_steps)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    run = start(arguments.icons, arguments.out, replace(Settings(), num_steps=arguments.steps))
-    signal.signal(signal.SIGTERM, run.end)
-    run.train()
+    make_guess(arguments.icons, arguments.out, replace(Settings(), num_steps=arguments.steps))
 
 
 if __name__ == "__main__":
