@@ -18,6 +18,10 @@ Kind = Literal["object", "style"]
 Method = Literal["sphere", "adamw"]
 Schedule = Literal["constant", "linear", "cosine"]
 StopRule = Literal["dvar", "fixed"]
+RowPlace = Literal["input", "output"]
+
+OUTPUT = "_out"
+"""Behind the name of a text encoder: its rows that are written into what it says, not into what it reads."""
 
 OBJECTIVE_VERSION = 2
 """Part of every fingerprint: raised when the same spec would learn other rows."""
@@ -79,7 +83,7 @@ class StopSpec(_Frozen):
 class TrainSpec(_Frozen):
     """One concept to learn."""
 
-    added = frozenset({"encoders", "start_digest", "tells_sizes"})
+    added = frozenset({"encoders", "rows", "start_digest", "tells_sizes"})
 
     name: str
     kind: Kind
@@ -99,6 +103,8 @@ class TrainSpec(_Frozen):
     num_vectors: int
     encoders: tuple[str, ...] = ()
     """The text encoders that learn; the others keep the rows that they start from. Empty: all of them."""
+    rows: RowPlace = "input"
+    """Whether rows are written where a text encoder looks its tokens up, or into what it says of them."""
     resolution_px: int
     tells_sizes: bool = False
     """Whether the base model is told each picture's own size and its crop, as SDXL was in its training; else

@@ -7,17 +7,20 @@ pauses. Does not train.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from pathlib import Path
 
 from cluster.queue.messages import BeatReply, Lease, WorkerCard
 from cluster.queue.on_ray import QueueForWorkers
 from cluster.worker.place import Place, is_of_the_place
 from cluster.worker.prefetch import Prefetch
 from textinv.errors import CancelledError, ClusterError, TextinvError
+from textinv.guess.guess import start_of
 from textinv.jobs import JobStore
 from textinv.jobs.layout import spec_sheet_key
 from textinv.plan.sources import fetch_pictures
+from textinv.registry.guesses import load_guess
 from textinv.spec import image_key, read_spec
 from textinv.threads import vital
 from textinv.training import Work
@@ -35,7 +38,9 @@ class Leases:
         beat_s: float,
         wait: Callable[[float], object] | None = None,
         place: Place | None = None,
+        encoders: Sequence[Path] = (),
     ) -> None:
+        """`encoders` are the folders that a guess may see pictures through."""
         self._queue, self._job_store, self._card = queue, job_store, card
         self._beat_s = beat_s
         self._held: dict[str, str] = {}
@@ -47,8 +52,10 @@ class Leases:
         self._ending, self._over = threading.Event(), threading.Event()
         self._wait = wait or self._ending.wait
         self._lines = lru_cache(maxsize=8)(job_store.spec_lines)
+        self._guesses = lru_cache(maxsize=2)(partial(load_guess, job_store.store))
+        self._encoders = encoders
         self._place = place or Place()
-        self._asking = threading.Lock()
+        self._asking, self._speaking = threading.Lock(), threading.Lock()
         self._prefetch = Prefetch(self._lease_and_fetch)
         self._beats = vital(self._keep_beating, "textinv-beat")
 
@@ -126,16 +133,35 @@ class Leases:
             return reply.lease
 
     def _turn_back(self, lease: Lease, error: TextinvError) -> None:
+        self.give_up(lease.fingerprint, error)
         if is_of_the_place(error):
-            self._queue.hand_back(self._card.id, [lease.fingerprint])
             self._not_before = time.monotonic() + self._place.pause_s
-        else:
-            self._queue.fail(self._card.id, lease.fingerprint, error.code, error.message)
-        self.release(lease.fingerprint)
 
     def release(self, fingerprint: str) -> None:
         """Stop renewing a lease that has ended."""
         self._held.pop(fingerprint, None)
+
+    # No heartbeat may be on its way while the queue hears that something is not held any more: it would take it again,
+    # for a worker that does not have it.
+
+    def hand_back(self, fingerprint: str) -> None:
+        """Let others have what is not to be finished here, if it still is this worker's."""
+        with self._speaking:
+            self._queue.hand_back(self._card.id, [fingerprint])
+            self.release(fingerprint)
+
+    def give_up(self, fingerprint: str, error: TextinvError) -> bool:
+        """Tell the queue why something could not be learned; whether it is given up for good.
+
+        What the worker's place is to blame for is handed back.
+        """
+        if is_of_the_place(error):
+            self.hand_back(fingerprint)
+            return False
+        with self._speaking:
+            is_final = self._queue.fail(self._card.id, fingerprint, error.code, error.message)
+            self.release(fingerprint)
+            return is_final
 
     def check(self, fingerprint: str) -> None:
         """See whether a concept is still this worker's to train.
@@ -152,11 +178,14 @@ class Leases:
         line = self._lines(lease.job_id, lease.sheet)[lease.place]
         spec = read_spec(spec_sheet_key(lease.job_id, lease.sheet), line)
         pictures = fetch_pictures(spec, lambda digest: self._job_store.store.get(image_key(digest)).body)
-        return Work(spec, pictures, self._job_store.checkpoint(lease.fingerprint), work_id=lease.fingerprint)
+        start = start_of(spec, pictures, self._guesses, self._encoders)
+        checkpoint = self._job_store.checkpoint(lease.fingerprint)
+        return Work(spec, pictures, checkpoint, work_id=lease.fingerprint, start=start)
 
     def _keep_beating(self) -> None:
         while not self._over.wait(self._beat_s):
             try:
-                self._last_beat = self._queue.beat(self._card, self.held, self._place.trouble)
+                with self._speaking:
+                    self._last_beat = self._queue.beat(self._card, self.held, self._place.trouble)
             except ClusterError:
                 continue  # the queue is being restarted, or the cluster is going down: both show soon enough

@@ -15,7 +15,6 @@ from cluster.worker.leases import Leases
 from cluster.worker.meters import NoBoard, PackMeters
 from cluster.worker.outbox import Outbox
 from cluster.worker.pinned import Sheets
-from cluster.worker.place import is_of_the_place
 from cluster.worker.previews import Draw, Previews
 from textinv.errors import CancelledError, CorruptObjectError, TextinvError
 from textinv.evaluation.gate import GateMode, gate_of
@@ -140,7 +139,7 @@ class Results:
         self._meters.ended(work.work_id)
         self._previews.forget(work)
         if error.details.get("lost"):
-            self._leases.release(work.work_id)
+            self._leases.hand_back(work.work_id)
         elif error.details.get("keep_rows"):
             self._outbox.post(
                 lambda: self._keep_rows(work, error, record), lambda failure: self._give_up(work, error, record)
@@ -157,12 +156,7 @@ class Results:
 
     def _give_up(self, work: Work, error: TextinvError, record: dict[str, Any]) -> None:
         job_id = self._leases.job_of(work.work_id)
-        if is_of_the_place(error):
-            self._queue.hand_back(self._worker, [work.work_id])
-            self._leases.release(work.work_id)
-            return
-        is_final = self._queue.fail(self._worker, work.work_id, error.code, error.message)
-        self._leases.release(work.work_id)
+        is_final = self._leases.give_up(work.work_id, error)
         if is_final and job_id is not None and not isinstance(error, CancelledError):
             failure = Failure(
                 fingerprint=work.work_id, name=work.spec.name, code=error.code, message=error.message, record=record

@@ -102,7 +102,7 @@ def learn_leased(
     """
     place = Place()
     outbox = Outbox(place=place)
-    with Leases(queue, JobStore(registry.store), card, beat_s=pack.beat_s, place=place) as leases:
+    with Leases(queue, JobStore(registry.store), card, beat_s=pack.beat_s, place=place, encoders=encoders) as leases:
         try:
             if leases.is_dismissed:
                 return

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from textinv.embedding.embedding import widths_by_encoder
 from textinv.errors import TextinvError
 from textinv.generation.prompts import Bases, may_draw
 from textinv.generation.request import GenerateRequest
@@ -55,9 +56,8 @@ class StudioFacts:
 
     def fits(self, learned: "LearnedOnBase", bases: Bases | None = None) -> bool:
         """Whether it was learned on the base model that draws, or on its kin where that is allowed."""
-        return dict(learned.widths) == dict(self.encoder_widths) and may_draw(
-            self.base_revision, self.family, learned, bases
-        )
+        fits = widths_by_encoder(learned.widths) == dict(self.encoder_widths)
+        return fits and may_draw(self.base_revision, self.family, learned, bases)
 
 
 class LearnedOnBase(Protocol):

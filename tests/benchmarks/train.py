@@ -29,7 +29,7 @@ from train_step import step_costs
 
 from textinv.demo import WEIGHTS
 from textinv.models import load_base_model, revisions_of
-from textinv.plan.recipes import EVALUATION_SHARE, RECIPES
+from textinv.plan.recipes import EVALUATION_SHARE, INSTANT, RECIPES
 from textinv.plan.resolve import BaseFacts
 from textinv.spec import OBJECTIVE_VERSION
 
@@ -127,7 +127,8 @@ def _setting(defaults: Mapping[str, Any], sizes: Sizes, args: argparse.Namespace
     recipe = RECIPES.get(str(defaults.get("recipe")))
     parts = {
         "fields": defaults,
-        "recipe": recipe and vars(recipe),
+        # a field that came later, and says nothing: what was measured without it holds
+        "recipe": recipe and {name: value for name, value in vars(recipe).items() if name != "init" or value},
         "objective": OBJECTIVE_VERSION,
         "script_steps": args.diffusers_steps,
     }
@@ -149,7 +150,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", action="store_true", help="keep the pieces that earlier calls finished")
     parser.add_argument("--seconds", type=float, help="start no piece after so long; --resume goes on later")
     parser.add_argument("--repeats", type=int, default=12, help="timed steps of each kind")
-    parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES))
+    learning = [name for name in RECIPES if name != INSTANT]
+    parser.add_argument("--recipes", nargs="*", default=learning, choices=list(RECIPES))
     parser.add_argument("--variant", action="append", default=[], help='NAME={"recipe": "fast", "advanced": {...}}')
     parser.add_argument("--diffusers-script", type=Path, help="path of examples/textual_inversion/textual_inversion.py")
     parser.add_argument("--diffusers-python", default=sys.executable, help="python of the environment for the script")

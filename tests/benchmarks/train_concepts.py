@@ -9,7 +9,7 @@ from textinv.demo.concept_pictures import Purpose, concept_pictures
 from textinv.demo.concepts import CONCEPTS, TIERS, DemoConcept
 from textinv.images import Picture
 from textinv.manifest.fields import ConceptFields, Manifest, TrainingFields
-from textinv.plan.resolve import BaseFacts, Values, resolve_spec
+from textinv.plan.resolve import BaseFacts, Beginning, Values, resolve_spec
 from textinv.spec import PictureRef
 from textinv.training import Work
 
@@ -57,5 +57,5 @@ def _work(concept: DemoConcept, defaults: TrainingFields, facts: BaseFacts) -> W
     )
     manifest = Manifest(base_model="emoji", concepts=[fields], defaults=defaults)
     refs = [PictureRef(digest=picture.digest, name=picture.name) for picture in pictures]
-    spec = resolve_spec(Values(manifest, fields), refs, facts, init, None)
+    spec = resolve_spec(Values(manifest, fields), refs, facts, Beginning(init))
     return Work(spec, pictures, work_id=f"{concept.name}/{spec.seed}")

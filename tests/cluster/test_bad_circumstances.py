@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from cluster.driver.open_jobs import OpenJobs
 from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
-from tests.cluster.whole_worker import CARD, LetsGo
+from tests.cluster.shared_queue import LetsGo, told
+from tests.cluster.whole_worker import CARD
 from tests.fixtures.faulty_store import FaultyStore
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.sweep import sweep_jobs
@@ -103,11 +103,8 @@ def work_through(
 ) -> LetsGo:
     """Learn a job of three concepts through the proxy."""
     record = make_job(store, 3, max_steps=10)
-    registry, queue = Registry(connect_store(faulty_store.settings)), LetsGo()
-    open_jobs = OpenJobs(registry, record.fleet)
-    job = open_jobs.take_up(record.id)
-    assert job is not None
-    open_jobs.tell(job, queue)
+    registry = Registry(connect_store(faulty_store.settings))
+    queue = told(registry, record, LetsGo())
     begin()
     learn_leased(lambda: model, queue, registry, CARD, PACK)
     assert queue.view().jobs[0].counts["done"] == 3

@@ -9,9 +9,9 @@ import pytest
 
 from cluster.driver.driver import Driver
 from cluster.queue.messages import WorkerCard
-from cluster.queue.queue import WorkQueue
 from cluster.worker.config import BaseModelRef, PackSettings
 from cluster.worker.worker import learn_leased
+from tests.cluster.shared_queue import SharedQueue
 from textinv.errors import BaseModelMismatchError, StoreError
 from textinv.jobs import JobRecord, JobStatus, JobStore
 from textinv.jobs.fleet import FleetSettings, settings_key
@@ -23,22 +23,6 @@ from textinv.store.protocol import StoredObject
 
 MakeJob = Callable[..., JobRecord]
 FLEET = "fleet-of-tests"
-
-
-class OneAtATime:
-    """A queue that threads may share, as an actor is shared by processes."""
-
-    def __init__(self) -> None:
-        self._queue, self._lock = WorkQueue(lease_s=6.0), threading.Lock()
-
-    def __getattr__(self, name: str) -> Any:
-        operation = getattr(self._queue, name)
-
-        def locked(*arguments: Any, **named: Any) -> Any:
-            with self._lock:
-                return operation(*arguments, **named)
-
-        return locked
 
 
 class FailsOnce(MemoryStore):
@@ -87,12 +71,12 @@ class Place:
     ) -> None:
         self.pack = PackSettings(num_slots=2, lease_s=6.0, checkpoint_every_s=checkpoint_every_s)
         self.registry, self.job_store, self.load = registry, JobStore(registry.store), load
-        self.queues: list[OneAtATime] = []
+        self.queues: list[SharedQueue] = []
         self.crews: list[ThreadCrew] = []
         self.driver = Driver(registry, FLEET, self._open, self._start, settings=FleetSettings(max_workers=max_workers))
 
     def _open(self, base: BaseModelRef) -> Any:
-        self.queues.append(OneAtATime())
+        self.queues.append(SharedQueue(lease_s=6.0))
         return self.queues[-1]
 
     def _start(self, name: str, base: BaseModelRef, num_workers: int) -> ThreadCrew:

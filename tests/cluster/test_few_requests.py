@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from cluster.driver.open_jobs import OpenJobs
 from cluster.queue.queue import WorkQueue
+from tests.cluster.shared_queue import told
 from textinv.embedding import Embedding
 from textinv.jobs import Failure, JobRecord, JobStore
 from textinv.jobs.record import Deaths
@@ -54,10 +54,7 @@ def test_submitting_resuming_and_serving_one_concept_lists_nothing_of_others(
     full.listed.clear()
     record = make_job(full, 1)
     job_store.resume(record.id)
-    open_jobs = OpenJobs(registry, record.fleet)
-    job = open_jobs.take_up(record.id)
-    assert job is not None
-    open_jobs.tell(job, queue)
+    told(registry, record, queue)
     assert queue.view().jobs[0].counts["waiting"] == 1
     assert sum(full.listed.values()) <= 5, full.listed
 
@@ -83,10 +80,7 @@ def test_what_of_a_job_is_done_failed_or_suspected_is_seen_in_that_job_alone(
     assert job_store.failed_fingerprints(record.id) == {failed.fingerprint}
     assert job_store.died_fingerprints(record.id) == {suspected.fingerprint}
     assert job_store.failed_fingerprints(other.id) == job_store.died_fingerprints(other.id) == set()
-    open_jobs = OpenJobs(registry, record.fleet)
-    job = open_jobs.take_up(record.id)
-    assert job is not None
-    open_jobs.tell(job, queue)
+    told(registry, record, queue)
     counts = queue.view().jobs[0].counts
     assert (counts["done"], counts["failed"], counts["waiting"]) == (1, 1, 1)
     job_store.forget_misfortune(record)

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from cluster.driver.open_jobs import OpenJobs
 from cluster.queue.messages import WorkerCard
-from cluster.queue.queue import WorkQueue
 from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
+from tests.cluster.shared_queue import LetsGo, told
 from tests.evaluation.tiny_encoders import clip_folder
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.layout import spec_sheet_key
@@ -26,24 +25,12 @@ MakeJob = Callable[..., JobRecord]
 NAME = "concept-0"
 
 
-class Once(WorkQueue):
-    """Dismisses a crew when all is settled."""
-
-    def take(self, card: WorkerCard, request: int) -> Any:
-        if not self.view().jobs[0].unsettled:
-            self.dismiss([card.crew])
-        return super().take(card, request)
-
-
 def learn(model: BaseModel, registry: Registry, record: JobRecord, gate: str, clip: Path) -> None:
     job_store = JobStore(registry.store)
     specs = [spec.model_copy(update={"evaluate": True}) for spec in job_store.spec_sheet(record.id, 0)]
     registry.store.put(spec_sheet_key(record.id, 0), spec_sheets_of(specs)[0])
     job_store.open(record.model_copy(update={"gate": gate}))
-    queue, open_jobs = Once(), OpenJobs(registry, record.fleet)
-    taken = open_jobs.take_up(record.id)
-    assert taken is not None
-    open_jobs.tell(taken, queue)
+    queue = told(registry, record, LetsGo())
     learn_leased(lambda: model, queue, registry, WorkerCard("crew/0", "crew", 0), PACK, encoders=[clip])
 
 

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from cluster.commands import register
 from cluster.driver.driver import Driver
-from cluster.driver.open_jobs import OpenJobs
 from cluster.driver.reports import Reports
 from cluster.queue.messages import StepReport, WorkerCard
 from cluster.queue.queue import MAX_DEATHS, WorkQueue
+from tests.cluster.shared_queue import told
 from textinv.errors import InputError, UnknownConceptError
 from textinv.jobs import Failure, JobRecord, JobStore
 from textinv.jobs.fleet import FleetSettings
@@ -67,10 +67,7 @@ def test_a_poisoned_concept_is_shown_with_every_death_that_it_is_blamed_for(
     textinv: Callable[..., Any], s3_store: S3Store, make_job: MakeJob
 ) -> None:
     record, queue = make_job(s3_store), WorkQueue()
-    open_jobs = OpenJobs(Registry(s3_store), record.fleet)
-    job = open_jobs.take_up(record.id)
-    assert job is not None
-    open_jobs.tell(job, queue)
+    told(Registry(s3_store), record, queue)
     for number in range(MAX_DEATHS):
         worker = WorkerCard(f"crew/{number}", "crew", 0, node=f"node-{number}", pid=10 + number)
         lease = queue.take(worker, 0).lease
@@ -78,7 +75,7 @@ def test_a_poisoned_concept_is_shown_with_every_death_that_it_is_blamed_for(
         queue.report(worker.id, lease.fingerprint, StepReport(20 + number, 100, 0.5, 40, 1.0, "training"))
         queue.leave(worker.id, "SIGSEGV")
     for event in queue.view().events:
-        Reports(open_jobs.job_store).note(event)
+        Reports(JobStore(s3_store)).note(event)
     shown = textinv("job", "show", record.id)["concepts"]
     assert [(one["node"], one["step"], one["worker"], one["reason"]) for one in shown[0]["evidence"]] == [
         (f"node-{number}", 20 + number, f"crew/{number}", "SIGSEGV") for number in range(MAX_DEATHS)

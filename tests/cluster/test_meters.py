@@ -12,8 +12,9 @@ from cluster.queue.queue import WorkQueue
 from cluster.worker.config import PackSettings
 from cluster.worker.meters import COUNTERS, GAUGES, HISTOGRAMS, PackMeters, QueueMeters, RayBoard, TimedStore
 from cluster.worker.worker import learn_leased
+from tests.cluster.shared_queue import LetsGo, told
 from tests.cluster.shown import RememberedBoard
-from tests.cluster.test_worker import card, told
+from tests.cluster.test_worker import card
 from textinv.errors import ObjectNotFoundError, StoreUnreachableError
 from textinv.jobs import JobRecord
 from textinv.models.base import BaseModel
@@ -97,7 +98,7 @@ def test_a_worker_counts_its_sample_passes_and_empties_its_pack(
     registry: Registry, model: BaseModel, make_job: Callable[..., JobRecord]
 ) -> None:
     board = RememberedBoard()
-    queue = told(registry, make_job(registry.store))
+    queue = told(registry, make_job(registry.store), LetsGo())
     pack = PackSettings(num_slots=2, lease_s=30.0)
     learn_leased(lambda: model, queue, registry, card(), pack, meters=PackMeters(board, "emoji"))
     assert board.counts["sample_passes_total base=emoji"] == 3 * 5 * 2  # concepts, steps, samples per step

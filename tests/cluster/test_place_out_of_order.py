@@ -3,21 +3,23 @@ step."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import pytest
 
-from cluster.driver.open_jobs import OpenJobs
-from cluster.queue.messages import WorkerCard
+from cluster.queue.messages import BeatReply, WorkerCard
 from cluster.queue.queue import WorkQueue
 from cluster.worker.config import PackSettings
 from cluster.worker.leases import Leases
 from cluster.worker.outbox import Outbox
 from cluster.worker.place import Place, is_of_the_place
 from cluster.worker.worker import learn_leased
+from tests.cluster.shared_queue import SharedQueue, told
 from tests.cluster.test_driver import Place as Fleet
 from textinv.errors import (
     BaseModelError,
+    CorruptObjectError,
     ImageError,
     StoreCredentialsError,
     StoreError,
@@ -55,14 +57,6 @@ class Unsteady(MemoryStore):
         return super().get(key)
 
 
-def told(registry: Registry, record: JobRecord) -> WorkQueue:
-    queue, open_jobs = WorkQueue(), OpenJobs(registry, record.fleet)
-    job = open_jobs.take_up(record.id)
-    assert job is not None
-    open_jobs.tell(job, queue)
-    return queue
-
-
 @pytest.fixture
 def store() -> Iterator[Unsteady]:
     store = Unsteady()
@@ -83,7 +77,7 @@ def test_a_place_out_of_order_fails_no_waiting_concept_however_often_it_is_tried
 ) -> None:
     monkeypatch.setattr("cluster.worker.place.MAX_PAUSE_S", 0.0)
     record, store.error = make_job(store, 5), error
-    queue = told(Registry(store), record)
+    queue = told(Registry(store), record, SharedQueue())
     with Leases(queue, JobStore(store), CARD, beat_s=0.02, wait=lambda seconds: None) as leases:
         wait_until(lambda: leases.take() is None and store.num_asked > 200)
         wait_until(lambda: queue.view().workers[0].trouble.startswith(error.code))
@@ -92,6 +86,42 @@ def test_a_place_out_of_order_fails_no_waiting_concept_however_often_it_is_tried
         wait_until(lambda: not queue.view().workers[0].trouble)
     counts = queue.view().jobs[0].counts
     assert (counts["waiting"] + counts["leased"], counts.get("failed", 0)) == (5, 0)
+
+
+class LateBeats:
+    """A queue that heartbeats take long to reach."""
+
+    def __init__(self, queue: WorkQueue) -> None:
+        self._queue = queue
+        self.on_its_way, self.arrives = threading.Event(), threading.Event()
+
+    def __getattr__(self, operation: str) -> Any:
+        return getattr(self._queue, operation)
+
+    def beat(self, card: WorkerCard, held: Collection[str], trouble: str = "") -> BeatReply:
+        if held:
+            self.on_its_way.set()
+            self.arrives.wait(30.0)
+        return self._queue.beat(card, held, trouble)
+
+
+@pytest.mark.parametrize("error", [DISK_FULL, CorruptObjectError("pictures")])
+def test_a_heartbeat_on_its_way_does_not_take_again_what_is_given_back(
+    store: Unsteady, make_job: MakeJob, error: TextinvError
+) -> None:
+    store.error = error
+    store.goes_on.clear()
+    queue = told(Registry(store), make_job(store, 1), SharedQueue())
+    late = LateBeats(queue)
+    with Leases(late, JobStore(store), CARD, beat_s=0.01) as leases:
+        assert leases.take() is None
+        late.on_its_way.wait(20.0)
+        leases.end()
+        store.goes_on.set()
+        time.sleep(0.1)  # in which it could be given back
+        late.arrives.set()
+        wait_until(lambda: not leases.held)
+    assert (queue.view().leased, queue.view().waiting) == (0, 1)
 
 
 def test_a_job_whose_workers_keys_have_expired_says_so_and_ends_well_with_new_ones(
@@ -140,7 +170,7 @@ def test_a_job_waits_for_a_base_model_that_no_worker_can_load_and_says_so(
 
 
 def test_a_worker_that_waits_for_its_base_model_goes_when_it_is_dismissed(store: Unsteady, make_job: MakeJob) -> None:
-    queue, asked = told(Registry(store), make_job(store, 1)), threading.Event()
+    queue, asked = told(Registry(store), make_job(store, 1), SharedQueue()), threading.Event()
 
     def load() -> BaseModel:
         asked.set()
@@ -199,7 +229,7 @@ def test_errors_of_the_work_are_told_from_those_of_the_place() -> None:
 
 def test_a_store_that_hangs_holds_up_no_step_and_no_drain(store: Unsteady, make_job: MakeJob) -> None:
     record = make_job(store, 3)
-    queue = told(Registry(store), record)
+    queue = told(Registry(store), record, SharedQueue())
     with Leases(queue, JobStore(store), CARD, beat_s=0.02) as leases:
         assert leases.take() is not None
         store.goes_on.clear()
@@ -220,7 +250,7 @@ def test_a_store_that_hangs_holds_up_no_step_and_no_drain(store: Unsteady, make_
 def test_the_next_concept_is_fetched_before_there_is_room_for_it_as_long_as_plenty_waits(
     store: Unsteady, make_job: MakeJob
 ) -> None:
-    queue = told(Registry(store), make_job(store, 7))
+    queue = told(Registry(store), make_job(store, 7), SharedQueue())
     with Leases(queue, JobStore(store), CARD, beat_s=0.02) as leases:
         held = []
         for _ in range(5):
@@ -232,7 +262,7 @@ def test_the_next_concept_is_fetched_before_there_is_room_for_it_as_long_as_plen
 
 
 def test_an_error_of_the_queue_while_fetching_reaches_the_training(store: Unsteady) -> None:
-    class Gone(WorkQueue):
+    class Gone(SharedQueue):
         def take(self, card, request):  # type: ignore[no-untyped-def]
             raise RuntimeError("the cluster is going down")
 

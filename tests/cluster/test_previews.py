@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cluster.driver.open_jobs import OpenJob, OpenJobs
+from cluster.driver.open_jobs import OpenJob
 from cluster.driver.reports import MAX_POINTS, Reports, Trace
 from cluster.queue.messages import StepReport, WorkerCard
 from cluster.queue.queue import WorkQueue
@@ -15,6 +15,7 @@ from cluster.worker.config import BaseModelRef, PackSettings
 from cluster.worker.outbox import Outbox
 from cluster.worker.previews import Previews
 from cluster.worker.worker import learn_leased
+from tests.cluster.shared_queue import LetsGo, told
 from textinv.errors import ServiceError
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.previews import PREVIEW_FILE, preview_steps, read_preview
@@ -30,7 +31,7 @@ PACK = PackSettings(num_slots=2, lease_s=30.0, checkpoint_every_s=0.0)
 MakeJob = Callable[..., JobRecord]
 
 
-class Watched(WorkQueue):
+class Watched(LetsGo):
     """Dismisses a crew when all is settled, and lets a driver's reports look at every answer of the worker."""
 
     def __init__(self, look: Callable[[WorkQueue], object]) -> None:
@@ -40,11 +41,6 @@ class Watched(WorkQueue):
     def report(self, worker: str, fingerprint: str, report: StepReport) -> None:
         super().report(worker, fingerprint, report)
         self._look(self)
-
-    def take(self, card, request):  # type: ignore[no-untyped-def]
-        if not self.view().jobs[0].unsettled:
-            self.dismiss([card.crew])
-        return super().take(card, request)
 
 
 def learn(model: BaseModel, make_job: MakeJob, preview_every: int) -> tuple[Registry, JobRecord]:
@@ -62,10 +58,7 @@ def learn(model: BaseModel, make_job: MakeJob, preview_every: int) -> tuple[Regi
         view = queue.view()
         reports.write(job, view.jobs[0], view)
 
-    queue, open_jobs = Watched(look), OpenJobs(registry, record.fleet)
-    taken = open_jobs.take_up(record.id)
-    assert taken is not None
-    open_jobs.tell(taken, queue)
+    queue = told(registry, record, Watched(look))
     learn_leased(lambda: model, queue, registry, WorkerCard("crew/0", "crew", 0), PACK)
     look(queue)
     return registry, record

@@ -11,11 +11,11 @@ import typer
 from typer.testing import CliRunner
 
 from cluster.commands import register
-from cluster.driver.open_jobs import OpenJobs
 from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from tests.cluster.conftest import make_spec
-from tests.cluster.whole_worker import CARD, LetsGo
+from tests.cluster.shared_queue import LetsGo, told
+from tests.cluster.whole_worker import CARD
 from tests.models.tiny_bases import make_base
 from textinv.embedding import Embedding
 from textinv.errors import UnknownConceptError
@@ -82,17 +82,14 @@ def test_concepts_are_learned_anew_and_those_of_the_old_base_stay_what_they_are(
     relearn: Relearn, s3_store: S3Store, revision: str, new_base: BaseModel
 ) -> None:
     publish_learned(Registry(s3_store, revision), revision)
-    told = relearn("--base", new_base.id, "--dry-run")
-    assert told["counts"] == {"new": 2, "changed": 0, "done": 0}
-    assert list(told["left_out"]) == ["found"]
+    plan = relearn("--base", new_base.id, "--dry-run")
+    assert plan["counts"] == {"new": 2, "changed": 0, "done": 0}
+    assert list(plan["left_out"]) == ["found"]
     assert JobStore(s3_store).open_jobs() == {}
 
     job_id = relearn("--base", new_base.id)["job"]
     registry = Registry(s3_store, new_base.revision)
-    open_jobs, queue = OpenJobs(registry, JobStore(s3_store).load(job_id).fleet), LetsGo()
-    job = open_jobs.take_up(job_id)
-    assert job is not None
-    open_jobs.tell(job, queue)
+    queue = told(registry, JobStore(s3_store).load(job_id), LetsGo())
     learn_leased(lambda: new_base, queue, registry, CARD, PackSettings(num_slots=2), lambda: False)
     assert dict(queue.view().jobs[0].counts)["done"] == 2
 

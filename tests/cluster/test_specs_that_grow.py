@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from cluster.driver.open_jobs import OpenJobs
 from cluster.queue.messages import WorkerCard
-from cluster.queue.queue import WorkQueue
 from cluster.worker.leases import Leases
+from tests.cluster.shared_queue import SharedQueue, told
 from textinv.errors import CorruptObjectError, NewerProgramError
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.layout import spec_sheet_key
@@ -58,11 +57,7 @@ def test_a_worker_hands_back_what_it_does_not_know_and_learns_its_neighbour(
     registry: Registry, make_job: MakeJob
 ) -> None:
     record = make_job(registry.store, 2)
-    job_store, queue = JobStore(registry.store), WorkQueue()
-    open_jobs = OpenJobs(registry, record.fleet)
-    job = open_jobs.take_up(record.id)
-    assert job is not None
-    open_jobs.tell(job, queue)
+    job_store, queue = JobStore(registry.store), told(registry, record, SharedQueue())
     newer, known = job_store.spec_sheet(record.id, 0)
     lines = b"\n".join([grown(newer), known.model_dump_json().encode()])
     registry.store.put(spec_sheet_key(record.id, 0), gzip.compress(lines))

@@ -7,21 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from cluster.driver.open_jobs import OpenJobs
 from cluster.queue.messages import WorkerCard
-from cluster.queue.queue import WorkQueue
 from cluster.worker import worker
 from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
+from tests.cluster.shared_queue import LetsGo, SharedQueue, told
 from tests.evaluation.tiny_encoders import clip_folder
+from tests.guess.small_guess import small_guess
 from textinv.errors import BaseModelMismatchError, CorruptObjectError, ImageError, ObjectNotFoundError
+from textinv.guess.guess import open_guess
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.layout import checkpoint_key, spec_sheet_key
 from textinv.jobs.record import spec_sheets_of
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
+from textinv.plan.sources import fetch_pictures
 from textinv.registry import Registry
+from textinv.registry.guesses import publish_guess, put_guess
 from textinv.spec import PictureRef, image_key
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import ObjectStore
@@ -30,40 +34,14 @@ PACK = PackSettings(num_slots=2, lease_s=30.0, checkpoint_every_s=0.0)
 MakeJob = Callable[..., JobRecord]
 
 
-def serve(registry: Registry, record: JobRecord) -> WorkQueue:
-    """A queue with the job in it, that lets workers go when they have nothing more."""
-    queue, open_jobs = WorkQueue(), OpenJobs(registry, record.fleet)
-    job = open_jobs.take_up(record.id)
-    assert job is not None
-    open_jobs.tell(job, queue)
-    return queue
-
-
-class LetsGo(WorkQueue):
-    """Dismisses a crew as soon as everything is settled, as a driver would."""
-
-    def take(self, card, request):  # type: ignore[no-untyped-def]
-        if not self.view().jobs[0].unsettled:
-            self.dismiss([card.crew])
-        return super().take(card, request)
-
-
 def card(number: int = 0) -> WorkerCard:
     return WorkerCard(f"crew/{number}", "crew", number)
-
-
-def told(registry: Registry, record: JobRecord) -> LetsGo:
-    queue, open_jobs = LetsGo(), OpenJobs(registry, record.fleet)
-    job = open_jobs.take_up(record.id)
-    assert job is not None
-    open_jobs.tell(job, queue)
-    return queue
 
 
 def test_a_worker_publishes_every_concept_and_leaves_no_checkpoint(
     registry: Registry, model: BaseModel, make_job: MakeJob
 ) -> None:
-    queue = told(registry, make_job(registry.store))
+    queue = told(registry, make_job(registry.store), LetsGo())
     learn_leased(lambda: model, queue, registry, card(), PACK)
     job = queue.view().jobs[0]
     assert job.counts["done"] == 3
@@ -76,7 +54,11 @@ def test_a_worker_publishes_every_concept_and_leaves_no_checkpoint(
 
 def test_what_a_worker_learned_is_scored_in_its_record(registry: Registry, emoji: BaseModel, make_job: MakeJob) -> None:
     learn_leased(
-        lambda: emoji, told(registry, make_job(registry.store, 1, evaluate=True, kind="style")), registry, card(), PACK
+        lambda: emoji,
+        told(registry, make_job(registry.store, 1, evaluate=True, kind="style"), LetsGo()),
+        registry,
+        card(),
+        PACK,
     )
     evaluation = registry.resolve(ConceptRef("concept-0")).record["evaluation"]
     assert {"fidelity", "real_to_real", "initializer_fidelity", "editability"} < set(evaluation["encoders"][0])
@@ -87,7 +69,7 @@ def test_what_a_worker_learned_is_scored_in_its_record(registry: Registry, emoji
 def test_encoders_that_a_worker_is_told_of_score_in_the_place_of_the_bases_own(
     registry: Registry, model: BaseModel, make_job: MakeJob, tmp_path: Path
 ) -> None:
-    queue = told(registry, make_job(registry.store, 1, evaluate=True))
+    queue = told(registry, make_job(registry.store, 1, evaluate=True), LetsGo())
     learn_leased(lambda: model, queue, registry, card(), PACK, encoders=[clip_folder(tmp_path)])
     (scores,) = registry.resolve(ConceptRef("concept-0")).record["evaluation"]["encoders"]
     assert scores["encoder"] == str(tmp_path)
@@ -97,7 +79,7 @@ def test_encoders_that_a_worker_is_told_of_score_in_the_place_of_the_bases_own(
 def test_a_worker_that_is_told_to_go_hands_back_and_the_next_one_resumes_from_its_checkpoints(
     registry: Registry, model: BaseModel, make_job: MakeJob
 ) -> None:
-    queue = told(registry, make_job(registry.store, 2, max_steps=10))
+    queue = told(registry, make_job(registry.store, 2, max_steps=10), LetsGo())
     steps = iter(range(1000))
     learn_leased(lambda: model, queue, registry, card(), PACK, lambda: next(steps) >= 7)
     assert queue.view().jobs[0].counts["waiting"] == 2
@@ -124,7 +106,7 @@ def test_a_worker_that_is_told_to_learns_with_a_compiled_unet_where_there_is_a_c
     monkeypatch.setattr(worker, "compiled", noted)
     for seed, (pack, has_compiler) in enumerate(ways):
         monkeypatch.setattr(worker, "has_compiler", lambda there=has_compiler: there)
-        queue = told(registry, make_job(registry.store, 1, seed=seed))
+        queue = told(registry, make_job(registry.store, 1, seed=seed), LetsGo())
         learn_leased(lambda: model, queue, registry, card(), pack)
         assert queue.view().jobs[0].counts["done"] == 1
     assert told_to == [model]
@@ -134,7 +116,7 @@ def test_a_worker_that_is_told_to_learns_with_a_compiled_unet_where_there_is_a_c
 def calm(model: BaseModel, make_job: MakeJob) -> Registry:
     """What is learned where nothing is harmed."""
     registry = Registry(MemoryStore())
-    learn_leased(lambda: model, told(registry, make_job(registry.store)), registry, card(), PACK)
+    learn_leased(lambda: model, told(registry, make_job(registry.store), LetsGo()), registry, card(), PACK)
     return registry
 
 
@@ -163,7 +145,7 @@ def test_a_picture_that_cannot_be_read_fails_its_own_concept_and_the_others_do_n
 ) -> None:
     record = make_job(registry.store)
     harm(registry.store, record, way)
-    queue = told(registry, record)
+    queue = told(registry, record, LetsGo())
     learn_leased(lambda: model, queue, registry, card(), PACK)
     assert dict(queue.view().jobs[0].counts) | {"waiting": 0, "leased": 0} == {
         "waiting": 0,
@@ -185,13 +167,13 @@ def test_a_broken_checkpoint_costs_another_try_and_then_the_concept(
     record = make_job(registry.store, 1)
     spec = JobStore(registry.store).spec_sheet(record.id, 0)[0]
     registry.store.put(checkpoint_key(spec.fingerprint), b"rubbish")
-    queue = told(registry, record)
+    queue = told(registry, record, LetsGo())
     learn_leased(lambda: model, queue, registry, card(), PACK)
     assert queue.view().jobs[0].counts["done"] == 1
 
 
 def test_another_base_model_than_the_jobs_is_told_to_the_queue(registry: Registry, make_job: MakeJob) -> None:
-    queue = serve(registry, make_job(registry.store))
+    queue = told(registry, make_job(registry.store), SharedQueue())
 
     def load() -> BaseModel:
         raise BaseModelMismatchError("emoji is c0ffee here")
@@ -199,3 +181,35 @@ def test_another_base_model_than_the_jobs_is_told_to_the_queue(registry: Registr
     with pytest.raises(BaseModelMismatchError):
         learn_leased(load, queue, registry, card(), PACK)
     assert "c0ffee" in queue.view().failed_starts[0]
+
+
+def test_rows_are_predicted_by_the_guess_that_a_spec_names_whatever_was_published_since(
+    registry: Registry, emoji: BaseModel, make_job: MakeJob
+) -> None:
+    pinned = small_guess(emoji)
+    put_guess(registry.store, pinned)
+    publish_guess(registry.store, small_guess(emoji, 1))
+    at_once = {"init": "guess", "start_digest": pinned.digest, "min_steps": 0}
+    job = make_job(registry.store, 2, 0, base_revision=emoji.revision, **at_once)
+    queue = told(registry, job)
+    learn_leased(lambda: emoji, queue, registry, card(), PACK)
+    assert queue.view().jobs[0].counts["done"] == 2
+    learned = registry.resolve(ConceptRef("concept-0"))
+    assert learned.record["start"] == f"guess {pinned.digest[:12]}"
+    (spec, *_) = JobStore(registry.store).spec_sheet(job.id, 0)
+    pictures = fetch_pictures(spec, lambda digest: registry.store.get(image_key(digest)).body)
+    guess = open_guess(pinned, emoji)
+    rows = guess.rows([picture.pixels for picture in pictures], "object", 1).rows["text_encoder"]
+    assert torch.allclose(learned.embedding.rows["text_encoder"], rows, rtol=1e-4)
+
+
+def test_a_concept_whose_guess_is_gone_or_of_another_base_model_fails_and_no_other(
+    registry: Registry, emoji: BaseModel, make_job: MakeJob
+) -> None:
+    other = small_guess(emoji, base_revision="f" * 64)
+    put_guess(registry.store, other)
+    for digest, said in (("d" * 64, "is not in the store any more"), (other.digest, "but this is")):
+        record = make_job(registry.store, 1, 0, init="guess", start_digest=digest, min_steps=0)
+        queue = told(registry, record)
+        learn_leased(lambda: emoji, queue, registry, card(), PACK)
+        assert [said in event.text for event in queue.view().events if event.kind == "failed"] == [True]

@@ -9,11 +9,10 @@ import time
 from datetime import UTC, datetime
 from itertools import count
 
-from cluster.driver.open_jobs import OpenJobs
-from cluster.queue.messages import TakeReply, WorkerCard
-from cluster.queue.queue import WorkQueue
+from cluster.queue.messages import WorkerCard
 from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
+from tests.cluster.shared_queue import LetsGo, told
 from textinv.demo import WEIGHTS
 from textinv.jobs import JobStore
 from textinv.models import load_base_model
@@ -24,28 +23,12 @@ from textinv.store import connect_store
 CARD = WorkerCard("crew/0", "crew", 0)
 
 
-class LetsGo(WorkQueue):
-    """Dismisses a crew as soon as everything is settled, as a driver would."""
-
-    def take(self, card: WorkerCard, request: int) -> TakeReply:
-        """Lease a spec."""
-        if not self.view().jobs[0].unsettled:
-            self.dismiss([card.crew])
-        return super().take(card, request)
-
-
 def main() -> None:
     """Work."""
     job_id, num_looks = sys.argv[1], int(sys.argv[2])
     registry = Registry(connect_store(load_settings().settings.store))
-    open_jobs, queue, looks = (
-        OpenJobs(registry, JobStore(registry.store).load(job_id).fleet),
-        LetsGo(lease_s=6.0),
-        count(),
-    )
-    job = open_jobs.take_up(job_id)
-    assert job is not None
-    open_jobs.tell(job, queue)
+    looks = count()
+    queue = told(registry, JobStore(registry.store).load(job_id), LetsGo(lease_s=6.0))
     model = load_base_model(str(WEIGHTS), device="cpu", dtype="float32")
     noticed: list[float] = []
 

@@ -218,7 +218,9 @@ def _saved(contents: dict[str, Tensor]) -> bytes:
         ("page.pt", b"<!DOCTYPE html><html></html>", "is a web page"),
         ("page.safetensors", b"\n<html></html>", "is a web page"),
         ("xti.safetensors", _saved({"IN01": torch.ones(1, 8), "MID": torch.ones(1, 8)}), "XTI"),
-        ("out.safetensors", _saved({"emp_params": ROWS, "emp_params_out": ROWS + 1}), r"\*_out"),
+        ("out.safetensors", _saved({"knock_out": ROWS}), "'knock_out', which may be a concept's name"),
+        ("outs.safetensors", _saved({"t5": ROWS, "t5xxl_out": ROWS + 1}), "two tensors for one text encoder"),
+        ("wide.safetensors", _saved({"clip_l": ROWS, "clip_l_out": torch.ones(2, 4)}), "need rows beside them"),
         ("strange.safetensors", _saved({"t5xxl": ROWS, "umt5": ROWS + 1}), "no text encoder that is known here"),
         ("twice.safetensors", _saved({"t5xxl": ROWS, "t5": ROWS + 1}), "two tensors for one text encoder"),
         ("two.safetensors", _saved({"bundle_emb.a.t5": ROWS, "bundle_emb.b.t5": ROWS + 1}), "carries 2 embeddings"),
@@ -322,3 +324,50 @@ def test_rows_without_a_key_are_those_of_the_only_text_encoder(tmp_path: Path) -
     assert import_embedding(tmp_path / "rows.pt", pixart, only=True) == Embedding({"t5xxl": ROWS})
     with pytest.raises(EmbeddingFormatError, match="no text encoder that is known here"):
         import_embedding(tmp_path / "rows.pt", FLUX, only=True)
+
+
+NOTHING = torch.zeros_like(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "rows"),
+    [
+        ({"emp_params_out": ROWS}, {"text_encoder": NOTHING, "text_encoder_out": ROWS}),
+        (
+            {"clip_l_out": ROWS, "clip_g_out": ROWS + 1},
+            {
+                "text_encoder": NOTHING,
+                "text_encoder_out": ROWS,
+                "text_encoder_2": NOTHING,
+                "text_encoder_2_out": ROWS + 1,
+            },
+        ),
+        ({"clip_l": ROWS, "t5_out": ROWS + 1}, {"clip_l": ROWS, "t5xxl": NOTHING, "t5xxl_out": ROWS + 1}),
+        ({"clip_l": ROWS, "clip_l_out": ROWS + 1}, {"text_encoder": ROWS, "text_encoder_out": ROWS + 1}),
+    ],
+    ids=["one encoder", "two clips", "clip before, t5 behind", "both places of one"],
+)
+def test_rows_behind_an_encoder_are_read_and_written_as_such(
+    tmp_path: Path, tensors: dict[str, Tensor], rows: dict[str, Tensor]
+) -> None:
+    """Where a file says nothing of what the encoder reads in their place it reads nothing, as with OneTrainer."""
+    (tmp_path / "fox.safetensors").write_bytes(_saved(tensors))
+    embedding = import_embedding(tmp_path / "fox.safetensors", KEYS)
+    assert embedding == Embedding(rows)
+    keys = {name: KEYS[name] for name in embedding.rows if name in KEYS}
+    (file,) = export_embedding(embedding, "fox", "onetrainer", tmp_path / "onetrainer", keys=keys)
+    onetrainers = {"emp_params_out", "emp_params", "clip_l", "clip_l_out", "clip_g_out", "t5_out"}
+    assert set(safetensors.torch.load_file(file)) <= onetrainers
+    assert import_embedding(file, KEYS) == embedding
+    (file,) = export_embedding(embedding, "fox", "auto", tmp_path / "auto", keys=keys)
+    assert import_embedding(file, KEYS) == embedding
+    with pytest.raises(EmbeddingFormatError, match="which no program that reads the format diffusers does"):
+        export_embedding(embedding, "fox", "diffusers", tmp_path)
+
+
+def test_rows_behind_an_encoder_do_not_fit_where_one_vector_of_the_whole_text_is_heard() -> None:
+    embedding = Embedding({"clip_l": NOTHING, "clip_l_out": ROWS, "t5xxl": ROWS})
+    wanted = {"clip_l": 8, "t5xxl": 8}
+    assert embedding.misfit(wanted, "flux") is None
+    assert "hears it say one thing" in str(embedding.misfit(wanted, "flux", ["clip_l"]))
+    assert "no rows for clip_g" in str(embedding.misfit({**wanted, "clip_g": 8}, "sd3"))

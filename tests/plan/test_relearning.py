@@ -9,11 +9,12 @@ from tests.fixtures.store_of_format_1 import unpack_store
 from textinv.embedding import Embedding
 from textinv.errors import InputError, UnknownConceptError
 from textinv.jobs.migration import migrate
+from textinv.placeholders import ConceptRef
 from textinv.plan.relearn import on_base, plan_relearning
 from textinv.plan.resolve import BaseFacts
 from textinv.registry import Registry
 from textinv.settings import Settings
-from textinv.spec import image_key
+from textinv.spec import TrainSpec, image_key
 
 NEW = BaseFacts("f" * 64, 128, row_widths={"text_encoder": 320})
 
@@ -72,3 +73,33 @@ def test_rows_of_other_widths_are_no_start(registry: Registry) -> None:
         spec = planned.spec.model_copy(update={"init": "<other@1>", "init_embedding": rows})
         found = on_base(spec, spec.name, "new-base", NEW)
         assert (found.init, found.init_embedding) == (("<other@1>", rows) if kept else ("fox", None))
+
+
+def guessed(registry: Registry, **changes: object) -> TrainSpec:
+    """The drum's spec, started from a guess."""
+    spec = TrainSpec.model_validate(registry.resolve(ConceptRef("drum")).record["spec"])
+    return spec.model_copy(update={"name": "fox", "class_word": "fox", "start_digest": "d" * 64, **changes})
+
+
+def test_what_started_from_a_guess_starts_from_that_of_the_new_base_or_from_words(registry: Registry) -> None:
+    spec = guessed(registry, init="guess")
+    assert on_base(spec, "fox", "new-base", NEW, "e" * 64).start_digest == "e" * 64
+    without = on_base(spec, "fox", "new-base", NEW)
+    assert (without.start_digest, without.init) == (None, "fox")
+    either = on_base(guessed(registry, init="auto"), "fox", "new-base", NEW)
+    assert (either.start_digest, either.init) == (None, "auto")
+
+
+def test_what_was_only_guessed_needs_a_guess_of_the_new_base(registry: Registry) -> None:
+    spec = guessed(registry, init="guess", max_steps=0, min_steps=0)
+    rows = Embedding({"text_encoder": torch.ones(1, 192)})
+    registry.publish(
+        "fox",
+        rows,
+        {"spec": spec.model_dump(mode="json")},
+        fingerprint="fox",
+        base_model="emoji",
+        base_revision="old",
+    )
+    with pytest.raises(InputError, match="fox: it was only guessed, and there is no guess for new-base"):
+        plan_relearning(["fox"], "new-base", NEW, registry, Settings())

@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.plan.conftest import BASE
+from textinv.embedding import Embedding, export_embedding
 from textinv.errors import ManifestError
 from textinv.plan import Plan, TrainSpec
-from textinv.plan.recipes import RECIPES, steps_between_looks
+from textinv.plan.recipes import INSTANT, RECIPES, steps_between_looks
 from textinv.plan.resolve import BaseFacts
 from textinv.plan.templates import OBJECT, STYLE
 
@@ -70,8 +72,9 @@ def test_zero_and_false_are_values_that_were_written(spec_of: SpecOf) -> None:
 
 def test_every_recipe_is_complete_and_in_range(spec_of: SpecOf) -> None:
     for name, recipe in RECIPES.items():
-        spec = spec_of(f"recipe: {name}")
-        assert 0 < spec.min_steps <= spec.max_steps == recipe.max_steps
+        spec = spec_of(f"recipe: {name}; init: auto")
+        assert spec.min_steps > 0 or name == INSTANT
+        assert spec.min_steps <= spec.max_steps == recipe.max_steps
         assert 0 <= spec.timesteps[0] < spec.timesteps[1] <= 1000
         assert 0 < spec.optimizer.learning_rate < math.pi / 2
         cost = spec.stop.num_samples / (2 * spec.samples_per_step * spec.stop.every_steps)
@@ -249,3 +252,40 @@ def test_a_plan_says_what_a_base_model_is_known_for_and_what_the_context_term_do
     of_clip = planned(write(concept + "    advanced: {context_weight: 0.1}\n    encoders: [clip_l]\n"), base=base).notes
     assert list(without) == list(of_clip) == ["rows alone reach little here"]
     assert not planned(write(concept)).notes
+
+
+def test_rows_behind_the_encoders_are_asked_for_and_the_plan_says_who_cannot_read_them(
+    foxes: Path, write: Write, planned: Planned
+) -> None:
+    concept = FOX + "    class_word: fox\n    advanced: {context_weight: 0.1}\n"
+    plain, behind = planned(write(concept)), planned(write(concept + "    rows: output\n"))
+    assert "rows" not in plain.specs[0].spec.model_dump()
+    assert behind.specs[0].spec.rows == "output"
+    assert behind.specs[0].spec.fingerprint != plain.specs[0].spec.fingerprint
+    assert list(behind.notes) == [
+        "1 of 1 with rows: output: other programs cannot read what these learn (OneTrainer can)",
+        "context_weight does nothing with rows: output: no row changes what other words of a prompt say",
+    ]
+
+
+def test_rows_behind_an_encoder_that_is_heard_as_one_vector_are_an_error_with_its_line(
+    foxes: Path, write: Write, planned: Planned
+) -> None:
+    base = replace(TWO_ENCODERS, whole=("clip_l",))
+    assert planned(write(FOX + "    rows: output\n"), base=base).specs[0].spec.rows == "output"
+    with pytest.raises(ManifestError) as caught:
+        planned(write(FOX + "    encoders: [clip_l]\n    rows: output\n"), base=base)
+    (problem,) = caught.value.details["problems"]
+    assert problem["line"] == 7
+    assert "of clip_l one vector of the whole text is heard" in problem["message"]
+
+
+def test_rows_before_the_encoders_do_not_start_from_rows_behind_them(
+    foxes: Path, write: Write, planned: Planned, tmp_path: Path
+) -> None:
+    rows = {"text_encoder": torch.zeros(1, 8), "text_encoder_out": torch.ones(1, 8)}
+    (file,) = export_embedding(Embedding(rows), "old", "auto", tmp_path)
+    concept = FOX + f"    init: file:{file}\n"
+    assert planned(write(concept + "    rows: output\n")).specs[0].spec.init_embedding is not None
+    with pytest.raises(ManifestError, match="learn with rows: output to start from them"):
+        planned(write(concept))

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from textinv.errors import BaseModelMismatchError, PromptError
 from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.models.word_rows import spread
-from textinv.training import ConceptPack, Work
+from textinv.training import ConceptPack, Start, Work
 from textinv.training.record import cosine_to
+from textinv.training.slot import Slot
 from textinv.training.train import learn
 
 
@@ -106,3 +108,65 @@ def test_a_start_that_this_program_cannot_fetch_needs_a_newer_worker(
     learned = learn(tiny, [works("fox", init="guess", start_digest="d" * 64)], num_slots=1)
     assert learned.errors["fox"].code == "needs_newer_worker"
     assert "fox starts from 'guess' (dddddddddddd)" in learned.errors["fox"].message
+
+
+def given(model: BaseModel, value: float, count: int = 1) -> Start:
+    """Rows that come with the work."""
+    rows = torch.full((count, model.encoder_widths["text_encoder"]), value)
+    return Start("guess 1a2b", lambda _: Embedding({"text_encoder": rows}))
+
+
+def test_rows_that_come_with_the_work_are_what_it_starts_from(
+    tiny: BaseModel, works: Callable[..., Work], adamw: object
+) -> None:
+    start = given(tiny, 0.25, 2)
+    fields = {"init": "guess", "start_digest": "d" * 64, "num_vectors": 2}
+    work = replace(works("a", **fields, optimizer=adamw), start=start)
+    assert torch.equal(starting_rows(tiny, work), start.rows(tiny).rows["text_encoder"])
+    record = learn(tiny, [replace(works("a", **fields, max_steps=1, min_steps=1), start=start)]).concepts["a"].record
+    assert (record["start"], record["started_from"]) == ("guess 1a2b", "")
+    narrow = Start("guess 1a2b", lambda _: Embedding({"text_encoder": torch.ones(1, 8)}))
+    with pytest.raises(BaseModelMismatchError, match="what a is to start from does not fit"):
+        ConceptPack(tiny, 1).add(replace(work, start=narrow))
+
+
+def test_auto_takes_the_better_of_words_and_what_comes_with_the_work(
+    model: BaseModel, works: Callable[..., Work]
+) -> None:
+    def opened(init: str, start: Start | None) -> Slot:
+        pack, digest = ConceptPack(model, 1), start and "d" * 64
+        slot = pack.add(replace(works("a", init=init, start_digest=digest), start=start))
+        pack.look()
+        return slot
+
+    learned = learn(model, [works("a", init="auto", max_steps=30)]).concepts["a"].embedding.rows["text_encoder"]
+    words, taken = opened("auto", None), []
+    for rows in (learned, -learned):
+        start = Start("guess 1a2b", lambda _, rows=rows: Embedding({"text_encoder": rows}))
+        alone, either = opened("guess", start), opened("auto", start)
+        losses = [slot.history[0].loss for slot in (words, alone)]
+        assert either.history[0].loss == pytest.approx(min(losses), rel=1e-5)
+        taken.append(either.start)
+        assert either.started_from == words.started_from  # the words stay known: scores are compared with them
+    assert taken == ["guess 1a2b", ""]
+
+
+def test_a_concept_of_no_steps_is_published_with_its_evidence_beside_others_that_learn(
+    tiny: BaseModel, works: Callable[..., Work]
+) -> None:
+    start = given(tiny, 0.25)
+    instant = {"init": "guess", "start_digest": "d" * 64, "max_steps": 0, "min_steps": 0}
+    at_once = [replace(works(f"at-once-{number}", **instant), start=start) for number in range(2)]
+    learning = [works("learning", max_steps=3, min_steps=3), works("later", "teal", max_steps=2, min_steps=2)]
+    learned = learn(tiny, [learning[0], at_once[0], learning[1], at_once[1]], num_slots=2)
+    assert learned.errors == {}
+    alone = learn(tiny, [learning[0]], num_slots=2)
+    for name in ("at-once-0", "at-once-1"):
+        record = learned.concepts[name].record
+        assert (record["steps"], record["sample_passes"], record["stopped"]) == (0, 0, "cap")
+        assert [seen["step"] for seen in record["trace"]] == [0]
+        direction = learned.concepts[name].embedding.rows["text_encoder"] / start.rows(tiny).rows["text_encoder"]
+        assert torch.allclose(direction, direction[0, 0].expand_as(direction), rtol=1e-5)
+    assert learned.concepts["learning"].record["steps"] == 3
+    found, wanted = (one.concepts["learning"].embedding.rows["text_encoder"] for one in (learned, alone))
+    assert torch.allclose(found, wanted, atol=1e-5)

@@ -15,7 +15,7 @@ from textinv.generation.draw import generate
 from textinv.models import BaseModel, load_base_model
 from textinv.models.seat import Seat
 from textinv.placeholders import ConceptRef
-from textinv.training import ConceptPack, Work, pack
+from textinv.training import ConceptPack, Work, opening
 from textinv.training.train import learn
 
 Works = Callable[..., Work]
@@ -46,7 +46,7 @@ def test_rows_are_those_of_an_encoder_that_is_asked_at_each_step(
     model = base_of(family, tmp_path / "base")
     work = works("fox", init="fox", resolution_px=SIDE.get(family, 32), max_steps=4, encoders=LEARNING[family])
     heard = learn(model, [work], num_slots=1).concepts["fox"].embedding.rows
-    monkeypatch.setattr(pack, "hear_captions", lambda *_: {})
+    monkeypatch.setattr(opening, "hear_captions", lambda *_: {})
     asked = learn(model, [work], num_slots=1).concepts["fox"].embedding.rows
     assert heard.keys() == asked.keys() == set(model.encoder_names)
     for name, rows_ND in asked.items():

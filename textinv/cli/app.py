@@ -19,7 +19,7 @@ from textinv.cli.output import report_error
 from textinv.errors import TextinvError
 
 COMMAND_GROUP = "textinv.commands"
-OWN_COMMANDS = ("new", "manifest", "generate", "evaluate", "concept", "store", "config")
+OWN_COMMANDS = ("new", "manifest", "generate", "evaluate", "concept", "guess", "store", "config")
 """Modules of `textinv.cli` with a `register(app)` of their own commands."""
 
 

@@ -126,7 +126,7 @@ def import_(
     revision = ""
     if base is not None and base_model is not None:
         revision = base.revision
-        if base.row_widths and (problem := embedding.misfit(base.row_widths, base_model)):
+        if base.row_widths and (problem := embedding.misfit(base.row_widths, base_model, base.whole)):
             raise BaseModelMismatchError(
                 f"{path.name} cannot be used with {base_model}: {problem}; name the base model that it was trained on"
             )

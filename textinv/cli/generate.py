@@ -34,9 +34,7 @@ def generate(
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same picture.")] = 0,
     num_images: Annotated[int, typer.Option("--num", "-n", min=1, help="Pictures; each has the next seed.")] = 1,
     steps: Annotated[int | None, typer.Option(help="Inference steps.")] = None,
-    guidance_scale: Annotated[
-        float | None, typer.Option("--guidance", help="How closely to follow the prompt.")
-    ] = None,
+    guidance_scale: Annotated[float | None, typer.Option("--guidance", help="How closely to follow it.")] = None,
     guidance_rescale: Annotated[
         float | None, typer.Option(help="How much of guidance's contrast to take back, 0 to 1.")
     ] = None,
@@ -47,6 +45,7 @@ def generate(
     mask: Annotated[Path | None, typer.Option(help="White where it may change.", exists=True, dir_okay=False)] = None,
     strength: Annotated[float | None, typer.Option(help="How much of it may change, 0 to 1.")] = None,
     clip_skip: Annotated[int | None, typer.Option(min=1, help="Text layer: 1 the last, 2 the one before.")] = None,
+    instruction: Annotated[bool, typer.Option("--instruction", help="Put the base model's own before it.")] = False,
     original_size: Annotated[str | None, typer.Option(help="SDXL: WIDTHxHEIGHT before it was scaled.")] = None,
     crop_top_left: Annotated[str | None, typer.Option(help="SDXL: TOP,LEFT pixels that were cut off.")] = None,
     target_size: Annotated[str | None, typer.Option(help="SDXL: WIDTHxHEIGHT that it was scaled for.")] = None,
@@ -72,6 +71,7 @@ def generate(
         "noise_scheduler": noise_scheduler,
         "strength": strength,
         "clip_skip": clip_skip,
+        "instruction": instruction,
         "sizes": read_sizes(original_size, crop_top_left, target_size),
         "bases": _bases(bases),
         **_pictures(init_image, mask),

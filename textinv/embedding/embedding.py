@@ -9,7 +9,7 @@ Shapes: N vectors, D width of a text encoder.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from textinv.errors import EmbeddingFormatError
+from textinv.spec import OUTPUT, RowPlace
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 """Of a text encoder: its place among the base model's (`text_encoder_2`), or what it is (`t5xxl`)."""
@@ -30,7 +31,9 @@ MAX_WIDTH = 16384
 class Embedding:
     """All learned vectors of one concept: encoder name -> rows (N, D), fp32 on the CPU.
 
-    The rows are copied, so later changes of the tensors that were passed in do not reach the embedding.
+    Rows that are written into what an encoder says go by its name and `OUTPUT`; beside them are always those that it
+    reads in their place. The rows are copied, so later changes of the tensors that were passed in do not reach the
+    embedding.
 
     Raises:
         EmbeddingFormatError: no rows, an unknown encoder, unequal numbers of vectors, or rows that are not finite
@@ -50,6 +53,10 @@ class Embedding:
         counts = {encoder: len(tensor) for encoder, tensor in rows.items()}
         if len(set(counts.values())) > 1:
             raise EmbeddingFormatError(f"every text encoder needs the same number of vectors; these have {counts}")
+        for encoder, rows_ND in rows.items():
+            beside = rows.get(encoder.removesuffix(OUTPUT))
+            if beside is None or beside.shape != rows_ND.shape:
+                raise EmbeddingFormatError(f"rows of {encoder} need rows beside them of the encoder itself, as wide")
         object.__setattr__(self, "rows", rows)
         object.__setattr__(self, "num_vectors", len(next(iter(rows.values()))))
         object.__setattr__(self, "widths", {encoder: rows_ND.shape[1] for encoder, rows_ND in rows.items()})
@@ -64,16 +71,33 @@ class Embedding:
         """SHA-256 of the canonical bytes, in hex."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
-    def misfit(self, wanted: Mapping[str, int], base_model: str) -> str | None:
-        """Why these rows do not fit a base model, whose widths by text encoder are `wanted`; None when they do."""
-        if self.widths == dict(wanted):
+    @property
+    def outputs(self) -> list[str]:
+        """The text encoders into what these say rows are written."""
+        return [encoder.removesuffix(OUTPUT) for encoder in self.rows if encoder.endswith(OUTPUT)]
+
+    def misfit(self, wanted: Mapping[str, int], base_model: str, whole: Collection[str] = ()) -> str | None:
+        """Why these rows do not fit a base model, whose widths by text encoder are `wanted`; None when they do.
+
+        Of `whole` encoders it hears one vector of the whole text, into which no row can be written.
+        """
+        widths = widths_by_encoder(self.widths)
+        if unheard := sorted(set(self.outputs) & set(whole)):
+            return f"it has rows for what {unheard[0]} says of single words, and {base_model} hears it say one thing"
+        if widths == dict(wanted):
             return None
-        has = f"its rows are {_said(self.widths)} wide, but those of {base_model} {_said(wanted)}"
-        if sorted(self.widths.values()) == sorted(wanted.values()):
+        has = f"its rows are {_said(widths)} wide, but those of {base_model} {_said(wanted)}"
+        if sorted(widths.values()) == sorted(wanted.values()):
             return f"the rows of its two text encoders are swapped: {has}"
-        if missing := sorted(wanted.keys() - self.widths.keys()):
+        if missing := sorted(wanted.keys() - widths.keys()):
             return f"it has no rows for {' and '.join(missing)}: {has}"
         return has
+
+    def unlearned(self, place: RowPlace) -> str | None:
+        """Why these rows are no start for rows of that place; None when they are."""
+        if place == "input" and self.outputs:
+            return f"it has rows for what {' and '.join(self.outputs)} says: learn with rows: output to start from them"
+        return None
 
     def to_bytes(self) -> bytes:
         """Write the canonical safetensors: keyed by encoder, in order, no metadata; equal rows give equal bytes."""
@@ -96,6 +120,11 @@ class Embedding:
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+
+def widths_by_encoder(widths: Mapping[str, int]) -> dict[str, int]:
+    """Of widths of rows, those by text encoder: rows that are written into what it says are as wide."""
+    return {encoder: width for encoder, width in widths.items() if not encoder.endswith(OUTPUT)}
 
 
 def write_safetensors(rows: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:

@@ -13,10 +13,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from textinv.embedding.embedding import Embedding, write_safetensors
+from textinv.embedding.embedding import Embedding, widths_by_encoder, write_safetensors
 from textinv.embedding.keys import CLIPS_BY_PLACE, NO_KEYS, FileKeys
 from textinv.errors import EmbeddingFormatError
 from textinv.outputs import write_output
+from textinv.spec import OUTPUT
 
 ExportFormat = Literal["auto", "diffusers", "a1111-pt", "onetrainer"]
 EXPORT_FORMATS: tuple[str, ...] = get_args(ExportFormat)
@@ -44,6 +45,11 @@ def export_embedding(
         EmbeddingFormatError: there is no such format, it cannot hold this embedding, or has another suffix.
         InputError: a file cannot be written.
     """
+    if embedding.outputs and format in ("diffusers", "a1111-pt"):
+        raise EmbeddingFormatError(
+            f"{name} has rows that are written into what a text encoder says, which no program that reads the format "
+            f"{format} does: use auto, or onetrainer"
+        )
     writer = _WRITERS.get(format)
     if writer is None:
         raise EmbeddingFormatError(f"there is no export format {format!r}: choose from {', '.join(EXPORT_FORMATS)}")
@@ -68,10 +74,23 @@ def _auto(embedding: Embedding, name: str, metadata: Mapping[str, str], keys: Fi
 
 
 def _shared_keys(embedding: Embedding, keys: FileKeys) -> dict[str, Tensor]:
-    if list(embedding.rows) == ["text_encoder"]:
-        return {"emb_params": embedding.rows["text_encoder"]}
-    written = CLIPS_BY_PLACE | {encoder: names[0] for encoder, names in keys.items()}
-    return {written.get(encoder, encoder): rows_ND for encoder, rows_ND in embedding.rows.items()}
+    alone = widths_by_encoder(embedding.widths).keys() == {"text_encoder"}
+    written = {"text_encoder": "emb_params"} if alone else CLIPS_BY_PLACE
+    written = written | {encoder: names[0] for encoder, names in keys.items()}
+    return _named(_without_nothing(embedding), written)
+
+
+def _named(rows: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+    """Rows by what a file calls their text encoders; those that are written into what it says keep their ending."""
+    plain = {name: name.removesuffix(OUTPUT) for name in rows}
+    return {names.get(plain[name], plain[name]) + name[len(plain[name]) :]: rows_ND for name, rows_ND in rows.items()}
+
+
+def _without_nothing(embedding: Embedding) -> dict[str, Tensor]:
+    """The rows but for zeros that an encoder reads in the place of those that are written into what it says: a file
+    says that by leaving them out."""
+    rows = embedding.rows
+    return {name: rows_ND for name, rows_ND in rows.items() if bool(rows_ND.any()) or name + OUTPUT not in rows}
 
 
 def _diffusers(embedding: Embedding, name: str, metadata: Mapping[str, str], _: FileKeys) -> dict[str, bytes]:
@@ -107,12 +126,15 @@ def _a1111_pt(embedding: Embedding, name: str, metadata: Mapping[str, str], _: F
 
 def _onetrainer(embedding: Embedding, name: str, metadata: Mapping[str, str], keys: FileKeys) -> dict[str, bytes]:
     theirs = {"emb_params": "emp_params"} | {names[0]: names[1] for names in keys.values()}
-    renamed = {theirs.get(key, key): rows_ND for key, rows_ND in _shared_keys(embedding, keys).items()}
+    renamed = _named(_shared_keys(embedding, keys), theirs)
     return {f"{name}.safetensors": write_safetensors(renamed, metadata)}
 
 
 def readers_of_clips(embedding: Embedding, format: str) -> str:
-    """Which programs read an exported file of one or two CLIPs."""
+    """Which programs read an exported file of one or two CLIPs, or any with rows that are written into what a text
+    encoder says."""
+    if embedding.outputs:
+        return _READERS_OF_OUTPUTS[format]
     alone = len(embedding.rows) == 1
     return {
         "auto": "AUTOMATIC1111, Forge, ComfyUI, InvokeAI and kohya's scripts read it"
@@ -125,6 +147,12 @@ def readers_of_clips(embedding: Embedding, format: str) -> str:
     }[format]
 
 
+_READERS_OF_OUTPUTS = {
+    "auto": "no other program draws it: rows that are written into what a text encoder says are read by OneTrainer "
+    "alone (--format onetrainer)",
+    "onetrainer": "OneTrainer reads it, and lets its text encoders read nothing in the concept's place; other programs "
+    "do not",
+}
 _WRITERS: Mapping[str, Callable[[Embedding, str, Mapping[str, str], FileKeys], dict[str, bytes]]] = {
     "auto": _auto,
     "diffusers": _diffusers,

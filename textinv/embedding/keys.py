@@ -1,15 +1,20 @@
 """Whose rows a tensor of a file holds: by its key, and by what the base model's family calls its text encoders.
 
 Owns the keys of files of one or two CLIPs, in which Stable Diffusion's rows lie, and refusing what has no place. The
-keys of all other text encoders are a family's to state, and are given. Does not know files, nor base models.
+keys of all other text encoders are a family's to state, and are given. A key that ends in `_out` holds rows that are
+written into what an encoder says. What it reads in their place is zeros, as with OneTrainer, whose ending it is
+(Nerogar/OneTrainer@0860bdc7, modules/model/BaseModel.py), unless the file has rows for that, too. Does not know files,
+nor base models.
 """
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+import torch
 from torch import Tensor
 
 from textinv.errors import EmbeddingFormatError
+from textinv.spec import OUTPUT
 
 FileKeys = Mapping[str, Sequence[str]]
 """Of text encoders that go by what they are, the keys of their rows: the one that is written, OneTrainer's, others."""
@@ -41,36 +46,57 @@ def by_encoder(tensors: Mapping[str, Tensor], source: str, keys: FileKeys, only:
         raise EmbeddingFormatError(f"{source} is a whole base model, not an embedding")
     if "IN01" in tensors or "MID" in tensors:
         raise EmbeddingFormatError(f"{source} has rows per UNet layer (XTI), which no base model here takes")
-    if any(key.endswith("_out") for key in tensors):
-        raise EmbeddingFormatError(f"{source} was trained on the text encoder's output (*_out), which is not supported")
+    named = _encoders_of({key.removesuffix(OUTPUT) for key in tensors}, source, keys, only)
+    _check_outputs(tensors, source, keys)
+    rows = {}
+    for key, tensor in tensors.items():
+        encoder = named[key.removesuffix(OUTPUT)]
+        rows[encoder + (OUTPUT if key.endswith(OUTPUT) else "")] = two_dimensional(tensor)
+    unread = {name.removesuffix(OUTPUT): torch.zeros_like(rows_ND) for name, rows_ND in rows.items()}
+    return {**unread, **rows}
+
+
+def _encoders_of(found: set[str], source: str, keys: FileKeys, only: bool) -> dict[str, str]:
+    """The text encoder of each key of a file."""
     names = {key: encoder for encoder, written in keys.items() for key in (encoder, *written)}
-    if only and keys and len(tensors) == len(keys) == 1:
-        return {encoder: two_dimensional(tensor) for encoder, tensor in zip(keys, tensors.values(), strict=True)}
-    if (only and keys) or (names.keys() - _CLIPS) & tensors.keys():
-        return _by_name(tensors, source, names if only else {**names, **{clip: clip for clip in _CLIPS}})
-    return _of_clips(tensors, source)
+    if only and keys and len(found) == len(keys) == 1:
+        return dict(zip(found, keys, strict=True))
+    if (only and keys) or (names.keys() - _CLIPS) & found:
+        return _by_name(found, source, names if only else {**names, **{clip: clip for clip in _CLIPS}})
+    return _of_clips(found, source)
 
 
-def _of_clips(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """Rows of Stable Diffusion's text encoders."""
-    first, second = _FIRST & set(tensors), _SECOND & set(tensors)
-    if set(tensors) == first | second and len(first) <= 1 and len(second) <= 1 and tensors:
-        found = zip(ENCODER_NAMES, (first, second), strict=True)
-        return {encoder: two_dimensional(tensors[key]) for encoder, held in found for key in held}
-    if len(tensors) == 1:
-        return {"text_encoder": two_dimensional(next(iter(tensors.values())))}
-    raise EmbeddingFormatError(f"{source} holds {len(tensors)} tensors ({sorted(tensors)[:5]}); an embedding is one")
+def _check_outputs(tensors: Mapping[str, Tensor], source: str, keys: FileKeys) -> None:
+    known = _FIRST | _SECOND | set(keys) | {key for written in keys.values() for key in written}
+    strange = sorted(key for key in tensors if key.endswith(OUTPUT) and key.removesuffix(OUTPUT) not in known)
+    if strange:
+        raise EmbeddingFormatError(
+            f"{source} has the key {strange[0]!r}, which may be a concept's name, or mean rows that are written into "
+            f"what {strange[0].removesuffix(OUTPUT)!r} says, which is no text encoder that is known here: name the key "
+            "after one (clip_l, clip_l_out, ...)"
+        )
 
 
-def _by_name(tensors: Mapping[str, Tensor], source: str, names: Mapping[str, str]) -> dict[str, Tensor]:
-    if strange := sorted(tensors.keys() - names.keys()):
+def _of_clips(found: set[str], source: str) -> dict[str, str]:
+    """Text encoders of Stable Diffusion."""
+    first, second = _FIRST & found, _SECOND & found
+    if found == first | second and len(first) <= 1 and len(second) <= 1 and found:
+        places = zip(ENCODER_NAMES, (first, second), strict=True)
+        return {key: encoder for encoder, held in places for key in held}
+    if len(found) == 1:
+        return dict.fromkeys(found, "text_encoder")
+    raise EmbeddingFormatError(f"{source} holds {len(found)} tensors ({sorted(found)[:5]}); an embedding is one")
+
+
+def _by_name(found: set[str], source: str, names: Mapping[str, str]) -> dict[str, str]:
+    if strange := sorted(found - names.keys()):
         known = ", ".join(sorted(set(names)))
         raise EmbeddingFormatError(
             f"{source} has rows of {strange}, which are no text encoder that is known here: keys may be {known}"
         )
-    if len({names[key] for key in tensors}) < len(tensors):
-        raise EmbeddingFormatError(f"{source} has two tensors for one text encoder: {sorted(tensors)}")
-    return {names[key]: two_dimensional(tensor) for key, tensor in tensors.items()}
+    if len({names[key] for key in found}) < len(found):
+        raise EmbeddingFormatError(f"{source} has two tensors for one text encoder: {sorted(found)}")
+    return {key: names[key] for key in found}
 
 
 def _unbundled(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:

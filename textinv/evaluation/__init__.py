@@ -5,8 +5,8 @@ may bring its own (`judge/`, `evaluation.json`). Does not know packs, registries
 first.
 """
 
-from textinv.evaluation.encoders import PictureEncoder, load_encoder, own_encoder
 from textinv.evaluation.evaluate import Drawing, Learned, evaluate
 from textinv.evaluation.scorer import own_scorer
+from textinv.models.picture_encoder import PictureEncoder, load_encoder, own_encoder
 
 __all__ = ["Drawing", "Learned", "PictureEncoder", "evaluate", "load_encoder", "own_encoder", "own_scorer"]

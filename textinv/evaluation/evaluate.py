@@ -12,7 +12,6 @@ from typing import Any
 from textinv.embedding import Embedding
 from textinv.evaluation import scores
 from textinv.evaluation.classifier import has_classifier, load_classifier
-from textinv.evaluation.encoders import PictureEncoder, own_encoder
 from textinv.evaluation.judge import Judge, Opinion, Pixels, check_asks
 from textinv.evaluation.pinned import NUM_EDITS, Sheet, make_sheet
 from textinv.evaluation.prompts import Kind, prompts_of
@@ -20,6 +19,7 @@ from textinv.generation.draw import generate_all
 from textinv.generation.request import GenerateRequest
 from textinv.images import Picture
 from textinv.models.base import BaseModel
+from textinv.models.picture_encoder import PictureEncoder, own_encoder
 from textinv.placeholders import ConceptRef
 
 CONCEPT = ConceptRef("concept")
@@ -114,6 +114,7 @@ def facts_of(model: BaseModel, learned: Learned) -> dict[str, Any]:
     ratios = {
         name: scores.norm_ratio(rows_ND, model.vocabulary(name).detach().cpu())
         for name, rows_ND in learned.embedding.rows.items()
+        if name in model.encoder_names  # what an encoder says has no vocabulary to compare with
     }
     return {"norm_ratio": ratios, "anchor_word": learned.anchor_word}
 

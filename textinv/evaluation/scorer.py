@@ -12,11 +12,11 @@ from typing import Any
 
 from textinv.embedding import Embedding
 from textinv.errors import TextinvError, TrainingError
-from textinv.evaluation.encoders import PictureEncoder, load_encoder
 from textinv.evaluation.evaluate import Drawing, Learned, evaluate, facts_of
 from textinv.evaluation.pinned import Sheet
 from textinv.images import Picture
 from textinv.models.base import BaseModel
+from textinv.models.picture_encoder import PictureEncoder, load_encoder
 from textinv.plan.estimate import EVALUATION_INFERENCE_STEPS
 from textinv.spec import TrainSpec
 from textinv.training.work import Scorer
@@ -74,4 +74,4 @@ def word_of(spec: TrainSpec) -> str | None:
     """What kind of thing a concept is, as far as its spec says."""
     if spec.class_word:
         return spec.class_word
-    return None if spec.init == "auto" or spec.init_embedding else spec.init
+    return None if spec.init == "auto" or spec.init_embedding or spec.start_digest else spec.init

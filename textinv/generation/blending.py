@@ -53,10 +53,15 @@ def at_strength(model: BaseModel, one: Ingredient, strength: float) -> Blended:
     """A concept at a strength: 0 is its class word, 1 itself; beyond 1 it goes on as far as the word's antipode.
 
     Raises:
-        PromptError: nobody knows its class word.
+        PromptError: nobody knows its class word, or its rows do not stand where words do.
     """
     if strength == 1:
         return Blended(one.embedding)
+    if one.embedding.outputs:
+        raise PromptError(
+            f"<{one.name}> cannot be drawn at a strength: its rows are written into what the text encoder says "
+            "(rows: output), where no word is known to slide to; draw it as it is"
+        )
     if one.word is None:
         raise PromptError(
             f"<{one.name}> cannot be drawn at a strength: its record names no class word, as it was learned elsewhere; "
@@ -79,7 +84,7 @@ def mixed(first: Ingredient, second: Ingredient, share: float) -> Blended:
     """Two concepts of one class word, `share` of the second.
 
     Raises:
-        PromptError: they are of different kinds, or have another number of vectors.
+        PromptError: they are of different kinds, have another number of vectors, or stand elsewhere.
     """
     if first.word and second.word and first.word.lower() != second.word.lower():
         raise PromptError(
@@ -90,6 +95,11 @@ def mixed(first: Ingredient, second: Ingredient, share: float) -> Blended:
         raise PromptError(
             f"<{first.name}> has {first.embedding.num_vectors} vectors and <{second.name}> "
             f"{second.embedding.num_vectors}: learn both with the same num_vectors to mix them"
+        )
+    if first.embedding.rows.keys() != second.embedding.rows.keys():
+        raise PromptError(
+            f"<{first.name}> has rows of {', '.join(first.embedding.rows)} and <{second.name}> of "
+            f"{', '.join(second.embedding.rows)}: learn both with the same rows and encoders to mix them"
         )
     rows = {
         encoder: between(rows_ND, second.embedding.rows[encoder], share)

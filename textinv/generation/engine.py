@@ -163,7 +163,7 @@ class Engine:
         request = asked.request
         elsewhere = check_mounts(self.model, asked.refs, mounts, request.bases)
         options = request.attention_weights, request.clip_skip, asked.num_steps
-        prompt = self._encoder.script(request.prompt, mounts, *options)
+        prompt = self._encoder.script(request.prompt, mounts, *options, request.instruction)
         negative = self._encoder.script(request.negative_prompt, mounts, *options)
         guided = negative if asked.guidance_scale > 1 and self.model.guides == "rows" else None
         used = used_concepts(asked.refs, mounts)

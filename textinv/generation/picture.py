@@ -191,7 +191,7 @@ def _settled(model: BaseModel, request: GenerateRequest) -> GenerateRequest:
     """Fill in how the base model draws and the layer that it reads, and check that it can do what is said.
 
     Raises:
-        RequestError: it has no such layer, takes no sizes, or no negative prompt.
+        RequestError: it has no such layer, takes no sizes, or no negative prompt, or has no instruction.
     """
     if request.negative_prompt and model.guides != "rows":
         raise RequestError(
@@ -204,6 +204,11 @@ def _settled(model: BaseModel, request: GenerateRequest) -> GenerateRequest:
             f"{model.id!r} is told no sizes beside the text, as SDXL is: leave original_size, crop_top_left and "
             "target_size out",
             param="original_size",
+        )
+    if request.instruction and not model.has_instruction:
+        raise RequestError(
+            f"{model.id!r} has no instruction of its own for its text encoder to read before a prompt: leave it out",
+            param="instruction",
         )
     drawing = model.drawing
     request = replace(

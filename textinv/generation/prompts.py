@@ -21,8 +21,9 @@ from textinv.errors import BaseModelMismatchError, PromptError, UnknownConceptEr
 from textinv.generation.blending import Blended, Ingredient, at_strength, ingredient_of, mixed
 from textinv.generation.prompt_schedule import texts_over_steps
 from textinv.models.base import BaseModel, Conditioning
-from textinv.models.prompt import NEW_WINDOW, TokenBatch, TokenizedPrompt, batch_prompts
+from textinv.models.prompt import INSTRUCTED, NEW_WINDOW, TokenBatch, TokenizedPrompt, batch_prompts, with_outputs
 from textinv.placeholders import ConceptRef, Mention, concepts_of, expand_aliases, mentions_in
+from textinv.spec import OUTPUT
 
 Bases = Literal["exact", "kin"]
 """Whether rows that were learned on one base model may be drawn by another of its family."""
@@ -68,7 +69,7 @@ class StoredConcept(Learned, Protocol):
 
 Mount = Embedding | StoredConcept
 """What stands for a placeholder: rows, published or not."""
-Key = tuple[str, bool, int, tuple[str, ...]]
+Key = tuple[str, bool, int, bool, tuple[str, ...]]
 
 
 class WeightedText(NamedTuple):
@@ -187,7 +188,8 @@ class PreparedPrompt:
     """A prompt that can be encoded: its chunks, and the rows that its placeholders stand for."""
 
     key: Key
-    """What the encoding depends on: the text, whether it is weighted, the layer that is read, the concepts' digests."""
+    """What the encoding depends on: the text, whether it is weighted, the layer that is read, whether it is read behind
+    an instruction, the concepts' digests."""
     clip_skip: int
     tokenized: TokenizedPrompt
     mounts: Mapping[Mention, Embedding]
@@ -234,7 +236,13 @@ class PromptEncoder:
         self._encoded: dict[Key, Conditioning] = {}  # in the order of their last use
 
     def script(
-        self, prompt: str, mounts: Mapping[ConceptRef, Mount], weighted: bool, clip_skip: int | None, num_steps: int
+        self,
+        prompt: str,
+        mounts: Mapping[ConceptRef, Mount],
+        weighted: bool,
+        clip_skip: int | None,
+        num_steps: int,
+        instructed: bool = False,
     ) -> Script:
         """Prepare a prompt for so many inference steps; with `weighted`, A1111's prompts that change are syntax.
 
@@ -242,9 +250,10 @@ class PromptEncoder:
             PromptError: as `prepare`, or it says too many different things.
         """
         if not weighted or "[" not in prompt:
-            return Script((self.prepare(prompt, mounts, weighted, clip_skip),))
+            return Script((self.prepare(prompt, mounts, weighted, clip_skip, instructed),))
         over = texts_over_steps(prompt, num_steps)
-        return Script(tuple(self.prepare(text, mounts, weighted, clip_skip) for text in over.texts), over.at)
+        texts = tuple(self.prepare(text, mounts, weighted, clip_skip, instructed) for text in over.texts)
+        return Script(texts, over.at)
 
     def say(self, scripts: Sequence[Script]) -> list[Said]:
         """Encode scripts, all their texts together."""
@@ -252,7 +261,12 @@ class PromptEncoder:
         return [Said(tuple(next(encoded) for _ in script.texts), script.at) for script in scripts]
 
     def prepare(
-        self, prompt: str, mounts: Mapping[ConceptRef, Mount], weighted: bool, clip_skip: int | None = None
+        self,
+        prompt: str,
+        mounts: Mapping[ConceptRef, Mount],
+        weighted: bool,
+        clip_skip: int | None = None,
+        instructed: bool = False,
     ) -> PreparedPrompt:
         """Cut a prompt into chunks; with `weighted`, A1111's attention weights are syntax.
 
@@ -263,7 +277,8 @@ class PromptEncoder:
         found = {mention: self._rows_of(mention, mounts) for mention in mentions_in(text)}
         used = {mention: one.embedding for mention, one in found.items()}
         counts = {ref: embedding.num_vectors for ref, embedding in used.items()}
-        pieces = [(piece.text, piece.weight) for piece in parse_attention_weights(text)] if weighted else text
+        parsed = parse_attention_weights(text) if weighted else [WeightedText(text, 1.0)]
+        pieces = [*([INSTRUCTED] if instructed else []), *((piece.text, piece.weight) for piece in parsed)]
         tokenized = self._model.tokenize_prompt(pieces, counts)
         if tokenized.num_chunks > MAX_CHUNKS:
             raise PromptError(
@@ -273,7 +288,7 @@ class PromptEncoder:
             )
         skip, digests = clip_skip or self._model.clip_skip, tuple(one.digest for one in used.values())
         notes = tuple(note for one in found.values() for note in one.notes)
-        return PreparedPrompt((text, weighted, skip, digests), skip, tokenized, used, notes)
+        return PreparedPrompt((text, weighted, skip, instructed, digests), skip, tokenized, used, notes)
 
     def _rows_of(self, mention: Mention, mounts: Mapping[ConceptRef, Mount]) -> Blended:
         """The rows that a placeholder stands for: those of a concept, or rows between."""
@@ -308,6 +323,8 @@ class PromptEncoder:
         rows_of = {ref: embedding.rows for prompt in prompts for ref, embedding in prompt.mounts.items()}
         batch = batch_prompts([prompt.tokenized for prompt in prompts], rows_of)
         encoded = self._model.encode_text(batch.tokens, batch.rows, prompts[0].clip_skip)
+        if any(name.endswith(OUTPUT) for name in batch.rows):
+            encoded = with_outputs(encoded, self._model.spans(), batch.tokens, batch.rows)
         weighed = _weigh(self._model, encoded, batch)
         return [self._model.joined(weighed.index(torch.tensor(list(one)))) for one in batch.chunks]
 
@@ -330,8 +347,9 @@ def _merge(pieces: list[WeightedText]) -> list[WeightedText]:
 
 
 def _check_widths(model: BaseModel, ref: ConceptRef, embedding: Embedding) -> None:
-    if embedding.widths != dict(model.encoder_widths):
-        problem = embedding.misfit(model.encoder_widths, repr(model.id))
+    if embedding.widths == dict(model.encoder_widths):
+        return
+    if problem := embedding.misfit(model.encoder_widths, repr(model.id), model.whole):
         raise BaseModelMismatchError(
             f"the embedding of {ref} does not fit: {problem}; learn it on this base model",
             concept=str(ref),
@@ -340,20 +358,24 @@ def _check_widths(model: BaseModel, ref: ConceptRef, embedding: Embedding) -> No
 
 
 def _without_clashes(prompts: Sequence[PreparedPrompt]) -> Iterator[list[PreparedPrompt]]:
-    """Part prompts so that within a part one layer is read, and a name means one embedding: a head may have moved
-    between two requests."""
+    """Part prompts so that within a part one layer is read, all behind an instruction or none, and a name means one
+    embedding: a head may have moved between two requests."""
     together: list[PreparedPrompt] = []
     meant: dict[Mention, str] = {}
-    for prompt in sorted(prompts, key=lambda prompt: prompt.clip_skip):
+    for prompt in sorted(prompts, key=_read_as):
         digests = {ref: embedding.digest for ref, embedding in prompt.mounts.items()}
-        skips_otherwise = bool(together) and together[0].clip_skip != prompt.clip_skip
-        if skips_otherwise or any(meant.get(ref, digest) != digest for ref, digest in digests.items()):
+        is_read_otherwise = bool(together) and _read_as(together[0]) != _read_as(prompt)
+        if is_read_otherwise or any(meant.get(ref, digest) != digest for ref, digest in digests.items()):
             yield together
             together, meant = [], {}
         together.append(prompt)
         meant |= digests
     if together:
         yield together
+
+
+def _read_as(prompt: PreparedPrompt) -> tuple[int, bool]:
+    return prompt.clip_skip, prompt.tokenized.instructed
 
 
 def _weigh(model: BaseModel, encoded: Conditioning, batch: TokenBatch) -> Conditioning:

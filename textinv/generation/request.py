@@ -58,6 +58,7 @@ class GenerateRequest:
     the contrast that guidance adds: 0.7 for a base model with zero terminal SNR (Lin et al. 2023, arXiv 2305.08891).
     `clip_skip` says which layer of the text encoder is read: 1 the one that the UNet was trained with, 2 the one before
     it; None: the base model's. `sizes` are what a base model that takes them is told; None: those of the picture.
+    With `instruction` the text encoder reads the base model's own before the prompt; the negative prompt stays without.
     """
 
     prompt: str
@@ -80,6 +81,7 @@ class GenerateRequest:
     bases: Bases | None = None
     clip_skip: int | None = None
     sizes: ToldSizes | None = None
+    instruction: bool = False
 
     @property
     def refs(self) -> list[ConceptRef]:
@@ -156,6 +158,7 @@ class GeneratedImage:
             "Size": f"{width_px}x{height_px}",
             **(request.sizes.settings() if request.sizes else {}),
             "Clip skip": None if request.clip_skip is None else str(request.clip_skip),
+            "Instruction": "base model" if request.instruction else None,
             "Model": self.base_model or None,
             # A1111's word for brackets that are plain text.
             "Emphasis": "None" if request.has_literal_brackets else None,
@@ -291,6 +294,8 @@ def read_request(infotext: Infotext) -> GenerateRequest:
         request = replace(request, width_px=int(size[1]), height_px=int(size[2]))
     if _WHOLE.fullmatch(said.get("Clip skip", "")):
         request = replace(request, clip_skip=int(said["Clip skip"]))
+    if said.get("Instruction") == "base model":
+        request = replace(request, instruction=True)
     if sizes := sizes_in(said):
         request = replace(request, sizes=sizes)
     if sampler := said.get("Sampler"):

@@ -1,7 +1,7 @@
 """Submitting a plan: its pictures and its job record go into the store.
 
-Owns the order: pictures first, so that a job that can be seen can be trained. Repeating any part is harmless, and a
-submission that was cut short is completed by the next one. Does not start anything.
+Owns the order: pictures and guesses first, so that a job that can be seen can be trained. Repeating any part is
+harmless, and a submission that was cut short is completed by the next one. Does not start anything.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from textinv.jobs.layout import purged_key, spec_sheet_key
 from textinv.jobs.record import JobRecord, job_id, now, spec_sheets_of
 from textinv.plan import Plan
 from textinv.plan.sources import Source
+from textinv.registry.guesses import guess_key, put_guess, read_guess
 from textinv.spec import image_key
 from textinv.store.protocol import ObjectStore
 
@@ -60,6 +61,9 @@ def submit_plan(
     registry.check_format(write=True)
     store.delete([purged_key(id_of(plan))])  # first: its pictures are used again from now on
     uploaded = upload_pictures(_needed(plan), store, progress)
+    for digest, source in plan.guesses.items():
+        if not store.exists(guess_key(digest)):
+            put_guess(store, read_guess(source.read(), source.name))
     moved = [planned for planned in plan.specs if planned.head_moves and planned.version is not None]
     for planned in moved:
         registry.move_head(planned.spec.name, planned.version or 0)

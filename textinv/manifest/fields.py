@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from textinv.manifest.origin import Origin
-from textinv.spec import Crop, Kind, Method, Schedule, StopRule
+from textinv.spec import Crop, Kind, Method, RowPlace, Schedule, StopRule
 
-RecipeName = Literal["fast", "balanced", "faithful", "published"]
+RecipeName = Literal["instant", "fast", "balanced", "faithful", "published"]
 TemplateList = Literal["object", "style"]
 
 
@@ -64,10 +64,10 @@ class TrainingFields(Strict):
 
     recipe: RecipeName | None = None
     """Named set of the values below and of the advanced ones; the table at the end of the reference has all of them.
-    `fast`: tens of steps, for looking at an idea; `balanced`: hundreds; `faithful`: for the last likeness of a
-    particular thing, less willing to follow the rest of a prompt: these were measured on the demo base. `published`:
-    what a paper or program says of the base model's family. Default: `published` where there is that, else `balanced`.
-    Cost grows with their steps."""
+    `instant`: no step at all, only what a guess predicts from the pictures (`init: guess`); `fast`: tens of steps, for
+    looking at an idea; `balanced`: hundreds; `faithful`: for the last likeness of a particular thing, less willing to
+    follow the rest of a prompt: these were measured on the demo base. `published`: what a paper or program says of the
+    base model's family. Default: `published` where there is that, else `balanced`. Cost grows with their steps."""
     kind: Kind | None = None
     """What is to be learned: `object` (default), a particular thing, or `style`, the way that pictures look. Decides
     which templates are used, and how it is evaluated. Costs nothing in training."""
@@ -77,11 +77,13 @@ class TrainingFields(Strict):
     init: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     """Where the rows start. Any text (several words are spread over the vectors); `auto`: the words that the base
     model's own image encoder ranks first for the pictures (as in Voronov et al. 2023, arXiv:2302.04841), or, where it
-    has none, the word of a short list that gives the least loss; `<name>` or `<name@3>`: a
-    concept of the registry; `file:rows/fox.safetensors`: an embedding file. Default: the class word, else `auto`. A
-    good start is worth as much as a better method. `auto` costs seconds with an image encoder of the base model's own;
-    without one as much as about 240 sample passes (each of 60 words on the fixed batch, forward only), in which every
-    slot of the worker waits: write a word there."""
+    has none, the word of a short list that gives the least loss; or what the base model's guess predicts, where there
+    is a guess and that has less loss on a fixed batch; `guess`: what it predicts from the pictures, at once (`textinv
+    guess train` trains one); `<name>` or `<name@3>`: a concept of the registry; `file:rows/fox.safetensors`: an
+    embedding file. Default: the class word, else `auto`, but `guess` with the recipe `instant`. A good start is worth
+    as much as a better method. `auto` costs seconds with an image encoder of the base model's own; without one as much
+    as about 240 sample passes (each of 60 words on the fixed batch, forward only), in which every slot of the worker
+    waits: write a word there."""
     num_vectors: Annotated[int, Field(ge=1, le=32)] | None = None
     """Rows to learn for the concept. 1 to 32; each takes one token of every prompt. More hold more detail and can make
     prompts harder to edit; the original paper took one (Gal et al. 2022, arXiv:2208.01618). Costs no
@@ -90,6 +92,12 @@ class TrainingFields(Strict):
     """The base model's text encoders that learn, for one with several: `[clip_l, t5xxl]`. In the others the words that
     the rows start from stay in the concept's place, unchanged, and go into its file. Fewer cost less: nothing goes
     backward through those that do not learn. Default: the family's (the table in `textinv/README.md`)."""
+    rows: RowPlace | None = None
+    """Where rows are written: `input` (default), where the text encoder looks words up; `output`, into what it says of
+    them, while it reads the words that the rows start from. With `output` nothing goes backward through a text encoder
+    of billions of weights, and captions are encoded once: a step costs less by the encoder's share, and memory holds
+    the encodings. Other words of a prompt hear nothing of what was learned, the context term does nothing, and other
+    programs cannot read the rows (OneTrainer can)."""
     resolution_px: Annotated[int, Field(ge=16, le=4096, multiple_of=8)] | None = None
     """Side of the square that pictures are trained at, a multiple of 8. 16 to 4096; cost grows with its square.
     Default: what the base model was trained at. With `crop: fit` other shapes have about the area of that square.

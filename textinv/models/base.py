@@ -41,6 +41,8 @@ class BaseModel(ABC):
     """Of the UNet and the text encoders."""
     encoder_names: tuple[str, ...]
     encoder_widths: Mapping[str, int]
+    whole: Sequence[str] = ()
+    """The text encoders of which only one vector of the whole text is heard."""
     window: int
     """Tokens per text, begin and end included, of the text encoder that reads most of it."""
     room: int
@@ -61,6 +63,8 @@ class BaseModel(ABC):
     """Whether guidance is a second row without the text, an input of the network, or nothing that can be asked for."""
     takes_sizes: bool = False
     """Whether its UNet is told sizes beside the text: those of the picture, of its crop and of what is wanted."""
+    has_instruction: bool = False
+    """Whether its text encoder may read an instruction before a prompt that is drawn; in learning it reads none."""
     clip_skip: int = 1
     """Which of the text encoder's layers is read: 1 is the one that the family's UNet was trained with, 2 the one
     before it, and so on (A1111's "Clip skip")."""
@@ -97,7 +101,8 @@ class BaseModel(ABC):
     ) -> TokenizedPrompt:
         """Tokenise a prompt of any length, or its pieces with their attention weights, into chunks of one window.
 
-        `vectors_of` says how many positions each placeholder takes.
+        `vectors_of` says how many positions each placeholder takes. Behind the piece `INSTRUCTED` it is read after the
+        base model's instruction.
 
         Raises:
             PromptError: one placeholder alone is longer than the window.
@@ -157,6 +162,8 @@ class BaseModel(ABC):
         found: dict[str, Span] = {}
         begin = 0
         for name, width in self.encoder_widths.items():
+            if name in self.whole:
+                continue
             found[name] = Span(along=slice(begin, begin + width))
             begin += width
         return found

@@ -26,6 +26,7 @@ from textinv.models.placement import Placement
 from textinv.models.process import Diffusion, NoiseProcess, with_shipped
 from textinv.models.prompt import (
     HIDDEN,
+    INSTRUCTED,
     MASK,
     PromptPiece,
     TokenizedPrompt,
@@ -195,9 +196,8 @@ class LatentDiffusionModel(BaseModel):
                 num_windows=most,
             )
         empty = {name: encoder.frame.close([]) for name, encoder in self._encoders.items()}
-        return TokenizedPrompt(
-            {name: (*one[:most], *[empty[name]] * (most - len(one))) for name, one in chunks.items()}
-        )
+        whole = {name: (*one[:most], *[empty[name]] * (most - len(one))) for name, one in chunks.items()}
+        return TokenizedPrompt(whole, pieces[:1] == [INSTRUCTED])
 
     def count_tokens(self, prompt: str, vectors_of: Mapping[Mention, int]) -> int:
         reading = [encoder for encoder in self._encoders.values() if not encoder.cuts]
@@ -214,10 +214,10 @@ class LatentDiffusionModel(BaseModel):
     def encode_text(
         self, tokens: Mapping[str, Tokens | Conditioning], rows: Mapping[str, Tensor], clip_skip: int | None = None
     ) -> Conditioning:
-        said = {
-            name: one if isinstance(one, Conditioning) else self.heard(name, one, rows.get(name), clip_skip)
-            for name, one in tokens.items()
-        }
+        said = {}
+        for name in self.encoder_names:
+            one = tokens[name]
+            said[name] = one if isinstance(one, Conditioning) else self.heard(name, one, rows.get(name), clip_skip)
         return self.together(said)
 
     def heard(self, encoder: str, tokens: Tokens, rows_RD: Tensor | None, clip_skip: int | None = None) -> Conditioning:

@@ -90,6 +90,10 @@ def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[s
     return _native_size_px(name, _family_of(name, location), location)
 
 
+GUESS_FILE = "guess.safetensors"
+"""What a guess is called that lies in a base model's folder: a network that predicts a concept's first rows."""
+
+
 class Found(NamedTuple):
     """What can be seen of a base model without loading it."""
 
@@ -108,8 +112,12 @@ class Found(NamedTuple):
     """The text encoders that learn unless a manifest says otherwise; empty: all."""
     compared: Sequence[str]
     """Those whose words the context term compares; empty: all."""
+    whole: Sequence[str]
+    """Those of which only one vector of the whole text is heard."""
     note: str
     """What is worth knowing of learning on it."""
+    guess_file: str
+    """Path of the guess that lies in its folder; empty where none does."""
 
 
 def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str] | None = None) -> Found:
@@ -129,6 +137,7 @@ def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str
         takes_sizes=family.takes_sizes,
         learns_shapes=family.shapes_at(native_px),
         recipe=family.recipe_at(native_px),
+        guess_file=str(guess) if (guess := location.folder / GUESS_FILE).is_file() else "",
         **_of_family(family),
     )
 
@@ -139,7 +148,7 @@ def facts_of_family(name: str) -> dict[str, Any]:
 
 
 def _of_family(family: type[LatentDiffusionModel]) -> dict[str, Any]:
-    return {each: getattr(family, each) for each in ("file_keys", "learns", "compared", "note")}
+    return {each: getattr(family, each) for each in ("file_keys", "learns", "compared", "whole", "note")}
 
 
 def readers_of(encoders: Collection[str], format: str) -> str | None:

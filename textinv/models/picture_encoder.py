@@ -1,9 +1,9 @@
 """Encoders that compare pictures with pictures and with words: a vision tower, and the text tower that goes with it.
 
-Owns preparing pictures as the encoder wants them, scaling features to unit length, and the base model's own CLIP as
-such an encoder. Does not know concepts, nor where other encoders lie.
+Owns preparing pictures as the encoder wants them, scaling features to unit length, the base model's own CLIP as such an
+encoder, and loading any CLIP or DINO folder as one, saying what is wrong with it. Does not know concepts.
 
-Shapes: P pictures, F width of the features.
+Shapes: P pictures, F width of the features, T tokens of a picture, W their width.
 """
 
 import json
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from textinv.errors import SettingsError
 from textinv.models.base import BaseModel
+from textinv.models.quiet import quiet
 
 PLAIN = (0.5, 0.5, 0.5)
 """Mean and deviation that map [0, 1] to [-1, 1]."""
@@ -46,16 +47,28 @@ class PictureEncoder:
     @torch.no_grad()
     def pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Unit features (P, F) of pictures (H, W, 3): resized to cover the encoder's square, then cut in the middle."""
-        device = next(self.model.parameters()).device
-        pixels_P3hw = torch.stack([_square(pixels, self.size_px) for pixels in pictures]).to(device)
-        mean, std = (torch.tensor(value, device=device)[:, None, None] for value in (self.mean, self.std))
-        pixels_P3hw = ((pixels_P3hw - mean) / std).to(next(self.model.parameters()).dtype)
+        pixels_P3hw = self._prepared(pictures)
         if hasattr(self.model, "visual_projection"):
             output = self.model.vision_model(pixel_values=pixels_P3hw).pooler_output
             features_PF = self.model.visual_projection(output)
         else:
             features_PF = self.model(pixel_values=pixels_P3hw).pooler_output
         return torch.nn.functional.normalize(features_PF.float(), dim=-1).cpu()
+
+    @torch.no_grad()
+    def looks(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """What the vision tower makes of each picture, before it is summed up: (P, T, W), the whole one first, then its
+        patches. Prepared as in `pictures`."""
+        tower = getattr(self.model, "vision_model", self.model)
+        seen_PTW: Tensor = tower(pixel_values=self._prepared(pictures)).last_hidden_state
+        return seen_PTW.float().cpu()
+
+    def _prepared(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """(P, 3, size_px, size_px) as the tower was trained."""
+        device = next(self.model.parameters()).device
+        pixels_P3hw = torch.stack([_square(pixels, self.size_px) for pixels in pictures]).to(device)
+        mean, std = (torch.tensor(value, device=device)[:, None, None] for value in (self.mean, self.std))
+        return ((pixels_P3hw - mean) / std).to(next(self.model.parameters()).dtype)
 
     @torch.no_grad()
     def prompts(self, prompts: Sequence[str]) -> Tensor:
@@ -121,3 +134,35 @@ def _square(pixels: NDArray[np.uint8], size_px: int) -> Tensor:
     picture = picture.resize((width, height), Image.Resampling.BICUBIC)
     picture = picture.crop((left, top, left + size_px, top + size_px))
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
+
+
+def load_encoder(folder: Path, device: torch.device | str = "cpu") -> PictureEncoder:
+    """Load a CLIP or DINO folder, in float32 on a device, and try it.
+
+    Raises:
+        SettingsError: there is no such folder, or it does not hold one.
+    """
+    if not folder.is_dir():
+        raise SettingsError(f"the encoder {folder} is no folder on this machine: name a CLIP or DINO folder")
+    try:
+        encoder = _loaded(folder, device)
+        encoder.pictures([np.zeros((encoder.size_px, encoder.size_px, 3), np.uint8)])
+        if encoder.reads_text:
+            encoder.prompts(["a"])
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever transformers and the files' readers let through
+        reason = f"{type(error).__name__}: {error}"
+        raise SettingsError(f"{folder} holds no CLIP or DINO that transformers can load: {reason}") from error
+    return encoder
+
+
+def _loaded(folder: Path, device: torch.device | str) -> PictureEncoder:
+    from transformers import AutoModel, AutoTokenizer
+
+    with quiet():
+        model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    model = model.to(device).eval().requires_grad_(False)
+    reads_text = hasattr(model, "text_model")
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True) if reads_text else None
+    return with_preparation(str(folder), model, tokenize_with(tokenizer, model) if reads_text else None, folder)

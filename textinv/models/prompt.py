@@ -17,11 +17,14 @@ from torch import Tensor
 
 from textinv.errors import PromptError, UnknownConceptError
 from textinv.placeholders import Mention, split_prompt
+from textinv.spec import OUTPUT
 
 PromptPiece: TypeAlias = tuple[str, float]
 """Part of a prompt and the weight of its words' attention, 1 for plain text."""
 NEW_WINDOW: PromptPiece = ("", float("-inf"))
 """What follows begins in a window of its own, as behind A1111's BREAK."""
+INSTRUCTED: PromptPiece = ("", float("inf"))
+"""As the first one: what follows is read behind the base model's instruction."""
 
 
 HIDDEN = "hidden"
@@ -66,6 +69,8 @@ class Frame:
     window: int
     leads: bool = False
     """Whether a word's token holds the space before it: then one before a placeholder belongs to the rows."""
+    instruction: tuple[int, ...] = ()
+    """Read before an instructed text, without the space between them; it takes no room of the window."""
 
     @property
     def room(self) -> int:
@@ -83,6 +88,8 @@ class TokenizedPrompt:
     """A prompt in chunks of exactly one window, per text encoder; every encoder has the same number of them."""
 
     chunks: Mapping[str, tuple[tuple[Token, ...], ...]]
+    instructed: bool = False
+    """Whether it is read behind the base model's instruction."""
 
     @property
     def num_chunks(self) -> int:
@@ -105,10 +112,12 @@ class Tokens:
     """Vocabulary ids, also where a row is written: there stands a filler id that is no special token."""
     row_BL: Tensor
     """-1 where the vocabulary's own row stays, else the index into that encoder's rows (R, D)."""
+    instructed: bool = False
+    """Whether they are read behind the base model's instruction."""
 
     def index(self, index_K: Tensor) -> "Tokens":
         """Pick texts; an index may occur several times."""
-        return Tokens(self.ids_BL[index_K], self.row_BL[index_K])
+        return Tokens(self.ids_BL[index_K], self.row_BL[index_K], self.instructed)
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,8 @@ class TokenBatch:
 
     tokens: dict[str, Tokens]
     rows: dict[str, Tensor]
-    """Rows (R, D) per text encoder: every concept once, however often it is named."""
+    """Rows (R, D) per text encoder: every concept once, however often it is named. Those behind an encoder, and where
+    they stand in its tokens, go by its name and `OUTPUT`."""
     weights: dict[str, Tensor]
     """Attention weights (B, L) per text encoder."""
     chunks: tuple[range, ...]
@@ -142,6 +152,8 @@ def split_units(
     for text, weight in pieces:
         if (text, weight) == NEW_WINDOW:
             yield []
+        if (text, weight) == INSTRUCTED:
+            space = " "
         for part in split_prompt(text):
             if isinstance(part, str):
                 said = space + part
@@ -185,26 +197,33 @@ def _checked_vectors(ref: Mention, vectors_of: Mapping[Mention, int], frame: Fra
 
 
 def batch_prompts(prompts: Sequence[TokenizedPrompt], rows_of: Mapping[Mention, Mapping[str, Tensor]]) -> TokenBatch:
-    """Join prompts; `rows_of` holds each concept's rows (N, D) per text encoder, as `Embedding.rows` does."""
-    encoders = list(prompts[0].chunks)
+    """Join prompts, all instructed or none; `rows_of` holds each concept's rows (N, D) per text encoder, as
+    `Embedding.rows` does."""
     refs = list(dict.fromkeys(ref for prompt in prompts for ref in prompt.refs))
     tokens, rows, weights = {}, {}, {}
-    for encoder in encoders:
-        starts = _starts(refs, {ref: len(rows_of[ref][encoder]) for ref in refs})
+    for encoder in prompts[0].chunks:
         chunks = [chunk for prompt in prompts for chunk in prompt.chunks[encoder]]
-        tokens[encoder] = tokens_of(chunks, starts)
         weights[encoder] = torch.tensor([[token.weight for token in chunk] for chunk in chunks])
-        if refs:
-            rows[encoder] = torch.cat([rows_of[ref][encoder] for ref in refs])
+        for name in (encoder, encoder + OUTPUT):
+            written = [ref for ref in refs if name in rows_of[ref]]
+            if written or name == encoder:
+                starts = _starts(written, {ref: len(rows_of[ref][name]) for ref in written})
+                tokens[name] = tokens_of(chunks, starts, prompts[0].instructed)
+            if written:
+                rows[name] = torch.cat([rows_of[ref][name] for ref in written])
     ends = torch.tensor([prompt.num_chunks for prompt in prompts]).cumsum(0).tolist()
     spans = tuple(range(end - prompt.num_chunks, end) for prompt, end in zip(prompts, ends, strict=True))
     return TokenBatch(tokens, rows, weights, spans)
 
 
-def tokens_of(chunks: Sequence[Sequence[Token]], starts: Mapping[Mention, int]) -> Tokens:
-    """Turn chunks into tensors; the rows of a concept begin at its start."""
-    row = [[-1 if token.row is None else starts[token.row.ref] + token.row.vector for token in one] for one in chunks]
-    return Tokens(torch.tensor([[token.id for token in chunk] for chunk in chunks]), torch.tensor(row))
+def tokens_of(chunks: Sequence[Sequence[Token]], starts: Mapping[Mention, int], instructed: bool = False) -> Tokens:
+    """Turn chunks into tensors; the rows of a concept begin at its start, and one without a start has none here."""
+    row = [[_index_of(token.row, starts) for token in chunk] for chunk in chunks]
+    return Tokens(torch.tensor([[token.id for token in chunk] for chunk in chunks]), torch.tensor(row), instructed)
+
+
+def _index_of(row: RowRef | None, starts: Mapping[Mention, int]) -> int:
+    return -1 if row is None or row.ref not in starts else starts[row.ref] + row.vector
 
 
 def _starts(refs: Sequence[Mention], counts: Mapping[Mention, int]) -> dict[Mention, int]:
@@ -265,6 +284,26 @@ class Conditioning:
     def index(self, index_K: Tensor) -> "Conditioning":
         """Pick texts; an index may occur several times."""
         return Conditioning({name: tensor[index_K] for name, tensor in self.tensors.items()})
+
+
+def with_outputs(
+    said: Conditioning,
+    spans: Mapping[str, Span],
+    tokens: Mapping[str, Tokens | Conditioning],
+    rows: Mapping[str, Tensor],
+) -> Conditioning:
+    """The same with the rows (R, D) behind text encoders written where these speak of their concepts; differentiable
+    in the rows. `tokens` and `rows` are those of encoding."""
+    changed: dict[str, Tensor] = {}
+    for encoder, (tensor, across, along) in spans.items():
+        name = encoder + OUTPUT
+        if name in rows and isinstance(places := tokens.get(name), Tokens):
+            hidden_BLD = changed.get(tensor, said[tensor])
+            row_BL, part_BLD = places.row_BL.to(hidden_BLD.device), hidden_BLD[:, across, along]
+            rows_BLD = rows[name].to(part_BLD)[row_BL.clamp(min=0)]
+            changed[tensor] = hidden_BLD.clone()
+            changed[tensor][:, across, along] = torch.where(row_BL[..., None] >= 0, rows_BLD, part_BLD)
+    return said.told(**changed)
 
 
 def side_by_side(parts: Sequence[Conditioning]) -> Conditioning:

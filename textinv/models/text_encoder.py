@@ -34,7 +34,8 @@ class TextEncoder:
     `num_layers` are those whose hidden states can be read in place of the last ones; 1: there is nothing to choose. A
     language model's numbers do not fit into float16 (`half`), its words hold the space before them (`leads`), and one
     that is told little of the text may cut it at its window (`cuts`). `around` is what stands before and after a text
-    (None: what the tokenizer puts there); `lowers`: whether it reads small letters only.
+    (None: what the tokenizer puts there); `lowers`: whether it reads small letters only, but for an `instruction` that
+    may go before a text.
     """
 
     def __init__(
@@ -51,13 +52,14 @@ class TextEncoder:
         cuts: bool = False,
         lowers: bool = False,
         around: tuple[Sequence[int], Sequence[int]] | None = None,
+        instruction: str = "",
     ) -> None:
         self.name = name
         self.network = network
         self.embedding = embedding
         self.num_layers = num_layers
         self.half, self.cuts = half, cuts
-        self.frame = _frame(tokenizer, window, leads, around)
+        self.frame = _frame(tokenizer, window, leads, around, instruction)
         self._tokenizer, self._lowers = tokenizer, lowers
         embedding.register_forward_hook(_write)
 
@@ -100,6 +102,19 @@ class TextEncoder:
         with _rows_written(tokens.row_BL.to(device), rows_RD):
             return self.network(input_ids=tokens.ids_BL.to(device), **options)
 
+    def behind_instruction(self, tokens: Tokens) -> Tokens:
+        """Tokens with the instruction between what begins a text and the text itself."""
+        before, batch = len(self.frame.begin), len(tokens.ids_BL)
+        told_BI = torch.tensor([self.frame.instruction]).expand(batch, -1)
+        ids_BL = torch.cat([tokens.ids_BL[:, :before], told_BI, tokens.ids_BL[:, before:]], 1)
+        row_BL = torch.cat([tokens.row_BL[:, :before], torch.full_like(told_BI, -1), tokens.row_BL[:, before:]], 1)
+        return Tokens(ids_BL, row_BL)
+
+    def without_instruction(self, hidden_BLD: Tensor) -> Tensor:
+        """What is said behind the instruction, and of what begins a text."""
+        before = len(self.frame.begin)
+        return torch.cat([hidden_BLD[:, :before], hidden_BLD[:, before + len(self.frame.instruction) :]], 1)
+
     def final_norm(self, hidden_BLD: Tensor) -> Tensor:
         """Normalise an earlier layer's hidden states as CLIP does the last one's."""
         normed_BLD: Tensor = getattr(self.network, "text_model", self.network).final_layer_norm(hidden_BLD)
@@ -122,12 +137,13 @@ def language_encoder(name: str, network: Any, tokenizer: Any, window: int, **sai
 
 
 def _frame(
-    tokenizer: Any, window: int, leads: bool, around: tuple[Sequence[int], Sequence[int]] | None = None
+    tokenizer: Any, window: int, leads: bool, around: tuple[Sequence[int], Sequence[int]] | None, instruction: str
 ) -> Frame:
     begin, end = around or _around(tokenizer)
     special = set(tokenizer.all_special_ids)
     filler = next(token for token in range(len(tokenizer)) if token not in special)
-    return Frame(tuple(begin), tuple(end), tokenizer.pad_token_id, filler, window, leads)
+    before = tokenizer(instruction, add_special_tokens=False).input_ids if instruction else ()
+    return Frame(tuple(begin), tuple(end), tokenizer.pad_token_id, filler, window, leads, tuple(before))
 
 
 def _around(tokenizer: Any) -> tuple[list[int], list[int]]:

@@ -1,7 +1,8 @@
 """Where rows start, pinned when a manifest is planned.
 
-Owns turning `init` into what a spec holds: a text, `auto`, or the bytes of an embedding, so that a registry entry that
-moves or a file that changes later does not change the spec. One that does not fit the base model is refused here.
+Owns turning `init` into what a spec holds: a text, `auto`, the bytes of an embedding, or the digest of a guess, so that
+a registry entry that moves, a file that changes or a guess that is published later does not change the spec. One that
+does not fit the base model is refused here.
 """
 
 import base64
@@ -13,47 +14,68 @@ from textinv.manifest.fields import Manifest
 from textinv.manifest.origin import Problem
 from textinv.manifest.rules import EMBEDDING_FILE, parse_ref_or_none
 from textinv.placeholders import ConceptRef
-from textinv.plan.resolve import BaseFacts, Values
+from textinv.plan.guesses import GUESS, FoundGuess, Guesses
+from textinv.plan.resolve import BaseFacts, Beginning, Values
 
 if TYPE_CHECKING:
     from textinv.embedding import Embedding
     from textinv.registry import Registry
 
+AUTO = "auto"
+
 
 class Initializers:
     """Pins initializers of one manifest; each embedding is read once."""
 
-    def __init__(self, manifest: Manifest, registry: "Registry | None", base: BaseFacts) -> None:
+    def __init__(self, manifest: Manifest, registry: "Registry | None", base: BaseFacts, guesses: Guesses) -> None:
         self._manifest = manifest
         self._registry = registry
         self._base = base
+        self._guesses = guesses
         self._known: dict[str, tuple[str, Embedding, str]] = {}
         """By what was written: label, embedding, and its bytes in base64."""
+        self.guesses: dict[str, FoundGuess] = {}
+        """Those that were pinned, by digest."""
         self.warnings: list[Problem] = []
         """What will be learned, but perhaps not as it was meant."""
 
-    def pin(self, values: Values, index: int, problems: list[Problem]) -> tuple[str, str | None]:
-        """The label of an initializer, and its embedding in base64 if it is one."""
-        stated = values.stated("init") or values.stated("class_word") or "auto"
+    def pin(self, values: Values, index: int, problems: list[Problem]) -> Beginning:
+        """What a concept's spec says of where its rows start."""
+        stated = values["init"] or values.stated("class_word") or AUTO
         init = str(stated).strip()
+        if init in (GUESS, AUTO):
+            return self._guessed(init, values, index, problems)
         try:
             ref = parse_ref_or_none(init)
             if ref is None and not init.startswith(EMBEDDING_FILE):
-                return init, None
+                return Beginning(init)
             if init not in self._known:
                 label, embedding = self._published(ref) if ref else self._file(init)
                 self._known[init] = label, embedding, base64.b64encode(embedding.to_bytes()).decode()
             label, embedding, encoded = self._known[init]
-            self._check_width(embedding)
+            self._check(embedding, values)
         except TextinvError as error:
             problems.append(self._manifest.origin.problem(values.place(index, "init"), error.message))
-            return init, None
+            return Beginning(init)
         self._warn_of_loss(embedding, values, index)
-        return label, encoded
+        return Beginning(label, encoded)
 
-    def _check_width(self, embedding: "Embedding") -> None:
-        wanted = self._base.row_widths
-        if wanted and (problem := embedding.misfit(wanted, self._manifest.base_model)):
+    def _guessed(self, init: str, values: Values, index: int, problems: list[Problem]) -> Beginning:
+        """`auto` takes the better of words and a guess where there is one; what asks for a guess needs one."""
+        found = self._guesses.found
+        if found is None:
+            if init == GUESS:
+                where = "init" if values.stated("init") else "recipe"
+                problems.append(self._manifest.origin.problem(values.place(index, where), self._guesses.missing))
+            return Beginning(init)
+        self.guesses[found.digest] = found
+        return Beginning(init, digest=found.digest)
+
+    def _check(self, embedding: "Embedding", values: Values) -> None:
+        wanted, problem = self._base.row_widths, embedding.unlearned(values.stated("rows") or "input")
+        if wanted and problem is None:
+            problem = embedding.misfit(wanted, self._manifest.base_model, self._base.whole)
+        if problem:
             raise BaseModelMismatchError(f"{problem}: start from an embedding for this base model, or from a word")
 
     def _warn_of_loss(self, embedding: "Embedding", values: Values, index: int) -> None:

@@ -6,13 +6,14 @@ is already published. Everything that is wrong is reported at once. Nothing is u
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from textinv.manifest.fields import Manifest
 from textinv.manifest.origin import Origin, Problem, raise_problems
 from textinv.plan.estimate import Estimate, estimate
+from textinv.plan.guesses import Guesses
 from textinv.plan.initializers import Initializers
 from textinv.plan.picture_check import least_px
 from textinv.plan.picture_facts import FactsCache
@@ -49,6 +50,8 @@ class Plan:
     estimate: Estimate
     notes: Sequence[str] = ()
     """What is worth knowing and nothing to correct."""
+    guesses: Mapping[str, Source] = field(default_factory=dict)
+    """Where the bytes of each guess are that the store may not have, by digest."""
 
     @cached_property
     def counts(self) -> Mapping[str, int]:
@@ -92,15 +95,15 @@ def make_plan(
     shelf = shelf or shelf_for(manifest.origin, settings)
     gathered = _gather(manifest, base, shelf, facts or FactsCache(settings.home), progress)
     problems = [problem for one in gathered for problem in one.problems]
-    initializers = Initializers(manifest, registry, base)
+    initializers = Initializers(manifest, registry, base, Guesses(manifest.base_model, base, registry))
     drafts = []
     for index, (concept, pictures) in enumerate(zip(manifest.concepts, gathered, strict=True)):
         values = Values(manifest, concept, base)
         broken = list(broken_combinations(values, index))
-        init, init_embedding = initializers.pin(values, index, broken)
+        beginning = initializers.pin(values, index, broken)
         problems += broken
         if not problems:
-            drafts.append(resolve_spec(values, pictures.pictures, base, init, init_embedding))
+            drafts.append(resolve_spec(values, pictures.pictures, base, beginning))
     raise_problems(problems)
     specs = compare(drafts, registry)
     return Plan(
@@ -116,6 +119,7 @@ def make_plan(
             has_clip=base.has_clip,
         ),
         notes=_notes(drafts, base),
+        guesses={digest: found.source for digest, found in initializers.guesses.items() if found.source},
     )
 
 
@@ -125,8 +129,15 @@ def _notes(specs: Sequence[TrainSpec], base: BaseFacts) -> list[str]:
         notes.append(
             f"{count} of {len(specs)} with the recipe `published`, which was not measured here: {base.recipe['source']}"
         )
-    if base.compared and any(spec.context_weight for spec in specs):
-        learning = {name for spec in specs if spec.context_weight for name in spec.encoders or base.row_widths}
+    if behind := sum(spec.rows == "output" for spec in specs):
+        notes.append(
+            f"{behind} of {len(specs)} with rows: output: other programs cannot read what these learn (OneTrainer can)"
+        )
+    if any(spec.context_weight and spec.rows == "output" for spec in specs):
+        notes.append("context_weight does nothing with rows: output: no row changes what other words of a prompt say")
+    held = [spec for spec in specs if spec.context_weight and spec.rows == "input"]
+    if base.compared and held:
+        learning = {name for spec in held for name in spec.encoders or base.row_widths}
         if others := sorted(learning - set(base.compared)):
             notes.append(
                 f"context_weight compares words of {' and '.join(base.compared)} only: what {' and '.join(others)} "

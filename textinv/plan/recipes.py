@@ -53,10 +53,14 @@ class Recipe:
     stop_samples: int = 8
     resolution_px: int | None = None
     """None: the base model's native size."""
+    init: str | None = None
+    """None: the class word, else `auto`."""
 
 
+INSTANT = "instant"
 _FAST = Recipe(num_vectors=3, samples_per_step=4, max_steps=60, min_steps=20, context_weight=0.1)
 RECIPES: Mapping[str, Recipe] = {
+    INSTANT: Recipe(num_vectors=4, samples_per_step=4, max_steps=0, min_steps=0, stop="fixed", init="guess"),
     "fast": _FAST,
     "balanced": replace(_FAST, num_vectors=4, max_steps=400, min_steps=200),
     "faithful": Recipe(

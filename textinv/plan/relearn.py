@@ -15,6 +15,7 @@ from textinv.embedding import Embedding
 from textinv.errors import InputError, UnknownConceptError
 from textinv.placeholders import ConceptRef
 from textinv.plan.estimate import estimate
+from textinv.plan.guesses import GUESS, Guesses
 from textinv.plan.plan import Plan
 from textinv.plan.published import compare
 from textinv.plan.resolve import BaseFacts
@@ -44,6 +45,7 @@ def plan_relearning(
         InputError: there is nothing to plan.
     """
     specs: list[TrainSpec] = []
+    guess = Guesses(base_model, base, registry).found
     left_out: dict[str, str] = {}
     for name, source in _sources(names, base, registry).items():
         version = registry.resolve(ConceptRef(name, source.version))
@@ -52,8 +54,10 @@ def plan_relearning(
             left_out[name] = "it was learned elsewhere, so nobody knows from what"
         elif lost := [one for one in _digests(spec) if not registry.store.exists(image_key(one))]:
             left_out[name] = f"{len(lost)} of its pictures were deleted: submit them in a manifest"
+        elif guess is None and spec.init == GUESS and spec.start_digest and not spec.max_steps:
+            left_out[name] = f"it was only guessed, and there is no guess for {base_model}"
         else:
-            specs.append(on_base(spec, name, base_model, base))
+            specs.append(on_base(spec, name, base_model, base, guess.digest if guess else None))
     if not specs:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise InputError(f"there is nothing to learn on {base_model}: {reasons or 'the store has no concepts'}")
@@ -62,11 +66,13 @@ def plan_relearning(
     price, are_scored = settings.gpu_hour_price, base.has_clip or bool(settings.encoders)
     costs = estimate(planned, registry, price, are_scored=are_scored, has_clip=base.has_clip)
     name = f"relearn on {base_model.rpartition('/')[2]}"
-    return Relearning(Plan(name=name, specs=planned, pictures=pictures, warnings=(), estimate=costs), left_out)
+    guesses = {guess.digest: guess.source} if guess and guess.source else {}
+    plan = Plan(name=name, specs=planned, pictures=pictures, warnings=(), estimate=costs, guesses=guesses)
+    return Relearning(plan, left_out)
 
 
-def on_base(spec: TrainSpec, name: str, base_model: str, base: BaseFacts) -> TrainSpec:
-    """The spec of a concept for another base model."""
+def on_base(spec: TrainSpec, name: str, base_model: str, base: BaseFacts, guess: str | None = None) -> TrainSpec:
+    """The spec of a concept for another base model; `guess` is the digest of that one's guess."""
     changes: dict[str, Any] = {
         "name": name,
         "base_model": base_model,
@@ -74,9 +80,13 @@ def on_base(spec: TrainSpec, name: str, base_model: str, base: BaseFacts) -> Tra
         "resolution_px": base.native_px,
         "tells_sizes": base.takes_sizes,
     }
+    if spec.start_digest is not None:
+        changes["start_digest"] = guess
+        if guess is None and spec.init == GUESS:
+            changes["init"] = spec.class_word or "auto"
     if spec.init_embedding is not None and base.row_widths:
-        widths = Embedding.from_bytes(base64.b64decode(spec.init_embedding)).widths
-        if widths != dict(base.row_widths):
+        start = Embedding.from_bytes(base64.b64decode(spec.init_embedding))
+        if start.misfit(base.row_widths, base_model, base.whole):
             changes |= {"init": spec.class_word or "auto", "init_embedding": None, "start_digest": None}
     return spec.model_copy(update=changes)
 

@@ -52,8 +52,23 @@ class BaseFacts:
     """The text encoders that learn unless a manifest says otherwise; empty: all."""
     compared: Sequence[str] = ()
     """Those whose words the context term compares; empty: all."""
+    whole: Sequence[str] = ()
+    """Those of which only one vector of the whole text is heard."""
     note: str = ""
     """What is worth knowing of learning on its family."""
+    guess_file: str = ""
+    """Path of the guess that lies in its folder; empty where none does."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Where rows start, as a spec says it."""
+
+    init: str
+    embedding: str | None = None
+    """In base64."""
+    digest: str | None = None
+    """Of what the rows come from, where `init` only names it."""
 
 
 def base_name(manifest: Manifest) -> str:
@@ -142,9 +157,7 @@ def crop_of(values: Values, base: BaseFacts) -> Crop:
     return stated or ("fit" if base.learns_shapes else "center")
 
 
-def resolve_spec(
-    values: Values, pictures: Sequence[PictureRef], base: BaseFacts, init: str, init_embedding: str | None
-) -> TrainSpec:
+def resolve_spec(values: Values, pictures: Sequence[PictureRef], base: BaseFacts, beginning: Beginning) -> TrainSpec:
     """Fill in every value of a concept."""
     concept = values.concept
     kind: Kind = values.stated("kind") or "object"
@@ -157,9 +170,11 @@ def resolve_spec(
         "base_model": base_name(values.manifest),
         "base_revision": base.revision,
         "class_word": class_word,
-        "init": init,
-        "init_embedding": init_embedding,
+        "init": beginning.init,
+        "init_embedding": beginning.embedding,
+        "start_digest": beginning.digest,
         "encoders": _encoders(values, base),
+        "rows": values.stated("rows") or "input",
         "resolution_px": resolution_of(values, base),
         "tells_sizes": base.takes_sizes,
         "crop": crop_of(values, base),
@@ -199,6 +214,12 @@ def broken_combinations(values: Values, index: int) -> Iterator[Problem]:
         yield problem(
             values.place(index, "encoders"), f"the base model has no text encoder {unknown[0]!r}: write some of {has}"
         )
+    elif values.stated("rows") == "output" and (chosen := _chosen(values)) and chosen <= _whole(values):
+        yield problem(
+            values.place(index, "rows"),
+            f"of {' and '.join(sorted(chosen))} one vector of the whole text is heard, and no rows can be written into "
+            "that: write rows: input, or other encoders",
+        )
     samples = values.stated("stop_samples")
     if samples is not None and samples < LEAST_SAMPLES and values["stop"] == "dvar":
         yield problem(
@@ -208,6 +229,15 @@ def broken_combinations(values: Values, index: int) -> Iterator[Problem]:
     min_steps, max_steps = values.stated("min_steps"), values["max_steps"]
     if min_steps is not None and min_steps > max_steps:
         yield problem(values.place(index, "min_steps"), f"{min_steps} is more than max_steps ({max_steps}): lower it")
+
+
+def _chosen(values: Values) -> set[str]:
+    """The text encoders that learn, as far as anybody says."""
+    return set(values.stated("encoders") or (values.base.learns or values.base.row_widths if values.base else ()))
+
+
+def _whole(values: Values) -> set[str]:
+    return set(values.base.whole if values.base else ())
 
 
 def _known_encoders(values: Values) -> set[str]:

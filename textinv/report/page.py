@@ -104,7 +104,7 @@ def _verdict(concept: ConceptStory) -> str:
 def _figures(concept: ConceptStory) -> list[tuple[str, str]]:
     spec, record, scores = concept.spec, concept.record, concept.scores
     figures = [("kind", spec.kind), ("recipe", spec.recipe), ("vectors", str(spec.num_vectors))]
-    figures += [("started from", str(record.get("started_from", spec.init)))]
+    figures += [("started from", str(record.get("start") or record.get("started_from", spec.init)))]
     for name, label in (("sample_passes", "sample passes"), ("seconds", "seconds"), ("worker", "worker")):
         if name in record:
             figures.append((label, str(record[name])))

@@ -6,13 +6,14 @@ work comes from, where results go, how they are scored or drawn. Open `pack.py` 
 
 from textinv.training.pack import ConceptPack
 from textinv.training.train import train_pack
-from textinv.training.work import IN_TRAINING, Progress, Scorer, TrainedConcept, TrainingSink, Work, WorkSource
+from textinv.training.work import IN_TRAINING, Progress, Scorer, Start, TrainedConcept, TrainingSink, Work, WorkSource
 
 __all__ = [
     "IN_TRAINING",
     "ConceptPack",
     "Progress",
     "Scorer",
+    "Start",
     "TrainedConcept",
     "TrainingSink",
     "Work",

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textinv.models.base import BaseModel, Conditioning, Tokens
-from textinv.models.prompt import SIZES
+from textinv.models.prompt import SIZES, with_outputs
 from textinv.models.room import Room, is_out_of_memory
+from textinv.spec import OUTPUT
 from textinv.training.context import References
 from textinv.training.slot import Slot
 from textinv.training.streams import Integers, padded, padded_size
@@ -56,7 +57,7 @@ class Pool:
     sizes_M6: Tensor
     """What a base model that takes sizes is told."""
     captions: Mapping[str, Tokens | Conditioning]
-    """What text encoders that no slot learns say of them, and tokens for the others."""
+    """Per text encoder tokens, or what it says of them, where nothing that it reads learns in any slot."""
     references: References | None
     places: Mapping[int, Place]
     """By the slot's index."""
@@ -71,6 +72,7 @@ class Pool:
             latents += len(slot.latents.mean_MCA)
             captions += slot.num_captions
             references += slot.num_context_prompts
+        names = dict.fromkeys(name for slot in slots for name in slot.captions)
         given = [slot.references for slot in slots if slot.references is not None]
         return cls(
             mean_MCA=_as_long([slot.latents.mean_MCA for slot in slots]),
@@ -78,7 +80,7 @@ class Pool:
             weight_MA=_as_long([slot.latents.weight_MA for slot in slots]),
             latent_sizes_M=[size for slot in slots for size in slot.latents.latent_sizes_M],
             sizes_M6=torch.cat([slot.latents.sizes_M6 for slot in slots]),
-            captions={name: _heard(slots, name) or _joined(slots, name, num_vectors) for name in slots[0].captions},
+            captions={name: _heard(slots, name) or _joined(slots, name, num_vectors) for name in names},
             references=References.cat(given) if given else None,
             places=places,
         )
@@ -90,20 +92,26 @@ def _as_long(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat([torch.nn.functional.pad(part, (0, longest - part.shape[-1])) for part in parts])
 
 
-def _heard(slots: Sequence[Slot], encoder: str) -> Conditioning | None:
-    """What a text encoder says of all captions, if it learns for none of the slots."""
-    said = [slot.heard[encoder].tensors for slot in slots if encoder in slot.heard]
+def _heard(slots: Sequence[Slot], name: str) -> Conditioning | None:
+    said = [slot.heard[name].tensors for slot in slots if name in slot.heard]
     if len(said) < len(slots):
         return None
-    return Conditioning({name: torch.cat([one[name] for one in said]) for name in said[0]})
+    return Conditioning({tensor: torch.cat([one[tensor] for one in said]) for tensor in said[0]})
 
 
-def _joined(slots: Sequence[Slot], encoder: str, num_vectors: int) -> Tokens:
+def _joined(slots: Sequence[Slot], name: str, num_vectors: int) -> Tokens:
+    parts = [slot.captions[name] if name in slot.captions else _without_rows(slot, name) for slot in slots]
     rows = [
-        torch.where(slot.captions[encoder].row_BL >= 0, slot.captions[encoder].row_BL + slot.index * num_vectors, -1)
-        for slot in slots
+        torch.where(part.row_BL >= 0, part.row_BL + slot.index * num_vectors, -1)
+        for part, slot in zip(parts, slots, strict=True)
     ]
-    return Tokens(torch.cat([slot.captions[encoder].ids_BL for slot in slots]), torch.cat(rows))
+    return Tokens(torch.cat([part.ids_BL for part in parts]), torch.cat(rows))
+
+
+def _without_rows(slot: Slot, name: str) -> Tokens:
+    """The captions of a concept that writes no rows into what an encoder says, as others of the pack do."""
+    read = slot.captions[name.removesuffix(OUTPUT)]
+    return Tokens(read.ids_BL, torch.full_like(read.row_BL, -1))
 
 
 @dataclass(frozen=True)
@@ -197,7 +205,7 @@ def cut(samples: Samples, chosen: Integers, size: LatentSize, device: torch.devi
     _, captions_X, references_X, slots_X = samples.contexts_4X[:, riding_X]
     captions_K, index = np.unique([*samples.captions_B[at], *captions_X], return_inverse=True)
     caption_of_B, caption_of_X = np.split(index, [len(at)])
-    spare = padded_size(len(captions_K)) - len(captions_K)
+    captions_K = padded([captions_K], padded_size(len(captions_K)) - len(captions_K))
     indices_3B = np.stack([samples.latents_B[at], caption_of_B, samples.slots_B[at]])
     indices = _sent(torch.from_numpy(indices_3B), device).unbind()
     noises_2BCA = samples.noises_2BCA[:, at, :, : size[0] * size[1]]
@@ -208,7 +216,7 @@ def cut(samples: Samples, chosen: Integers, size: LatentSize, device: torch.devi
         context = _contexts(np.stack([caption_of_X, references_X, slots_X]), weight_X, device)
     return Batch(
         latents_B=indices[0],
-        captions_K=_sent(torch.from_numpy(padded([captions_K], spare)), device),
+        captions_K=_sent(torch.from_numpy(captions_K), device),
         caption_of_B=indices[1],
         slot_of_B=indices[2],
         share_B=_sent(torch.from_numpy(share_B), device),
@@ -284,8 +292,7 @@ def slot_losses(model: BaseModel, pool: Pool, batch: Batch, rows: Mapping[str, T
     )
     latents_BCHW = mean_BCHW + std_BCHW * batch.latent_noise_BCHW
     noisy_BCHW = model.process.noised(latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
-    tokens = {name: captions.index(batch.captions_K) for name, captions in pool.captions.items()}
-    encoded = model.encode_text(tokens, {name: rows_SVD.flatten(0, 1) for name, rows_SVD in rows.items()})
+    encoded = _encoded(model, pool, batch, rows)
     told = encoded.index(batch.caption_of_B).told(**{SIZES: pool.sizes_M6[batch.latents_B]})
     predicted_BCHW = model.predict(noisy_BCHW, batch.timesteps_B, told)
     target_BCHW = model.process.target(latents_BCHW, batch.noise_BCHW, batch.timesteps_B)
@@ -299,6 +306,15 @@ def slot_losses(model: BaseModel, pool: Pool, batch: Batch, rows: Mapping[str, T
     loss_X = context_losses(hidden_XLD, references.hidden_PLD[at_X], references.mask_PL[at_X])
     term_S = torch.zeros(num_slots, device=loss_X.device).index_add(0, context.slot_of_X, loss_X * context.weight_X)
     return loss_S + term_S
+
+
+def _encoded(model: BaseModel, pool: Pool, batch: Batch, rows: Mapping[str, Tensor]) -> Conditioning:
+    """What the text encoders say of a batch's captions; nothing goes through one that reads nothing new."""
+    tokens = {name: captions.index(batch.captions_K) for name, captions in pool.captions.items()}
+    flat = {name: rows_SVD.flatten(0, 1) for name, rows_SVD in rows.items()}
+    said = model.encode_text(tokens, flat)
+    is_written = any(name.endswith(OUTPUT) for name in tokens)
+    return with_outputs(said, model.spans(), tokens, flat) if is_written else said
 
 
 def _of_size(latents: Tensor, size: Sequence[int]) -> Tensor:

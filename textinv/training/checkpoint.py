@@ -31,6 +31,11 @@ class Checkpoint:
     best_rows: Mapping[str, Tensor] = field(default_factory=dict)
     """Per text encoder (N, D): those that would be kept if the training ended here."""
 
+    @property
+    def rows(self) -> dict[str, Tensor]:
+        """Those that the next step begins with, by name."""
+        return {name.removeprefix("rows."): each for name, each in self.tensors.items() if name.startswith("rows.")}
+
     def to_bytes(self) -> bytes:
         """Serialise."""
         state = {"format": FORMAT, "fingerprint": self.fingerprint, "counters": dict(self.counters)}

@@ -8,14 +8,15 @@ Shapes: n tokens of the text, N vectors, D width of a text encoder.
 import base64
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from textinv.embedding import Embedding
 from textinv.errors import BaseModelMismatchError, PromptError
 from textinv.models.base import BaseModel
 from textinv.models.word_rows import spread, word_rows
 from textinv.spec import TrainSpec
+from textinv.training.slot import Slot
 
 
 def rows_of_text(model: BaseModel, text: str, num_vectors: int) -> dict[str, Tensor]:
@@ -33,23 +34,27 @@ def rows_of_text(model: BaseModel, text: str, num_vectors: int) -> dict[str, Ten
     return rows
 
 
-def rows_of_embedding(model: BaseModel, data: str, num_vectors: int) -> dict[str, Tensor]:
-    """Rows (N, D) per text encoder from a base64 embedding.
+def rows_of_embedding(model: BaseModel, spec: TrainSpec) -> dict[str, Tensor]:
+    """Rows (N, D) per text encoder from the embedding that a spec holds.
 
     Raises:
-        EmbeddingFormatError: the data is no embedding.
-        BaseModelMismatchError: it was learned for other text encoders.
+        EmbeddingFormatError: it is no embedding.
+        BaseModelMismatchError: it was learned for other text encoders, or for what they say.
     """
-    embedding = Embedding.from_bytes(base64.b64decode(data))
-    if problem := embedding.misfit(model.encoder_widths, model.id):
+    embedding = Embedding.from_bytes(base64.b64decode(spec.init_embedding or ""))
+    problem = embedding.misfit(model.encoder_widths, model.id, model.whole) or embedding.unlearned(spec.rows)
+    if problem:
         raise BaseModelMismatchError(f"the initial embedding does not fit: {problem}")
-    return {encoder: spread(rows_ND, num_vectors) for encoder, rows_ND in embedding.rows.items()}
+    return {name: spread(rows_ND, spec.num_vectors) for name, rows_ND in embedding.rows.items()}
 
 
-def on_sphere(rows: Mapping[str, Tensor], norms: Mapping[str, float], spec: TrainSpec) -> dict[str, Tensor]:
-    """Scale rows that learn to the vocabulary's mean norm when the optimizer is the sphere method; else leave them."""
-    scaled = () if spec.optimizer.kind != "sphere" else spec.encoders or tuple(rows)
+def on_sphere(rows: Mapping[str, Tensor], norms: Mapping[str, float], slot: Slot) -> dict[str, Tensor]:
+    """Scale rows that learn when the optimizer is the sphere method, else leave them.
+
+    `norms` are the vocabularies' mean norms; rows that are written into what an encoder says get the mean of their own.
+    """
+    scaled = slot.learns if slot.spec.optimizer.kind == "sphere" else ()
     return {
-        name: torch.nn.functional.normalize(rows_ND, dim=-1) * norms[name] if name in scaled else rows_ND
+        name: normalize(rows_ND, dim=-1) * norms.get(name, rows_ND.norm(dim=-1).mean()) if name in scaled else rows_ND
         for name, rows_ND in rows.items()
     }

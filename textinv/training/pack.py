@@ -28,7 +28,7 @@ from textinv.training.batch import Batch, NoRoomError, Pool, each_forward, joine
 from textinv.training.checkpoint import Checkpoint
 from textinv.training.intake import Intake
 from textinv.training.memory import Memory, no_memory_for, unmeasured_room
-from textinv.training.opening import hear_captions, open_slot
+from textinv.training.opening import open_slot
 from textinv.training.record import Ended, ending_of, record_of_failure
 from textinv.training.rows import (
     FIELDS,
@@ -112,7 +112,6 @@ class ConceptPack:
         losses = functools.partial(fixed_losses, room=self.room)
         slot, tensors = open_slot(self.model, work, index, self._norms, losses)
         self._tables.load(index, tensors)
-        slot.heard = hear_captions(self.model, slot, self._tables.current())
         self._train_loss_S[index] = tensors[TRAIN_LOSS].to(self.model.device)
         self._slots[index] = slot
         self._pool = None
@@ -130,7 +129,7 @@ class ConceptPack:
             NoRoomError: one sample of a slot does not fit alone; no slot has moved.
         """
         slots, scale_S = only or self.slots, self._tables.loss_scale
-        learning = {slot.index: slot.spec.encoders or self.model.encoder_names for slot in slots}
+        learning = {slot.index: slot.learns for slot in slots}
         self.model.put_aside([name for name, said in self.pool.captions.items() if isinstance(said, Tokens)])
         rows = self._tables.leaves({name for names in learning.values() for name in names})
 
@@ -174,7 +173,7 @@ class ConceptPack:
         on_cpu = {encoder: rows_SVD.cpu() for encoder, rows_SVD in current.items()}
         for slot in due:
             at = slot.index
-            rows = {name: rows_SVD[at, : slot.spec.num_vectors].clone() for name, rows_SVD in on_cpu.items()}
+            rows = {name: on_cpu[name][at, : slot.spec.num_vectors].clone() for name in self._tables.held(at)}
             slot.see(losses[at], train_losses[at], rows)
             self._train_loss_S[at] = 0
         return due

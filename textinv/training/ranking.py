@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textinv.models.base import BaseModel
-from textinv.models.clip import Clip
 from textinv.models.picture_encoder import own_encoder
 from textinv.training.captions import tokenize_captions
 from textinv.training.initial import rows_of_text
@@ -50,16 +49,21 @@ class Ranked(NamedTuple):
 def rank_words(model: BaseModel, slot: Slot, fixed_losses: FixedLosses) -> Ranked:
     """Find the N vocabulary entries, or the word of the shortlist, that fit the pictures best."""
     if model.clip is not None:
-        pictures = [picture.pixels for picture in slot.work.pictures]
-        return _nearest_by_clip(model, model.clip, pictures, slot.spec.num_vectors)
+        return nearest_words(model, [picture.pixels for picture in slot.work.pictures], slot.spec.num_vectors)
     return _nearest_by_loss(model, slot, fixed_losses)
 
 
-def _nearest_by_clip(model: BaseModel, clip: Clip, pictures: Sequence[NDArray[np.uint8]], num_vectors: int) -> Ranked:
+def nearest_words(model: BaseModel, pictures: Sequence[NDArray[np.uint8]], num_vectors: int) -> Ranked:
+    """Find the N vocabulary entries that the base model's own CLIP finds nearest to pictures.
+
+    Raises:
+        SettingsError: it has none.
+    """
     seen_F = own_encoder(model).pictures(pictures).mean(0)
     best_N = (_vocabulary_features(model) @ seen_F).topk(num_vectors).indices
     rows = {name: model.vocabulary(name).detach()[best_N].float().cpu() for name in model.encoder_names}
-    return Ranked(clip.tokenizer.decode(best_N.tolist()).strip(), rows)
+    assert model.clip is not None
+    return Ranked(model.clip.tokenizer.decode(best_N.tolist()).strip(), rows)
 
 
 @lru_cache(maxsize=1)

@@ -78,6 +78,7 @@ def record_of_failure(work: Work, error: TextinvError, slot: Slot | None = None)
 def _course(slot: Slot) -> dict[str, Any]:
     return {
         "started_from": slot.started_from,
+        **({"start": slot.start} if slot.start else {}),
         "steps": slot.step,
         "sample_passes": slot.sample_passes,
         "seconds": round(slot.seconds, 3),

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from textinv.spec import Schedule, TrainSpec
+from textinv.spec import OUTPUT, Schedule, TrainSpec
 
 SPHERE_FIELDS = ("rows", "anchor", "first")
 """What the sphere method needs of a slot's state."""
@@ -121,11 +121,12 @@ class RowState:
     first_SVD: Tensor
     """Running mean of the gradient (AdamW) or of its direction (sphere)."""
     second_SVD: Tensor
-    norm: float
-    """Mean norm of the encoder's vocabulary rows (m*)."""
+    norm: float | Tensor
+    """Mean norm of the encoder's vocabulary rows (m*); of rows that are written into what it says, each slot's own mean
+    norm (S, 1, 1), with which they started."""
 
     @classmethod
-    def zeros(cls, shape_SVD: tuple[int, int, int], norm: float, device: torch.device) -> "RowState":
+    def zeros(cls, shape_SVD: tuple[int, int, int], norm: float | Tensor, device: torch.device) -> "RowState":
         """A state of zeros, to be filled slot by slot."""
         rows, anchor, first, second = (torch.zeros(shape_SVD, device=device) for _ in range(4))
         return cls(rows, anchor, first, second, norm)
@@ -161,6 +162,8 @@ class RowTables:
     ) -> None:
         self.num_vectors = 1
         self._scales_2S = torch.zeros(2, num_slots, device=device) if half else None
+        self._held: dict[int, list[str]] = {}
+        """The names of each slot's rows."""
         self._states = {
             encoder: RowState.zeros((num_slots, 1, width), norms[encoder], device) for encoder, width in widths.items()
         }
@@ -186,27 +189,44 @@ class RowTables:
         if self._scales_2S is not None:
             fresh = torch.tensor([FIRST_LOSS_SCALE, 0.0])
             self._scales_2S[:, slot] = tensors.get(LOSS_SCALE, fresh).to(self._scales_2S)
-        for encoder, state in self._states.items():
-            num_vectors = len(tensors[f"rows.{encoder}"])
-            self.grow(num_vectors)
+        rows = {name.removeprefix("rows."): rows_ND for name, rows_ND in tensors.items() if name.startswith("rows.")}
+        self._held[slot] = list(rows)
+        for name, rows_ND in rows.items():
+            self.grow(len(rows_ND))
+            if name not in self._states:
+                self._add_table(name)
+            if isinstance(norm_S11 := self._states[name].norm, Tensor):
+                norm_S11[slot] = rows_ND.norm(dim=-1).mean()
+        for name, state in self._states.items():
             for field in FIELDS:
                 target_VD = getattr(state, f"{field}_SVD")[slot]
                 target_VD.zero_()
-                if (value_ND := tensors.get(f"{field}.{encoder}")) is not None:
-                    target_VD[:num_vectors] = value_ND.to(target_VD)
+                if (value_ND := tensors.get(f"{field}.{name}")) is not None:
+                    target_VD[: len(value_ND)] = value_ND.to(target_VD)
+
+    def _add_table(self, name: str) -> None:
+        """A table for rows that are written into what an encoder says: few packs have any."""
+        beside_SVD = self._states[name.removesuffix(OUTPUT)].rows_SVD
+        norm_S11 = torch.ones(len(beside_SVD), 1, 1, device=beside_SVD.device)
+        shape_SVD = (len(beside_SVD), self.num_vectors, beside_SVD.shape[-1])
+        self._states[name] = RowState.zeros(shape_SVD, norm_S11, beside_SVD.device)
+
+    def held(self, slot: int) -> Sequence[str]:
+        """The names of a slot's rows."""
+        return self._held[slot]
 
     def dump(self, slot: int, num_vectors: int, fields: Sequence[str]) -> dict[str, Tensor]:
         """Fields of a slot's state as CPU tensors (N, D), named `field.encoder`."""
         found = {} if self._scales_2S is None else {LOSS_SCALE: self._scales_2S[:, slot].cpu().clone()}
         return found | {
-            f"{field}.{encoder}": getattr(state, f"{field}_SVD")[slot, :num_vectors].cpu().clone()
-            for encoder, state in self._states.items()
+            f"{field}.{name}": getattr(self._states[name], f"{field}_SVD")[slot, :num_vectors].cpu().clone()
+            for name in self._held[slot]
             for field in fields
         }
 
     def anchors(self, slot: int, num_vectors: int) -> dict[str, Tensor]:
         """The directions (N, D) in which a slot's rows started, as CPU tensors."""
-        return {encoder: state.anchor_SVD[slot, :num_vectors].cpu() for encoder, state in self._states.items()}
+        return {name: self._states[name].anchor_SVD[slot, :num_vectors].cpu() for name in self._held[slot]}
 
     def current(self) -> dict[str, Tensor]:
         """The rows (S, V, D) as they are; the next step changes them."""
@@ -259,7 +279,7 @@ def fresh_state(rows: Mapping[str, Tensor], anchors: Mapping[str, Tensor]) -> di
 
 
 def sphere_direction(
-    rows_SVD: Tensor, grad_SVD: Tensor, *, norm: float, kappa: Tensor | float, anchor_SVD: Tensor
+    rows_SVD: Tensor, grad_SVD: Tensor, *, norm: float | Tensor, kappa: Tensor | float, anchor_SVD: Tensor
 ) -> Tensor:
     """The unit tangent of every row along which the loss and the prior grow most; zero where neither does.
 
@@ -268,7 +288,7 @@ def sphere_direction(
     return normalize(_tangent(grad_SVD * norm - kappa * anchor_SVD, normalize(rows_SVD, dim=-1)), dim=-1)
 
 
-def sphere_step(rows_SVD: Tensor, way_SVD: Tensor, *, angle: Tensor | float, norm: float) -> Tensor:
+def sphere_step(rows_SVD: Tensor, way_SVD: Tensor, *, angle: Tensor | float, norm: Tensor | float) -> Tensor:
     """Move every row along the geodesic against `way_SVD`, a mean of directions; the result has exactly `norm`.
 
     By `angle` radians where the directions agreed (their mean has length 1), else by as much less.

@@ -46,14 +46,20 @@ class Slot:
     index: int
     latents: PictureLatents
     captions: dict[str, Tokens]
-    """Per text encoder, M captions; rows are counted from 0 within the concept."""
+    """Per text encoder, M captions; rows are counted from 0 within the concept. Where rows are written into what an
+    encoder says, by its name and `OUTPUT`."""
     choices: Choices
     references: References | None = None
     """For the context term: what its prompts, the last captions, are compared with."""
+    learns: tuple[str, ...] = ()
+    """Of which text encoders, by the names of their rows."""
     heard: dict[str, Conditioning] = field(default_factory=dict)
-    """What text encoders that do not learn say of the captions."""
+    """What each text encoder says of all captions, where nothing that it reads learns."""
     started_from: str = ""
-    """The words that the rows started from, or the label of an embedding."""
+    """The words that the rows started from, those that `auto` ranked first even where it took others, or the label of
+    an embedding; nothing where no words are known."""
+    start: str = ""
+    """The label of what came with the work, where rows started from that."""
     step: int = 0
     sample_passes: int = 0
     seconds_before: float = 0.0
@@ -157,6 +163,7 @@ class Slot:
         """Plain JSON state for a checkpoint."""
         return {
             "started_from": self.started_from,
+            **({"start": self.start} if self.start else {}),
             "step": self.step,
             "sample_passes": self.sample_passes,
             "seconds": self.seconds,
@@ -167,6 +174,7 @@ class Slot:
     def restore(self, counters: Any) -> None:
         """Take back what `counters` gave."""
         self.started_from = counters["started_from"]
+        self.start = counters.get("start", "")
         self.step = counters["step"]
         self.sample_passes = counters["sample_passes"]
         self.seconds_before = counters["seconds"]

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from textinv.embedding import Embedding
 from textinv.errors import TextinvError
 from textinv.images import Picture
+from textinv.models.base import BaseModel
 from textinv.spec import TrainSpec
 
 IN_TRAINING = "training"
@@ -25,6 +26,18 @@ class Work:
     pictures: Sequence[Picture]
     checkpoint: bytes | None = None
     work_id: str = ""
+    start: "Start | None" = None
+    """Where the spec holds only a digest of what its rows start from: these rows."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """First rows that come from somewhere else than words."""
+
+    label: str
+    """What a record says of where they come from."""
+    rows: Callable[[BaseModel], Embedding]
+    """Asked once, when a slot is opened at its beginning; what it raises ends that concept."""
 
 
 class WorkSource(Protocol):

@@ -103,6 +103,7 @@ def request_of(body: DrawFields, size: ChosenSize, caller: Caller, desk: Desk, f
         caller=caller.turn_of(body.user),
         bases=body.bases or desk.config.bases,
         clip_skip=body.clip_skip,
+        instruction=body.instruction,
         sizes=read_sizes(body.original_size, body.crop_top_left, body.target_size),
     )
     request.check()

@@ -68,6 +68,9 @@ class DrawFields(Body):
     clip_skip: Int | None = Field(default=None, ge=1, le=MAX_CLIP_SKIP)
     """Which layer of the text encoder is read: 1 the one that the UNet was trained with, 2 the one before it, and so
     on; none: the base model's own."""
+    instruction: bool = False
+    """Whether the text encoder reads the base model's own instruction ("complex human instruction" in diffusers) before
+    the prompt, where it has one; concepts are learned, and negative prompts read, without."""
     original_size: str | None = Field(default=None, max_length=40)
     """For SDXL: the size, WIDTHxHEIGHT, that a picture like this had before it was scaled; none: the one drawn."""
     crop_top_left: str | None = Field(default=None, max_length=40)

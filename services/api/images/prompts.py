@@ -91,6 +91,7 @@ def _settings_of(png: bytes, max_px: int, facts: StudioFacts) -> dict[str, Any]:
         "guidance_scale": facts.guidance_scale if read.guidance_scale is None else read.guidance_scale,
         "guidance_rescale": read.guidance_rescale,
         "clip_skip": read.clip_skip,
+        "instruction": read.instruction,
         **_sizes_of(read),
         "noise_scheduler": read.noise_scheduler,
         "attention_weights": read.attention_weights,

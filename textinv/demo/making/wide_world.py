@@ -56,6 +56,10 @@ class WideWorld:
     plain: Sequence[World]
     """Worlds of unrelated scenes; the last one holds every object and style."""
     shares: Shares = Shares()
+    size: int = GROUP
+    """Pictures of a group."""
+    made: float = 0.5
+    """Share of the things that no artwork shows as it stands, at most 0.5."""
 
     @property
     def all(self) -> World:
@@ -75,7 +79,7 @@ class WideWorld:
     def unrelated(self, rng: random.Random) -> list[Shown]:
         """Scenes of the plain worlds, which share nothing."""
         shown = []
-        for _ in range(GROUP):
+        for _ in range(self.size):
             world = rng.choice(self.plain)
             scene, caption = world.sample(rng)
             shown.append(Shown(draw(scene, world.sprites), caption, None, scene))
@@ -87,7 +91,7 @@ class WideWorld:
         sprites = {**self.all.sprites, (thing.style, thing.object): sprite}
         world = replace(self.all, sprites=sprites)
         shown = []
-        for background in rng.sample(list(COLOURS), GROUP):
+        for background in rng.sample(list(COLOURS), self.size):
             scene = self._scene_of(thing, background, rng)
             word_caption = _with_word(scene, thing, world, rng)
             shown.append(Shown(draw(scene, sprites), world.caption(scene, rng), word_caption, scene))
@@ -96,7 +100,7 @@ class WideWorld:
     def _thing(self, rng: random.Random) -> tuple[Thing, Sprite]:
         thing = self.all.sample_thing(rng)
         sprite = self.all.sprites[thing.style, thing.object]
-        words, kind = thing.object, rng.random()
+        words, kind = thing.object, rng.random() * 0.5 / self.made if self.made else 1.0
         if kind < 0.15:
             sprite, words = make_shape(rng)
         elif kind < 0.28:
@@ -138,7 +142,7 @@ class WideWorld:
         if effect == "duotone":
             said = f"{colours[0]} and {colours[1]} duotone"
         shown = []
-        for background in rng.sample(list(COLOURS), GROUP):
+        for background in rng.sample(list(COLOURS), self.size):
             thing = self._plain_thing(style, rng)
             size = rng.choices(("small", "normal", "large"), (25, 50, 25))[0]
             scene = Scene((thing,), background, size, effect, (colours[0], colours[1]), (_offset(size, rng),))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from textinv.models.base import Conditioning, Span, Tokens
+from textinv.models.base import Conditioning, Tokens
 from textinv.models.drawing import DrawingDefaults
 from textinv.models.flow import Flow
 from textinv.models.placement import Placement
@@ -48,6 +48,7 @@ class Flux(TransformerModel):
     # As OneTrainer's preset has it. CLIP says one vector of the whole text and steers all of the picture; T5 alone is
     # what ConceptPrism learns.
     learns = ("clip_l", "t5xxl")
+    whole = ("clip_l",)
     packing = 2
 
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
@@ -65,9 +66,6 @@ class Flux(TransformerModel):
 
     def process_of(self, config: Mapping[str, Any]) -> NoiseProcess:
         return Flow(config, shift=1.0, patch=self.patch, even_steps=True)
-
-    def spans(self) -> Mapping[str, Span]:
-        return {"t5xxl": Span()}
 
     def listen(self, encoder: TextEncoder, tokens: Tokens, rows_RD: Tensor | None, layer: int) -> Conditioning:
         encoded = encoder.encode(tokens, rows_RD)

@@ -1,0 +1,96 @@
+"""Training a guess: through any base model, from where it was left off, and only what is better is published."""
+
+import random
+
+import pytest
+import torch
+
+from tests.guess.small_guess import small_shape
+from tests.models.tiny_bases import make_base
+from textinv.guess.measuring import HELD_OUT_SHARE, at_least, halves, is_held_out
+from textinv.guess.network import GuessNetwork
+from textinv.guess.training import Example, GuessTraining, Settings, losses_of
+from textinv.models import load_base_model
+from textinv.models.base import BaseModel
+
+LOOKS = 12
+SETTINGS = Settings(num_steps=4, concepts_per_step=2, warm_up=1)
+
+
+@pytest.fixture(scope="module")
+def sdxl(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+    return load_base_model(str(make_base("sdxl", tmp_path_factory.mktemp("xl"))), device="cpu", dtype="float32")
+
+
+def example(model: BaseModel, number: int, num_pictures: int = 3) -> Example:
+    """A concept that nobody has ever seen."""
+    generator = torch.Generator().manual_seed(number)
+    side = model.native_px // model.latent_scale
+    latents = torch.randn(num_pictures, model.latent_channels, side, side, generator=generator)
+    looks = torch.randn(num_pictures, 4, LOOKS, generator=generator)
+    captions = [["a {}", "a photo of a {} at home"]] * num_pictures
+    return Example("object", looks, latents, 0.1 * torch.ones_like(latents), captions)
+
+
+def training(model: BaseModel) -> GuessTraining:
+    torch.manual_seed(0)
+    network = GuessNetwork(small_shape(model, LOOKS))
+    return GuessTraining(model, network, lambda step, rng: example(model, rng.randrange(5)), SETTINGS)
+
+
+def test_a_step_moves_the_rows_of_every_text_encoder_and_leaves_the_base_model(sdxl: BaseModel) -> None:
+    trained = training(sdxl)
+    before = {name: value.clone() for name, value in trained.network.state_dict().items()}
+    vocabulary = sdxl.vocabulary("text_encoder").clone()
+    assert trained.advance() > 0
+    moved = {name for name, value in trained.network.state_dict().items() if not torch.equal(value, before[name])}
+    assert {f"rows.{name}.weight" for name in sdxl.encoder_names} <= moved
+    assert len(sdxl.encoder_names) == 2
+    assert torch.equal(vocabulary, sdxl.vocabulary("text_encoder"))
+
+
+def test_a_training_that_was_left_off_goes_on_as_if_it_had_not_been(sdxl: BaseModel) -> None:
+    straight, begun = training(sdxl), training(sdxl)
+    losses = [straight.advance() for _ in range(4)]
+    assert [begun.advance() for _ in range(2)] == losses[:2]
+    resumed = training(sdxl)
+    resumed.resume(begun.to_bytes())
+    assert [resumed.advance() for _ in range(2)] == losses[2:]
+    assert resumed.is_over
+    for name, value in straight.averaged().state_dict().items():
+        assert torch.equal(value, resumed.averaged().state_dict()[name])
+
+
+def test_losses_of_concepts_do_not_depend_on_the_rows_of_their_neighbours(sdxl: BaseModel) -> None:
+    examples = [example(sdxl, number) for number in range(2)]
+    rows = {name: torch.randn(2, 3, width) for name, width in sdxl.encoder_widths.items()}
+    others = {name: torch.cat([each[:1], -each[1:]]) for name, each in rows.items()}
+
+    def losses(of: dict[str, torch.Tensor]) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        return losses_of(sdxl, examples, [0, 1], ["a {}", "two {}"], of, (300, 1000), generator)
+
+    one, other = losses(rows), losses(others)
+    assert one[0].item() == pytest.approx(other[0].item(), rel=1e-4)
+    assert one[1].item() != pytest.approx(other[1].item(), rel=1e-4)
+
+
+def test_the_same_concepts_are_held_out_each_time_about_as_many_as_are_asked_for() -> None:
+    names = [f"concept-{number}" for number in range(2000)]
+    held_out = [name for name in names if is_held_out(name)]
+    assert held_out == [name for name in names if is_held_out(name)]
+    assert len(held_out) / len(names) == pytest.approx(HELD_OUT_SHARE, abs=0.03)
+
+
+def test_pictures_that_rows_have_to_explain_are_not_those_that_were_looked_at() -> None:
+    assert halves(12) == ([0, 1, 2, 3], [4, 5, 6, 7, 8, 9, 10, 11])
+    assert halves(3) == ([0], [1, 2])
+    assert halves(1) == ([0], [0])
+
+
+def test_a_fall_counts_where_it_is_beyond_chance() -> None:
+    rng = random.Random(0)
+    words = [rng.uniform(0.3, 0.6) for _ in range(20)]
+    assert at_least(words, [loss - 0.02 for loss in words]) == pytest.approx(0.02)
+    assert at_least(words, [loss + rng.uniform(-0.05, 0.05) for loss in words]) < 0
+    assert at_least(words, [loss - 0.02 + rng.uniform(-0.01, 0.01) for loss in words]) > 0

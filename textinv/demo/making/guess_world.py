@@ -1,0 +1,91 @@
+"""What the demo base's guess learns from: things and looks of the wider world that no concept of the demo shows.
+
+Owns which, and drawing one as an example. Held-out objects, the held-out drawing style and what comes near a held-out
+effect are not in the wider world; here the artwork of the particular things is left out too, in every colour. Does not
+know the network.
+"""
+
+import random
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+
+from textinv.demo.concept_pictures import concept_pictures
+from textinv.demo.concepts import CONCEPTS, DemoConcept, concepts_of
+from textinv.demo.icons import Sprites
+from textinv.demo.making.wide_world import LOOK, Shares, WideWorld, wide_world
+from textinv.guess.measuring import HeldOut
+from textinv.guess.training import MOST_LOOKED_AT, Example, encode_example
+from textinv.models.base import BaseModel
+from textinv.models.picture_encoder import PictureEncoder, own_encoder
+from textinv.plan.templates import TEMPLATES
+from textinv.spec import Kind
+
+PICTURES = 5
+"""Of each concept."""
+NEW_PER_STEP = 3
+"""Concepts that come in with each step, while as many of the oldest go."""
+WINDOW = 192
+"""Concepts that a step draws from."""
+TEMPLATE_SHARE = 3
+"""One of so many captions says nothing but that the concept is there, as most pictures that people bring."""
+
+
+def without_particular_things(sprites: Sprites) -> Sprites:
+    """The sprites without those that the demo's particular things are made of."""
+    particular = {(thing.style, thing.object) for one in concepts_of("particular-thing") for thing in one.things}
+    return {key: sprite for key, sprite in sprites.items() if key not in particular}
+
+
+@dataclass
+class GuessWorld:
+    """Concepts by number: number n is a function of (seed, n)."""
+
+    model: BaseModel
+    sprites: Sprites
+    seed: int = 27
+    encoder: PictureEncoder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.encoder = own_encoder(self.model)
+        every = replace(wide_world(without_particular_things(self.sprites)), size=PICTURES)
+        narrow = replace(every, plain=every.plain[:1], made=0.0)
+        things, looks = Shares(0, 1, 0), Shares(0, 0, 1)
+        self._worlds: tuple[tuple[float, WideWorld], ...] = (
+            (0.4, replace(narrow, shares=things)),
+            (0.3, replace(every, shares=things)),
+            (0.3, replace(every, shares=looks)),
+        )
+        self._example = lru_cache(maxsize=WINDOW + 2 * NEW_PER_STEP)(self.compose)
+
+    def draw(self, step: int, rng: random.Random) -> Example:
+        """One of the concepts that a step draws from."""
+        return self._example(step * NEW_PER_STEP + rng.randrange(WINDOW))
+
+    def compose(self, number: int) -> Example:
+        """The concept of this number."""
+        rng = random.Random(f"guess/{self.seed}/{number}")
+        world = rng.choices([world for _, world in self._worlds], [share for share, _ in self._worlds])[0]
+        group, shown = world.group(rng)
+        kind: Kind = "style" if group == LOOK else "object"
+        general = TEMPLATES[kind]
+        captions = [
+            [each.word_caption or rng.choice(general)] * (TEMPLATE_SHARE - 1) + [rng.choice(general)] for each in shown
+        ]
+        pictures = [np.asarray(each.image.convert("RGB"), np.uint8) for each in shown]
+        return encode_example(self.model, self.encoder, kind, pictures, captions)
+
+    def unseen(self) -> list[HeldOut]:
+        """The demo's concepts, none of which is in the worlds: pictures that teach, then as many others that judge."""
+        return [self._held_out(concept) for concept in CONCEPTS]
+
+    def _held_out(self, concept: DemoConcept) -> HeldOut:
+        taught = concept_pictures(concept, "training", MOST_LOOKED_AT)
+        judged = concept_pictures(concept, "evaluation", MOST_LOOKED_AT)
+        shown = [*taught, *judged]
+        pictures = [np.asarray(each.image.convert("RGB"), np.uint8) for each in shown]
+        captions = [[each.caption] for each in shown]
+        return HeldOut(
+            concept.name, encode_example(self.model, self.encoder, concept.kind, pictures, captions), pictures
+        )

@@ -1,0 +1,117 @@
+"""What a guess is worth on concepts that it was not trained on, beside the words that `init: auto` ranks.
+
+Owns which concepts are held out (by a hash of their names, so that a later training holds out the same ones), the loss
+of rows on pictures that were not looked at, and the paired bootstrap (Efron 1979) over concepts by which a guess is
+published or not. Does not know where concepts come from.
+
+Shapes: K samples of one concept, N vectors, D width of a text encoder.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from textinv.guess.network import GuessNetwork
+from textinv.guess.training import MOST_LOOKED_AT, Example, Pixels, guessed, losses_of
+from textinv.models.base import BaseModel
+from textinv.training.initial import rows_of_text
+from textinv.training.ranking import SHORTLIST, nearest_words
+from textinv.training.streams import stream
+
+HELD_OUT_SHARE = 0.15
+LEAST_HELD_OUT = 4
+"""With fewer concepts nothing can be said."""
+NUM_VECTORS = 4
+BAND = (300, 1000)
+_NOISES = 4
+"""Samples of each picture that rows have to explain."""
+_FORWARD = 16
+"""Samples of a forward."""
+_NUM_DRAWS = 4000
+_QUANTILE = 0.975
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A concept that was not trained on."""
+
+    name: str
+    example: Example
+    pictures: Sequence[Pixels]
+
+
+def is_held_out(name: str) -> bool:
+    """Whether a concept of this name is never trained on."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") < HELD_OUT_SHARE * 2**32
+
+
+def halves(num_pictures: int) -> tuple[list[int], list[int]]:
+    """The places of the pictures that are looked at, and of those that rows have to explain; a lone picture is both."""
+    seen = max(1, min(MOST_LOOKED_AT, num_pictures // 2))
+    return list(range(seen)), list(range(seen, num_pictures)) or [0]
+
+
+@torch.no_grad()
+def measure(model: BaseModel, network: GuessNetwork, concepts: Sequence[HeldOut]) -> dict[str, Any]:
+    """Losses of guessed rows and of ranked words, means and by concept, and whether the guess is better.
+
+    `better` is what the guess takes away from the loss in the mean, `at_least` how much of it is beyond chance.
+    """
+    losses = {"guess": list[float](), "words": list[float]()}
+    for concept in concepts:
+        seen, _ = halves(len(concept.pictures))
+        guess = guessed(network, [concept.example], [seen], min(NUM_VECTORS, network.shape.max_vectors))
+        rows = {"guess": {name: each[0] for name, each in guess.items()}, "words": words_for(model, network, concept)}
+        for way, of_way in rows.items():
+            losses[way].append(loss_on_unseen(model, concept, of_way))
+    least = at_least(losses["words"], losses["guess"])
+    means = {way: round(float(np.mean(each)), 4) for way, each in losses.items()}
+    return {
+        "concepts": len(concepts),
+        "loss": means,
+        "better": round(means["words"] - means["guess"], 4),
+        "at_least": round(least, 4),
+        "is_better": least > 0 and len(concepts) >= LEAST_HELD_OUT,
+        "each": {one.name: [round(losses[way][at], 4) for way in losses] for at, one in enumerate(concepts)},
+    }
+
+
+def at_least(before: Sequence[float], after: Sequence[float]) -> float:
+    """By how much paired figures have fallen, where 97.5 of 100 draws of the pairs say so; the same for the same."""
+    fall = np.asarray(before) - np.asarray(after)
+    drawn = np.random.default_rng(0).integers(len(fall), size=(_NUM_DRAWS, len(fall)))
+    return float(np.quantile(fall[drawn].mean(1), 1 - _QUANTILE))
+
+
+def words_for(model: BaseModel, network: GuessNetwork, concept: HeldOut) -> dict[str, Tensor]:
+    """The rows (N, D) of the words that `init: auto` would start from, as long as those that are learned."""
+    seen, _ = halves(len(concept.pictures))
+    if model.clip is not None:
+        rows = nearest_words(model, [concept.pictures[at] for at in seen], NUM_VECTORS).rows
+    else:
+        candidates = [rows_of_text(model, word, NUM_VECTORS) for word in SHORTLIST]
+        rows = min(candidates, key=lambda rows: _loss(model, concept.example, rows, seen, 1))
+    norms = network.shape.row_norms
+    return {name: normalize(rows_ND, dim=-1) * norms[name] for name, rows_ND in rows.items()}
+
+
+def loss_on_unseen(model: BaseModel, concept: HeldOut, rows: Mapping[str, Tensor]) -> float:
+    """The mean loss of rows (N, D) on the pictures that were not looked at, with the same noise for all rows."""
+    return _loss(model, concept.example, rows, halves(len(concept.pictures))[1], _NOISES)
+
+
+def _loss(model: BaseModel, example: Example, rows: Mapping[str, Tensor], places: Sequence[int], noises: int) -> float:
+    targets = [at for at in places for _ in range(noises)]
+    generator, losses = stream(0, "guess/measure"), list[Tensor]()
+    for start in range(0, len(targets), _FORWARD):
+        part = targets[start : start + _FORWARD]
+        repeated = {name: rows_ND[None].expand(len(part), -1, -1) for name, rows_ND in rows.items()}
+        captions = [example.captions[at][0] for at in part]
+        losses.append(losses_of(model, [example] * len(part), part, captions, repeated, BAND, generator).cpu())
+    return float(torch.cat(losses).mean())

@@ -1,0 +1,66 @@
+"""Which guess the concepts of a manifest may start from.
+
+Owns finding it: what was published for the base model last, else what lies in its folder. The digest goes into the
+specs, so that a guess that is published later changes none of them. Does not know the network.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textinv.errors import CorruptObjectError
+from textinv.plan.resolve import BaseFacts
+from textinv.plan.sources import LocalFile, Source
+
+if TYPE_CHECKING:
+    from textinv.registry import Registry
+
+GUESS = "guess"
+"""What `init` says for rows that are predicted from the pictures."""
+
+
+@dataclass(frozen=True)
+class FoundGuess:
+    """A guess that can be pinned."""
+
+    digest: str
+    source: Source | None
+    """The file to be put into the store; None: it lies there."""
+
+
+class Guesses:
+    """The guess of one base model, looked for when somebody asks."""
+
+    def __init__(self, base_model: str, base: BaseFacts, registry: "Registry | None") -> None:
+        self._base_model, self._base, self._registry = base_model, base, registry
+        self.missing = (
+            f"there is no guess for {base_model}: train one with `textinv guess train`, or write `auto` or a word"
+        )
+        """Why there is none, where there is none."""
+
+    @cached_property
+    def found(self) -> FoundGuess | None:
+        """The guess to pin, if there is one for this base model."""
+        if self._registry is not None:
+            from textinv.registry.guesses import current_guess
+
+            if digest := current_guess(self._registry.store, self._base.revision):
+                return FoundGuess(digest, None)
+        return self._shipped(Path(self._base.guess_file)) if self._base.guess_file else None
+
+    def _shipped(self, file: Path) -> FoundGuess | None:
+        from textinv.registry.guesses import read_guess
+
+        try:
+            guess = read_guess(file.read_bytes(), str(file))
+        except (OSError, CorruptObjectError) as error:
+            self.missing = f"{file} cannot be read as a guess ({error}): get the base model's files again"
+            return None
+        if guess.record.base_revision != self._base.revision:
+            self.missing = (
+                f"{file} is a guess for another base model ({guess.record.base_revision[:12]}) than {self._base_model} "
+                f"({self._base.revision[:12]}): train one with `textinv guess train`, or write `auto` or a word"
+            )
+            return None
+        return FoundGuess(guess.digest, LocalFile(str(file)))
