@@ -47,7 +47,14 @@ _ROUTERS = (
     page_router,
 )
 # What a page of another origin may read of an answer, beside the few headers that every page may.
-_EXPOSED = ("x-textinv-concepts", "x-textinv-ignored", "x-request-id", "retry-after", "server-timing")
+_EXPOSED = (
+    "x-textinv-concepts",
+    "x-textinv-ignored",
+    "x-textinv-readers",
+    "x-request-id",
+    "retry-after",
+    "server-timing",
+)
 
 
 def make_app(desk: Desk, *, tells_request_id: bool = True) -> FastAPI:

@@ -7,11 +7,13 @@ import httpx
 import numpy as np
 import pytest
 import safetensors.torch
+import torch
 from PIL import Image
 
 from services.desk import Desk
 from tests.services.conftest import publish
-from textinv.embedding.formats import EXPORT_FORMATS
+from textinv.embedding import Embedding
+from textinv.embedding.formats import EXPORT_FORMATS, readers_of_clips
 from textinv.images.strip import make_strip
 from textinv.registry import Registry
 from textinv.registry.layout import PINNED_FILE
@@ -115,9 +117,26 @@ async def test_an_embedding_is_downloaded_in_every_format(
     reply = await client.get("/v1/concepts/cat/embedding", params={"format": format})
     assert reply.status_code == 200
     assert "filename=" in reply.headers["content-disposition"]
+    assert reply.headers["x-textinv-readers"] == readers_of_clips(Embedding({"text_encoder": torch.ones(2, 8)}), format)
     if format != "a1111-pt":
         (rows,) = safetensors.torch.load(reply.content).values()
         assert tuple(rows.shape) == (2, 8)
+
+
+@pytest.mark.parametrize(
+    ("encoders", "said"),
+    [
+        (["qwen3_4b"], "no other program reads rows of this family today"),
+        (["text_encoder", "text_encoder_out"], "no other program draws it"),
+    ],
+)
+async def test_a_download_that_other_programs_ignore_says_so(
+    client: httpx.AsyncClient, store: MemoryStore, encoders: list[str], said: str
+) -> None:
+    rows = Embedding({name: torch.ones(1, 8) for name in encoders})
+    Registry(store).publish("fox", rows, {}, fingerprint="fox", base_model="other", base_revision="c0ffee")
+    reply = await client.get("/v1/concepts/fox/embedding")
+    assert reply.headers["x-textinv-readers"].startswith(said)
 
 
 async def test_a_rolled_back_concept_draws_its_old_version_and_a_deleted_one_is_unknown(

@@ -14,12 +14,13 @@ from services.api.callers import Caller, may_draw
 from services.api.concepts.concepts import Version, check_name
 from services.api.images.drawing import concepts_header
 from services.desk import Desk, in_thread
-from textinv.embedding.formats import ExportFormat, export_embedding
+from textinv.embedding import Embedding
+from textinv.embedding.formats import ExportFormat, export_embedding, readers_of_clips
 from textinv.errors import CorruptObjectError, ImageError, ObjectNotFoundError
 from textinv.images import as_trained, decode_picture
 from textinv.images.decode import shown_type
 from textinv.jobs.previews import MEDIA_TYPE, preview_steps, read_preview
-from textinv.models import file_keys_of
+from textinv.models import file_keys_of, readers_of
 from textinv.placeholders import ConceptRef
 from textinv.registry import PublishedVersion
 from textinv.registry.attachments import load_pinned
@@ -38,12 +39,16 @@ async def download(
     format: Annotated[ExportFormat, Query(description="`auto` is one safetensors for nearly all programs.")] = "auto",
     caller: Caller = may_draw,
 ) -> Response:
-    """Download an embedding for another program; several files come as one zip."""
+    """Download an embedding for another program; several files come as one zip.
+
+    `x-textinv-readers` says which programs read it, and which ignore it.
+    """
     desk: Desk = request.app.state.desk
     check_name(name, caller)
     published = await in_thread(desk.registry.resolve, ConceptRef(name, version))
     file, body = await in_thread(_exported, published, format)
     headers = {"content-disposition": f'attachment; filename="{file}"'}
+    headers["x-textinv-readers"] = _readers_of(published.embedding, format)
     headers |= concepts_header({f"{name}@{published.version}": published.digest})
     return Response(body, media_type="application/zip" if file.endswith(".zip") else _BINARY, headers=headers)
 
@@ -118,6 +123,10 @@ def _first_training_picture(desk: Desk, ref: ConceptRef) -> tuple[bytes, str] | 
     buffer = io.BytesIO()
     as_trained(picture, _THUMBNAIL_PX).save(buffer, "PNG")
     return buffer.getvalue(), "image/png"
+
+
+def _readers_of(embedding: Embedding, format: str) -> str:
+    return readers_of(embedding.rows, format) or readers_of_clips(embedding, format)
 
 
 def _exported(published: PublishedVersion, format: str) -> tuple[str, bytes]:
