@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export RAY_USAGE_STATS_ENABLED := 0
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test test-core test-rest lint types check load load-core load-rest chaos browser gpu bench bench-train bench-lora bench-serve bench-scale bench-commands demo-model clean
+.PHONY: setup demo test test-core test-rest lint types check load load-core load-rest chaos browser gpu bench bench-train bench-lora bench-serve bench-scale bench-commands demo-model demo-guess clean
 
 setup: .venv/installed
 
@@ -86,6 +86,11 @@ bench-commands: setup
 
 demo-model: setup
 	$(PY) -m textinv.demo.making.build --out build/demo-model
+
+# From the shipped weights: about half an hour of one idle core, and it goes on where it was left off.
+demo-guess: setup
+	$(PY) -m textinv.demo.making.build --out build/demo-model --only packages --only sprites
+	$(PY) -m textinv.demo.making.train_guess --icons build/demo-model/icons.npz --out build/demo-guess
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .textinv

@@ -16,14 +16,14 @@ from cluster.queue.on_ray import QueueForWorkers
 from cluster.worker.place import Place, is_of_the_place
 from cluster.worker.prefetch import Prefetch
 from textinv.errors import CancelledError, ClusterError, TextinvError
-from textinv.guess.guess import start_from
+from textinv.guess.guess import start_of
 from textinv.jobs import JobStore
 from textinv.jobs.layout import spec_sheet_key
 from textinv.plan.sources import fetch_pictures
 from textinv.registry.guesses import load_guess
 from textinv.spec import image_key, read_spec
 from textinv.threads import vital
-from textinv.training import Start, Work
+from textinv.training import Work
 
 
 class Leases:
@@ -178,10 +178,7 @@ class Leases:
         line = self._lines(lease.job_id, lease.sheet)[lease.place]
         spec = read_spec(spec_sheet_key(lease.job_id, lease.sheet), line)
         pictures = fetch_pictures(spec, lambda digest: self._job_store.store.get(image_key(digest)).body)
-        start = None
-        if spec.start_digest is not None:
-            guess = self._guesses(spec.start_digest)
-            start = Start(f"guess {spec.start_digest[:12]}", start_from(guess.data, spec, pictures, self._encoders))
+        start = start_of(spec, pictures, self._guesses, self._encoders)
         checkpoint = self._job_store.checkpoint(lease.fingerprint)
         return Work(spec, pictures, checkpoint, work_id=lease.fingerprint, start=start)
 

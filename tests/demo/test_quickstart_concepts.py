@@ -17,14 +17,13 @@ from torch import Tensor
 from textinv.embedding import Embedding
 from textinv.evaluation.scores import all_pairs
 from textinv.generation import GenerateRequest, generate_all
+from textinv.guess.guess import work_of
 from textinv.manifest import load_manifest
 from textinv.models import BaseModel
 from textinv.models.picture_encoder import PictureEncoder, own_encoder
 from textinv.placeholders import ConceptRef
 from textinv.plan import make_plan
-from textinv.plan.sources import fetch_pictures
 from textinv.spec import TrainSpec
-from textinv.training import Work
 from textinv.training.train import learn
 
 pytestmark = [pytest.mark.load, pytest.mark.timeout(600)]
@@ -57,10 +56,7 @@ def learned(model: BaseModel, request: pytest.FixtureRequest) -> Mapping[str, Em
     for name, other in SWAPPED.items():
         changes = {"name": f"swapped-{name}", "pictures": specs[other].pictures}
         specs[f"swapped-{name}"] = specs[name].model_copy(update=changes)
-    works = [
-        Work(spec, fetch_pictures(spec, lambda digest: plan.pictures[digest].read()), None, name)
-        for name, spec in specs.items()
-    ]
+    works = [work_of(plan, spec, name) for name, spec in specs.items()]
     collected = learn(model, works, num_slots=len(works))
     assert collected.errors == {}
     return {name: concept.embedding for name, concept in collected.concepts.items()}

@@ -10,3 +10,5 @@ from pathlib import Path
 
 WEIGHTS = Path(__file__).parent / "weights"
 """The shipped base model: a diffusers folder, with a CLIP, a judge and evaluation prompts beside it."""
+GUESS = WEIGHTS / "guess.safetensors"
+"""Its guess, where one is found in any base model's folder."""

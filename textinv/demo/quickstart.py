@@ -1,7 +1,8 @@
 """The demo: learn the concepts of a manifest and show what they are, from an empty machine to one picture.
 
 Goes the whole way as a user would: `textinv submit`, `textinv serve up`, HTTP requests with the new words, a contact
-sheet (training pictures | learned concept | edits). Does not know how any of that is done.
+sheet (training pictures | at once | learned concept | edits). Each concept goes in twice: to be learned, and as what
+the base model's guess makes of its pictures at once. Does not know how any of that is done.
 
     python -m textinv.demo.quickstart [--manifest FILE] [--out FILE]     KEEP=1 leaves service and store running
 """
@@ -23,6 +24,7 @@ from typing import Any
 import yaml
 from PIL import Image
 
+from textinv.demo import GUESS
 from textinv.demo.sheet import PictureGroup, SheetRow, contact_sheet
 
 LEARNED = {
@@ -39,6 +41,8 @@ EDITS = {
     "style": ("a key in {} style", "a hammer in {} style", "a candle in {} style", "a pineapple in {} style"),
 }
 """Prompts by kind of concept; `{}` is where the placeholder goes."""
+AT_ONCE = "-at-once"
+"""Behind the name of a concept as it is guessed."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,17 @@ def concepts_of(manifest: Path) -> list[Concept]:
     return concepts
 
 
+def with_guesses(manifest: Path, out: Path) -> Path:
+    """Write the manifest anew, with every concept once more as it is guessed; the path of what to submit."""
+    stated = yaml.safe_load(manifest.read_text())
+    learned = [{**entry, "images": str((manifest.parent / entry["images"]).resolve())} for entry in stated["concepts"]]
+    at_once = {"recipe": "instant", "init": "guess", "evaluate": False}
+    guessed = [{**entry, **at_once, "name": entry["name"] + AT_ONCE} for entry in learned]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(yaml.safe_dump({**stated, "concepts": [*guessed, *learned]}, sort_keys=False))
+    return out
+
+
 def draw(url: str, prompt: str, seed: int) -> Image.Image:
     """Ask the service for one picture."""
     request = urllib.request.Request(
@@ -82,11 +97,11 @@ def draw(url: str, prompt: str, seed: int) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(answer["data"][0]["b64_json"]))).convert("RGB")
 
 
-def sheet(url: str, concepts: Sequence[Concept], seed: int) -> Image.Image:
+def sheet(url: str, concepts: Sequence[Concept], seed: int, *, guessed: bool) -> Image.Image:
     """Draw every prompt of every concept, many at once, and lay the pictures out."""
 
-    def group(title: str, concept: Concept, prompts: Sequence[str]) -> PictureGroup:
-        texts = [prompt.format(f"<{concept.name}>") for prompt in prompts]
+    def group(title: str, name: str, prompts: Sequence[str]) -> PictureGroup:
+        texts = [prompt.format(f"<{name}>") for prompt in prompts]
         with ThreadPoolExecutor(len(texts)) as pool:
             pictures = list(pool.map(lambda text: draw(url, text, seed), texts))
         return PictureGroup(title, list(zip(pictures, texts, strict=True)))
@@ -95,8 +110,9 @@ def sheet(url: str, concepts: Sequence[Concept], seed: int) -> Image.Image:
         shown = [(Image.open(path).convert("RGB"), "") for path in concept.pictures[:4]]
         groups = [
             PictureGroup("training pictures", shown),
-            group("learned concept", concept, LEARNED[concept.kind]),
-            group("edits", concept, EDITS[concept.kind]),
+            *([group("at once", concept.name + AT_ONCE, LEARNED[concept.kind][:1])] if guessed else []),
+            group("learned", concept.name, LEARNED[concept.kind]),
+            group("edits", concept.name, EDITS[concept.kind]),
         ]
         return SheetRow(f"<{concept.name}>", groups)
 
@@ -111,13 +127,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=9)
     arguments = parser.parse_args()
 
-    concepts = concepts_of(arguments.manifest)
+    concepts, submitted = concepts_of(arguments.manifest), arguments.manifest
+    guessed = GUESS.is_file()
+    if guessed:
+        submitted = with_guesses(arguments.manifest, arguments.out.with_name("manifest.yaml"))
     textinv("store", "up")
     try:
-        textinv("submit", str(arguments.manifest), "--follow")
+        textinv("submit", str(submitted), "--follow")
         service: dict[str, Any] = json.loads(textinv("serve", "up", "--json"))
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        sheet(service["url"], concepts, arguments.seed).save(arguments.out)
+        sheet(service["url"], concepts, arguments.seed, guessed=guessed).save(arguments.out)
     finally:
         if os.environ.get("KEEP") != "1":
             subprocess.run([sys.executable, "-m", "textinv.cli", "down"], stdout=subprocess.DEVNULL, check=False)

@@ -24,8 +24,11 @@ from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.models.picture_encoder import PictureEncoder, load_encoder, own_encoder
 from textinv.models.word_rows import spread
+from textinv.plan import Plan
+from textinv.plan.sources import fetch_pictures
 from textinv.registry.guesses import RECORD_FIELD, GuessFile, GuessRecord, read_guess
 from textinv.spec import TrainSpec
+from textinv.training import Start, Work
 
 OWN = "own CLIP"
 """What a record says where a guess sees through the base model's own CLIP."""
@@ -100,17 +103,39 @@ def open_guess(file: GuessFile, model: BaseModel, encoders: Sequence[Path] = ())
     )
 
 
-def start_from(
-    data: bytes, spec: TrainSpec, pictures: Sequence[Picture], encoders: Sequence[Path] = ()
-) -> Callable[[BaseModel], Embedding]:
-    """How a concept gets its first rows from the guess with these bytes, once there is a base model."""
-    return partial(_predict, data, spec, pictures, encoders)
+def start_of(
+    spec: TrainSpec,
+    pictures: Sequence[Picture],
+    load: Callable[[str], GuessFile],
+    encoders: Sequence[Path] = (),
+) -> Start | None:
+    """The first rows of a concept whose spec names a guess; None where it names none. `load` reads one by its digest.
+
+    Raises:
+        InputError: it is not there any more.
+    """
+    if spec.start_digest is None:
+        return None
+    return Start(
+        f"guess {spec.start_digest[:12]}", partial(_predict, load(spec.start_digest), spec, pictures, encoders)
+    )
+
+
+def work_of(plan: Plan, spec: TrainSpec, work_id: str = "") -> Work:
+    """A plan's concept as work, with pictures and guess from where the plan found them: for who has no store."""
+
+    def load(digest: str) -> GuessFile:
+        source = plan.guesses[digest]
+        return read_guess(source.read(), source.name)
+
+    pictures = fetch_pictures(spec, lambda digest: plan.pictures[digest].read())
+    return Work(spec, pictures, work_id=work_id, start=start_of(spec, pictures, load))
 
 
 def _predict(
-    data: bytes, spec: TrainSpec, pictures: Sequence[Picture], encoders: Sequence[Path], model: BaseModel
+    file: GuessFile, spec: TrainSpec, pictures: Sequence[Picture], encoders: Sequence[Path], model: BaseModel
 ) -> Embedding:
-    guess = open_guess(read_guess(data, "a guess"), model, encoders)
+    guess = open_guess(file, model, encoders)
     return guess.rows([picture.pixels for picture in pictures], spec.kind, spec.num_vectors)
 
 

@@ -35,14 +35,13 @@ from textinv.evaluation.judge import Judge
 from textinv.evaluation.scores import all_pairs, within
 from textinv.generation.draw import generate_all
 from textinv.generation.request import GenerateRequest
+from textinv.guess.guess import work_of
 from textinv.manifest.load import load_manifest
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.models.picture_encoder import own_encoder
 from textinv.placeholders import ConceptRef
 from textinv.plan import make_plan
-from textinv.plan.sources import fetch_pictures
-from textinv.training import Work
 from textinv.training.train import learn
 
 WAYS = ("learned", "initializer", "description")
@@ -77,10 +76,7 @@ def teach(
     defaults = {"recipe": recipe, "init": "auto"}
     manifest.write_text(json.dumps({"base_model": base, "defaults": defaults, "concepts": entries}, indent=2))
     plan = make_plan(load_manifest(manifest))
-    works = [
-        Work(planned.spec, fetch_pictures(planned.spec, lambda digest: plan.pictures[digest].read()))
-        for planned in plan.specs
-    ]
+    works = [work_of(plan, planned.spec) for planned in plan.specs]
     learned = learn(model, works)
     for name, error in learned.errors.items():
         raise RuntimeError(f"{name} could not be learned") from error

@@ -28,6 +28,7 @@ from textinv.guess.training import Settings
 from textinv.models import load_base_model
 from textinv.models.load import GUESS_FILE
 
+STEPS = 1150
 BASE = "emoji"
 """What the record calls the shipped base."""
 
@@ -75,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--icons", type=Path, required=True, help="sprites written by textinv.demo.icons.save_sprites")
     parser.add_argument("--out", type=Path, required=True, help="folder for the state and the guess")
-    parser.add_argument("--steps", type=int, default=Settings.num_steps)
+    parser.add_argument("--steps", type=int, default=STEPS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     make_guess(arguments.icons, arguments.out, replace(Settings(), num_steps=arguments.steps))
