@@ -156,7 +156,7 @@ def purge(
         typer.confirm(f"Delete the training pictures of {job} for good?", abort=True, err=True)
     done = purge_pictures(Registry(job_store.store), job)
     stay = f"; {done.kept} stay, as other jobs use them: {', '.join(done.users)}" if done.kept else ""
-    emit({"job": job, **done._asdict()}, json, f"{done.deleted} pictures were deleted{stay}")
+    emit({"job": job, **done._asdict()}, json, f"pictures deleted: {done.deleted}{stay}")
 
 
 def _job_store() -> "JobStore":

@@ -12,7 +12,7 @@ from cluster.commands.follow import settings_at
 from cluster.commands.submit import Gate, gate_mode
 from cluster.driver.launch import ensure_driver, fleet_of
 from cluster.driver.options import DriverOptions
-from textinv.cli.output import AsJson, emit, warn
+from textinv.cli.output import AsJson, counted, emit, warn
 
 
 def register(app: typer.Typer) -> None:
@@ -51,9 +51,9 @@ def relearn(
         warn(f"{name} is left out: {why}")
     told = {"counts": dict(plan.counts), "left_out": dict(relearning.left_out), "dry_run": dry_run}
     if dry_run:
-        emit({**told, "concepts": plan.to_json()["concepts"]}, json, f"{left} concepts would be learned on {base}")
+        emit({**told, "concepts": plan.to_json()["concepts"]}, json, f"{counted(left, 'concept')} to learn on {base}")
         return
     made = submit_plan(plan, registry, base_model=base, fleet=fleet_of(settings), gate=mode)
     started = bool(left) and ensure_driver(settings, DriverOptions())
-    text = f"job {made.record.id}: {left} of {made.record.num_concepts} concepts to learn on {base}"
+    text = f"job {made.record.id}: {left} of {counted(made.record.num_concepts, 'concept')} to learn on {base}"
     emit({"job": made.record.id, "driver_started": started, **told}, json, text)

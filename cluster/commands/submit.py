@@ -12,7 +12,7 @@ from cluster.commands.follow import end_with, settings_at, tell_held_back, watch
 from cluster.driver.launch import ensure_driver, fleet_of
 from cluster.driver.options import DriverOptions
 from textinv.cli.config import loaded_settings
-from textinv.cli.output import AsJson, emit, literal, stderr, warn
+from textinv.cli.output import AsJson, counted, emit, literal, stderr, warn
 from textinv.cli.waiting import counting, waiting_for
 from textinv.errors import InputError
 from textinv.jobs import JobStore
@@ -123,7 +123,8 @@ def submitted(
         "moved_heads": made.moved_heads,
         "driver_started": started,
     }
-    text = f"job {record.id}: {left} of {record.num_concepts} concepts to learn, {made.uploaded} pictures uploaded"
+    of, uploaded = counted(record.num_concepts, "concept"), counted(made.uploaded, "picture")
+    text = f"job {record.id}: {left} of {of} to learn, {uploaded} uploaded"
     return Submitted(JobStore(registry.store), record, facts, text)
 
 

@@ -65,3 +65,18 @@ def test_nothing_is_said_of_a_crop_that_only_the_base_model_decides(tmp_path: Pa
         cut[crop] = [one.message for one in warnings if "is cut off" in one.message]
     assert cut[""] == []
     assert "50% of it is cut off, as pictures are trained as squares" in cut[", crop: center"][0]
+
+
+def test_a_file_that_rows_start_from_is_read_when_a_manifest_is_validated(tmp_path: Path) -> None:
+    (tmp_path / "foxes").mkdir()
+    Image.new("RGB", (64, 64), (200, 40, 10)).save(tmp_path / "foxes/0.png")
+    (tmp_path / "rows.pt").write_bytes(b"<!DOCTYPE html><title>404</title>")
+    (tmp_path / "good.safetensors").write_bytes(Embedding({"text_encoder": torch.ones(1, 192)}).to_bytes())
+    manifest = tmp_path / "m.yaml"
+    names = ("gone.safetensors", "rows.pt", "good.safetensors")
+    concepts = "".join(f"- {{name: n{at}, images: foxes, init: 'file:{name}'}}\n" for at, name in enumerate(names))
+    manifest.write_text(f"base_model: emoji\nconcepts:\n{concepts}")
+    problems = check_manifest(manifest, Settings(home=tmp_path)).problems
+    assert [problem.line for problem in problems] == [3, 4]
+    assert "gone.safetensors" in problems[0].message
+    assert "is a web page" in problems[1].message

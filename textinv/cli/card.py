@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from textinv.cli.output import literal, stdout
+from textinv.cli.output import counted, literal, stdout
 from textinv.cli.picture import drawn_in_blocks
 from textinv.jobs.advice import why_stopped
 from textinv.jobs.details import curve_of
@@ -134,7 +134,7 @@ def _course(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append(("stopped", f"{where}{why_stopped(stopped)}"))
     if _is_number(record, "sample_passes"):
         seconds = f", {timedelta(seconds=round(record['seconds']))}" if _is_number(record, "seconds") else ""
-        pictures = f", from {len(spec['pictures'])} pictures" if spec.get("pictures") else ""
+        pictures = f", from {counted(len(spec['pictures']), 'picture')}" if spec.get("pictures") else ""
         lines.append(("cost", f"{record['sample_passes']:,} sample passes{seconds}{pictures}"))
     return lines
 

@@ -1,7 +1,7 @@
 """`textinv concept`: what has been learned, and moving, checking and exchanging it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +14,7 @@ from textinv.errors import BaseModelMismatchError, InputError
 from textinv.placeholders import ConceptRef, parse_ref
 
 if TYPE_CHECKING:
+    from textinv.embedding import Embedding
     from textinv.registry import PublishedVersion, Registry
 
 Ref = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A concept; without a version, its current one.")]
@@ -106,6 +107,9 @@ def import_(
     base_model: Annotated[
         str | None, typer.Option("--base-model", help="The base model that it was trained on; default: unknown.")
     ] = None,
+    class_word: Annotated[
+        str | None, typer.Option(help="What it shows; text encoders that the file has no rows for read this word.")
+    ] = None,
     gate: Annotated[
         bool, typer.Option("--gate/--no-gate", help="Keep the current version until you promote this one.")
     ] = True,
@@ -113,8 +117,9 @@ def import_(
 ) -> None:
     """Publish an embedding that another program trained; a pickle's code is never run.
 
-    Without --base-model, any base model with rows of the same width may draw it. It has no scores, so if the concept
-    has a version already, that one stays current until `textinv concept promote`.
+    Without --base-model, any base model with rows of the same width may draw it. A file with rows of some of the base
+    model's text encoders only needs --class-word: the others read that in the concept's place. An import has no scores,
+    so if the concept has a version already, that one stays current until `textinv concept promote`.
     """
     from textinv.embedding import import_embedding
     from textinv.models import file_keys_of, look_up
@@ -126,6 +131,7 @@ def import_(
     revision = ""
     if base is not None and base_model is not None:
         revision = base.revision
+        embedding = _completed(embedding, base_model, base.row_widths, class_word)
         if base.row_widths and (problem := embedding.misfit(base.row_widths, base_model, base.whole)):
             raise BaseModelMismatchError(
                 f"{path.name} cannot be used with {base_model}: {problem}; name the base model that it was trained on"
@@ -133,7 +139,9 @@ def import_(
     found = _registry().publish(
         name,
         embedding,
-        {"imported_from": path.name, "digest_of_file": _file_digest(path)} | (_UNSCORED if gate else {}),
+        {"imported_from": path.name, "digest_of_file": _file_digest(path)}
+        | ({"class_word": class_word} if class_word else {})
+        | (_UNSCORED if gate else {}),
         fingerprint=imported_fingerprint(name, embedding.digest, revision),
         base_model=base_model or "",
         base_revision=revision,
@@ -143,6 +151,28 @@ def import_(
     if current != found.version:
         told += f"; {name}@{current} stays current until `textinv concept promote {told}`"
     emit({**_facts(found), "current": current}, json, told)
+
+
+def _completed(
+    embedding: "Embedding", base_model: str, wanted: Mapping[str, int], class_word: str | None
+) -> "Embedding":
+    """An embedding with the class word's rows for the text encoders of a base model that it has none of."""
+    from textinv.embedding import Embedding
+    from textinv.models import load_words
+    from textinv.models.word_rows import spread
+
+    missing = sorted(wanted.keys() - embedding.rows.keys())
+    if not missing or embedding.rows.keys() <= set(missing):
+        return embedding
+    if class_word is None:
+        raise BaseModelMismatchError(
+            f"the file has no rows for {' and '.join(missing)} of {base_model}: write --class-word and what it shows, "
+            "which these text encoders then read in its place"
+        )
+    words = load_words(base_model, missing, class_word, aliases=current_settings().base_models)
+    if silent := [encoder for encoder, rows_nD in words.items() if not len(rows_nD)]:
+        raise InputError(f"--class-word {class_word!r} is no word of {silent[0]}: write another")
+    return Embedding({**embedding.rows, **{name: spread(each, embedding.num_vectors) for name, each in words.items()}})
 
 
 def promote(

@@ -11,7 +11,7 @@ import typer
 from rich.console import Group
 
 from textinv.cli.config import current_settings
-from textinv.cli.output import AsJson, emit, literal, rows_table, stderr, warn
+from textinv.cli.output import AsJson, counted, emit, literal, rows_table, stderr, warn
 from textinv.cli.waiting import counting
 
 if TYPE_CHECKING:
@@ -36,9 +36,8 @@ def validate(manifest: ManifestFile, json: AsJson = False) -> None:
     if not json:
         _complain(checked)
     if json or not checked.problems:
-        emit(
-            checked.to_json(), json, f"{manifest}: {checked.concepts} concepts, {checked.pictures} pictures, no mistake"
-        )
+        counts = f"{counted(checked.concepts, 'concept')}, {counted(checked.pictures, 'picture')}"
+        emit(checked.to_json(), json, f"{manifest}: {counts}, no mistake")
     if checked.problems:
         raise typer.Exit(2)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from textinv.cli.output import AsJson, emit, literal, stderr
+from textinv.cli.output import AsJson, counted, emit, literal, stderr
 from textinv.errors import InputError
 from textinv.outputs import write_output
 
@@ -48,7 +48,7 @@ def new(
         concepts = [_asked(one) for one in concepts]
     write_output(out, manifest_text(concepts, base_model, out.name).encode())
     told = [{"name": one.name, "images": one.images, "pictures": one.num_pictures} for one in concepts]
-    text = "\n".join(f"<{one.name}>: {one.num_pictures} pictures of {one.images}" for one in concepts)
+    text = "\n".join(f"<{one.name}>: {counted(one.num_pictures, 'picture')} of {one.images}" for one in concepts)
     emit({"manifest": str(out), "concepts": told}, json, f"{text}\nwrote {out}; next: textinv plan {out}")
 
 
@@ -71,7 +71,7 @@ def _concepts(folder: Path, home: Path) -> Iterator["NewConcept"]:
 
 
 def _asked(one: "NewConcept") -> "NewConcept":
-    stderr().print(literal(f"<{one.name}>, {one.num_pictures} pictures of {one.images}"))
+    stderr().print(literal(f"<{one.name}>, {counted(one.num_pictures, 'picture')} of {one.images}"))
     kind: Kind = _kind(typer.prompt("  a thing or a style? (t/s)", default="t", err=True))
     word = typer.prompt("  what kind of thing is it, in a word? (empty: find out)", default="", err=True).strip()
     return replace(one, kind=kind, class_word=word or None)

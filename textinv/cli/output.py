@@ -54,6 +54,11 @@ def literal(text: str, style: str = "") -> Text:
     return Text(_CONTROL.sub(lambda found: repr(found.group())[1:-1], text), style)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 concept`, `2,000 concepts`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def warn(message: str) -> None:
     """Tell a person something that is not a failure."""
     stderr().print(literal(f"warning: {message}", "yellow"))

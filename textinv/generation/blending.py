@@ -45,7 +45,10 @@ class Blended(NamedTuple):
 def ingredient_of(name: str, embedding: Embedding, record: Mapping[str, Any]) -> Ingredient:
     """A concept with the word that its record names."""
     spec = record.get("spec")
-    words = (spec.get("class_word") if isinstance(spec, dict) else None, record.get("started_from"))
+    words = (
+        spec.get("class_word") if isinstance(spec, dict) else None,
+        *map(record.get, ("class_word", "started_from")),
+    )
     return Ingredient(name, embedding, next((word for word in words if isinstance(word, str) and word.strip()), None))
 
 

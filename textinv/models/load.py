@@ -6,6 +6,8 @@ Owns choosing the family and translating the libraries' errors. Does not know wh
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from textinv.errors import BaseModelError
 from textinv.models.base import BaseModel
 from textinv.models.clip import has_clip, load_clip
@@ -13,11 +15,13 @@ from textinv.models.drawing import FILE
 from textinv.models.families import known_families
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.location import AUTO, Location, locate, with_weights
+from textinv.models.meaning import tokenizer_of
 from textinv.models.parts import explain_pipeline
 from textinv.models.placement import ROUNDS, Placement, choose_placement, loading_options, placement_for
 from textinv.models.process import with_shipped
 from textinv.models.quiet import quiet
 from textinv.models.revision import has_only_halves, hash_weights, revision_of
+from textinv.models.text_encoder import clip_encoder, language_encoder
 from textinv.native_size import native_px_of
 
 
@@ -140,6 +144,47 @@ def look_up(name: str, *, revision: str | None = None, aliases: Mapping[str, str
         guess_file=str(guess) if (guess := location.folder / GUESS_FILE).is_file() else "",
         **_of_family(family),
     )
+
+
+def load_words(
+    name: str, encoders: Collection[str], text: str, *, aliases: Mapping[str, str] | None = None
+) -> dict[str, Tensor]:
+    """The rows (n, D) of a text's n tokens by text encoder, float32 on the CPU; nothing else of the base is loaded.
+
+    Raises:
+        BaseModelError: there is no such base model, or its text encoders cannot be loaded alone.
+    """
+    location = locate(name, None, aliases)
+    family = _family_of(name, location)
+    if location.checkpoint is not None:
+        raise BaseModelError(
+            f"the base model {name!r} is a single file, of which text encoders cannot be loaded alone: convert it to a "
+            "folder of diffusers"
+        )
+    location = with_weights(location, family.parts())
+    return {encoder: _rows_of_words(name, family, location, encoder, text) for encoder in encoders}
+
+
+def _rows_of_words(
+    name: str, family: type[LatentDiffusionModel], location: Location, encoder: str, text: str
+) -> Tensor:
+    import transformers  # slow to import
+
+    part = family.text_encoder_folders[encoder]
+    classes = location.read_json("model_index.json")
+    try:
+        with quiet():
+            network, tokenizer = (
+                getattr(transformers, classes[each][1]).from_pretrained(location.folder / each, local_files_only=True)
+                for each in (part, tokenizer_of(part))
+            )
+    except (OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
+        raise BaseModelError(f"{encoder} of the base model {name!r} cannot be loaded alone: {error}") from error
+    is_language = encoder in family.languages
+    wrapped = (
+        language_encoder(encoder, network, tokenizer, 0) if is_language else clip_encoder(encoder, network, tokenizer)
+    )
+    return wrapped.embedding.weight.detach()[wrapped.word_ids(text)].float()
 
 
 def facts_of_family(name: str) -> dict[str, Any]:

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from textinv.errors import TextinvError
 from textinv.images.fit import LEAST_SIDE_PX
 from textinv.manifest.fields import Manifest, TrainingFields
 from textinv.manifest.load import Draft, draft_manifest
 from textinv.manifest.origin import Problem, in_order
+from textinv.manifest.rules import EMBEDDING_FILE
 from textinv.native_size import native_px_on_disk
+from textinv.plan.initializers import embedding_of
 from textinv.plan.picture_check import least_px
 from textinv.plan.picture_facts import FactsCache
 from textinv.plan.pictures import Gathered, Wanted, gather_all
@@ -57,7 +60,7 @@ def check_manifest(path: Path, settings: Settings) -> Checked:
     gathered = _pictures(draft, native_px, settings)
     problems = [*draft.problems, *(problem for one in gathered for problem in one.problems)]
     if draft.manifest is not None:
-        problems += _combinations(draft.manifest)
+        problems += [*_combinations(draft.manifest), *_embeddings(draft.manifest)]
     warnings = [warning for one in gathered for warning in one.warnings]
     if draft.manifest is not None and native_px is None and not draft.manifest.defaults.resolution_px:
         text = f"{draft.manifest.base_model!r} is no folder here, so sizes of pictures are checked by `textinv plan`"
@@ -103,3 +106,19 @@ def _combinations(manifest: Manifest) -> list[Problem]:
         for index, concept in enumerate(manifest.concepts)
         for problem in broken_combinations(Values(manifest, concept), index)
     ]
+
+
+def _embeddings(manifest: Manifest) -> list[Problem]:
+    """The files that rows start from: whether they can be read. Whether they fit the base model, a plan knows."""
+    problems, read = [], set()
+    for index, concept in enumerate(manifest.concepts):
+        values = Values(manifest, concept)
+        init = str(values["init"] or "").strip()
+        if not init.startswith(EMBEDDING_FILE) or init in read:
+            continue
+        try:
+            embedding_of(init, manifest.origin)
+            read.add(init)
+        except TextinvError as error:
+            problems.append(manifest.origin.problem(values.place(index, "init"), error.message))
+    return problems

@@ -6,12 +6,14 @@ does not fit the base model is refused here.
 """
 
 import base64
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from textinv.errors import BaseModelMismatchError, TextinvError
 from textinv.manifest.fields import Manifest
-from textinv.manifest.origin import Problem
+from textinv.manifest.origin import Origin, Problem
 from textinv.manifest.rules import EMBEDDING_FILE, parse_ref_or_none
 from textinv.placeholders import ConceptRef
 from textinv.plan.guesses import GUESS, FoundGuess, Guesses
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from textinv.registry import Registry
 
 AUTO = "auto"
+NOT_KNOWN: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class Initializers:
@@ -94,11 +97,18 @@ class Initializers:
         return label, version.embedding
 
     def _file(self, init: str) -> tuple[str, "Embedding"]:
-        from textinv.embedding import import_embedding  # torch: only when a file is named
+        return init, embedding_of(init, self._manifest.origin, self._base.file_keys)
 
-        folder = self._manifest.origin.folder or Path()
-        return init, import_embedding(
-            folder / Path(init.removeprefix(EMBEDDING_FILE)).expanduser(),
-            self._base.file_keys,
-            only=bool(self._base.file_keys),
-        )
+
+def embedding_of(init: str, origin: Origin, keys: Mapping[str, Sequence[str]] = NOT_KNOWN) -> "Embedding":
+    """The rows of an `init` that names a file, from the manifest's folder on; of the encoders that the base model has
+    `keys` for, or of any.
+
+    Raises:
+        TextinvError: there is no such file, or it is no embedding.
+    """
+    from textinv.embedding import import_embedding  # torch: only when a file is named
+    from textinv.models import file_keys_of
+
+    path = (origin.folder or Path()) / Path(init.removeprefix(EMBEDDING_FILE)).expanduser()
+    return import_embedding(path, keys or file_keys_of(), only=bool(keys))
