@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export RAY_USAGE_STATS_ENABLED := 0
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test test-core test-rest lint types check load load-core load-rest chaos browser gpu bench bench-train bench-lora bench-serve bench-scale bench-commands demo-model demo-guess clean
+.PHONY: setup demo test test-core test-rest lint types check load load-core load-rest chaos browser gpu bench bench-train bench-lora bench-serve bench-scale bench-commands bench-memory demo-model demo-guess clean
 
 setup: .venv/installed
 
@@ -83,6 +83,9 @@ bench-scale: setup
 
 bench-commands: setup
 	$(PY) tests/benchmarks/commands.py $(ARGS)
+
+bench-memory: setup
+	$(PY) -m tests.benchmarks.memory $(ARGS)
 
 demo-model: setup
 	$(PY) -m textinv.demo.making.build --out build/demo-model

@@ -6,7 +6,7 @@ from statistics import median
 
 import torch
 
-from textinv.models.base import BaseModel, Conditioning, Tokens
+from textinv.models.base import BaseModel, Conditioning
 from textinv.models.prompt import HIDDEN
 from textinv.models.room import Room
 from textinv.training import ConceptPack, Work
@@ -78,9 +78,7 @@ def bare_step(model: BaseModel, pool: Pool, batch: Batch, num_rows: int) -> None
         name: torch.zeros(num_rows, width, device=model.device, requires_grad=True)
         for name, width in model.encoder_widths.items()
     }
-    tokens = {
-        name: Tokens(one.ids_BL[batch.captions_K], one.row_BL[batch.captions_K]) for name, one in pool.captions.items()
-    }
+    tokens = {name: one.index(batch.captions_K) for name, one in pool.captions.items()}
     encoded = model.encode_text(tokens, rows).index(batch.caption_of_B)
     predicted = model.predict(batch.noise_BCHW, batch.timesteps_B, encoded)
     torch.autograd.grad(predicted.square().mean(), list(rows.values()))

@@ -99,10 +99,20 @@ def vae_of(family: str) -> Any:
 
 def text_encoders_of(family: str) -> list[Any]:
     """The text encoders."""
-    first = transformers.CLIPTextConfig(**(_CLIP_H if family == "sd2" else _CLIP_L))
+    if family == "sd2":
+        with torch.device("meta"):
+            return [transformers.CLIPTextModel(transformers.CLIPTextConfig(**_CLIP_H))]
+    return [clip_l(), clip_big_g()] if family == "sdxl" else [clip_l()]
+
+
+def clip_l(*, projected: bool = False) -> Any:
+    """OpenAI's CLIP ViT-L/14, its text tower."""
+    kind = transformers.CLIPTextModelWithProjection if projected else transformers.CLIPTextModel
     with torch.device("meta"):
-        found: list[Any] = [transformers.CLIPTextModel(first)]
-        if family == "sdxl":
-            second = transformers.CLIPTextConfig(**_CLIP_BIG_G)
-            found.append(transformers.CLIPTextModelWithProjection(second))
-    return found
+        return kind(transformers.CLIPTextConfig(**_CLIP_L))
+
+
+def clip_big_g() -> Any:
+    """OpenCLIP's ViT-bigG/14, its text tower."""
+    with torch.device("meta"):
+        return transformers.CLIPTextModelWithProjection(transformers.CLIPTextConfig(**_CLIP_BIG_G))

@@ -73,3 +73,12 @@ def test_a_damaged_checkpoint_is_refused(tiny_folder: Callable[[str], Path], tmp
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(BaseModelError, match="is cut off or damaged"):
         load_base_model(str(file))
+
+
+@pytest.mark.parametrize("weights", ["int8", "nf4"])
+def test_weights_of_a_single_file_are_not_rounded_and_it_is_said_what_to_do(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, weights: str
+) -> None:
+    file = _single_file(tiny_folder("sd1"), "sd1", tmp_path / "model.safetensors")
+    with pytest.raises(BaseModelError, match=f"rounded to {weights} while a folder of diffusers is loaded: convert it"):
+        load_base_model(f"{file}?weights={weights}", device="cpu")

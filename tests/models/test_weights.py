@@ -27,11 +27,12 @@ def test_rounded_weights_are_another_revision_and_auto_is_not(folder: str) -> No
     plain = base_revision(folder)
     assert base_revision(f"{folder}?weights=auto") == plain
     rounded = base_revision(f"{folder}?weights=int8")
-    assert len({plain, rounded, base_revision(f"{folder}?weights=bfloat16")}) == 3
+    others = [base_revision(f"{folder}?weights={weights}") for weights in ("bfloat16", "nf4")]
+    assert len({plain, rounded, *others}) == 4
     assert rounded != base_revision(f"{folder}?weights=int8&clip_skip=2")
     with pytest.raises(BaseModelError, match=f"has revision {rounded}"):
         base_revision(f"{folder}?weights=int8", revision=plain)
-    with pytest.raises(BaseModelError, match="is named with weights=int3; write auto, bfloat16 or int8"):
+    with pytest.raises(BaseModelError, match="is named with weights=int3; write auto, bfloat16, int8 or nf4"):
         base_revision(f"{folder}?weights=int3")
 
 
@@ -68,6 +69,11 @@ def test_without_torchao_it_is_said_what_to_install(folder: str, monkeypatch: py
         BaseModelError, match=r"takes torchao, and that is not installed: `pip install 'textinv\[int8\]'`"
     ):
         load_base_model(f"{folder}?weights=int8", device="cpu")
+
+
+def test_nf4_is_refused_without_a_gpu_and_it_is_said_what_to_choose(folder: str) -> None:
+    with pytest.raises(BaseModelError, match="in nf4, which takes a GPU, and it is to run on cpu: write int8, which"):
+        load_base_model(f"{folder}?weights=nf4", device="cpu")
 
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl", "ldm", "sd3", "sana"])

@@ -187,17 +187,17 @@ def test_captions_are_encoded_once_while_no_neighbour_learns_before_the_encoders
     model: BaseModel, work: Work, works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []
-    encode = model.encode_text
+    heard = model.heard
 
-    def watched(tokens: Any, rows: dict[str, Tensor], clip_skip: int | None = None) -> Any:
-        asked.append(any(rows_RD.requires_grad for rows_RD in rows.values()))
-        return encode(tokens, rows, clip_skip)
+    def watched(encoder: str, tokens: Any, rows_RD: Tensor, clip_skip: int | None = None) -> Any:
+        asked.append(rows_RD.requires_grad)
+        return heard(encoder, tokens, rows_RD, clip_skip)
 
-    monkeypatch.setattr(model, "encode_text", watched)
+    monkeypatch.setattr(model, "heard", watched)
     pack = ConceptPack(model, 3)
     pack.add(work)
     pack.add(works("cup", **{name: getattr(work.spec, name) for name in ("init", "resolution_px", "rows")}))
-    assert len(asked) == 2
+    assert len(asked) == 2 * len(model.encoder_names), "each, once for each concept"
     assert not any(asked)
     asked.clear()
     for _ in range(2):
@@ -206,7 +206,7 @@ def test_captions_are_encoded_once_while_no_neighbour_learns_before_the_encoders
     assert not asked
     pack.add(works("hat", init="cup", resolution_px=work.spec.resolution_px))
     pack.step()
-    assert asked == [True]
+    assert asked == [True] * len(model.encoder_names)
 
 
 def test_on_the_sphere_rows_keep_the_length_that_they_start_with(model: BaseModel, work: Work, works: Works) -> None:

@@ -195,11 +195,12 @@ class Manifest(Strict):
     `/`."""
     revision: Annotated[str, Field(min_length=1)] | None = None
     """Commit, branch or tag of a hub id. Default: its main branch, as it is when the manifest is planned."""
-    weights: Literal["auto", "bfloat16", "int8"] = "auto"
+    weights: Literal["auto", "bfloat16", "int8", "nf4"] = "auto"
     """In how many bits the base model's network and text encoders are kept. `auto` (default): bfloat16 on a GPU that
     has it, float32 on a CPU; `bfloat16`; `int8`: linear layers in half of bfloat16's bytes, for a base model that does
-    not fit otherwise (`pip install 'textinv[int8]'`). Rounded weights are another base model, `NAME?weights=int8`: what
-    is learned on it is drawn on it, or on its family with `bases: kin`. Costs some time in each sample pass."""
+    not fit otherwise (`pip install 'textinv[int8]'`); `nf4`: in about a quarter, on a GPU only (`pip install
+    'textinv[nf4]'`). Rounded weights are another base model, `NAME?weights=int8`: what is learned on it is drawn on it,
+    or on its family with `bases: kin`. Costs some time in each sample pass."""
     name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """What the job is called in listings. Default: the file's name."""
     defaults: TrainingFields = Field(default_factory=TrainingFields)

@@ -8,7 +8,7 @@ attends to, P width of the pooled text, V vocabulary, R rows, N vectors, C chann
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -128,12 +128,22 @@ class BaseModel(ABC):
 
     @abstractmethod
     def encode_text(
-        self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
+        self, tokens: Mapping[str, Tokens | Conditioning], rows: Mapping[str, Tensor], clip_skip: int | None = None
     ) -> Conditioning:
         """Encode texts with rows (R, D) per text encoder written at their placeholders; differentiable in the rows.
 
-        `clip_skip`: None is the base model's own.
+        What a text encoder was `heard` to say of the texts may stand in place of its tokens. `clip_skip`: None is the
+        base model's own.
         """
+
+    @abstractmethod
+    def heard(self, encoder: str, tokens: Tokens, rows_RD: Tensor | None, clip_skip: int | None = None) -> Conditioning:
+        """What one text encoder says of texts: its share of what the network is told."""
+
+    def put_aside(self, needed: Collection[str]) -> None:
+        """Take off the device what nobody needs just now: the VAE, and all text encoders but these. Whatever is asked
+        comes back first."""
+        return None
 
     @abstractmethod
     def batched(self, texts: Sequence[Conditioning]) -> Conditioning:

@@ -7,7 +7,8 @@ Shapes: as in `base`.
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -34,6 +35,7 @@ from textinv.models.prompt import (
     side_by_side,
     tokens_of,
 )
+from textinv.models.seat import Seat, may_leave
 from textinv.models.text_encoder import TextEncoder
 from textinv.native_size import scale_of, side_of
 from textinv.placeholders import Mention
@@ -110,6 +112,8 @@ class LatentDiffusionModel(BaseModel):
         self.latent_scale = scale_of(vae.config)
         self.native_px = side_of(self._network.config) * self.latent_scale
         self._vaes = vaes_by_size(vae, self.native_px)
+        parts = {self.vae_name: vae, **{encoder.name: encoder.network for encoder in encoders}}
+        self._seats = {name: Seat(part, self.device) for name, part in parts.items() if may_leave(part, self.device)}
         self.grain_px = max(self.latent_scale * self.patch, 8)
         self.learns_shapes, self.recipe = self.shapes_at(self.native_px), self.recipe_at(self.native_px)
         scheduler = components["scheduler"]
@@ -203,21 +207,45 @@ class LatentDiffusionModel(BaseModel):
         return self._encoders[encoder].embedding.weight
 
     def token_rows(self, encoder: str, text: str) -> Tensor:
-        ids = torch.tensor(self._encoders[encoder].word_ids(text), dtype=torch.long, device=self.device)
-        return self.vocabulary(encoder)[ids]
+        table_VD = self.vocabulary(encoder)
+        ids = torch.tensor(self._encoders[encoder].word_ids(text), dtype=torch.long, device=table_VD.device)
+        return table_VD[ids].to(self.device)
 
     def encode_text(
-        self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
+        self, tokens: Mapping[str, Tokens | Conditioning], rows: Mapping[str, Tensor], clip_skip: int | None = None
     ) -> Conditioning:
-        (encoder,) = self._encoders.values()
-        layer = self.layer_of(clip_skip)
+        said = {}
+        for name in self.encoder_names:
+            one = tokens[name]
+            said[name] = one if isinstance(one, Conditioning) else self.heard(name, one, rows.get(name), clip_skip)
+        return self.together(said)
+
+    def heard(self, encoder: str, tokens: Tokens, rows_RD: Tensor | None, clip_skip: int | None = None) -> Conditioning:
+        with self._on_device(encoder):
+            return self.listen(self._encoders[encoder], tokens, rows_RD, self.layer_of(clip_skip))
+
+    def listen(self, encoder: TextEncoder, tokens: Tokens, rows_RD: Tensor | None, layer: int) -> Conditioning:
+        """What a text encoder, which is on the device, says, where hidden states are read at this layer."""
         if layer == 1:
-            return Conditioning(
-                {HIDDEN: encoder.encode(tokens[encoder.name], rows.get(encoder.name)).last_hidden_state}
-            )
-        encoded = encoder.encode(tokens[encoder.name], rows.get(encoder.name), output_hidden_states=True)
+            return Conditioning({HIDDEN: encoder.encode(tokens, rows_RD).last_hidden_state})
+        encoded = encoder.encode(tokens, rows_RD, output_hidden_states=True)
         # As A1111 and diffusers: an earlier layer goes through the norm that the last one goes through.
         return Conditioning({HIDDEN: encoder.final_norm(encoded.hidden_states[-layer])})
+
+    def together(self, said: Mapping[str, Conditioning]) -> Conditioning:
+        """What the network is told, where text encoders say this."""
+        (only,) = said.values()
+        return only
+
+    def _on_device(self, part: str) -> AbstractContextManager[None]:
+        """A text encoder or the VAE is on the device meanwhile."""
+        seat = self._seats.get(part)
+        return nullcontext() if seat is None else seat.used()
+
+    def put_aside(self, needed: Collection[str]) -> None:
+        for name, seat in self._seats.items():
+            if name not in needed:
+                seat.leave()
 
     def batched(self, texts: Sequence[Conditioning]) -> Conditioning:
         return side_by_side(texts)
@@ -239,7 +267,9 @@ class LatentDiffusionModel(BaseModel):
     @torch.no_grad()
     def encode_pixels(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         vae = self._vae_for(pixels_BCHW, 1)
-        encoded, scale = vae.encode(pixels_BCHW.to(self.device, vae.dtype)), vae.config.scaling_factor
+        scale = vae.config.scaling_factor
+        with self._on_device(self.vae_name):
+            encoded = vae.encode(pixels_BCHW.to(self.device, vae.dtype))
         for name in ("latents", "latent"):  # VQModel and AutoencoderDC: latents without a distribution
             if hasattr(encoded, name):
                 mean_BCHW = getattr(encoded, name).float() * scale
@@ -253,7 +283,8 @@ class LatentDiffusionModel(BaseModel):
         spread_BCHW = latents_BCHW.float() if self._spread is None else latents_BCHW.float() * self._spread
         vae = self._vae_for(latents_BCHW, self.latent_scale)
         unscaled_BCHW = spread_BCHW / vae.config.scaling_factor + self._shift
-        pixels_BCHW: Tensor = vae.decode(unscaled_BCHW.to(self.device, vae.dtype)).sample
+        with self._on_device(self.vae_name):
+            pixels_BCHW: Tensor = vae.decode(unscaled_BCHW.to(self.device, vae.dtype)).sample
         return pixels_BCHW.float()
 
     def _vae_for(self, given_BCHW: Tensor, scale_px: int) -> Any:

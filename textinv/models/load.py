@@ -17,7 +17,7 @@ from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.location import AUTO, Location, locate, with_weights
 from textinv.models.meaning import tokenizer_of
 from textinv.models.parts import check_named, explain_pipeline
-from textinv.models.placement import Placement, choose_placement, loading_options, placement_for
+from textinv.models.placement import ROUNDS, Placement, choose_placement, loading_options, placement_for
 from textinv.models.process import with_shipped
 from textinv.models.quiet import quiet
 from textinv.models.revision import has_only_halves, hash_weights, revision_of
@@ -258,12 +258,13 @@ def _load_pipeline(name: str, family: type[LatentDiffusionModel], location: Loca
     pipeline = getattr(diffusers, family.pipeline)
     options = {"dtype": _dtypes(family, placement), "local_files_only": True, **family.load_options}
     parts = family.text_encoder_folders.values()
-    rounding = loading_options(name, location.stated.weights, family.network_name, parts)
-    if rounding and location.checkpoint is not None:
+    weights = location.stated.weights
+    if weights in ROUNDS and location.checkpoint is not None:
         raise BaseModelError(
-            f"the base model {name!r} is a single file, and weights are rounded to int8 while a folder of diffusers "
-            "is loaded: convert it to one, or leave `weights` out"
+            f"the base model {name!r} is a single file, and weights are rounded to {weights} while a folder of "
+            "diffusers is loaded: convert it to one, or leave `weights` out"
         )
+    rounding = loading_options(name, weights, placement, family.network_name, parts)
     try:
         with quiet():
             if location.checkpoint is None:

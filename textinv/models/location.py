@@ -29,7 +29,7 @@ from textinv.settings import OWN_BASE_MODELS
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
 AUTO = "auto"
-WEIGHTS = (AUTO, "bfloat16", "int8")
+WEIGHTS = (AUTO, "bfloat16", "int8", "nf4")
 """In how many bits weights may be kept."""
 _OTHERWISE = re.compile(rf"^(skip\d+-)?(({'|'.join(WEIGHTS)})-)?")
 """Before the commit in the revision of a repository of which an earlier layer is read, or whose weights are rounded."""

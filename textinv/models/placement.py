@@ -1,13 +1,15 @@
 """Where and in which precision the frozen parts run, and in how many bits they are kept.
 
 Owns the choice of device, dtype, memory layout and attention per device, and diffusers' and transformers' own configs
-for torchao: these round the weights of linear layers to 256 steps for each output while they are loaded; what is
-computed with them stays in the placement's dtype, and gradients pass. Other layers, embeddings and the VAE stay as they
-are. Does not know families.
+for torchao and bitsandbytes: these round the weights of linear layers while they are loaded, to 256 steps for each
+output (int8), or to 16 for each 64 weights (nf4: Dettmers et al. 2023, arXiv 2305.14314, section 3); what is computed
+with them stays in the placement's dtype, and gradients pass. Other layers, embeddings and the VAE stay as they are.
+Does not know families.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -35,7 +37,8 @@ class Placement:
     def place(self, module: Any) -> Any:
         """Freeze a module and move it."""
         module = module.to(self.device)
-        if module.dtype != self.dtype:  # loaders have cast already, and kept in float32 what a module wants so
+        is_rounded = getattr(module, "is_quantized", False)
+        if module.dtype != self.dtype and not is_rounded:  # loaders have cast, and kept in float32 what a module wants
             module = module.to(self.dtype)
         return module.eval().requires_grad_(False)
 
@@ -91,24 +94,45 @@ def placement_for(weights: str, placement: Placement) -> Placement:
     return Placement(placement.device, torch.bfloat16) if weights == "bfloat16" else placement
 
 
-def loading_options(name: str, weights: str, network: str, text_encoders: Iterable[str]) -> dict[str, Any]:
+ROUNDS = {"int8": "torchao", "nf4": "bitsandbytes"}
+"""What rounds, by the extra of the same name that installs it."""
+
+
+def loading_options(
+    name: str, weights: str, placement: Placement, network: str, text_encoders: Iterable[str]
+) -> dict[str, Any]:
     """What a pipeline is told when it loads a base model whose parts are these.
 
     Raises:
-        BaseModelError: it takes a package that is not installed.
+        BaseModelError: it takes a package that is not installed, or another device.
     """
-    if weights != "int8":
+    if weights not in ROUNDS:
         return {}
-    if find_spec("torchao") is None:
+    if weights == "nf4" and placement.device.type != "cuda":
         raise BaseModelError(
-            f"the base model {name!r} is to keep its weights in int8, which takes torchao, and that is not installed: "
-            "`pip install 'textinv[int8]'`, or leave `weights` out"
+            f"the base model {name!r} is to keep its weights in nf4, which takes a GPU, and it is to run on "
+            f"{placement.device}: write int8, which any device can do, or leave `weights` out"
+        )
+    if find_spec(ROUNDS[weights]) is None:
+        raise BaseModelError(
+            f"the base model {name!r} is to keep its weights in {weights}, which takes {ROUNDS[weights]}, and that "
+            f"is not installed: `pip install 'textinv[{weights}]'`, or leave `weights` out"
         )
     import diffusers
-    import transformers
+
+    configs = dict.fromkeys([network], _rounding("diffusers", weights, placement.dtype))
+    # Language models compute in float32 where the network does in float16.
+    configs |= dict.fromkeys(text_encoders, _rounding("transformers", weights, placement.without_half().dtype))
+    return {"quantization_config": diffusers.PipelineQuantizationConfig(quant_mapping=configs)}
+
+
+def _rounding(library: str, weights: str, dtype: torch.dtype) -> Any:
+    """A library's config for it; what is computed is in this dtype."""
+    of = import_module(library)
+    if weights == "nf4":
+        return of.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        )
     from torchao.quantization import Int8WeightOnlyConfig
 
-    rounded = Int8WeightOnlyConfig()
-    configs = {network: diffusers.TorchAoConfig(rounded)}
-    configs |= {part: transformers.TorchAoConfig(rounded) for part in text_encoders}
-    return {"quantization_config": diffusers.PipelineQuantizationConfig(quant_mapping=configs)}
+    return of.TorchAoConfig(Int8WeightOnlyConfig())

@@ -115,6 +115,10 @@ class Tokens:
     instructed: bool = False
     """Whether they are read behind the base model's instruction."""
 
+    def index(self, index_K: Tensor) -> "Tokens":
+        """Pick texts; an index may occur several times."""
+        return Tokens(self.ids_BL[index_K], self.row_BL[index_K], self.instructed)
+
 
 @dataclass(frozen=True)
 class TokenBatch:
@@ -283,16 +287,19 @@ class Conditioning:
 
 
 def with_outputs(
-    said: Conditioning, spans: Mapping[str, Span], tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor]
+    said: Conditioning,
+    spans: Mapping[str, Span],
+    tokens: Mapping[str, Tokens | Conditioning],
+    rows: Mapping[str, Tensor],
 ) -> Conditioning:
     """The same with the rows (R, D) behind text encoders written where these speak of their concepts; differentiable
     in the rows. `tokens` and `rows` are those of encoding."""
     changed: dict[str, Tensor] = {}
     for encoder, (tensor, across, along) in spans.items():
         name = encoder + OUTPUT
-        if name in rows and name in tokens:
+        if name in rows and isinstance(places := tokens.get(name), Tokens):
             hidden_BLD = changed.get(tensor, said[tensor])
-            row_BL, part_BLD = tokens[name].row_BL.to(hidden_BLD.device), hidden_BLD[:, across, along]
+            row_BL, part_BLD = places.row_BL.to(hidden_BLD.device), hidden_BLD[:, across, along]
             rows_BLD = rows[name].to(part_BLD)[row_BL.clamp(min=0)]
             changed[tensor] = hidden_BLD.clone()
             changed[tensor][:, across, along] = torch.where(row_BL[..., None] >= 0, rows_BLD, part_BLD)

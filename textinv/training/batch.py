@@ -56,9 +56,8 @@ class Pool:
     latent_sizes_M: Sequence[LatentSize]
     sizes_M6: Tensor
     """What a base model that takes sizes is told."""
-    captions: Mapping[str, Tokens]
-    said: Sequence[Conditioning | None]
-    """What the text encoders say of each caption, where nothing that they read learns."""
+    captions: Mapping[str, Tokens | Conditioning]
+    """Per text encoder tokens, or what it says of them, where nothing that it reads learns in any slot."""
     references: References | None
     places: Mapping[int, Place]
     """By the slot's index."""
@@ -81,8 +80,7 @@ class Pool:
             weight_MA=_as_long([slot.latents.weight_MA for slot in slots]),
             latent_sizes_M=[size for slot in slots for size in slot.latents.latent_sizes_M],
             sizes_M6=torch.cat([slot.latents.sizes_M6 for slot in slots]),
-            captions={name: _joined(slots, name, num_vectors) for name in names},
-            said=[one for slot in slots for one in _each_said(slot)],
+            captions={name: _heard(slots, name) or _joined(slots, name, num_vectors) for name in names},
             references=References.cat(given) if given else None,
             places=places,
         )
@@ -92,6 +90,13 @@ def _as_long(parts: Sequence[Tensor]) -> Tensor:
     """Joined along the first axis, with zeros where the last one is shorter than the longest."""
     longest = max(part.shape[-1] for part in parts)
     return torch.cat([torch.nn.functional.pad(part, (0, longest - part.shape[-1])) for part in parts])
+
+
+def _heard(slots: Sequence[Slot], name: str) -> Conditioning | None:
+    said = [slot.heard[name].tensors for slot in slots if name in slot.heard]
+    if len(said) < len(slots):
+        return None
+    return Conditioning({tensor: torch.cat([one[tensor] for one in said]) for tensor in said[0]})
 
 
 def _joined(slots: Sequence[Slot], name: str, num_vectors: int) -> Tokens:
@@ -107,13 +112,6 @@ def _without_rows(slot: Slot, name: str) -> Tokens:
     """The captions of a concept that writes no rows into what an encoder says, as others of the pack do."""
     read = slot.captions[name.removesuffix(OUTPUT)]
     return Tokens(read.ids_BL, torch.full_like(read.row_BL, -1))
-
-
-def _each_said(slot: Slot) -> Sequence[Conditioning | None]:
-    said = slot.said
-    if said is None:
-        return [None] * slot.num_captions
-    return [Conditioning({name: each[at : at + 1] for name, each in said.tensors.items()}) for at in range(len(said))]
 
 
 @dataclass(frozen=True)
@@ -186,8 +184,6 @@ class Batch:
     """Index of each sample's latent in the pool."""
     captions_K: Tensor
     """Index of each distinct caption in the pool."""
-    said: Conditioning | None
-    """What the text encoders say of these, where that was known beforehand of all."""
     caption_of_B: Tensor
     """Index into `captions_K`: samples with the same caption share one row of the text encoder."""
     slot_of_B: Tensor
@@ -199,7 +195,7 @@ class Batch:
     context: ContextBatch | None
 
 
-def cut(pool: Pool, samples: Samples, chosen: Integers, size: LatentSize, device: torch.device) -> Batch:
+def cut(samples: Samples, chosen: Integers, size: LatentSize, device: torch.device) -> Batch:
     """The batch of the samples at these places, all of one latent size, padded to one of a few sizes, on the device."""
     extra = padded_size(len(chosen)) - len(chosen)
     at = padded([chosen], extra)
@@ -221,7 +217,6 @@ def cut(pool: Pool, samples: Samples, chosen: Integers, size: LatentSize, device
     return Batch(
         latents_B=indices[0],
         captions_K=_sent(torch.from_numpy(captions_K), device),
-        said=_remembered([pool.said[caption] for caption in captions_K]),
         caption_of_B=indices[1],
         slot_of_B=indices[2],
         share_B=_sent(torch.from_numpy(share_B), device),
@@ -230,13 +225,6 @@ def cut(pool: Pool, samples: Samples, chosen: Integers, size: LatentSize, device
         noise_BCHW=noises[1],
         context=context,
     )
-
-
-def _remembered(texts: Sequence[Conditioning | None]) -> Conditioning | None:
-    known = [text for text in texts if text is not None]
-    if len(known) < len(texts):
-        return None
-    return Conditioning({name: torch.cat([text[name] for text in known]) for name in known[0].tensors})
 
 
 def _contexts(indices_3X: Integers, weight_X: NDArray[np.float32], device: torch.device) -> ContextBatch:
@@ -278,7 +266,7 @@ def each_forward(
         while len(left):
             most = room.found.get(kind, room.first)
             chosen = left[:most]
-            batch = cut(pool, samples, chosen, size, device)
+            batch = cut(samples, chosen, size, device)
             lacking = None
             try:
                 results.append(work(batch))
@@ -321,15 +309,10 @@ def slot_losses(model: BaseModel, pool: Pool, batch: Batch, rows: Mapping[str, T
 
 
 def _encoded(model: BaseModel, pool: Pool, batch: Batch, rows: Mapping[str, Tensor]) -> Conditioning:
-    """What the text encoders say of a batch's captions; nothing goes through them where they read nothing new."""
-    tokens = {
-        name: Tokens(captions.ids_BL[batch.captions_K], captions.row_BL[batch.captions_K])
-        for name, captions in pool.captions.items()
-    }
+    """What the text encoders say of a batch's captions; nothing goes through one that reads nothing new."""
+    tokens = {name: captions.index(batch.captions_K) for name, captions in pool.captions.items()}
     flat = {name: rows_SVD.flatten(0, 1) for name, rows_SVD in rows.items()}
-    said = batch.said
-    if said is None or any(rows[name].requires_grad for name in model.encoder_names):
-        said = model.encode_text(tokens, flat)
+    said = model.encode_text(tokens, flat)
     is_written = any(name.endswith(OUTPUT) for name in tokens)
     return with_outputs(said, model.spans(), tokens, flat) if is_written else said
 

@@ -20,7 +20,7 @@ from textinv.training.checkpoint import Checkpoint
 from textinv.training.context import CONTEXT_PROMPTS, encode_references
 from textinv.training.initial import on_sphere, rows_of_embedding, rows_of_text
 from textinv.training.latents import encode_work
-from textinv.training.outputs import learning, write_behind
+from textinv.training.outputs import hear_captions, learning, write_behind
 from textinv.training.ranking import FixedLosses, rank_words
 from textinv.training.rows import fresh_state
 from textinv.training.slot import Slot
@@ -61,12 +61,14 @@ def open_slot(
     slot.started_from = spec.init
     if work.checkpoint is None:
         rows = first_rows(model, slot, fixed_losses)
+        slot.heard = hear_captions(model, slot, rows)
         if spec.rows == "output":
             rows = write_behind(model, slot, rows)
         return slot, fresh_state(on_sphere(rows, norms, slot), anchors=rows)
     checkpoint = _matching(Checkpoint.from_bytes(work.checkpoint), spec)
     slot.restore(checkpoint.counters)
     slot.best_rows = dict(checkpoint.best_rows)
+    slot.heard = hear_captions(model, slot, checkpoint.rows)
     if spec.rows == "output":
         write_behind(model, slot, checkpoint.rows)
     return slot, dict(checkpoint.tensors)

@@ -1,8 +1,8 @@
 """Rows that are written into what the text encoders say, rather than into what they read (`rows: output`).
 
-Nothing goes backward through the encoders then, and what they say of a caption is known once and for all: in the
-concept's place they read the words that it starts from, which stay. After OneTrainer's output embeddings
-(Nerogar/OneTrainer@0860bdc7), where they read nothing there.
+Nothing goes backward through the encoders then, and what they say of a caption is known once and for all, as it is of
+one that does not learn: in the concept's place they read the words that it starts from, which stay. After OneTrainer's
+output embeddings (Nerogar/OneTrainer@0860bdc7), where they read nothing there.
 
 Owns which rows of a concept learn, where such rows start, and what is remembered of captions. Does not know how rows
 are written (`models.prompt`), nor steps.
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from textinv.errors import InputError
-from textinv.models.base import BaseModel, Conditioning, Tokens
+from textinv.models.base import BaseModel, Conditioning
 from textinv.spec import OUTPUT, TrainSpec
 from textinv.training.slot import Slot
 
@@ -46,31 +46,32 @@ def learning(spec: TrainSpec, model: BaseModel) -> tuple[str, ...]:
 
 
 @torch.no_grad()
+def hear_captions(model: BaseModel, slot: Slot, rows: Mapping[str, Tensor]) -> dict[str, Conditioning]:
+    """What each text encoder that reads nothing that learns says of a slot's captions, once and for all; they read the
+    rows (N, D) of their names."""
+    found = {}
+    for name in [each for each in model.encoder_names if each not in slot.learns]:
+        read_ND = rows[name].to(model.device)
+        parts = torch.split(torch.arange(slot.num_captions, device=model.device), ENCODE_BATCH)
+        said = [model.heard(name, slot.captions[name].index(part), read_ND).tensors for part in parts]
+        found[name] = Conditioning({each: torch.cat([one[each] for one in said]) for each in said[0]})
+    return found
+
+
+@torch.no_grad()
 def write_behind(model: BaseModel, slot: Slot, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Have a slot write rows into what the text encoders say, while these read the rows (N, D) of their names.
 
     Returned are the rows with those that were not given: they start as what is said there, a mean over the captions.
     """
-    read = {name: rows[name].to(model.device) for name in model.encoder_names}
-    slot.said = _said(model, slot.captions, read)
-    found = dict(rows)
+    said, found = model.encode_text(slot.heard, {}), dict(rows)
     for encoder, (tensor, across, along) in model.spans().items():
         name, captions = encoder + OUTPUT, slot.captions[encoder]
         if name in slot.learns and name not in found:
-            found[name] = _means(slot.said[tensor][:, across, along], captions.row_BL, len(rows[encoder]))
+            found[name] = _means(said[tensor][:, across, along], captions.row_BL, len(rows[encoder]))
         if name in found:
             slot.captions[name] = captions
     return found
-
-
-def _said(model: BaseModel, captions: Mapping[str, Tokens], read: Mapping[str, Tensor]) -> Conditioning:
-    """What the text encoders say of all captions, one batch after the other."""
-    num_captions, parts = len(next(iter(captions.values())).ids_BL), []
-    for begin in range(0, num_captions, ENCODE_BATCH):
-        some = slice(begin, begin + ENCODE_BATCH)
-        tokens = {name: Tokens(each.ids_BL[some], each.row_BL[some]) for name, each in captions.items()}
-        parts.append(model.encode_text(tokens, read))
-    return Conditioning({name: torch.cat([part[name] for part in parts]) for name in parts[0].tensors})
 
 
 def _means(said_MLD: Tensor, row_ML: Tensor, num_vectors: int) -> Tensor:

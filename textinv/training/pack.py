@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from textinv.errors import CancelledError, TextinvError, TrainingError
-from textinv.models.base import BaseModel
+from textinv.models.base import BaseModel, Tokens
 from textinv.models.room import Room, is_of_the_device, is_out_of_memory
 from textinv.training.batch import Batch, NoRoomError, Pool, each_forward, joined, slot_losses
 from textinv.training.checkpoint import Checkpoint
@@ -130,6 +130,7 @@ class ConceptPack:
         """
         slots, scale_S = only or self.slots, self._tables.loss_scale
         learning = {slot.index: slot.learns for slot in slots}
+        self.model.put_aside([name for name, said in self.pool.captions.items() if isinstance(said, Tokens)])
         rows = self._tables.leaves({name for names in learning.values() for name in names})
 
         def learn_from(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

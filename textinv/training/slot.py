@@ -53,8 +53,8 @@ class Slot:
     """For the context term: what its prompts, the last captions, are compared with."""
     learns: tuple[str, ...] = ()
     """Of which text encoders, by the names of their rows."""
-    said: Conditioning | None = None
-    """What the text encoders say of all captions, where nothing that they read learns."""
+    heard: dict[str, Conditioning] = field(default_factory=dict)
+    """What each text encoder says of all captions, where nothing that it reads learns."""
     started_from: str = ""
     """The words that the rows started from, those that `auto` ranked first even where it took others, or the label of
     an embedding; nothing where no words are known."""

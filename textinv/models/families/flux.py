@@ -67,12 +67,14 @@ class Flux(TransformerModel):
     def process_of(self, config: Mapping[str, Any]) -> NoiseProcess:
         return Flow(config, shift=1.0, patch=self.patch, even_steps=True)
 
-    def encode_text(
-        self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
-    ) -> Conditioning:
-        pooled_BD = self._encoders["clip_l"].encode(tokens["clip_l"], rows.get("clip_l")).pooler_output
-        read = self._encoders["t5xxl"].encode(tokens["t5xxl"], rows.get("t5xxl"))
-        return Conditioning({HIDDEN: read.last_hidden_state, POOLED: pooled_BD})
+    def listen(self, encoder: TextEncoder, tokens: Tokens, rows_RD: Tensor | None, layer: int) -> Conditioning:
+        encoded = encoder.encode(tokens, rows_RD)
+        return Conditioning(
+            {POOLED: encoded.pooler_output} if encoder.name == "clip_l" else {HIDDEN: encoded.last_hidden_state}
+        )
+
+    def together(self, said: Mapping[str, Conditioning]) -> Conditioning:
+        return Conditioning({HIDDEN: said["t5xxl"][HIDDEN], POOLED: said["clip_l"][POOLED]})
 
     def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
         packed_BCHW = pixel_unshuffle(noisy_BCHW.to(self.device, self.dtype), self.packing)

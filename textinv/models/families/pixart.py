@@ -42,12 +42,9 @@ class PixArtSigma(TransformerModel):
     def text_encoders(self, components: Mapping[str, Any]) -> list[TextEncoder]:
         return [language_encoder("t5xxl", components["text_encoder"], components["tokenizer"], WINDOW, lowers=True)]
 
-    def encode_text(
-        self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
-    ) -> Conditioning:
-        encoder = self._encoders["t5xxl"]
-        mask_BL = encoder.mask(tokens["t5xxl"])
-        encoded = encoder.encode(tokens["t5xxl"], rows.get("t5xxl"), attention_mask=mask_BL.long())
+    def listen(self, encoder: TextEncoder, tokens: Tokens, rows_RD: Tensor | None, layer: int) -> Conditioning:
+        mask_BL = encoder.mask(tokens)
+        encoded = encoder.encode(tokens, rows_RD, attention_mask=mask_BL.long())
         return Conditioning({HIDDEN: encoded.last_hidden_state, MASK: mask_BL})
 
     def told(self, conditioning: Conditioning) -> dict[str, Any]:

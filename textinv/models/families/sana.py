@@ -87,16 +87,13 @@ class Sana(TransformerModel):
     def process_of(self, config: Mapping[str, Any]) -> NoiseProcess:
         return Flow(config, patch=self.patch)
 
-    def encode_text(
-        self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
-    ) -> Conditioning:
-        encoder, heard = self._encoders["gemma"], tokens["gemma"]
-        read = encoder.behind_instruction(heard) if heard.instructed else heard
-        encoded = encoder.encode(read, rows.get("gemma"), attention_mask=encoder.mask(read).long())
+    def listen(self, encoder: TextEncoder, tokens: Tokens, rows_RD: Tensor | None, layer: int) -> Conditioning:
+        read = encoder.behind_instruction(tokens) if tokens.instructed else tokens
+        encoded = encoder.encode(read, rows_RD, attention_mask=encoder.mask(read).long())
         said_BLD = encoded.last_hidden_state
-        if heard.instructed:
+        if tokens.instructed:
             said_BLD = encoder.without_instruction(said_BLD)
-        return Conditioning({HIDDEN: said_BLD, MASK: encoder.mask(heard)})
+        return Conditioning({HIDDEN: said_BLD, MASK: encoder.mask(tokens)})
 
     def network_times(self, timesteps_B: Tensor) -> Tensor:
         return timesteps_B * float(self._network.config.timestep_scale)

@@ -73,18 +73,17 @@ class StableDiffusion3(TransformerModel):
             "t5xxl": Span(HIDDEN, slice(window, None)),
         }
 
-    def encode_text(
-        self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
-    ) -> Conditioning:
-        first, second = (
-            self._encoders[name].encode(tokens[name], rows.get(name), output_hidden_states=True)
-            for name in ("clip_l", "clip_g")
-        )
-        t5_BTD = self._encoders["t5xxl"].encode(tokens["t5xxl"], rows.get("t5xxl")).last_hidden_state
-        layer = self.layer_of(clip_skip)
-        clips_BLD = torch.cat([first.hidden_states[-layer], second.hidden_states[-layer]], -1)
+    def listen(self, encoder: TextEncoder, tokens: Tokens, rows_RD: Tensor | None, layer: int) -> Conditioning:
+        if encoder.name == "t5xxl":
+            return Conditioning({HIDDEN: encoder.encode(tokens, rows_RD).last_hidden_state})
+        encoded = encoder.encode(tokens, rows_RD, output_hidden_states=True)
+        return Conditioning({HIDDEN: encoded.hidden_states[-layer], POOLED: encoded.text_embeds})
+
+    def together(self, said: Mapping[str, Conditioning]) -> Conditioning:
+        first, second, t5_BTD = said["clip_l"], said["clip_g"], said["t5xxl"][HIDDEN]
+        clips_BLD = torch.cat([first[HIDDEN], second[HIDDEN]], -1)
         clips_BLD = pad(clips_BLD, (0, t5_BTD.shape[-1] - clips_BLD.shape[-1]))
-        pooled_BD = torch.cat([first.text_embeds, second.text_embeds], -1)
+        pooled_BD = torch.cat([first[POOLED], second[POOLED]], -1)
         hidden_BLD = torch.cat([clips_BLD, t5_BTD.to(clips_BLD.dtype)], 1)
         return Conditioning({HIDDEN: hidden_BLD, POOLED: pooled_BD})
 

@@ -63,16 +63,14 @@ class StableDiffusionXL(LatentDiffusionModel):
             clip_encoder("text_encoder_2", components["text_encoder_2"], components["tokenizer_2"]),
         ]
 
-    def encode_text(
-        self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
-    ) -> Conditioning:
-        first, second = (
-            encoder.encode(tokens[name], rows.get(name), output_hidden_states=True)
-            for name, encoder in self._encoders.items()
-        )
-        layer = self.layer_of(clip_skip)
-        hidden_BLD = torch.cat([first.hidden_states[-layer], second.hidden_states[-layer]], -1)
-        return Conditioning({HIDDEN: hidden_BLD, POOLED: second.text_embeds})
+    def listen(self, encoder: TextEncoder, tokens: Tokens, rows_RD: Tensor | None, layer: int) -> Conditioning:
+        encoded = encoder.encode(tokens, rows_RD, output_hidden_states=True)
+        pooled = {POOLED: encoded.text_embeds} if encoder.name == "text_encoder_2" else {}
+        return Conditioning({HIDDEN: encoded.hidden_states[-layer], **pooled})
+
+    def together(self, said: Mapping[str, Conditioning]) -> Conditioning:
+        first, second = (said[name] for name in self.encoder_names)
+        return Conditioning({HIDDEN: torch.cat([first[HIDDEN], second[HIDDEN]], -1), POOLED: second[POOLED]})
 
     def added_conditions(self, noisy_BCHW: Tensor, conditioning: Conditioning) -> dict[str, Tensor]:
         time_ids_B6 = conditioning.get(SIZES)

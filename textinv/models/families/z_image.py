@@ -56,13 +56,9 @@ class ZImage(TransformerModel):
     def process_of(self, config: Mapping[str, Any]) -> NoiseProcess:
         return Flow(config, patch=self.patch, even_steps=True)
 
-    def encode_text(
-        self, tokens: Mapping[str, Tokens], rows: Mapping[str, Tensor], clip_skip: int | None = None
-    ) -> Conditioning:
-        encoder = self._encoders["qwen3_4b"]
-        mask_BL = encoder.mask(tokens["qwen3_4b"])
-        options = {"attention_mask": mask_BL, "output_hidden_states": True}
-        encoded = encoder.encode(tokens["qwen3_4b"], rows.get("qwen3_4b"), **options)
+    def listen(self, encoder: TextEncoder, tokens: Tokens, rows_RD: Tensor | None, layer: int) -> Conditioning:
+        mask_BL = encoder.mask(tokens)
+        encoded = encoder.encode(tokens, rows_RD, attention_mask=mask_BL, output_hidden_states=True)
         return Conditioning({HIDDEN: encoded.hidden_states[-self.own_layer], MASK: mask_BL})
 
     def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
