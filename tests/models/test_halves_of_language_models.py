@@ -14,6 +14,8 @@ LANGUAGE = {
     "pixart": ("t5xxl", "text_encoder"),
     "sana": ("gemma", "text_encoder"),
     "z-image": ("qwen3_4b", "text_encoder"),
+    "flux-dev": ("t5xxl", "text_encoder_2"),
+    "flux-schnell": ("t5xxl", "text_encoder_2"),
 }
 
 

@@ -10,6 +10,7 @@ import diffusers
 import pytest
 import torch
 
+from tests.models.transformer_bases import make_transformer_base
 from textinv.errors import BaseModelError
 from textinv.models import BaseModel, base_revision, load_base_model, look_up
 from textinv.models.families import known_families
@@ -155,3 +156,13 @@ def test_a_folder_that_is_one_part_is_called_it(copy_of: Callable[[str], Path], 
 def test_a_folder_that_holds_something_else_is_told_what(tmp_path: Path, file: str, said: str) -> None:
     (tmp_path / file).write_bytes(b"x")
     assert _refused(tmp_path).startswith(said)
+
+
+def test_a_base_model_that_was_saved_without_a_part_is_told_which(tmp_path: Path) -> None:
+    folder = make_transformer_base("sd3", tmp_path / "base")
+    _change(folder / "model_index.json", text_encoder_3=[None, None], tokenizer_3=[None, None])
+    shutil.rmtree(folder / "text_encoder_3")
+    shutil.rmtree(folder / "tokenizer_3")
+    assert "'IT' was saved without text_encoder_3: rows are learned and drawn with all parts" in _refused(folder)
+    with pytest.raises(BaseModelError, match="was saved without text_encoder_3"):
+        look_up(str(folder))

@@ -16,7 +16,7 @@ from textinv.models.families import known_families
 from textinv.models.latent_diffusion import LatentDiffusionModel
 from textinv.models.location import AUTO, Location, locate, with_weights
 from textinv.models.meaning import tokenizer_of
-from textinv.models.parts import explain_pipeline
+from textinv.models.parts import check_named, explain_pipeline
 from textinv.models.placement import ROUNDS, Placement, choose_placement, loading_options, placement_for
 from textinv.models.process import with_shipped
 from textinv.models.quiet import quiet
@@ -280,6 +280,7 @@ def _family_of(name: str, location: Location) -> type[LatentDiffusionModel]:
     families = known_families()
     for family in families:
         if family.fits(index, text_config):
+            check_named(name, index, family.parts().all)
             return family
     raise BaseModelError(
         f"the base model {name!r} {explain_pipeline(index, text_config)}; known families are "

@@ -50,6 +50,20 @@ def explain_folder(folder: Path) -> str:
     return "has no model_index.json: it is no diffusers folder; give one that save_pretrained wrote"
 
 
+def check_named(name: str, index: Mapping[str, Any], parts: Sequence[str]) -> None:
+    """Check that none of the parts is left out on purpose in a folder's `model_index.json`.
+
+    Raises:
+        BaseModelError: one is, as a large text encoder often is, to save memory.
+    """
+    if absent := [part for part in parts if index.get(part) == [None, None]]:
+        raise BaseModelError(
+            f"the base model {name!r} was saved without {' and '.join(absent)}: rows are learned and drawn with all "
+            "parts here; get a copy that has it (where memory is short, ?weights=int8 behind its name halves what it "
+            "takes)"
+        )
+
+
 def explain_pipeline(index: Mapping[str, Any], text_config: Mapping[str, Any]) -> str:
     """Say what a folder of no known family is."""
     found = str(index.get("_class_name"))

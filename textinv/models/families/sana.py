@@ -9,6 +9,7 @@ Shapes: as in `textinv.models.base`.
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -49,6 +50,23 @@ class Sana(TransformerModel):
     """Sana: rows are written in Gemma's table, which scales what it looks up."""
 
     family = "sana"
+    published = MappingProxyType(
+        {
+            "source": "Kim et al. 2026, Directional Textual Inversion, arXiv:2512.13672, for Sana 1.5 as their "
+            "repository advises now (kunheek/dti@6e66104, exps/ours_sana.py): steps of .04 rad, kappa 5e-5, 500 steps "
+            "of 4; here they go along a running mean of directions",
+            "num_vectors": 1,
+            "samples_per_step": 4,
+            "max_steps": 500,
+            "min_steps": 500,
+            "optimizer": "sphere",
+            "learning_rate": 0.04,
+            "schedule": "constant",
+            "kappa": 5e-5,
+            "timesteps": (0, 1000),
+            "stop": "fixed",
+        }
+    )
     # Defaults of diffusers' SanaPipeline.
     draws = DrawingDefaults(guidance_scale=4.5, num_inference_steps=20)
     pipeline = "SanaPipeline"
