@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export RAY_USAGE_STATS_ENABLED := 0
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test test-core test-rest lint types check load load-core load-rest chaos browser gpu bench bench-train bench-lora bench-serve bench-scale bench-commands bench-memory demo-model demo-guess clean
+.PHONY: setup demo test test-core test-services test-rest lint types check load load-core load-rest chaos browser gpu bench bench-train bench-lora bench-serve bench-scale bench-commands bench-memory demo-model demo-guess clean
 
 setup: .venv/installed
 
@@ -20,23 +20,26 @@ demo: setup
 	$(PY) -m textinv.demo.quickstart
 
 # What `pytest` alone runs one after the other; side by side it takes little more than half as long on two cores, if
-# the threads of one half do not wait for those of the other. The core's rooms start neither Ray nor a store, and a half
-# imports only what its own tests need.
-SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs=2 --keep-going
+# the threads of one part do not wait for those of the other. The core's rooms start neither Ray nor a store, and compute
+# all the time; those of the others wait for servers half of it.
+SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs=3 --keep-going
 DEFAULT := not chaos and not browser and not gpu and not load
-CORE := $(addprefix tests/,training generation models demo evaluation embedding images)
+CORE := $(addprefix tests/,training generation models demo evaluation embedding guess images)
 REST := tests $(addprefix --ignore=,$(CORE))
 
 test: export OMP_NUM_THREADS := 1
 test: setup
 	@echo "tests of the core and all others run side by side; each tells its results when it has ended"
-	$(SIDE_BY_SIDE) test-core test-rest
+	$(SIDE_BY_SIDE) test-core test-services test-rest
 
 test-core: setup
 	$(PY) -m pytest -m '$(DEFAULT)' $(CORE) $(ARGS)
 
+test-services: setup
+	$(PY) -m pytest -m '$(DEFAULT)' tests/services $(ARGS)
+
 test-rest: setup
-	$(PY) -m pytest -m '$(DEFAULT)' $(REST) $(ARGS)
+	$(PY) -m pytest -m '$(DEFAULT)' $(REST) --ignore=tests/services $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check .
