@@ -6,6 +6,8 @@ asks here first. Does not know where states are kept.
 
 from collections.abc import Mapping
 
+MAX_PRIORITY = 1000
+"""Of a job that waits; the lowest is as far below zero."""
 Actions = Mapping[str, str]
 """The state that follows, by the action that leads there."""
 

@@ -5,16 +5,16 @@ Owns the commands; settings are written into the store, from where the fleet's d
 
 import os
 import signal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.commands.follow import settings_at
-from cluster.driver.launch import fleet_of, state_of_driver
+from textinv.cli.config import settings_at
 from textinv.cli.output import AsJson, emit, rows_table
-from textinv.jobs.fleet import StoredFleet
-from textinv.jobs.home_driver import HomeDriver
-from textinv.settings import Settings
+
+if TYPE_CHECKING:
+    from textinv.jobs.fleet import StoredFleet
+    from textinv.settings import Settings
 
 TABLES = {
     "nodes": ("node", "address", "cpus", "gpus", "gpu_type", "gpu_memory_bytes", "gpu_memory_used_bytes"),
@@ -34,6 +34,8 @@ def register(app: typer.Typer) -> None:
 
 def status(address: Address = None, json: AsJson = False) -> None:
     """Show the driver, the crews and the workers."""
+    from cluster.driver.launch import state_of_driver
+
     settings = settings_at(address)
     facts = {"driver": state_of_driver(settings), **_stored_fleet(settings).status()}
     if json:
@@ -68,6 +70,8 @@ def drain(address: Address = None, json: AsJson = False) -> None:
 
 def stop(json: AsJson = False) -> None:
     """Stop the local driver after its workers saved what they have; jobs go on with the next `submit` or `resume`."""
+    from textinv.jobs.home_driver import HomeDriver
+
     pid = HomeDriver(settings_at(None).home).driver_pid()
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
@@ -78,7 +82,9 @@ def _change(address: str | None, changes: dict[str, Any], json: bool) -> None:
     emit(_stored_fleet(settings_at(address)).change(changes), json)
 
 
-def _stored_fleet(settings: Settings) -> StoredFleet:
+def _stored_fleet(settings: "Settings") -> "StoredFleet":
+    from cluster.driver.launch import fleet_of
+    from textinv.jobs.fleet import StoredFleet
     from textinv.store import ensure_store
 
     return StoredFleet(ensure_store(settings), fleet_of(settings))

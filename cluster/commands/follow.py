@@ -16,7 +16,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from cluster.driver.launch import ensure_driver, fleet_of
 from cluster.driver.options import DriverOptions
-from textinv.cli.config import current_settings
 from textinv.cli.output import emit, literal, stderr, warn
 from textinv.cli.waiting import EVERY_S, duration
 from textinv.errors import ClusterError, StoreError
@@ -198,12 +197,6 @@ def concept_facts(concept: ConceptStatus) -> str:
     if concept.state == "running":
         return f"step {concept.step}{loss}"
     return concept.state
-
-
-def settings_at(address: str | None) -> Settings:
-    """The settings that hold, with another cluster if one is named."""
-    settings = current_settings()
-    return settings if address is None else settings.model_copy(update={"ray_address": address})
 
 
 class DriverWatch:

@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.commands.follow import end_with, settings_at, watch
-from cluster.driver.launch import ensure_driver, fleet_of
-from cluster.driver.options import DriverOptions
-from textinv.cli.config import current_settings, nothing_in_store
+from textinv.cli.config import current_settings, nothing_in_store, settings_at
 from textinv.cli.output import AsJson, emit, rows_table
-from textinv.jobs.home_driver import HomeDriver
 
 if TYPE_CHECKING:
     from textinv.jobs import JobRecord, JobStatus, JobStore
@@ -67,6 +63,8 @@ def logs(
 ) -> None:
     """Show what happened in a job."""
     if driver or job is None:
+        from textinv.jobs.home_driver import HomeDriver
+
         text = HomeDriver(current_settings().home).last_words()
     else:
         job_store = _job_store()
@@ -117,6 +115,9 @@ def cancel(
 
 def resume(job: Job, address: Address = None, json: AsJson = False) -> None:
     """Take a job up again: what was cancelled or has failed is tried again, what is half done goes on."""
+    from cluster.driver.launch import ensure_driver, fleet_of
+    from cluster.driver.options import DriverOptions
+
     settings = settings_at(address)
     job_store = _job_store()
     job = job_store.find(job).id
@@ -133,6 +134,9 @@ def wait(
     json: AsJson = False,
 ) -> None:
     """Wait for a job to end, showing progress; fails if the job fails or time runs out."""
+    from cluster.commands.follow import end_with, watch
+    from cluster.driver.options import DriverOptions
+
     job_store = _job_store()
     record = job_store.find(job)
     end_with(watch(job_store, record, settings_at(address), DriverOptions(), timeout_s), json)

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.commands.follow import end_with, tell_held_back, watch
 from cluster.commands.submit import Gate, gate_mode, submitted
-from cluster.driver.options import DriverOptions
 from textinv.cli.config import current_settings
 from textinv.cli.generate import check_suffix, draw_here, in_format
 from textinv.cli.output import AsJson, emit, literal, stderr
@@ -45,6 +43,8 @@ def learn(
     json: AsJson = False,
 ) -> None:
     """Learn one concept from its pictures, and draw it when it is learned."""
+    from cluster.commands.follow import end_with, tell_held_back, watch
+    from cluster.driver.options import DriverOptions
     from textinv.evaluation.prompts import FIDELITY
     from textinv.generation import GenerateRequest
 

@@ -8,10 +8,8 @@ from typing import Annotated
 
 import typer
 
-from cluster.commands.follow import settings_at
 from cluster.commands.submit import Gate, gate_mode
-from cluster.driver.launch import ensure_driver, fleet_of
-from cluster.driver.options import DriverOptions
+from textinv.cli.config import settings_at
 from textinv.cli.output import AsJson, counted, emit, warn
 
 
@@ -33,6 +31,8 @@ def relearn(
     json: AsJson = False,
 ) -> None:
     """Learn concepts on another base model, from the pictures in the store; services of the old one keep theirs."""
+    from cluster.driver.launch import ensure_driver, fleet_of
+    from cluster.driver.options import DriverOptions
     from textinv.jobs.submission import submit_plan
     from textinv.models import look_up
     from textinv.plan.relearn import plan_relearning

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast, get
 
 import typer
 
-from cluster.commands.follow import end_with, settings_at, tell_held_back, watch
-from cluster.driver.launch import ensure_driver, fleet_of
-from cluster.driver.options import DriverOptions
-from textinv.cli.config import loaded_settings
+from textinv.cli.config import loaded_settings, settings_at
 from textinv.cli.output import AsJson, counted, emit, literal, stderr, warn
 from textinv.cli.waiting import counting, waiting_for
 from textinv.errors import InputError
-from textinv.jobs import JobStore
-from textinv.jobs.record import MAX_PRIORITY
+from textinv.states import MAX_PRIORITY
 
 if TYPE_CHECKING:
-    from textinv.jobs import JobRecord
+    from cluster.driver.options import DriverOptions
+    from textinv.jobs import JobRecord, JobStore
     from textinv.manifest.fields import Manifest
     from textinv.plan import Plan
     from textinv.settings import Settings
@@ -64,6 +61,7 @@ def submit(
 
     Results are scored with the encoders of the settings (`textinv --encoder FOLDER submit`), else the base's own CLIP.
     """
+    from cluster.commands.follow import end_with, tell_held_back, watch
     from textinv.manifest import load_manifest
 
     settings = settings_at(address)
@@ -81,16 +79,18 @@ def submit(
 class Submitted(NamedTuple):
     """A job that is in the store, and has a driver if anything of it is left to do."""
 
-    job_store: JobStore
+    job_store: "JobStore"
     record: "JobRecord"
     facts: dict[str, Any]
     text: str
 
 
 def submitted(
-    loaded: "Manifest", settings: "Settings", options: DriverOptions, priority: int = 0, gate: GateMode = "on"
+    loaded: "Manifest", settings: "Settings", options: "DriverOptions", priority: int = 0, gate: GateMode = "on"
 ) -> Submitted:
     """Plan a manifest, put its job into the store, and start a driver where one is needed."""
+    from cluster.driver.launch import ensure_driver, fleet_of
+    from textinv.jobs import JobStore
     from textinv.jobs.submission import submit_plan
     from textinv.plan import make_plan
     from textinv.plan.resolve import base_name
@@ -140,8 +140,10 @@ def gate_mode(said: str) -> GateMode:
     raise InputError(f"--gate {said!r} is neither on, warn nor off")
 
 
-def _warn(plan: "Plan", options: DriverOptions, has_driver: bool) -> None:
+def _warn(plan: "Plan", options: "DriverOptions", has_driver: bool) -> None:
     """Tell what is doubtful about a plan, and that a driver that runs does not hear what was said for a new one."""
+    from cluster.driver.options import DriverOptions
+
     for warning in plan.warnings:
         warn(str(warning))
     if has_driver and (options != DriverOptions() or loaded_settings().origin["encoders"] == "flag"):
@@ -156,7 +158,9 @@ def _options(
     gpus: str | None,
     slots: str | None,
     compiled: bool,
-) -> DriverOptions:
+) -> "DriverOptions":
+    from cluster.driver.options import DriverOptions
+
     if slots is not None and slots != "auto" and not (slots.isdecimal() and int(slots) > 0):
         raise InputError(f"--slots {slots!r} is neither a positive number nor auto")
     if gpus is not None and not all(one.isdecimal() for one in gpus.split(",")):

@@ -3,15 +3,17 @@
 Owns flags and what is printed; keys themselves are in `services.access.keys`.
 """
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.access.keys import ApiKey, KeyRing, Role
+from services.access.roles import Role
 from textinv.cli.config import current_settings, nothing_in_store
 from textinv.cli.output import AsJson, emit, rows_table
-from textinv.jobs.record import MAX_PRIORITY
-from textinv.store import ensure_store
+from textinv.states import MAX_PRIORITY
+
+if TYPE_CHECKING:
+    from services.access.keys import ApiKey, KeyRing
 
 
 def create(
@@ -48,9 +50,12 @@ def revoke(
     emit({**_shown(key), "changed": note is None, "note": note}, json, note or f"revoked {key.id}")
 
 
-def _ring() -> KeyRing:
+def _ring() -> "KeyRing":
+    from services.access.keys import KeyRing
+    from textinv.store import ensure_store
+
     return KeyRing(ensure_store(current_settings()))
 
 
-def _shown(key: ApiKey) -> dict[str, object]:
+def _shown(key: "ApiKey") -> dict[str, object]:
     return key.model_dump(exclude={"secret_sha256"})

@@ -16,10 +16,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from services.access.roles import Role, covers
 from services.access.strangers import Strangers
 from textinv.errors import AccessError, CorruptObjectError, InputError, ObjectNotFoundError, StoreError
 from textinv.states import changes_nothing
@@ -28,9 +28,6 @@ from textinv.store.protocol import JSON, ObjectStore
 
 log = logging.getLogger(__name__)
 
-Role = Literal["generate", "submit", "operate", "admin"]
-ROLES: tuple[Role, ...] = ("generate", "submit", "operate", "admin")
-"""Each may do what those before it may; `admin` owns what all share, the fleet."""
 _PREFIX = "keys/"
 _KEY = re.compile(r"ti_([0-9a-f]{12})_([A-Za-z0-9_-]{20,100})")
 # A revoked key works on for so long at most, while the store answers.
@@ -71,7 +68,7 @@ class ApiKey(BaseModel):
         """Whether the key may do what `role` may; one that is bound to names owns nothing that all share."""
         if role == "admin" and self.name_prefix:
             return False
-        return ROLES.index(self.role) >= ROLES.index(role)
+        return covers(self.role, role)
 
 
 class KeyRing:

@@ -12,7 +12,8 @@ from typing import Any
 
 from fastapi import Depends, Request
 
-from services.access.keys import ApiKey, Role
+from services.access.keys import ApiKey
+from services.access.roles import Role
 from services.desk import Desk
 from services.log_lines import note
 from textinv.errors import AccessError

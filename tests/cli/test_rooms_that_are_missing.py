@@ -1,12 +1,11 @@
 """Commands of rooms that are not installed say how to get them; a broken room is no missing one."""
 
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 import typer
 
-from textinv.cli.app import COMMAND_GROUP, mount
+from textinv.cli.app import mount
 
 
 @pytest.fixture
@@ -16,12 +15,8 @@ def app() -> typer.Typer:
     return app
 
 
-def entry(module: str) -> EntryPoint:
-    return EntryPoint("cluster", f"{module}:register", COMMAND_GROUP)
-
-
 def test_a_room_that_is_not_there_says_how_to_get_it(app: typer.Typer, capsys: pytest.CaptureFixture[str]) -> None:
-    mount(app, entry("room_of_another_planet.commands"))
+    mount(app, "cluster", "room_of_another_planet.commands")
     with pytest.raises(SystemExit) as caught:
         app(["cluster"])
     assert caught.value.code == 1
@@ -37,7 +32,7 @@ def test_a_room_that_is_there_adds_its_commands(
         "def register(app):\n    app.command('greet')(lambda: print('good day'))\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    mount(app, entry("room_next_door"))
+    mount(app, "cluster", "room_next_door")
     with pytest.raises(SystemExit):
         app(["greet"])
     assert capsys.readouterr().out == "good day\n"
@@ -49,4 +44,4 @@ def test_a_room_that_breaks_while_it_is_read_is_not_hidden(
     (tmp_path / "room_in_ruins.py").write_text("import textinv.no_such_part\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ModuleNotFoundError, match="no_such_part"):
-        mount(app, entry("room_in_ruins"))
+        mount(app, "cluster", "room_in_ruins")

@@ -191,7 +191,7 @@ def test_rows_are_predicted_by_the_guess_that_a_spec_names_whatever_was_publishe
     publish_guess(registry.store, small_guess(emoji, 1))
     at_once = {"init": "guess", "start_digest": pinned.digest, "min_steps": 0}
     job = make_job(registry.store, 2, 0, base_revision=emoji.revision, **at_once)
-    queue = told(registry, job)
+    queue = told(registry, job, LetsGo())
     learn_leased(lambda: emoji, queue, registry, card(), PACK)
     assert queue.view().jobs[0].counts["done"] == 2
     learned = registry.resolve(ConceptRef("concept-0"))
@@ -210,6 +210,6 @@ def test_a_concept_whose_guess_is_gone_or_of_another_base_model_fails_and_no_oth
     put_guess(registry.store, other)
     for digest, said in (("d" * 64, "is not in the store any more"), (other.digest, "but this is")):
         record = make_job(registry.store, 1, 0, init="guess", start_digest=digest, min_steps=0)
-        queue = told(registry, record)
+        queue = told(registry, record, LetsGo())
         learn_leased(lambda: emoji, queue, registry, card(), PACK)
         assert [said in event.text for event in queue.view().events if event.kind == "failed"] == [True]

@@ -11,6 +11,7 @@ import pytest
 import typer.main
 
 from textinv.cli import build_app
+from textinv.cli.app import COMMANDS_BY_EXTRA
 from textinv.jobs.home_driver import DRIVER_MODULE
 
 ROOT = Path(__file__).parents[2]
@@ -40,12 +41,12 @@ def test_the_command_exists(path: Path, line: str) -> None:
 
 
 def named_objects() -> Iterator[str]:
-    """Import paths, `module:name`, of Serve's configurations and of the entry points."""
+    """Import paths, `module:name`, of Serve's configurations, of the script, and of the rooms' commands."""
     for path in [*FILES, *sorted((ROOT / "services" / "deploy").rglob("*.yaml"))]:
         yield from re.findall(r"^\s*import_path: (\S+)$", path.read_text(), re.MULTILINE)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for entry_points in (project["scripts"], *project["entry-points"].values()):
-        yield from entry_points.values()
+    yield from project["scripts"].values()
+    yield from (f"{module}:register" for module in COMMANDS_BY_EXTRA.values())
 
 
 def named_modules() -> Iterator[str]:

@@ -46,7 +46,7 @@ def test_a_folder_is_recognised_and_looked_up_without_loading_it(
     assert model.revision == base_revision(folder)
     assert model.native_px == native_size_px(folder) == 32
     widths = dict(model.encoder_widths)
-    assert look_up(folder) == (model.revision, 32, False, widths, family == "sdxl", False, {}, {}, (), (), (), "")
+    assert look_up(folder) == (model.revision, 32, False, widths, family == "sdxl", False, {}, {}, (), (), (), "", "")
     assert (model.takes_sizes, model.max_clip_skip) == (family == "sdxl", {"sdxl": 2, "ldm": 1}.get(family, 3))
     assert (model.latent_scale, model.latent_channels, model.masks_text) == (4, 4, True)
 
@@ -55,7 +55,21 @@ def test_the_demo_base_ships_with_its_clip(emoji: BaseModel) -> None:
     assert (emoji.id, emoji.family, emoji.native_px, emoji.window) == ("emoji", "sd1", 64, 32)
     assert emoji.process.predicts == "v_prediction"
     assert emoji.clip is not None
-    assert look_up("emoji") == (emoji.revision, 64, True, {"text_encoder": 192}, False, False, {}, {}, (), (), (), "")
+    assert look_up("emoji") == (
+        emoji.revision,
+        64,
+        True,
+        {"text_encoder": 192},
+        False,
+        False,
+        {},
+        {},
+        (),
+        (),
+        (),
+        "",
+        "",
+    )
     assert emoji.clip.folder == WEIGHTS / "clip"
     features = emoji.clip.model.get_text_features(**emoji.clip.tokenizer(["a fox"], return_tensors="pt"))
     assert features.pooler_output.shape == (1, 192)

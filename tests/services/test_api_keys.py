@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from services.access.keys import KeyRing, Role
+from services.access.keys import KeyRing
+from services.access.roles import Role
 from services.config import ServiceConfig
 from services.desk import Desk
 from tests.services.colour_studio import ColourStudio

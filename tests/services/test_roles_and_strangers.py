@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from services.access.keys import KeyRing, Role
+from services.access.keys import KeyRing
+from services.access.roles import Role
 from services.config import ServiceConfig
 from services.desk import Desk
 from tests.services.colour_studio import ColourStudio

@@ -3,13 +3,12 @@
 import dataclasses
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
 
+from tests.training.device_checks import three_portraits_and_two_landscapes
 from textinv.generation import GenerateRequest
 from textinv.generation.draw import generate
-from textinv.images import Picture
 from textinv.images.fit import kept_share, shapes, trained_size
 from textinv.models.base import BaseModel
 from textinv.models.room import Room
@@ -38,17 +37,6 @@ def test_a_picture_takes_the_shape_that_cuts_least_of_about_the_squares_area(sid
         assert 0.9 <= width * height / side**2 <= 1
         assert all(kept_share(picture, (width, height)) >= kept_share(picture, shape) for shape in shapes(side))
     assert kept_share((600, 800), trained_size((600, 800), side, "fit")) >= 0.8, "a square keeps 0.75"
-
-
-def three_portraits_and_two_landscapes() -> list[Picture]:
-    """A red disk on gray, upright and lying."""
-    pictures = []
-    for index, (width, height) in enumerate([(48, 80)] * 3 + [(80, 48)] * 2):
-        pixels = np.full((height, width, 3), 200 - 20 * index, np.uint8)
-        y, x = np.mgrid[:height, :width]
-        pixels[(x - width / 2) ** 2 + (y - height / 2) ** 2 < 300] = (220, 40, 40)
-        pictures.append(Picture(pixels, None, f"disk-{index}", f"disk-{index}.png"))
-    return pictures
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
 
@@ -18,9 +16,10 @@ from textinv.cli.config import remember_flags
 from textinv.cli.output import report_error
 from textinv.errors import TextinvError
 
-COMMAND_GROUP = "textinv.commands"
 OWN_COMMANDS = ("new", "manifest", "generate", "evaluate", "concept", "guess", "store", "config")
 """Modules of `textinv.cli` with a `register(app)` of their own commands."""
+COMMANDS_BY_EXTRA = {"cluster": "cluster.commands", "demo": "textinv.demo.commands", "services": "services.commands"}
+"""Modules of other rooms that have one, too, by the extra of the package that they need."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,37 +42,39 @@ def build_app() -> typer.Typer:
     app.callback()(_flags)
     for name in OWN_COMMANDS:
         import_module(f"textinv.cli.{name}").register(app)
-    for entry in sorted(entry_points(group=COMMAND_GROUP), key=lambda entry: entry.name):
-        mount(app, entry)
+    for extra, module in COMMANDS_BY_EXTRA.items():
+        mount(app, extra, module)
     return app
 
 
-def mount(app: typer.Typer, entry: EntryPoint) -> None:
+def mount(app: typer.Typer, extra: str, module: str) -> None:
     """Let a room add its commands; where it is not installed, say in the help how to get it."""
     try:
-        register = entry.load()
+        room = import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "textinv":
             raise
-        _mount_hint(app, entry, error)
+        _mount_hint(app, extra, error)
     else:
-        register(app)
+        room.register(app)
 
 
-def _mount_hint(app: typer.Typer, entry: EntryPoint, error: ModuleNotFoundError) -> None:
+def _mount_hint(app: typer.Typer, extra: str, error: ModuleNotFoundError) -> None:
     def explain() -> None:
         typer.echo(
-            f"the commands of `{entry.name}` need {error.name}, which is not installed here: they run from a checkout "
-            f"of the project, with pip install -e '.[{entry.name}]'",
+            f"the commands of `{extra}` need {error.name}, which is not installed here: they run from a checkout "
+            f"of the project, with pip install -e '.[{extra}]'",
             err=True,
         )
         raise typer.Exit(1)
 
-    app.command(entry.name, help=f"Not installed here: pip install -e '.[{entry.name}]' in a checkout.")(explain)
+    app.command(extra, help=f"Not installed here: pip install -e '.[{extra}]' in a checkout.")(explain)
 
 
 def _show_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version as installed_version  # takes longer than all commands
+
         typer.echo(f"textinv {installed_version('textinv')}")
         raise typer.Exit
 

@@ -5,12 +5,14 @@ Owns what the flags before the command said. Commands of every room read their s
 
 from collections.abc import Mapping
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 import typer
-from pydantic import BaseModel
 
 from textinv.cli.output import AsJson, emit, plain, rows_table
-from textinv.settings import LoadedSettings, Settings, load_settings
+
+if TYPE_CHECKING:
+    from textinv.settings import LoadedSettings, Settings
 
 _said: ContextVar[Mapping[str, object] | None] = ContextVar("flags", default=None)
 
@@ -30,7 +32,7 @@ def config(json: AsJson = False) -> None:
     emit({row["setting"]: {"value": row["value"], "origin": row["origin"]} for row in rows}, json, rows_table(rows))
 
 
-def _value(settings: BaseModel, name: str) -> object:
+def _value(settings: "Settings", name: str) -> object:
     """The value of a dotted name as JSON; secrets are masked."""
     value: object = plain(settings)
     for part in name.split("."):
@@ -43,22 +45,30 @@ def remember_flags(flags: Mapping[str, object]) -> None:
     _said.set(dict(flags))
 
 
-def loaded_settings() -> LoadedSettings:
+def loaded_settings() -> "LoadedSettings":
     """Settings with the origin of each.
 
     Raises:
         SettingsError: a name or value cannot be used.
     """
+    from textinv.settings import load_settings  # pydantic, which takes long to import
+
     return load_settings(_said.get())
 
 
-def current_settings() -> Settings:
+def current_settings() -> "Settings":
     """Settings of the command that is running.
 
     Raises:
         SettingsError: a name or value cannot be used.
     """
     return loaded_settings().settings
+
+
+def settings_at(address: str | None) -> "Settings":
+    """The settings that hold, with another cluster if one is named."""
+    settings = current_settings()
+    return settings if address is None else settings.model_copy(update={"ray_address": address})
 
 
 def store_in_use() -> str:

@@ -11,12 +11,12 @@ from textinv.cli.output import AsJson, emit, warn
 from textinv.cli.waiting import waiting_for
 from textinv.errors import InputError
 from textinv.outputs import write_output
-from textinv.settings import Settings
 
 if TYPE_CHECKING:
     from textinv.generation import GeneratedImage, GenerateRequest, StoredConcept
     from textinv.models import BaseModel
     from textinv.placeholders import ConceptRef
+    from textinv.settings import Settings
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Of pictures that are written, by suffix."""
@@ -95,7 +95,7 @@ def _bases(said: str | None) -> str | None:
 
 
 def load_for(
-    versions: Sequence["StoredConcept"], base_model: str | None, revision: str | None, settings: Settings
+    versions: Sequence["StoredConcept"], base_model: str | None, revision: str | None, settings: "Settings"
 ) -> "BaseModel":
     """Load the base model that was named, else the one that concepts were learned on.
 
@@ -111,7 +111,7 @@ def load_for(
         return load_base_model(name, revision=revision, device=settings.device, aliases=settings.base_models)
 
 
-def draw_here(request: "GenerateRequest", base_model: str | None, settings: Settings) -> list["GeneratedImage"]:
+def draw_here(request: "GenerateRequest", base_model: str | None, settings: "Settings") -> list["GeneratedImage"]:
     """Draw on this machine, with the concepts of the store."""
     from textinv.generation import generate as draw
 
@@ -122,7 +122,7 @@ def draw_here(request: "GenerateRequest", base_model: str | None, settings: Sett
 
 
 def _mounts(
-    refs: Sequence["ConceptRef"], base_model: str | None, settings: Settings
+    refs: Sequence["ConceptRef"], base_model: str | None, settings: "Settings"
 ) -> Mapping["ConceptRef", "StoredConcept"]:
     if not refs:
         return {}

@@ -15,7 +15,6 @@ from pathlib import PurePath
 from typing import IO, Annotated, Any
 
 import typer
-from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -99,7 +98,7 @@ def rows_table(rows: Iterable[Mapping[str, Any]], *, show_header: bool = True, n
 
 def plain(value: Any) -> Any:
     """Turn what JSON does not know into what it knows; secrets stay masked."""
-    if isinstance(value, BaseModel):
+    if hasattr(value, "model_dump"):  # a model of pydantic's, which takes long to import
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from json import dumps
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,7 +10,9 @@ from textinv.cli.config import current_settings
 from textinv.cli.output import AsJson, emit
 from textinv.cli.store_policy import Role, s3_policy, seaweedfs_actions
 from textinv.errors import BaseModelError, SettingsError, StoreError
-from textinv.settings import Settings
+
+if TYPE_CHECKING:
+    from textinv.settings import Settings
 
 HEX_SHA256 = 64
 
@@ -124,14 +126,14 @@ def policy(
     print(dumps(policy_of(role, store.bucket, store.prefix), indent=2))
 
 
-def _embedded_facts(settings: Settings) -> dict[str, Any]:
+def _embedded_facts(settings: "Settings") -> dict[str, Any]:
     from textinv.store import EmbeddedServer
 
     found = EmbeddedServer(settings.home).status()
     return {"kind": "embedded", **asdict(found), "usable": found.healthy}
 
 
-def _remote_facts(settings: Settings) -> dict[str, Any]:
+def _remote_facts(settings: "Settings") -> dict[str, Any]:
     from textinv.store import connect_store
 
     chosen = settings.store
@@ -143,7 +145,7 @@ def _remote_facts(settings: Settings) -> dict[str, Any]:
     return {**facts, "usable": True, "problem": None}
 
 
-def _embedded(settings: Settings) -> Settings:
+def _embedded(settings: "Settings") -> "Settings":
     if settings.store.endpoint_url is not None:
         raise SettingsError(
             f"the store at {settings.store.endpoint_url} is configured, so the embedded one is not used: "

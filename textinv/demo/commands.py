@@ -1,7 +1,6 @@
 """`textinv demo-pictures`: write pictures of concepts that the demo base has never seen, with what is true of them.
 
-Owns the command, which the command line finds through the entry-point group `textinv.commands`. Does not know what the
-concepts are nor how they are drawn.
+Owns the command. Does not know what the concepts are nor how they are drawn.
 """
 
 import json as json_module

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from textinv.errors import CorruptObjectError
 from textinv.jobs.layout import SPECS_PER_SHEET
 from textinv.spec import TrainSpec, read_spec
+from textinv.states import MAX_PRIORITY
 
-MAX_PRIORITY = 1000
 Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
 
 

@@ -19,13 +19,13 @@ from services.api.jobs.training_pictures import base_facts_of
 from services.desk import Desk, in_thread
 from services.teaching.learning import Learning
 from textinv.errors import ClusterError, ManifestError, RequestError
-from textinv.jobs.record import MAX_PRIORITY
 from textinv.jobs.submission import Submission, id_of, submit_plan
 from textinv.manifest import Manifest, parse_manifest
 from textinv.manifest.origin import Problem, raise_problems
 from textinv.placeholders import ConceptRef, refs_in
 from textinv.plan import Plan, make_plan
 from textinv.plan.resolve import BaseFacts, base_name
+from textinv.states import MAX_PRIORITY
 
 router = APIRouter(tags=["jobs"])
 _FILE = "manifest"
