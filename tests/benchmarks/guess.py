@@ -5,11 +5,12 @@ kept in the folder, so that a run goes on where it was left off. Scores of each 
 not taught with, CLIP-I with them (in the CLIP that the guess sees through, too: read with care), and the judge, which
 nothing here was trained against. Differences are paired by concept and seed, with the bounds of 95 of 100 draws.
 
-    python tests/benchmarks/guess.py [--base FOLDER] [--concepts N] [--steps N ...] [--seeds N] [--tiers TIER ...] [--out FOLDER]
+    python tests/benchmarks/guess.py --base FOLDER [--concepts N] [--steps N ...] [--seeds N] [--tiers TIER ...]
 """
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -31,12 +32,13 @@ from textinv.guess.guess import work_of
 from textinv.guess.measuring import HeldOut, loss_on_unseen
 from textinv.guess.training import encode_example
 from textinv.manifest.load import load_manifest
-from textinv.models import load_base_model
+from textinv.models import load_base_model, look_up
 from textinv.models.base import BaseModel
 from textinv.models.picture_encoder import own_encoder
 from textinv.placeholders import ConceptRef
 from textinv.plan import make_plan
 from textinv.plan.resolve import base_facts
+from textinv.registry.guesses import read_guess
 from textinv.settings import Settings
 from textinv.training.train import learn
 
@@ -125,16 +127,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="*", default=[0, 20, 60])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tiers", nargs="*", default=list(TIERS), choices=list(TIERS))
-    parser.add_argument("--base", default="emoji", help="a base of the demo with a guess: a folder that holds both")
+    parser.add_argument("--base", default="emoji", help="a folder like the demo base's, with a guess in it")
     parser.add_argument("--out", type=Path, default=Path("build/bench-guess"))
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = load_base_model(args.base, device="cpu", dtype="float32")
+    file = look_up(args.base).guess_file
+    if not file:
+        sys.exit(f"{args.base} has no guess in its folder: name a copy of the demo base's folder with one beside")
+    out = args.out / read_guess(Path(file).read_bytes(), file).digest[:12]
     print("| tier | steps | concepts x seeds | score | guess | words | guess - words |\n|---|--:|--:|---|--:|--:|---|")
     for tier in args.tiers:
         for steps in args.steps:
             ways = {
-                start: [piece(model, args.out, tier, start, steps, seed, args.concepts) for seed in range(args.seeds)]
+                start: [piece(model, out, tier, start, steps, seed, args.concepts) for seed in range(args.seeds)]
                 for start in STARTS
             }
             for name in SCORES:
