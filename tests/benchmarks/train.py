@@ -7,8 +7,8 @@ has; (c) each of our recipes. All start from the concept's own word; where a tit
 Prints a table and writes `build/bench/train.json`.
 
 A long run can be split: `make bench-train ARGS="--resume --seconds 200"` goes on where the last call stopped and starts
-nothing after that. What was measured with other weights, recipes or objective is
-measured anew.
+nothing after that. What was measured with other weights, recipes or objective is measured anew. `--only-steps` measures
+what a step costs, also in two forwards, in about a minute.
 """
 
 import argparse
@@ -63,6 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
     sizes = Sizes(
         args.concepts, tuple(range(args.seeds)), args.slots, args.inference_steps, args.plain_rate, args.threads
     )
+    if args.only_steps:
+        _print_costs(_step_costs(sizes, args.repeats))
+        return 0
     methods = _methods(args)
     limits = {SCRIPT: args.diffusers_concepts}
     settings = {title: _setting(defaults, sizes, args) for title, (_, defaults) in methods.items()}
@@ -147,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plain-rate", type=float, default=2e-3, help="AdamW's learning rate of the honest loop")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--only", nargs="*", default=[], help="run methods with one of these in their title")
+    parser.add_argument("--only-steps", action="store_true", help="what a step costs, and nothing else; writes nothing")
     parser.add_argument("--resume", action="store_true", help="keep the pieces that earlier calls finished")
     parser.add_argument("--seconds", type=float, help="start no piece after so long; --resume goes on later")
     parser.add_argument("--repeats", type=int, default=12, help="timed steps of each kind")

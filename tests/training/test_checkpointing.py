@@ -79,6 +79,8 @@ def test_text_encoders_keep_less_and_drop_nothing(family: str, tmp_path: Path) -
     assert torch.equal(*texts)
     with torch.no_grad():
         assert torch.equal(model.encode_text(tokens, rows)["hidden"], texts[0])
+    assert model.checkpoint_gradients(False)
+    assert kept_bytes(lambda: model.encode_text(tokens, rows))[1] == kept[0], "and keep all again"
 
 
 class Cramped:

@@ -173,6 +173,30 @@ def test_forwards_are_measured_until_memory_or_throughput_end(tiny: BaseModel) -
     assert choose_capacity(tiny, 3).slots_of(4) == 3
 
 
+@pytest.mark.parametrize(("rate_again", "stays"), [(0.8, True), (0.4, False)])
+def test_activations_are_computed_again_where_more_samples_outweigh_it(
+    tiny: BaseModel, monkeypatch: pytest.MonkeyPatch, rate_again: float, stays: bool
+) -> None:
+    """Two samples fit, or eight whose activations are computed again; a step of more is faster for each of them."""
+    asked: list[bool] = []
+
+    class Switching(SmallModel):
+        def checkpoint_gradients(self, on: bool = True) -> bool:
+            asked.append(on)
+            return True
+
+    def rate(_: BaseModel, num_samples: int, resolution_px: int) -> float:
+        is_again = bool(asked)
+        if num_samples > (8 if is_again else 2):
+            raise torch.OutOfMemoryError("no")
+        return num_samples**0.5 * (rate_again if is_again else 1.0)
+
+    monkeypatch.setattr(capacity, "samples_per_second", rate)
+    chosen = choose_capacity(Switching(tiny, 99), "auto", 16)  # type: ignore[arg-type]
+    assert chosen.most == (8 if stays else 2)
+    assert asked == ([True] if stays else [True, False])
+
+
 def test_a_cpu_without_memory_ends_the_measurement_as_a_gpu_does(
     tiny: BaseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

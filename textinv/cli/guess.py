@@ -39,7 +39,8 @@ def train(
     steps: Annotated[int, typer.Option(min=1, help="Steps of 16 sample passes each.")] = STEPS,
     json: AsJson = False,
 ) -> None:
-    """Train a guess, and publish it if it beats ranked words on concepts that it has not seen.
+    """Train a guess, and publish it if it beats ranked words on concepts that it has not seen: by the loss, beyond
+    chance, and without less likeness of what it draws.
 
     About one in seven of the concepts is held out for that, by a hash of its name. The training goes on where it was
     left off, with the same folders and base model; Ctrl-C saves it first.
@@ -119,7 +120,8 @@ def _worth(guess: "GuessFile") -> str:
     return (
         f"guess {guess.digest[:12]} for {guess.record.base_model}: on {found['concepts']} concepts that it has not "
         f"seen its loss is {losses['guess']:.4f}, that of ranked words {losses['words']:.4f} (better by "
-        f"{found['better']:.4f}, at least {found['at_least']:.4f} beyond chance)"
+        f"{found['better']:.4f}, at least {found['at_least']:.4f} beyond chance), the likeness "
+        f"of what it draws {found['likeness']['guess']:.3f}, theirs {found['likeness']['words']:.3f}"
     )
 
 

@@ -109,7 +109,7 @@ def finished(
         source=source,
         steps=training.step,
         sample_passes=training.step * settings.concepts_per_step,
-        held_out=measure(model, network, held_out),
+        held_out=measure(model, encoder, network, held_out),
         made=time.strftime("%FT%TZ", time.gmtime()),
     )
     return write_guess(network, record)

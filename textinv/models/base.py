@@ -168,9 +168,9 @@ class BaseModel(ABC):
             begin += width
         return found
 
-    def checkpoint_gradients(self) -> bool:
-        """Keep less for gradients from now on, for about a third more time; whether there was something to change.
-        Gradients stay the same. The one call that changes the base model, for forwards with a gradient only."""
+    def checkpoint_gradients(self, on: bool = True) -> bool:
+        """Keep less for gradients from now on, for about a third more time, or all again; whether that changes
+        something. Gradients stay the same. The one call that changes a base model, for forwards with a gradient."""
         return False
 
     @abstractmethod

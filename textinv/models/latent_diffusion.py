@@ -260,9 +260,9 @@ class LatentDiffusionModel(BaseModel):
         """Which hidden states are read, counted from the last."""
         return self.own_layer + (clip_skip or self.clip_skip) - 1
 
-    def checkpoint_gradients(self) -> bool:
+    def checkpoint_gradients(self, on: bool = True) -> bool:
         networks = [self._network, *(encoder.network for encoder in self._encoders.values())]
-        return sum(checkpoint_layers(network) for network in networks) > 0  # of all: none is passed over
+        return sum(checkpoint_layers(network, on) for network in networks) > 0  # of all: none is passed over
 
     @torch.no_grad()
     def encode_pixels(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:

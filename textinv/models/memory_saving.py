@@ -24,8 +24,8 @@ Way = tuple[float, Any]
 _AGAIN = functools.partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
 
 
-def checkpoint_layers(network: torch.nn.Module) -> bool:
-    """Have all layers of a network that can do so forget their activations; whether one did not yet.
+def checkpoint_layers(network: torch.nn.Module, on: bool = True) -> bool:
+    """Have all layers of a network that can do so forget their activations, or keep them; whether that changes one.
 
     The layers of transformers do so in training only, and what is in training drops out: of the layers themselves alone
     that is said, since all that drops out is in their parts.
@@ -34,12 +34,12 @@ def checkpoint_layers(network: torch.nn.Module) -> bool:
 
     found = False
     for module in network.modules():
-        if getattr(module, "gradient_checkpointing", True):
-            continue  # it does, or it is no such layer
+        if getattr(module, "gradient_checkpointing", on) == on:
+            continue  # it does so, or it is no such layer
         switched: Any = module
-        switched._gradient_checkpointing_func, switched.gradient_checkpointing, found = _AGAIN, True, True
+        switched._gradient_checkpointing_func, switched.gradient_checkpointing, found = _AGAIN, on, True
         if isinstance(module, GradientCheckpointingLayer):
-            module.training = True
+            module.training = on
     config: Any = getattr(network, "config", None)
     if found and getattr(config, "use_cache", False):
         config.use_cache = False  # language models keep keys and values for a next word, which never comes
