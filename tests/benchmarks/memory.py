@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from tests.models.kept import Held
 from tests.models.real_bases import REAL_BASES
+from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 
@@ -73,7 +74,8 @@ _GET, _BOOL = Tensor.__getitem__, Tensor.__bool__
 def without_numbers() -> Iterator[None]:
     """Lets models run on the meta device, with fused attention; whoever asks a mask hears that it hides something.
 
-    Not by a mode of torch's, which is not in force where layers are computed again.
+    Not by a mode of torch's, which is not in force where layers are computed again. Only for a process of its own: one
+    in which `Tensor.__getitem__` was ever set takes a lone number for a sequence from then on.
     """
     with (
         patch.object(nn.functional, "scaled_dot_product_attention", _fused),
@@ -85,14 +87,31 @@ def without_numbers() -> Iterator[None]:
 
 def held_of(model: BaseModel, side_px: int, learning: Collection[str] = ()) -> Held:
     """What one sample holds, on its way forward and back; rows of some text encoders learn, or of all."""
-    rows = {
-        name: torch.zeros(1, width, device=model.device, requires_grad=True)
-        for name, width in model.encoder_widths.items()
-        if name in (learning or model.encoder_names)
-    }
+    rows = {name: each for name, each in fresh_rows(model).items() if name in (learning or model.encoder_names)}
     with without_numbers() if model.device.type == "meta" else nullcontext(), Held() as held:
         torch.autograd.grad(loss_of(model, side_px, rows), list(rows.values()))
     return held
+
+
+def fresh_rows(model: BaseModel) -> dict[str, Tensor]:
+    """A row (1, D) of each text encoder, to be learned."""
+    return {
+        name: torch.zeros(1, width, device=model.device, requires_grad=True)
+        for name, width in model.encoder_widths.items()
+    }
+
+
+def counted(folder: str, side_px: int) -> tuple[int, int]:
+    """What a sample of the base model in a folder holds after its way forward, and the most at once on the way back."""
+    model = load_base_model(folder, device="meta", dtype="float32")
+    rows = {
+        name: torch.zeros(1, width, device="meta", requires_grad=True) for name, width in model.encoder_widths.items()
+    }
+    with without_numbers(), Held() as held:
+        loss = loss_of(model, side_px, rows)
+        now = held.now
+        del loss
+    return now, held_of(model, side_px).most
 
 
 def loss_of(model: BaseModel, side_px: int, rows: Mapping[str, Tensor]) -> Tensor:

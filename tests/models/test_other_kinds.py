@@ -125,6 +125,10 @@ def test_a_folder_of_another_pipeline_is_named(tmp_path: Path, pipeline: str, sa
 def test_a_part_that_is_missing_is_named(copy_of: Callable[[str], Path]) -> None:
     folder = copy_of("sdxl")
     _change(folder / "model_index.json", text_encoder_2=[None, None])
+    assert _refused(folder).startswith("the base model 'IT' was saved without text_encoder_2: ")
+    index = json.loads((folder / "model_index.json").read_text())
+    del index["text_encoder_2"]
+    (folder / "model_index.json").write_text(json.dumps(index))
     assert _refused(folder) == "the base model 'IT' has no text_encoder_2; get all its files again"
 
 
