@@ -163,6 +163,12 @@ class Leases:
             self.release(fingerprint)
             return is_final
 
+    def leave(self, reason: str | None = None) -> None:
+        """Let the queue have back what is held, and beat no more; with a reason, the worker is dying of what it had."""
+        with self._speaking:
+            self._over.set()
+            self._queue.leave(self._card.id, reason)
+
     def check(self, fingerprint: str) -> None:
         """See whether a concept is still this worker's to train.
 
@@ -186,6 +192,8 @@ class Leases:
         while not self._over.wait(self._beat_s):
             try:
                 with self._speaking:
+                    if self._over.is_set():
+                        return
                     self._last_beat = self._queue.beat(self._card, self.held, self._place.trouble)
             except ClusterError:
                 continue  # the queue is being restarted, or the cluster is going down: both show soon enough

@@ -105,11 +105,13 @@ def learn_leased(
     with Leases(queue, JobStore(registry.store), card, beat_s=pack.beat_s, place=place, encoders=encoders) as leases:
         try:
             if leases.is_dismissed:
+                leases.leave()
                 return
             try:
                 model = place.patiently(load, leases.rest, lambda: leases.is_dismissed or has_notice(), endless=True)
             except BaseModelError:
                 if leases.is_dismissed:
+                    leases.leave()
                     return
                 raise
             packed, sheets = _for_packs(model, pack), Sheets(partial(draw_sheet, model))
@@ -125,11 +127,11 @@ def learn_leased(
         except BaseException as error:
             leases.end()
             with suppress(ClusterError):
-                queue.leave(card.id, f"{type(error).__name__}: {error}")
+                leases.leave(f"{type(error).__name__}: {error}")
             raise
         leases.end()
         outbox.close(DRAIN_S if has_notice() else None)
-    queue.leave(card.id)
+        leases.leave()
 
 
 def _for_packs(model: BaseModel, pack: PackSettings) -> BaseModel:

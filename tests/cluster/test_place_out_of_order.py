@@ -124,6 +124,27 @@ def test_a_heartbeat_on_its_way_does_not_take_again_what_is_given_back(
     assert (queue.view().leased, queue.view().waiting) == (0, 1)
 
 
+@pytest.mark.parametrize("reason", [None, "RuntimeError: out of luck"])
+def test_a_heartbeat_on_its_way_does_not_bring_a_worker_back_that_has_left(
+    store: Unsteady, make_job: MakeJob, reason: str | None
+) -> None:
+    queue = told(Registry(store), make_job(store, 1), SharedQueue())
+    late = LateBeats(queue)
+    with Leases(late, JobStore(store), CARD, beat_s=0.01) as leases:
+        wait_until(leases.take)
+        late.on_its_way.wait(20.0)
+        leases.end()
+        leaving = threading.Thread(target=leases.leave, args=(reason,))
+        leaving.start()
+        time.sleep(0.1)  # in which it could leave
+        late.arrives.set()
+        leaving.join(20.0)
+        time.sleep(0.1)  # in which it could beat
+        view = queue.view()
+    assert (view.workers, view.leased, view.waiting) == ((), 0, 1)
+    assert view.deaths == (reason is not None)
+
+
 def test_a_job_whose_workers_keys_have_expired_says_so_and_ends_well_with_new_ones(
     store: Unsteady, model: BaseModel, make_job: MakeJob
 ) -> None:

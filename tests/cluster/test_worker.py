@@ -16,7 +16,7 @@ from cluster.worker.worker import learn_leased
 from tests.cluster.shared_queue import LetsGo, SharedQueue, told
 from tests.evaluation.tiny_encoders import clip_folder
 from tests.guess.small_guess import small_guess
-from textinv.errors import BaseModelMismatchError, CorruptObjectError, ImageError, ObjectNotFoundError
+from textinv.errors import BaseModelError, BaseModelMismatchError, CorruptObjectError, ImageError, ObjectNotFoundError
 from textinv.guess.guess import open_guess
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.layout import checkpoint_key, spec_sheet_key
@@ -170,6 +170,23 @@ def test_a_broken_checkpoint_costs_another_try_and_then_the_concept(
     queue = told(registry, record, LetsGo())
     learn_leased(lambda: model, queue, registry, card(), PACK)
     assert queue.view().jobs[0].counts["done"] == 1
+
+
+@pytest.mark.parametrize("already", [True, False])
+def test_a_worker_that_is_dismissed_before_it_has_a_base_model_leaves_and_is_no_failed_start(
+    registry: Registry, make_job: MakeJob, already: bool
+) -> None:
+    queue = told(registry, make_job(registry.store), SharedQueue())
+
+    def load() -> BaseModel:
+        queue.dismiss(["crew"])
+        raise BaseModelError("weights are missing on this node")
+
+    if already:
+        queue.dismiss(["crew"])
+    learn_leased(load, queue, registry, card(), replace(PACK, lease_s=0.6))
+    view = queue.view()
+    assert (view.workers, view.deaths, view.failed_starts) == ((), 0, ())
 
 
 def test_another_base_model_than_the_jobs_is_told_to_the_queue(registry: Registry, make_job: MakeJob) -> None:
