@@ -51,7 +51,7 @@ def test_an_embedding_is_exported_into_a_folder_or_as_the_file_that_is_named(tmp
     assert import_embedding(file) == ROWS
     assert export_embedding(ROWS, "fox", "a1111-pt", tmp_path / "c.pt") == [tmp_path / "c.pt"]
     for wrong in ("diffusers", "a1111-pt"):
-        with pytest.raises(EmbeddingFormatError, match="cannot hold the format"):
+        with pytest.raises(EmbeddingFormatError, match="does not fit the format"):
             export_embedding(ROWS, "fox", wrong, tmp_path / "d.safetensors")
     assert not (tmp_path / "d.safetensors").exists()
 

@@ -67,6 +67,6 @@ def in_eight_bits(image: Image.Image, name: str) -> Image.Image:
 def _whole_numbers(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     if not np.isfinite(values).all() or values.min() < 0 or values.max() >= 1 << 16:
         raise ImageError(
-            f"the numbers in {name} are no brightness from 0 to 1, 255 or 65535: save it as PNG", file=name
+            f"the pixel values of {name} do not lie within 0 to 1, 255 or 65535: save it as PNG", file=name
         )
     return np.rint(values * 255 if values.max() <= 1 else values).astype(np.float32)

@@ -91,7 +91,7 @@ class Initializers:
 
     def _published(self, ref: ConceptRef) -> tuple[str, "Embedding"]:
         if self._registry is None:
-            raise TextinvError(f"{ref.placeholder} lies in the store, which is not at hand: configure it")
+            raise TextinvError(f"{ref.placeholder} is in the store, which cannot be reached here: configure it")
         version = self._registry.resolve(ref)
         label = ConceptRef(version.name, version.version).placeholder
         return label, version.embedding
