@@ -70,5 +70,5 @@ def test_a_picture_has_the_format_of_its_suffix_and_keeps_how_it_was_drawn(suffi
 
 @pytest.mark.parametrize("name", ["x", "x.gif", "x.safetensors"])
 def test_a_suffix_that_says_no_format_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match="does not say the format"):
+    with pytest.raises(InputError, match="does not tell the format"):
         check_suffix(Path(name))

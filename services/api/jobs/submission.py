@@ -160,7 +160,7 @@ def _submitted(desk: Desk, plan: Plan, priority: int, gate: Literal["off", "warn
             learning.fleet.ensure()
             driver = learning.fleet.driver().to_json()
         except ClusterError as error:
-            raise ClusterError(f"job {made.record.id} is written down, but waits: {error.message}") from error
+            raise ClusterError(f"job {made.record.id} is stored, but waits: {error.message}") from error
     return _answer(plan, made, driver)
 
 
