@@ -109,8 +109,8 @@ def _cost(estimate: "Estimate") -> str:
     if estimate.evaluation_passes:
         text += f", {estimate.evaluation_passes:,} for scoring what was learned"
     if estimate.worker_s is None:
-        return f"{text}; how long they take is known once a concept has been learned on this base model"
-    text += f", {timedelta(seconds=round(estimate.worker_s))} on one worker, going by earlier ones"
+        return f"{text}\nthe time is known once a concept has been learned on this base model"
+    text += f"\n{timedelta(seconds=round(estimate.worker_s))} on one worker, going by earlier ones"
     if estimate.cost is None:
-        return f"{text} (set gpu_hour_price for an estimate of the cost)"
+        return f"{text} (gpu_hour_price adds the cost)"
     return f"{text}, costing about {estimate.cost:,.2f}"
