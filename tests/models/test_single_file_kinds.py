@@ -144,7 +144,7 @@ OTHERS: dict[str, tuple[dict[str, Tensor], str]] = {
     "inpainting": (
         WHOLE | {FIRST: torch.zeros(8, 9, 3, 3)},
         "is an inpainting model (its UNet takes 9 channels); name the base model that it was made from: every "
-        "base model can edit",
+        "base model can edit pictures",
     ),
     "instructed": (
         WHOLE | {FIRST: torch.zeros(8, 8, 3, 3)},

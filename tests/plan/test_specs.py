@@ -277,7 +277,7 @@ def test_rows_behind_an_encoder_that_is_heard_as_one_vector_are_an_error_with_it
         planned(write(FOX + "    encoders: [clip_l]\n    rows: output\n"), base=base)
     (problem,) = caught.value.details["problems"]
     assert problem["line"] == 7
-    assert "of clip_l one vector of the whole text is heard" in problem["message"]
+    assert "of clip_l the base model reads only one vector for the whole text" in problem["message"]
 
 
 def test_rows_before_the_encoders_do_not_start_from_rows_behind_them(
