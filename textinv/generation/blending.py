@@ -20,9 +20,13 @@ from textinv.embedding import Embedding
 from textinv.errors import PromptError
 from textinv.models.base import BaseModel
 from textinv.models.word_rows import word_rows
+from textinv.placeholders import GUESS, parse_ref
 
 # Directions nearer than this to each other, or to opposite ones, have no great circle between them.
 _LEAST_ANGLE = 1e-4
+_LEARNED_ELSEWHERE = (
+    "it was learned elsewhere and its record names no class word; draw it without a strength, or learn it here"
+)
 
 
 class Ingredient(NamedTuple):
@@ -66,9 +70,10 @@ def at_strength(model: BaseModel, one: Ingredient, strength: float) -> Blended:
             "output), where there is no class word to slide to; draw it without a strength"
         )
     if one.word is None:
+        was_guessed = parse_ref(one.name).version == GUESS
         raise PromptError(
-            f"<{one.name}> cannot be drawn at a strength: it was learned elsewhere and its record names no class "
-            "word; draw it without a strength, or learn it here"
+            f"<{one.name}> cannot be drawn at a strength: "
+            + ("nobody said its class word; guess it with one" if was_guessed else _LEARNED_ELSEWHERE)
         )
     words = {}
     for encoder in one.embedding.rows:
