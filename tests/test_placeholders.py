@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from textinv.errors import InputError
 from textinv.placeholders import (
+    GUESS,
     MAX_VERSION,
     Blend,
     ConceptRef,
@@ -33,6 +34,17 @@ def test_other_text_in_angle_brackets_is_plain(text: str) -> None:
 def test_names_make_placeholders(name: str) -> None:
     assert is_name(name)
     assert refs_in(f"a <{name}> and <{name}@12>") == [ConceptRef(name), ConceptRef(name, 12)]
+
+
+def test_a_guess_is_named_as_a_version_of_any_case_is_and_with_a_strength() -> None:
+    fox = ConceptRef("fox", GUESS)
+    assert refs_in("a <fox@guess>, <Fox@Guess> and <fox>") == [fox, ConceptRef("fox")]
+    assert fox.placeholder == "<fox@guess>"
+    assert parse_ref("fox@guess") == fox
+    assert parse_mention("fox@guess:0.7") == Blend(((fox, 0.7),))
+    assert with_versions("<fox> and <fox@guess>", {"fox": 2}) == "<fox@2> and <fox@guess>"
+    assert with_versions("<fox>", {"fox": GUESS}) == "<fox@guess>"
+    assert list(split_prompt("<fox@guessed>")) == ["<fox@guessed>"]
 
 
 @given(st.text(alphabet="<>@ab3. -", max_size=40))

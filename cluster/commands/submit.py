@@ -91,6 +91,7 @@ def submitted(
     """Plan a manifest, put its job into the store, and start a driver where one is needed."""
     from cluster.driver.launch import ensure_driver, fleet_of
     from textinv.jobs import JobStore
+    from textinv.jobs.sharing import Tenant
     from textinv.jobs.submission import submit_plan
     from textinv.plan import make_plan
     from textinv.plan.resolve import base_name
@@ -109,6 +110,7 @@ def submitted(
             fleet=fleet_of(settings),
             priority=priority,
             gate=gate,
+            tenant=Tenant(),
             progress=count,
         )
     record, left = made.record, plan.counts["new"] + plan.counts["changed"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textinv.cli import compare
+from textinv.cli import compare, share
 from textinv.cli.config import current_settings, nothing_in_store, store_in_use
 from textinv.cli.output import AsJson, emit, rows_table
 from textinv.errors import BaseModelMismatchError, InputError
@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
     for command in (show, export, promote, rollback, gc, verify):
         group.command()(command)
     compare.register(group)
+    share.register(group)
     app.add_typer(group, name="concept")
 
 

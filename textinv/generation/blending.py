@@ -20,9 +20,11 @@ from textinv.embedding import Embedding
 from textinv.errors import PromptError
 from textinv.models.base import BaseModel
 from textinv.models.word_rows import word_rows
+from textinv.placeholders import GUESS, parse_ref
 
 # Directions nearer than this to each other, or to opposite ones, have no great circle between them.
 _LEAST_ANGLE = 1e-4
+_LEARNED_ELSEWHERE = "its record names no class word, as it was learned elsewhere; draw it as it is, or learn it here"
 
 
 class Ingredient(NamedTuple):
@@ -66,9 +68,10 @@ def at_strength(model: BaseModel, one: Ingredient, strength: float) -> Blended:
             "(rows: output), where no word is known to slide to; draw it as it is"
         )
     if one.word is None:
+        was_guessed = parse_ref(one.name).version == GUESS
         raise PromptError(
-            f"<{one.name}> cannot be drawn at a strength: its record names no class word, as it was learned elsewhere; "
-            "draw it as it is, or learn it here"
+            f"<{one.name}> cannot be drawn at a strength: "
+            + ("nobody said its class word; guess it with one" if was_guessed else _LEARNED_ELSEWHERE)
         )
     words = {}
     for encoder in one.embedding.rows:

@@ -146,6 +146,11 @@ class TrainingFields(Strict):
     as much as about 140 sample passes, which `false` saves; what is learned is the same, and `textinv evaluate` scores
     it later. Scores take a CLIP: the base model's own, or one that the setting `encoders` names. Without either only
     the four pictures are drawn (35 sample passes), and the record says so."""
+    share_with_guess: bool | None = None
+    """Whether `textinv guess train` may learn from the pictures, to guess the first rows of everybody's next concepts
+    on the base model. Off (default), unless the API key that submits the manifest shares what it submits. Rows are the
+    same with and without, and it costs nothing. Submitting the manifest again without it takes the pictures back, as
+    `textinv concept share NAME --off` does: a guess that learned from them is not used any more."""
     min_size_px: Annotated[int, Field(ge=1, le=16_384)] | None = None
     """Refuse pictures whose shorter side is smaller. 1 to 16384. Default: half of `resolution_px`; pictures smaller
     than `resolution_px` itself give a warning. More than 100 million pixels are always refused. Costs nothing."""

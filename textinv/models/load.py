@@ -14,7 +14,7 @@ from textinv.models.clip import has_clip, load_clip
 from textinv.models.drawing import FILE
 from textinv.models.families import known_families
 from textinv.models.latent_diffusion import LatentDiffusionModel
-from textinv.models.location import AUTO, Location, locate, with_weights
+from textinv.models.location import AUTO, Location, local_folder, locate, with_weights
 from textinv.models.meaning import tokenizer_of
 from textinv.models.parts import check_named, explain_pipeline
 from textinv.models.placement import ROUNDS, Placement, choose_placement, loading_options, placement_for
@@ -96,6 +96,12 @@ def native_size_px(name: str, *, revision: str | None = None, aliases: Mapping[s
 
 GUESS_FILE = "guess.safetensors"
 """What a guess is called that lies in a base model's folder: a network that predicts a concept's first rows."""
+
+
+def guess_file_of(name: str, *, aliases: Mapping[str, str] | None = None) -> str:
+    """Path of the guess in a base model's folder; empty where none does, or the folder is not on this machine."""
+    folder = local_folder(name, aliases)
+    return str(folder / GUESS_FILE) if folder is not None and (folder / GUESS_FILE).is_file() else ""
 
 
 class Found(NamedTuple):

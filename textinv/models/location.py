@@ -140,6 +140,13 @@ def locate(name: str, revision: str | None, aliases: Mapping[str, str] | None) -
     return Location(_checked_folder(folder), commit=folder.name, repository=target, stated=stated)
 
 
+def local_folder(name: str, aliases: Mapping[str, str] | None) -> Path | None:
+    """The folder of a base model that is one on this machine; None for single files, the hub and what is not here."""
+    target, _ = _split(name, _behind(name, OWN_BASE_MODELS if aliases is None else aliases))
+    path = Path(target).expanduser()
+    return path if path.is_dir() else None
+
+
 def with_weights(location: Location, parts: Parts) -> Location:
     """The same base model, with the weights of its parts on this machine's disk.
 

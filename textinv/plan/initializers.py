@@ -69,7 +69,8 @@ class Initializers:
         if found is None:
             if init == GUESS:
                 where = "init" if values.stated("init") else "recipe"
-                problems.append(self._manifest.origin.problem(values.place(index, where), self._guesses.missing))
+                message = f"{self._guesses.missing}; or write `auto` or a word"
+                problems.append(self._manifest.origin.problem(values.place(index, where), message))
             return Beginning(init)
         self.guesses[found.digest] = found
         return Beginning(init, digest=found.digest)
