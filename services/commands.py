@@ -1,4 +1,4 @@
-"""The services' commands: `textinv up | down`, `textinv serve up | down | status`, `textinv keys create | ls | revoke`.
+"""The services' commands: `textinv up | down`, `textinv serve up | down | status`, `textinv keys ...`.
 
 Owns flags and what is printed. Imports what is heavy when a command needs it.
 """
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     keys = typer.Typer(no_args_is_help=True, help="API keys of the HTTP service.")
     keys.command("create")(key_commands.create)
     keys.command("ls")(key_commands.list_keys)
+    keys.command("share")(key_commands.share)
     keys.command("revoke")(key_commands.revoke)
     app.add_typer(keys, name="keys")
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from services.access.roles import Role, covers
 from services.access.strangers import Strangers
 from textinv.errors import AccessError, CorruptObjectError, InputError, ObjectNotFoundError, StoreError
+from textinv.registry.shares import OPTED_OUT, shares, withdraw
 from textinv.states import changes_nothing
 from textinv.store.change import change
 from textinv.store.protocol import JSON, ObjectStore
@@ -61,6 +62,8 @@ class ApiKey(BaseModel):
     """Requests at the same time; None: no limit."""
     max_priority: int = 0
     """Jobs of the key are served before others of lower priority, up to this one."""
+    share_with_guess: bool = False
+    """Whether the guess may learn from what is submitted with it, unless a manifest says otherwise."""
     revoked: str | None = None
     """When it was revoked."""
 
@@ -111,6 +114,7 @@ class KeyRing:
         per_minute: int | None = None,
         concurrency: int | None = None,
         max_priority: int = 0,
+        share_with_guess: bool = False,
     ) -> tuple[str, ApiKey]:
         """Make a key; its text is told this once.
 
@@ -118,7 +122,10 @@ class KeyRing:
             InputError: a key for all that is shared is to be bound to names.
         """
         if role == "admin" and name_prefix:
-            raise InputError(f"a key of role admin owns what all share: leave out the prefix {name_prefix!r}")
+            raise InputError(
+                "a key with the role admin owns what all share and cannot be bound to a prefix: leave "
+                f"out {name_prefix!r}"
+            )
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         key = ApiKey(
             id=key_id,
@@ -130,6 +137,7 @@ class KeyRing:
             per_minute=per_minute,
             concurrency=concurrency,
             max_priority=max_priority,
+            share_with_guess=share_with_guess,
         )
         self._store.create(_object_of(key_id), key.model_dump_json().encode(), JSON)
         return f"ti_{key_id}_{secret}", key
@@ -156,6 +164,19 @@ class KeyRing:
         body = change(self._store, _object_of(key_id), lambda stored: _revoked(stored, at))
         self._known.pop(key_id, None)
         return ApiKey.model_validate_json(body or key.model_dump_json()), None
+
+    def share(self, key_id: str, on: bool) -> tuple[ApiKey, int]:
+        """Let the guess learn from what is submitted with a key from now on; or not any more, nor from what was
+        submitted with it before. With the key: how many concepts were taken back.
+
+        Raises:
+            InputError: there is no such key, or several whose ids begin so.
+        """
+        key = self._named(key_id)
+        body = change(self._store, _object_of(key.id), lambda stored: _changed(stored, {"share_with_guess": on}))
+        self._known.pop(key.id, None)
+        mine = [] if on else [one for one in shares(self._store) if one.tenant == key.id]
+        return ApiKey.model_validate_json(body or key.model_dump_json()), withdraw(self._store, mine, OPTED_OUT)
 
     def find(self, text: str, role: Role, address: str = "") -> ApiKey:
         """Find the key that a caller at an address sent and check that it has `role`.
@@ -218,7 +239,7 @@ class KeyRing:
         ids = [info.key.removeprefix(_PREFIX).removesuffix(".json") for info in infos]
         key = self._read(ids[0]) if len(ids) == 1 else None
         if len(ids) > 1:
-            raise InputError(f"the ids of {len(ids)} keys begin with {beginning!r}: write more of it")
+            raise InputError(f"{len(ids)} key ids begin with {beginning!r}: give more of it")
         if key is None:
             raise InputError(f"there is no key {beginning!r}; `textinv keys ls` lists them")
         return key
@@ -292,6 +313,12 @@ def _revoked(stored: bytes | None, at: str) -> bytes | None:
     """A key as it is stored from now on; None: as it is."""
     key = None if stored is None else ApiKey.model_validate_json(stored)
     return key.model_copy(update={"revoked": at}).model_dump_json().encode() if key and key.revoked is None else None
+
+
+def _changed(stored: bytes | None, changes: dict[str, object]) -> bytes | None:
+    """A key as it is stored from now on, with these changes."""
+    key = None if stored is None else ApiKey.model_validate_json(stored)
+    return key.model_copy(update=changes).model_dump_json().encode() if key else None
 
 
 def _object_of(key_id: str) -> str:

@@ -17,6 +17,7 @@ from services.access.roles import Role
 from services.desk import Desk
 from services.log_lines import note
 from textinv.errors import AccessError
+from textinv.jobs.sharing import Tenant
 from textinv.placeholders import ConceptRef
 
 
@@ -36,6 +37,11 @@ class Caller:
     def name_prefix(self) -> str:
         """What the names of all concepts start with that the caller may touch."""
         return self.key.name_prefix if self.key else ""
+
+    @property
+    def tenant(self) -> Tenant:
+        """Whose pictures it submits; where keys are off, all callers are one."""
+        return Tenant("no key") if self.key is None else Tenant(self.key.id, self.key.share_with_guess)
 
     def has_role(self, role: Role) -> bool:
         """Whether the caller may do what `role` may; where keys are off, everybody may do all."""

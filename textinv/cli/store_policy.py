@@ -11,14 +11,14 @@ Role = Literal["replica", "service", "worker", "driver", "submitter", "operator"
 ROLES: tuple[Role, ...] = get_args(Role)
 
 _PUBLISHED = ("format.json", "heads/", "versions/", "runs/", "done/", "index/")
-_GUESSES = ("guesses/",)
+_GUESSES = ("guesses/", "shares/")
 _JOBS = ("jobs/", "jobs-open/", "images/", "checkpoints/", "failures/", "deaths/", "previews/", "fleets/")
 _PROBE = "probe/"
 """Whoever writes at all asks a store at connect whether it honours conditions."""
 _ALL = ("",)
 
 READS: Mapping[Role, tuple[str, ...]] = {
-    "replica": _PUBLISHED,
+    "replica": (*_PUBLISHED, *_GUESSES),
     "service": _ALL,
     "worker": (*_PUBLISHED, *_GUESSES, *_JOBS, _PROBE),
     "driver": (*_PUBLISHED, *_JOBS, _PROBE),

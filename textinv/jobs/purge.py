@@ -12,6 +12,7 @@ from textinv.jobs.job_store import JobStore
 from textinv.jobs.layout import JOBS, purged_key
 from textinv.jobs.previews import drop_previews
 from textinv.jobs.record import JobRecord
+from textinv.jobs.sharing import withdraw_purged
 from textinv.registry import Registry
 from textinv.spec import TrainSpec, image_key
 from textinv.store.protocol import JSON, side_by_side
@@ -30,7 +31,8 @@ class Purged(NamedTuple):
 
 def purge(registry: Registry, job_id: str) -> Purged:
     """Delete the training pictures of a job that no other job uses, with the previews and the pictures beside versions
-    that show them. Of jobs that were purged before, what this one had kept goes too.
+    that show them; no guess that learned from them is used any more. Of jobs that were purged before, what this one had
+    kept goes too.
 
     Raises:
         UnknownConceptError: there is no such job.
@@ -39,13 +41,15 @@ def purge(registry: Registry, job_id: str) -> Purged:
     store, job_store = registry.store, JobStore(registry.store)
     record = job_store.load(job_id)
     if job_id in job_store.open_jobs():
-        raise StoreConflictError(f"job {job_id} is not over: cancel it first, or wait for its end")
+        raise StoreConflictError(f"job {job_id} has not ended: cancel it first, or wait until it ends")
     store.put(purged_key(job_id), b"{}", JSON)
     gone, users = _jobs(job_store)
     mine = _digests(job_store, record)
     pictures = {one.id: _digests(job_store, one) for one in users}
     used = set[str]().union(*pictures.values())
     doomed = set[str]().union(*(_digests(job_store, one) for one in gone)) - used
+    # Before anything is deleted, so that no crash leaves a guess in use that learned from it.
+    withdraw_purged(store, job_id, (spec for one in gone for spec in job_store.specs(one)), doomed)
     present = [
         digest
         for digest, there in zip(doomed, side_by_side(lambda one: store.exists(image_key(one)), doomed), strict=True)

@@ -14,6 +14,7 @@ from textinv.errors import ImageError
 from textinv.jobs.job_store import JobStore
 from textinv.jobs.layout import purged_key, spec_sheet_key
 from textinv.jobs.record import JobRecord, job_id, now, spec_sheets_of
+from textinv.jobs.sharing import Tenant, note_sharing
 from textinv.plan import Plan
 from textinv.plan.sources import Source
 from textinv.registry.guesses import guess_key, put_guess, read_guess
@@ -46,12 +47,14 @@ def submit_plan(
     fleet: str = "",
     priority: int = 0,
     gate: Literal["off", "warn", "on"] = "on",
+    tenant: Tenant | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Submission:
     """Put a plan's job into the registry's store.
 
     `base_model` is where a worker finds it, `fleet` says whose drivers serve the job. The same plan is the same job:
-    submitting it again resumes what of it is not done. `progress` hears how many pictures are in place, of how many.
+    submitting it again resumes what of it is not done. Without a `tenant` nothing is said of what the guess may learn
+    from. `progress` hears how many pictures are in place, of how many.
 
     Raises:
         ImageError: a picture changed or vanished since it was planned.
@@ -61,6 +64,8 @@ def submit_plan(
     registry.check_format(write=True)
     store.delete([purged_key(id_of(plan))])  # first: its pictures are used again from now on
     uploaded = upload_pictures(_needed(plan), store, progress)
+    if tenant is not None:
+        note_sharing(store, plan, id_of(plan), tenant)
     for digest, source in plan.guesses.items():
         if not store.exists(guess_key(digest)):
             put_guess(store, read_guess(source.read(), source.name))

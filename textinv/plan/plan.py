@@ -52,6 +52,8 @@ class Plan:
     """What is worth knowing and nothing to correct."""
     guesses: Mapping[str, Source] = field(default_factory=dict)
     """Where the bytes of each guess are that the store may not have, by digest."""
+    shared: Mapping[str, bool] = field(default_factory=dict)
+    """By name, whether the guess may learn from a concept; without those of which the manifest does not say it."""
 
     @cached_property
     def counts(self) -> Mapping[str, int]:
@@ -96,12 +98,14 @@ def make_plan(
     gathered = _gather(manifest, base, shelf, facts or FactsCache(settings.home), progress)
     problems = [problem for one in gathered for problem in one.problems]
     initializers = Initializers(manifest, registry, base, Guesses(manifest.base_model, base, registry))
-    drafts = []
+    drafts, shared = [], dict[str, bool]()
     for index, (concept, pictures) in enumerate(zip(manifest.concepts, gathered, strict=True)):
         values = Values(manifest, concept, base)
         broken = list(broken_combinations(values, index))
         beginning = initializers.pin(values, index, broken)
         problems += broken
+        if (share := values.stated("share_with_guess")) is not None:
+            shared[concept.name] = share
         if not problems:
             drafts.append(resolve_spec(values, pictures.pictures, base, beginning))
     raise_problems(problems)
@@ -120,6 +124,7 @@ def make_plan(
         ),
         notes=_notes(drafts, base),
         guesses={digest: found.source for digest, found in initializers.guesses.items() if found.source},
+        shared=shared,
     )
 
 

@@ -49,7 +49,7 @@ def plan_relearning(
     left_out: dict[str, str] = {}
     for name, source in _sources(names, base, registry).items():
         version = registry.resolve(ConceptRef(name, source.version))
-        spec = _spec_of(version)
+        spec = spec_of(version)
         if spec is None:
             left_out[name] = "it was learned elsewhere, so nobody knows from what"
         elif lost := [one for one in _digests(spec) if not registry.store.exists(image_key(one))]:
@@ -97,11 +97,12 @@ def _sources(names: Sequence[str], base: BaseFacts, registry: "Registry") -> dic
     for one in sorted(registry.list_heads(), key=lambda one: (one.base_revision != base.revision, one.version)):
         found[one.name] = one
     if unknown := [name for name in names if name not in found]:
-        raise UnknownConceptError(f"there is no concept {unknown[0]!r}: `textinv concept ls` lists those there are")
+        raise UnknownConceptError(f"there is no concept {unknown[0]!r}: `textinv concept ls` lists all concepts")
     return {name: found[name] for name in dict.fromkeys(names or sorted(found))}
 
 
-def _spec_of(version: "PublishedVersion") -> TrainSpec | None:
+def spec_of(version: "PublishedVersion") -> TrainSpec | None:
+    """The spec that a version was learned from, if its record has one."""
     try:
         return TrainSpec.model_validate(version.record.get("spec"))
     except ValidationError:

@@ -19,6 +19,7 @@ from services.api.jobs.training_pictures import base_facts_of
 from services.desk import Desk, in_thread
 from services.teaching.learning import Learning
 from textinv.errors import ClusterError, ManifestError, RequestError
+from textinv.jobs.sharing import Tenant
 from textinv.jobs.submission import Submission, id_of, submit_plan
 from textinv.manifest import Manifest, parse_manifest
 from textinv.manifest.origin import Problem, raise_problems
@@ -67,7 +68,7 @@ async def submit(
 
     async def work() -> Reply:
         plan = await in_thread(_plan, desk, manifest, base)
-        content = json.dumps(await in_thread(_submitted, desk, plan, priority, gate)).encode()
+        content = json.dumps(await in_thread(_submitted, desk, plan, priority, gate, caller.tenant)).encode()
         return make_reply(asked, content, "application/json", {})
 
     reply = await answer_once(desk, request, caller, asked, work)
@@ -145,12 +146,20 @@ def _plan(desk: Desk, manifest: Manifest, base: BaseFacts) -> Plan:
     )
 
 
-def _submitted(desk: Desk, plan: Plan, priority: int, gate: Literal["off", "warn", "on"]) -> dict[str, Any]:
+def _submitted(
+    desk: Desk, plan: Plan, priority: int, gate: Literal["off", "warn", "on"], tenant: Tenant
+) -> dict[str, Any]:
     """Write the job down and see to a driver."""
     learning = desk.learning
     spec = plan.specs[0].spec
     made = submit_plan(
-        plan, desk.registry, base_model=spec.base_model, fleet=learning.fleet.name, priority=priority, gate=gate
+        plan,
+        desk.registry,
+        base_model=spec.base_model,
+        fleet=learning.fleet.name,
+        priority=priority,
+        gate=gate,
+        tenant=tenant,
     )
     learning.jobs.forget()
     desk.concepts.forget()
@@ -160,7 +169,7 @@ def _submitted(desk: Desk, plan: Plan, priority: int, gate: Literal["off", "warn
             learning.fleet.ensure()
             driver = learning.fleet.driver().to_json()
         except ClusterError as error:
-            raise ClusterError(f"job {made.record.id} is written down, but waits: {error.message}") from error
+            raise ClusterError(f"job {made.record.id} is stored, but waits: {error.message}") from error
     return _answer(plan, made, driver)
 
 
