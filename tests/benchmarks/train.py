@@ -3,7 +3,8 @@
 (a) the diffusers example script, when its path is given: one process per concept at its README's settings; (b) an
 honest loop: base loaded once, latents cached, 475 steps of 2 samples, with one vector and with as many as `faithful`
 has; (c) each of our recipes. All start from the concept's own word; where a title says `auto`, from the words that our
-`init: auto` finds, which helps the loop as well. Then the cost of a packed step beside the bare forward and backward.
+`init: auto` finds without a guess, which helps the loop as well; where it says `guess`, from what the base's guess
+predicts (`instant` takes no step at all). Then the cost of a packed step beside the bare forward and backward.
 Prints a table and writes `build/bench/train.json`.
 
 A long run can be split: `make bench-train ARGS="--resume --seconds 200"` goes on where the last call stopped and starts
@@ -17,18 +18,20 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from train_concepts import chosen_concepts, works_of
+from train_concepts import chosen_concepts, shipped_guess, works_of
 from train_methods import Method, Script, Sizes, by_plain_loop, by_recipe, by_word, measure
 from train_pieces import Finished, Piece, Row, pieces_of
 from train_step import step_costs
 
 from textinv.demo import WEIGHTS
 from textinv.models import load_base_model, revisions_of
+from textinv.models.load import GUESS_FILE
+from textinv.plan.guesses import GUESS
 from textinv.plan.recipes import EVALUATION_SHARE, INSTANT, RECIPES
 from textinv.plan.resolve import BaseFacts
 from textinv.spec import OBJECTIVE_VERSION
@@ -121,8 +124,22 @@ def _methods(args: argparse.Namespace) -> dict[str, tuple[Method, Mapping[str, A
         sooner = {"recipe": "balanced", "min_steps": 80}
         methods["(c) balanced, sooner"] = (by_recipe, sooner)
         methods["(c) balanced, sooner, auto"] = (by_recipe, sooner | AUTO)
+    if (WEIGHTS / GUESS_FILE).is_file():
+        methods |= _from_guess(args.recipes)
     methods |= {f"(c) {name}": (by_recipe, json.loads(fields)) for name, _, fields in map(_split, args.variant)}
     return methods | {"initializer's word": (by_word, {})}
+
+
+def _from_guess(recipes: Sequence[str]) -> dict[str, tuple[Method, Mapping[str, Any]]]:
+    """Our recipes from the rows that the base's guess predicts, and `balanced` at a third of its sample passes."""
+    guess = {"init": GUESS}
+    methods: dict[str, dict[str, Any]] = {f"(c) {INSTANT}": {"recipe": INSTANT}}
+    methods |= {f"(c) {recipe}, guess": {"recipe": recipe} | guess for recipe in recipes if recipe != INSTANT}
+    if "balanced" in recipes:
+        full = RECIPES["balanced"]
+        third = {"max_steps": full.max_steps // 3, "min_steps": full.min_steps // 3}
+        methods["(c) balanced, a third, guess"] = {"recipe": "balanced"} | third | guess
+    return {title: (by_recipe, fields) for title, fields in methods.items()}
 
 
 def _setting(defaults: Mapping[str, Any], sizes: Sizes, args: argparse.Namespace) -> str:
@@ -135,6 +152,8 @@ def _setting(defaults: Mapping[str, Any], sizes: Sizes, args: argparse.Namespace
         "objective": OBJECTIVE_VERSION,
         "script_steps": args.diffusers_steps,
     }
+    if defaults.get("init") == GUESS or defaults.get("recipe") == INSTANT:
+        parts["guess"] = shipped_guess().digest
     stated = json.dumps(
         [revisions_of(str(WEIGHTS))[0], parts, sizes.num_inference_steps, sizes.plain_learning_rate, sizes.num_slots]
     )

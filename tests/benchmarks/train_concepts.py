@@ -1,15 +1,22 @@
 """What the training benchmark teaches: concepts that the demo base has never seen, in one recipe's specs."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from textinv.demo import WEIGHTS
 from textinv.demo.concept_pictures import Purpose, concept_pictures
 from textinv.demo.concepts import CONCEPTS, TIERS, DemoConcept
+from textinv.guess.guess import start_of
 from textinv.images import Picture
 from textinv.manifest.fields import ConceptFields, Manifest, TrainingFields
+from textinv.models.load import GUESS_FILE
+from textinv.plan.guesses import GUESS
+from textinv.plan.recipes import INSTANT
 from textinv.plan.resolve import BaseFacts, Beginning, Values, resolve_spec
+from textinv.registry.guesses import GuessFile, read_guess
 from textinv.spec import PictureRef
 from textinv.training import Work
 
@@ -46,7 +53,7 @@ def works_of(concepts: Sequence[DemoConcept], defaults: Mapping[str, Any], seed:
 
 def _work(concept: DemoConcept, defaults: TrainingFields, facts: BaseFacts) -> Work:
     pictures = pictures_of(concept, "training")
-    init = defaults.init or concept.initializer
+    init = defaults.init or (GUESS if defaults.recipe == INSTANT else concept.initializer)
     fields = ConceptFields(
         name=concept.name.replace(" ", "-"),
         images="-",
@@ -57,5 +64,14 @@ def _work(concept: DemoConcept, defaults: TrainingFields, facts: BaseFacts) -> W
     )
     manifest = Manifest(base_model="emoji", concepts=[fields], defaults=defaults)
     refs = [PictureRef(digest=picture.digest, name=picture.name) for picture in pictures]
-    spec = resolve_spec(Values(manifest, fields), refs, facts, Beginning(init))
-    return Work(spec, pictures, work_id=f"{concept.name}/{spec.seed}")
+    digest = shipped_guess().digest if init == GUESS else None
+    spec = resolve_spec(Values(manifest, fields), refs, facts, Beginning(init, digest=digest))
+    start = start_of(spec, pictures, lambda _: shipped_guess())
+    return Work(spec, pictures, work_id=f"{concept.name}/{spec.seed}", start=start)
+
+
+@lru_cache(maxsize=1)
+def shipped_guess() -> GuessFile:
+    """The demo base's own guess."""
+    file = WEIGHTS / GUESS_FILE
+    return read_guess(file.read_bytes(), str(file))
