@@ -8,10 +8,10 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
-from services.access.usage import Usage
 from services.config import ServiceConfig
 from services.drawing.replica import StudioReplica
 from services.front import Front
+from services.shared import Shared
 
 # A front only waits for replicas; what bounds it is memory for bodies.
 _FRONT_ONGOING = 1000
@@ -42,10 +42,10 @@ def build(config: ServiceConfig) -> Application:
     )
     if config.num_fronts == 1:
         return front.bind(config, studio, None)
-    usage = serve.deployment(Usage).options(
+    shared = serve.deployment(Shared).options(
         num_replicas=1, max_ongoing_requests=_FRONT_ONGOING, ray_actor_options={"num_cpus": 0}
     )
-    return front.bind(config, studio, usage.bind())
+    return front.bind(config, studio, shared.bind())
 
 
 def _scaling(config: ServiceConfig) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -16,12 +17,15 @@ from services.access.keys import ApiKey, KeyRing
 from services.answers.idempotency import Replies
 from services.concept_list import ConceptList
 from services.config import ServiceConfig
+from services.drawing.held_guesses import HeldGuesses, Holder
 from services.drawing.studio import Begun, DrawEvent, Studio, StudioFacts
 from services.log_lines import note
+from services.shared import SharedGuesses
 from services.teaching.learning import Learning
-from textinv.errors import NotReadyError
+from textinv.errors import NotReadyError, UnknownConceptError
 from textinv.generation.request import GenerateRequest
 from textinv.jobs.fleet_driver import Fleet
+from textinv.placeholders import GUESS, ConceptRef
 from textinv.registry import Registry
 from textinv.store.protocol import ObjectStore
 
@@ -47,9 +51,9 @@ class Desk:
         studio: Studio,
         store: ObjectStore,
         fleet: Fleet | None = None,
-        shared_usage: AskUsage | None = None,
+        shared: AskUsage | None = None,
     ) -> None:
-        """`fleet` None: the one that the settings mean. `shared_usage` is that of several fronts, if there are."""
+        """`fleet` None: the one that the settings mean. `shared` is what several fronts share, if there are."""
         self.config = config
         self.studio = studio
         self.store = store
@@ -57,7 +61,8 @@ class Desk:
         self.concepts = ConceptList(self.registry)
         self.key_ring = KeyRing(store)
         self.in_flight = InFlight()
-        self.usage = FrontUsage(self.in_flight, shared_usage)
+        self.usage = FrontUsage(self.in_flight, shared)
+        self.guesses: Holder = HeldGuesses() if shared is None else SharedGuesses(shared)
         self.replies = Replies(store)
         self.learning = Learning(config, store, fleet)
         self.known_facts: StudioFacts | None = None
@@ -70,14 +75,28 @@ class Desk:
 
         Raises:
             OverloadedError: the key's other requests hold all of them.
+            UnknownConceptError: it names a guess that its caller does not hold.
         """
         if self.config.log_prompts:
             note(prompt=request.prompt, negative_prompt=request.negative_prompt)
+        request = await self._with_guesses(request)
         async with self.usage.place(key), aclosing(self.studio.draw(request, progress=progress)) as events:
             async for event in events:
                 if isinstance(event, Begun):
                     note(concepts=list(event.concepts))
                 yield event
+
+    async def _with_guesses(self, request: GenerateRequest) -> GenerateRequest:
+        """The request with the rows of the guesses that it names."""
+        refs = [ref for ref in request.refs if ref.version == GUESS]
+        if not refs:
+            return request
+        caller, _, _ = request.caller.partition("/")
+        held = await self.guesses.held(caller, [ref.name for ref in refs])
+        for ref in refs:
+            if ref.name not in held:
+                raise UnknownConceptError(missing_guess(ref), concept=str(ref))
+        return replace(request, given={ref: held[ref.name] for ref in refs})
 
     async def facts(self) -> StudioFacts:
         """What the studio draws with; asked for once.
@@ -117,6 +136,14 @@ class Desk:
             self._asking = asyncio.ensure_future(self.studio.facts())
             self._asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(self._asking)
+
+
+def missing_guess(ref: ConceptRef) -> str:
+    """What is said of a guess that a caller does not hold."""
+    return (
+        f"you hold no guess {ref.placeholder}: one is held for an hour, for who asked for it alone, and not over a "
+        "restart; POST /v1/concepts/guess makes it again"
+    )
 
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,6 +1,6 @@
 """The Serve deployment that speaks HTTP: `Front`.
 
-Owns its life cycle under Ray Serve, and asking the usage that several fronts share. What it answers lies in
+Owns its life cycle under Ray Serve, and asking what several fronts share. What it answers lies in
 `services.api`.
 """
 
@@ -27,11 +27,11 @@ from textinv.store import ensure_store
 class Front:
     """HTTP for all studio replicas."""
 
-    def __init__(self, config: ServiceConfig, studio: DeploymentHandle, usage: DeploymentHandle | None) -> None:
+    def __init__(self, config: ServiceConfig, studio: DeploymentHandle, shared: DeploymentHandle | None) -> None:
         write_log_lines()
         store = ensure_store(config.settings(), answers_soon=True)
-        shared = None if usage is None else _ask_behind(usage)
-        self._desk = Desk(config, RemoteStudio(studio), store, shared_usage=shared)
+        ask = None if shared is None else _ask_behind(shared)
+        self._desk = Desk(config, RemoteStudio(studio), store, shared=ask)
         self._pruner = Pruner(store, config.url_expires_s)
         self._pruner.start()
         keep_for_good()
@@ -47,7 +47,7 @@ class Front:
 
 
 def _ask_behind(handle: DeploymentHandle) -> AskUsage:
-    """Calls of the one `Usage` behind a Serve handle."""
+    """Calls of the one `Shared` behind a Serve handle."""
 
     async def ask(method: str, *arguments: Any) -> Any:
         try:
@@ -56,6 +56,6 @@ def _ask_behind(handle: DeploymentHandle) -> AskUsage:
             cause: Any = error.cause if isinstance(error, RayTaskError) else error
             if isinstance(cause, TextinvError):
                 raise cause from None
-            raise NotReadyError(f"the usage of all fronts does not answer: {type(error).__name__}") from error
+            raise NotReadyError(f"what all fronts share does not answer: {type(error).__name__}") from error
 
     return ask

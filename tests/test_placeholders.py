@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from textinv.errors import InputError
 from textinv.placeholders import (
+    GUESS,
     MAX_VERSION,
     Blend,
     ConceptRef,
@@ -33,6 +34,17 @@ def test_other_text_in_angle_brackets_is_plain(text: str) -> None:
 def test_names_make_placeholders(name: str) -> None:
     assert is_name(name)
     assert refs_in(f"a <{name}> and <{name}@12>") == [ConceptRef(name), ConceptRef(name, 12)]
+
+
+def test_a_guess_is_named_as_a_version_of_any_case_is_and_with_a_strength() -> None:
+    fox = ConceptRef("fox", GUESS)
+    assert refs_in("a <fox@guess>, <Fox@Guess> and <fox>") == [fox, ConceptRef("fox")]
+    assert fox.placeholder == "<fox@guess>"
+    assert parse_ref("fox@guess") == fox
+    assert parse_mention("fox@guess:0.7") == Blend(((fox, 0.7),))
+    assert with_versions("<fox> and <fox@guess>", {"fox": 2}) == "<fox@2> and <fox@guess>"
+    assert with_versions("<fox>", {"fox": GUESS}) == "<fox@guess>"
+    assert list(split_prompt("<fox@guessed>")) == ["<fox@guessed>"]
 
 
 @given(st.text(alphabet="<>@ab3. -", max_size=40))
@@ -64,7 +76,7 @@ def test_a_placeholder_may_be_written_in_any_case_as_names_are_all_lower_case() 
 def test_a_version_that_cannot_be_is_refused_however_long_it_is(num_digits: int) -> None:
     asked = "<fox@" + "9" * num_digits + ">"
     for ask in (parse_ref, refs_in, lambda text: list(split_prompt(text))):
-        with pytest.raises(InputError, match=f"a version of {num_digits} digits; the last is 99999999") as caught:
+        with pytest.raises(InputError, match=f"a version of {num_digits} digits; the highest is 99999999") as caught:
             ask(asked)
         assert len(caught.value.message) < 200
     assert refs_in("<fox@" + "0" * 5000 + "7>") == [ConceptRef("fox", 7)]
@@ -111,12 +123,12 @@ def test_strengths_that_cannot_be_are_refused(text: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a <my fox> here", "<my fox> is no name: did you mean <my-fox>"),
+        ("a <my fox> here", "<my fox> is not a name: did you mean <my-fox>"),
         ("<My_Fox Two>", "did you mean <my-fox-two>"),
         ("<fox:strong>", "write it as <fox:0.7>"),
         ("<fox@>", "write <name>, <name@3>, <name:0.7>"),
-        ("<lora:add_detail:0.8>", "nothing but concepts is drawn here: leave it out"),
-        ("<" + "a" * 64 + ">", "is no concept"),
+        ("<lora:add_detail:0.8>", "only concepts can be drawn here: leave it out"),
+        ("<" + "a" * 64 + ">", "is not a concept"),
     ],
 )
 def test_brackets_that_look_meant_are_told_what_they_could_be(text: str, told: str) -> None:

@@ -1,6 +1,7 @@
 """Placeholder tokens: the strings that stand for concepts in a prompt.
 
-`<name>` and `<name@version>`; `<name:0.7>`, a concept at a strength; `<a+b>` and `<a:0.3+b:0.7>`, two concepts mixed.
+`<name>` and `<name@version>`; `<name@guess>`, rows that were guessed from pictures; `<name:0.7>`, a concept at a
+strength; `<a+b>` and `<a:0.3+b:0.7>`, two concepts mixed.
 Owns their grammar, splitting a text at them, and the other spellings that image clients use: `embedding:name`, `<Name>`
 and A1111's bare stored names. Does not know tokenizers, embeddings or the registry: which names are stored the caller
 says.
@@ -15,30 +16,35 @@ from textinv.errors import InputError
 NAME_RULE = "a letter or digit, then up to 62 letters, digits, '.', '_' or '-', all lower case, at least one letter"
 MAX_VERSION = 10**8 - 1
 """Versions count from 1; the keys that they are stored under have eight digits."""
+GUESS = 0
+"""The version before any learning, written `@guess`: rows that were predicted from pictures. It is never stored."""
 _NAME = r"(?=[0-9._-]*[a-z])[a-z0-9][a-z0-9._-]{0,62}"
 # People begin a sentence with <Fox>; of another case than names are, it would be plain text that nobody is told of.
 _ANY_CASE = _NAME.replace("a-z", "A-Za-z")
 MAX_STRENGTH = 1.5
 """0 is the concept's class word, 1 the concept; beyond, it is overdrawn."""
-_PART = rf"{_ANY_CASE}(?:@[0-9]+)?(?::(?:[0-9]+\.?[0-9]*|\.[0-9]+))?"
+_VERSION = r"@(?:[0-9]+|(?i:guess))"
+_PART = rf"{_ANY_CASE}(?:{_VERSION})?(?::(?:[0-9]+\.?[0-9]*|\.[0-9]+))?"
 _PLACEHOLDER = re.compile(rf"<{_PART}(?:\+{_PART})*>")
 _MEANT = re.compile(r"<([A-Za-z](?:[^<>\n]{0,78}[^<>\s])?)>")
 _OTHER_NETWORKS = re.compile(r"<(?:lora|lyco|hypernet):[^<>]*>")
 _NAME_ONLY = re.compile(_NAME)
-_EMBEDDING = re.compile(r"(?<![\w<])embedding:(?P<ref>[A-Za-z0-9][A-Za-z0-9._-]*(?:@[0-9]+)?)")
+_EMBEDDING = re.compile(rf"(?<![\w<])embedding:(?P<ref>[A-Za-z0-9][A-Za-z0-9._-]*(?:{_VERSION})?)")
 _WORD = re.compile(r"<[^<>]*>|(?P<word>[A-Za-z0-9][A-Za-z0-9._-]*)(?P<version>@[0-9]+(?!\w))?")
 _MAX_SHOWN = 80
 
 
 @dataclass(frozen=True, order=True)
 class ConceptRef:
-    """A concept by name, at one version or (`version=None`) at its head."""
+    """A concept by name, at one version (`GUESS`: before any learning) or (`version=None`) at its head."""
 
     name: str
     version: int | None = None
 
     def __str__(self) -> str:
-        return self.name if self.version is None else f"{self.name}@{self.version}"
+        if self.version is None:
+            return self.name
+        return f"{self.name}@{'guess' if self.version == GUESS else self.version}"
 
     @property
     def placeholder(self) -> str:
@@ -167,7 +173,7 @@ def with_versions(text: str, versions: Mapping[str, int]) -> str:
     def settled_part(part: str) -> str:
         ref, colon, strength = part.partition(":")
         version = versions.get(ref.lower())
-        return f"{ref.lower()}@{version}{colon}{strength}" if version is not None else part
+        return f"{ConceptRef(ref.lower(), version)}{colon}{strength}" if version is not None else part
 
     return _PLACEHOLDER.sub(settled, text)
 
@@ -178,7 +184,7 @@ def take_other_networks(text: str) -> tuple[str, list[str]]:
 
 
 def check_brackets(text: str) -> None:
-    """Check that nothing in angle brackets looks like a placeholder and is none.
+    """Check that nothing in angle brackets looks like a placeholder without being one.
 
     Raises:
         InputError: something does; the message says what it could be.
@@ -190,14 +196,14 @@ def check_brackets(text: str) -> None:
 
 def _what_it_could_be(inner: str) -> str:
     if _OTHER_NETWORKS.fullmatch(f"<{inner}>"):
-        return "is no concept, and nothing but concepts is drawn here: leave it out"
+        return "is not a concept, and only concepts can be drawn here: leave it out"
     name, colon, rest = inner.partition(":")
     lower = re.sub(r"[\s_]+", "-", name.strip().lower())
     if colon and "+" not in inner and is_name(lower.partition("@")[0]):
         return f"has no strength that is a number from 0 to {MAX_STRENGTH:g}: write it as <{lower}:0.7>"
     if not rest and is_name(lower):
-        return f"is no name: did you mean <{lower}>?"
-    return "is no concept: write <name>, <name@3>, <name:0.7> or <one+other>"
+        return f"is not a name: did you mean <{lower}>?"
+    return "is not a concept: write <name>, <name@3>, <name:0.7> or <one+other>"
 
 
 def _placeholder(match: re.Match[str]) -> str:
@@ -256,9 +262,9 @@ def _ref(text: str) -> ConceptRef:
     name, at, digits = text.lower().partition("@")
     if not at:
         return ConceptRef(name)
-    digits = digits.lstrip("0") or "0"
+    digits = "0" if digits == "guess" else digits.lstrip("0") or "0"
     if len(digits) > len(str(MAX_VERSION)):
-        raise InputError(f"{_shown(text)} asks for a version of {len(digits)} digits; the last is {MAX_VERSION}")
+        raise InputError(f"{_shown(text)} asks for a version of {len(digits)} digits; the highest is {MAX_VERSION}")
     return ConceptRef(name, int(digits))
 
 

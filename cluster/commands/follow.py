@@ -220,7 +220,7 @@ class DriverWatch:
             self._restarts += 1
             if self._restarts > MAX_RESTARTS:
                 raise ClusterError(f"the driver died {self._restarts} times: see `textinv job logs --driver`")
-            warn("the driver had died; another one goes on where it was")
+            warn("the driver died; a new one continues where it stopped")
 
 
 def watch(

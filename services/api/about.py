@@ -1,22 +1,26 @@
 """What the service says of itself: `/healthz`, `/readyz`, and `/v1/models`, the base model in OpenAI's shape.
 
-`/v1/models` says, too, what pictures may be that are sent here, so that nobody uploads in vain. Concepts are listed at
-`/v1/concepts`.
+`/v1/models` says, too, what pictures may be that are sent here, so that nobody uploads in vain, and whether there is a
+guess to predict rows with. Concepts are listed at `/v1/concepts`.
 """
 
+import asyncio
 import time
 from typing import Any
 
 from fastapi import APIRouter, Request
 
 from services.api.callers import Caller, may_draw
-from services.desk import Desk
-from textinv.errors import UnknownConceptError
+from services.api.jobs.training_pictures import base_facts_of
+from services.desk import Desk, in_thread
+from textinv.errors import StoreError, UnknownConceptError
 from textinv.images.decode import FORMATS
 
 health = APIRouter(tags=["health"])
 models = APIRouter(tags=["models"])
 _STARTED = int(time.time())
+_STORE_S = 1.0
+"""Without the store's answer nothing is offered that needs the store."""
 
 
 @health.get("/healthz")
@@ -44,7 +48,7 @@ async def show_model(model: str, request: Request, _: Caller = may_draw) -> dict
     """Show the base model that draws."""
     shown = await _model(request.app.state.desk)
     if model != shown["id"]:
-        raise UnknownConceptError(f"there is no model {model[:80]!r} here; the one that draws is {shown['id']!r}")
+        raise UnknownConceptError(f"there is no model {model[:80]!r} here; this service draws with {shown['id']!r}")
     return shown
 
 
@@ -63,9 +67,21 @@ async def _model(desk: Desk) -> dict[str, Any]:
         "noise_scheduler": facts.noise_scheduler,
         "native_px": facts.native_px,
         "screened": facts.screened,
+        "guess": await _guess(desk),
         "uploads": {
             "max_px": desk.config.max_upload_px,
             "max_bytes": desk.config.max_body_bytes,
             "media_types": [f"image/{one.lower()}" for one in FORMATS],
         },
     }
+
+
+async def _guess(desk: Desk) -> str | None:
+    """The digest of the guess of `POST /v1/concepts/guess`; None: there is none, or the store does not say."""
+    base = await base_facts_of(desk, None)
+    try:
+        async with asyncio.timeout(_STORE_S):
+            found = await in_thread(lambda: desk.learning.guesses(base).found)
+    except (StoreError, TimeoutError):
+        return None
+    return None if found is None else found.digest

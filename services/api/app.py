@@ -13,7 +13,7 @@ from fastapi_offline import FastAPIOffline
 from services.api import about
 from services.api.a1111 import draw, listings, progress
 from services.api.answering import ClientGoneError
-from services.api.concepts import concept_files, concepts, operation
+from services.api.concepts import concept_files, concepts, guess, operation
 from services.api.description import describe
 from services.api.errors import CLIENT_GONE, add_error_handlers
 from services.api.gate import Gate
@@ -33,6 +33,7 @@ _ROUTERS = (
     about.models,
     concepts.router,
     concept_files.router,
+    guess.router,
     operation.router,
     training_pictures.router,
     jobs_submission.router,

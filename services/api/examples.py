@@ -42,6 +42,7 @@ _MODEL = {
     "noise_scheduler": "dpmpp-2m",
     "native_px": 64,
     "screened": False,
+    "guess": _DIGEST,
     "uploads": {
         "max_px": 16_777_216,
         "max_bytes": 33_554_432,
@@ -158,6 +159,25 @@ EXAMPLES: Mapping[str, Example] = {
     ),
     "DELETE /v1/concepts/{name}/versions/{version}": Example(
         None, {"object": "concept.deleted", "name": "dotty-fox", "version": 1, "deleted": True}
+    ),
+    "POST /v1/concepts/guess": Example(
+        {"name": "my-crab", "kind": "object", "class_word": "crab", "images": [_PNG]},
+        {
+            "object": "concept.guess",
+            "name": "my-crab",
+            "placeholder": "<my-crab@guess>",
+            "prompt": "a photo of a <my-crab@guess>",
+            "expires": "2026-01-01T13:00:00+00:00",
+            "expires_in_s": 3600,
+            "kind": "object",
+            "class_word": "crab",
+            "pictures": 1,
+            "num_vectors": 4,
+            "digest": _DIGEST,
+            "guess": _DIGEST,
+            "base_model": "emoji",
+            "base_revision": _REVISION,
+        },
     ),
     "POST /v1/concepts/{name}/rollback": Example(
         {"version": 1},

@@ -25,6 +25,7 @@ OTHER_BODIES: dict[str, tuple[str, ...]] = {
     "/v1/jobs": _YAML,
     "/v1/images": ("*",),
     "/v1/images/edits": ("*",),
+    "/v1/concepts/guess": ("multipart/form-data",),
     "/v1/images/settings": ("multipart/form-data",),
 }
 """What routes take beside JSON; those of pictures look for themselves at what they are sent."""

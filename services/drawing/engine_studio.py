@@ -15,6 +15,7 @@ import psutil
 import torch
 
 from services.config import MIB, ServiceConfig
+from services.drawing.guesser import Guesser
 from services.drawing.studio import (
     Begun,
     DrawEvent,
@@ -45,6 +46,7 @@ from textinv.generation.waiting_line import EngineLimits
 from textinv.models import load_base_model
 from textinv.placeholders import ConceptRef, parse_mention
 from textinv.registry import Registry
+from textinv.spec import Kind
 from textinv.store import ensure_store
 
 PROGRESS_EVERY_S = 0.3
@@ -64,9 +66,10 @@ _MAX_FAILURES = 3
 class EngineStudio:
     """Draws with an engine of its own; the engine's thread runs from `start` to `close`."""
 
-    def __init__(self, engine: Engine, cache: EmbeddingCache) -> None:
+    def __init__(self, engine: Engine, cache: EmbeddingCache, guesser: Guesser | None = None) -> None:
         self.engine = engine
         self.cache = cache
+        self._guesser = guesser
         self._id = uuid.uuid4().hex
         self._submitters = ThreadPoolExecutor(_NUM_SUBMITTERS, thread_name_prefix="textinv-submit")
         self._closed = False
@@ -92,6 +95,8 @@ class EngineStudio:
         self._closed = True
         self.engine.close()
         self.cache.close()
+        if self._guesser is not None:
+            self._guesser.close()
         self._submitters.shutdown(wait=False, cancel_futures=True)
 
     async def facts(self) -> StudioFacts:
@@ -127,6 +132,12 @@ class EngineStudio:
         tokenized = model.tokenize_prompt(prompt, counts)
         return PromptRoom(model.count_tokens(prompt, counts), model.room, tokenized.num_chunks)
 
+    async def guess(self, digest: str, pictures: Sequence[bytes], kind: Kind, num_vectors: int) -> bytes:
+        """Predict a concept's rows from its pictures."""
+        if self._guesser is None or self._closed:
+            raise NotReadyError("this studio does not guess; ask another replica")
+        return await self._guesser.guess(digest, pictures, kind, num_vectors)
+
     async def memory(self) -> StudioMemory:
         """Say how much memory is used."""
         return read_memory(self.engine.model.device)
@@ -137,8 +148,9 @@ class EngineStudio:
         events: asyncio.Queue[Preview | None] = asyncio.Queue()
         # Before any thread or fetch is waited for: who is sent away is sent away at once.
         asked = self.engine.check_room(request)
-        found = self.cache.look_up(asked.refs)
-        mounts = {ref: await _landed(one) if isinstance(one, Flight) else one for ref, one in found.items()}
+        found = self.cache.look_up(ref for ref in asked.refs if ref not in request.given)
+        stored = {ref: await _landed(one) if isinstance(one, Flight) else one for ref, one in found.items()}
+        mounts = {**stored, **request.given}
         ticket = await self._enter(asked, mounts)
         ticket.on_preview(lambda preview: _call_in(loop, lambda: events.put_nowait(preview)))
         ticket.add_done_callback(lambda _: _call_in(loop, lambda: events.put_nowait(None)))
@@ -197,10 +209,10 @@ def open_studio(config: ServiceConfig) -> EngineStudio:
         )
     limits = EngineLimits(max_waiting=config.max_waiting, max_wait_s=config.max_wait_s)
     engine = Engine(model, max_batch=config.max_batch, limits=limits, safety=safety)
-    registry = Registry(ensure_store(settings, reads_only=True, answers_soon=True), model.revision)
-    cache = EmbeddingCache(registry, config.cache_mib * MIB)
+    store = ensure_store(settings, reads_only=True, answers_soon=True)
+    cache = EmbeddingCache(Registry(store, model.revision), config.cache_mib * MIB)
     engine.warm_up(_sizes_to_measure(engine, config.warm_sizes))
-    studio = EngineStudio(engine, cache)
+    studio = EngineStudio(engine, cache, Guesser(model, store, settings.encoders))
     studio.start()
     return studio
 

@@ -4,7 +4,7 @@ Owns the one retry when a replica dies, and the translation of Ray's errors. A r
 that the first try used, so it gives the same picture. Who finds no room, by `KnownWaiting`, is sent away unasked.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -17,7 +17,8 @@ from services.drawing.known_waiting import KnownWaiting
 from services.drawing.studio import Begun, DrawEvent, Drawn, PromptRoom, Refused, Sketch, StudioFacts, StudioMemory
 from textinv.errors import NotReadyError, OverloadedError, ServiceError, TextinvError
 from textinv.generation.request import GenerateRequest
-from textinv.placeholders import expand_aliases, with_versions
+from textinv.placeholders import expand_aliases, parse_ref, with_versions
+from textinv.spec import Kind
 
 _NUM_TRIES = 2
 
@@ -45,6 +46,14 @@ class RemoteStudio:
         except Exception as error:
             _raise_own(error)
         return room
+
+    async def guess(self, digest: str, pictures: Sequence[bytes], kind: Kind, num_vectors: int) -> bytes:
+        """Predict a concept's rows from its pictures."""
+        try:
+            rows: bytes = await self._handle.guess.remote(digest, list(pictures), kind, num_vectors)
+        except Exception as error:
+            _raise_own(error)
+        return rows
 
     async def memory(self) -> StudioMemory:
         """Say how much memory is used."""
@@ -108,9 +117,10 @@ def pinned(request: GenerateRequest, concepts: Mapping[str, str]) -> GenerateReq
 
 
 def _pin(text: str, concepts: Mapping[str, str]) -> str:
-    pairs = [versioned.partition("@") for versioned in concepts]
+    refs = [parse_ref(versioned) for versioned in concepts]
     # What the name alone meant comes before the versions that were named beside it.
-    return with_versions(expand_aliases(text), {name: int(version) for name, _, version in reversed(pairs) if version})
+    used = {ref.name: ref.version for ref in reversed(refs) if ref.version}
+    return with_versions(expand_aliases(text), used)
 
 
 def _raise_own(error: Exception) -> NoReturn:
@@ -121,5 +131,5 @@ def _raise_own(error: Exception) -> NoReturn:
     if isinstance(error, BackPressureError):
         raise OverloadedError("too many requests wait for a replica; come back later", retry_after_s=2) from error
     if isinstance(error, RayActorError | DeploymentUnavailableError):
-        raise NotReadyError("no replica is there to draw; come back later", retry_after_s=5) from error
+        raise NotReadyError("no replica is running; come back later", retry_after_s=5) from error
     raise ServiceError(f"the replica failed: {type(cause).__name__}; its log says why") from error

@@ -4,13 +4,14 @@ Owns its life cycle under Ray Serve. What it does lies in `EngineStudio`.
 """
 
 import gc
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from services.config import ServiceConfig
 from services.drawing.studio import DrawEvent, PromptRoom, Refused, StudioFacts, StudioMemory
 from services.log_lines import write_log_lines
 from textinv.errors import NotReadyError, TextinvError
 from textinv.generation.request import GenerateRequest
+from textinv.spec import Kind
 
 
 def keep_for_good() -> None:
@@ -52,6 +53,10 @@ class StudioReplica:
     async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:
         """Say how much room a prompt takes."""
         return await self._studio.measure(prompt, num_vectors)
+
+    async def guess(self, digest: str, pictures: Sequence[bytes], kind: Kind, num_vectors: int) -> bytes:
+        """Predict a concept's rows from its pictures."""
+        return await self._studio.guess(digest, pictures, kind, num_vectors)
 
     async def memory(self) -> StudioMemory:
         """Say how much memory is used."""

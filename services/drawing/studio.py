@@ -4,7 +4,7 @@ Owns the seam between HTTP and drawing. Knows neither Ray nor the engine: in a t
 handle, a studio is the same thing.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from textinv.errors import TextinvError
 from textinv.generation.prompts import Bases, may_draw
 from textinv.generation.request import GenerateRequest
 from textinv.generation.waiting_line import EngineLimits
+from textinv.spec import Kind
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,15 @@ class Studio(Protocol):
 
         Raises:
             NotReadyError: the base model is not there yet.
+        """
+        ...
+
+    async def guess(self, digest: str, pictures: Sequence[bytes], kind: Kind, num_vectors: int) -> bytes:
+        """Predict a concept's rows from its pictures' files with the guess of this digest: an embedding's bytes.
+
+        Raises:
+            OverloadedError: others wait for theirs.
+            TextinvError: a picture, or the guess, cannot be used.
         """
         ...
 

@@ -16,9 +16,12 @@ from services.teaching.job_watch import JobWatch, JobWatches
 from textinv.errors import RequestError
 from textinv.jobs import JobRecord, JobStore, fleet_driver
 from textinv.jobs.fleet import StoredFleet
+from textinv.plan.guesses import Guesses
 from textinv.plan.picture_facts import FactsCache
 from textinv.plan.resolve import BaseFacts
 from textinv.plan.shelf import Shelf, bucket_opener
+from textinv.registry import Registry
+from textinv.registry.guesses import guess_key, put_guess, read_guess
 from textinv.settings import Settings
 from textinv.spec import TrainSpec
 from textinv.store.protocol import ObjectStore
@@ -89,7 +92,7 @@ class Learning:
             BaseModelError: it cannot be read.
         """
         if studio is not None and name in (self.config.base_model, studio.base_model):
-            from textinv.models import facts_of_family
+            from textinv.models import facts_of_family, guess_file_of
 
             return BaseFacts(
                 studio.base_revision,
@@ -99,15 +102,34 @@ class Learning:
                 studio.takes_sizes,
                 studio.learns_shapes,
                 studio.recipe,
+                guess_file=guess_file_of(self.config.base_model, aliases=self.settings.base_models),
                 **facts_of_family(studio.family),
             )
         allowed = {self.config.base_model, *self.settings.stated_base_models}
         if name not in allowed:
             raise RequestError(
-                f"base_model: {name[:80]!r} is not learned on here; use one of {', '.join(sorted(allowed))}",
+                f"base_model: this service does not learn on {name[:80]!r}; use one of {', '.join(sorted(allowed))}",
                 param="base_model",
             )
         return self._read_base(name)
+
+    def guesses(self, base: BaseFacts) -> Guesses:
+        """Where the guess of the service's base model is found."""
+        return Guesses(self.config.base_model, base, Registry(self.store))
+
+    def guess(self, base: BaseFacts) -> str:
+        """The digest of the guess that rows are predicted with, which lies in the store from then on.
+
+        Raises:
+            RequestError: there is none.
+        """
+        guesses = self.guesses(base)
+        found = guesses.found
+        if found is None:
+            raise RequestError(guesses.missing)
+        if found.source is not None and not self.store.exists(guess_key(found.digest)):
+            put_guess(self.store, read_guess(found.source.read(), found.source.name))
+        return found.digest
 
     def _read_base(self, name: str) -> BaseFacts:
         from textinv.models import look_up

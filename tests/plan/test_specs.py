@@ -123,8 +123,8 @@ def test_looks_at_the_fixed_batch_follow_from_the_samples_per_step(spec_of: Spec
         ("advanced: {context_weight: 0.1}", "needs a class_word"),
         ("min_steps: 500", "500 is more than max_steps (400)"),
         ("advanced: {stop_samples: 4}", "4 samples are too few to stop by: write 8 or more, or stop: fixed"),
-        ("init: <cat>", "the store, which is not at hand"),
-        ("init: <Cat>", "<cat> lies in the store, which is not at hand"),
+        ("init: <cat>", "the store, which cannot be reached here"),
+        ("init: <Cat>", "<cat> is in the store, which cannot be reached here"),
     ],
 )
 def test_fields_that_contradict_each_other_are_refused(fields: str, said: str, spec_of: SpecOf) -> None:
@@ -277,7 +277,7 @@ def test_rows_behind_an_encoder_that_is_heard_as_one_vector_are_an_error_with_it
         planned(write(FOX + "    encoders: [clip_l]\n    rows: output\n"), base=base)
     (problem,) = caught.value.details["problems"]
     assert problem["line"] == 7
-    assert "of clip_l one vector of the whole text is heard" in problem["message"]
+    assert "of clip_l the base model reads only one vector for the whole text" in problem["message"]
 
 
 def test_rows_before_the_encoders_do_not_start_from_rows_behind_them(

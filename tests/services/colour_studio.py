@@ -6,9 +6,10 @@ inference steps take real time, and closing a draw is noticed.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from services.drawing.studio import (
@@ -22,10 +23,13 @@ from services.drawing.studio import (
     StudioFacts,
     StudioMemory,
 )
+from textinv.embedding import Embedding
 from textinv.errors import NotReadyError, OverloadedError, ServiceError
 from textinv.generation.cache import EmbeddingCache
+from textinv.generation.prompts import used_concepts
 from textinv.generation.request import GeneratedImage, GenerateRequest
 from textinv.registry import Registry
+from textinv.spec import Kind
 from textinv.store.protocol import ObjectStore
 
 FACTS = StudioFacts(
@@ -61,17 +65,24 @@ class ColourStudio:
         self.num_left = 0
         self.num_sketches = 0
         self.requests: list[GenerateRequest] = []
+        self.guessed: list[tuple[str, tuple[bytes, ...], Kind, int]] = []
 
     async def facts(self) -> StudioFacts:
         self.num_asked += 1
         await self.may_tell.wait()
         if self.is_away:
-            raise NotReadyError("no replica is there to draw", retry_after_s=5)
+            raise NotReadyError("no replica is running", retry_after_s=5)
         return FACTS
 
     async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:
         words = sum(num_vectors.get(word.strip("<>"), 1) for word in prompt.split())
         return PromptRoom(words, 30, 1 + words // 31)
+
+    async def guess(self, digest: str, pictures: Sequence[bytes], kind: Kind, num_vectors: int) -> bytes:
+        """Rows of the numbers in which the pictures' bytes begin to differ: of their hash."""
+        self.guessed.append((digest, tuple(pictures), kind, num_vectors))
+        said = hashlib.sha256(b"".join(pictures)).digest()[:8]
+        return Embedding({"text_encoder": torch.tensor([list(said)] * num_vectors, dtype=torch.float32)}).to_bytes()
 
     async def memory(self) -> StudioMemory:
         return StudioMemory({"free": 9, "used": 1, "total": 10})
@@ -79,8 +90,9 @@ class ColourStudio:
     async def draw(self, request: GenerateRequest, *, progress: bool = False) -> AsyncGenerator[DrawEvent, None]:
         request.check()
         self.requests.append(request)
-        mounts = await asyncio.to_thread(self.cache.resolve, request.refs)
-        concepts = {f"{one.name}@{one.version}": one.digest for one in mounts.values()}
+        stored = [ref for ref in request.refs if ref not in request.given]
+        mounts = {**await asyncio.to_thread(self.cache.resolve, stored), **request.given}
+        concepts = used_concepts(request.refs, mounts)
         if self.num_running >= self.max_requests:
             raise OverloadedError(f"{self.num_running} requests run already", retry_after_s=7)
         self.num_running += 1

@@ -14,6 +14,7 @@ from services.desk import Desk
 from tests.services.colour_studio import ColourStudio
 from textinv.embedding import Embedding
 from textinv.registry import PublishedVersion, Registry
+from textinv.registry.guesses import GuessFile, GuessRecord, publish_guess
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import ObjectStore
 
@@ -59,6 +60,25 @@ def asking(usage: Usage) -> AskUsage:
 def client_of(desk: Desk, address: str = "127.0.0.1") -> httpx.AsyncClient:
     transport = httpx.ASGITransport(make_app(desk), raise_app_exceptions=False, client=(address, 40000))
     return httpx.AsyncClient(transport=transport, base_url="http://localhost")
+
+
+def publish_guess_for(store: ObjectStore, base_revision: str = "c0ffee") -> str:
+    """Publish a guess for the base model of the studio that draws colours, which never opens it; its digest."""
+    record = GuessRecord(
+        base_model="colours",
+        base_revision=base_revision,
+        encoder="own CLIP",
+        shape={},
+        kinds=("object",),
+        concepts=10,
+        source="a test",
+        steps=0,
+        sample_passes=0,
+        made="2026-11-30T00:00:00Z",
+    )
+    guess = GuessFile(record, b"of no network")
+    publish_guess(store, guess)
+    return guess.digest
 
 
 def publish(

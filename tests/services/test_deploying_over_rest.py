@@ -98,7 +98,7 @@ def test_the_shipped_config_is_deployed_over_rest_asks_for_a_key_and_draws(
         status = application.get("status", "")
     assert status == "RUNNING", application
     replicas = {name: len(one["replicas"]) for name, one in application["deployments"].items()}
-    assert replicas == {"Front": 2, "StudioReplica": 1, "Usage": 1}
+    assert replicas == {"Front": 2, "StudioReplica": 1, "Shared": 1}
     assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).json()["base_model"] == "emoji"
     refused = httpx.post(f"http://127.0.0.1:{port}/v1/images/generations", json={"prompt": "a frog"}, timeout=60)
     assert refused.status_code == 401

@@ -10,7 +10,7 @@ import pytest
 from services.api.app import make_app
 from services.api.examples import EXAMPLES
 from services.desk import Desk
-from tests.services.conftest import publish
+from tests.services.conftest import publish, publish_guess_for
 from tests.services.pictures import base64_of, png
 from textinv.store.memory import MemoryStore
 
@@ -70,6 +70,7 @@ async def test_an_example_is_what_the_service_takes_and_answers(
     client: httpx.AsyncClient, store: MemoryStore, operation: str
 ) -> None:
     publish(store, "dotty-fox", files={"preview.png": png()})
+    publish_guess_for(store)
     if "versions" in operation:
         publish(store, "dotty-fox", 2.0)
     method, _, path = operation.partition(" ")

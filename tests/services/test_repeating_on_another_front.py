@@ -62,7 +62,7 @@ def studio(store: MemoryStore) -> ColourStudio:
 def desks(studio: ColourStudio, store: MemoryStore) -> list[Desk]:
     """Two fronts of one service."""
     config, shared = ServiceConfig(base_model="colours", keys=False, num_fronts=2), asking(Usage())
-    desks = [Desk(config, studio, CutOffStore(store), shared_usage=shared) for _ in range(2)]
+    desks = [Desk(config, studio, CutOffStore(store), shared=shared) for _ in range(2)]
     for desk in desks:
         desk.replies = Replies(desk.store, beat_s=BEAT_S)
     return desks

@@ -13,11 +13,14 @@ import pytest
 from PIL import Image
 
 from services.local.state import ServiceFolder
+from tests.guess.small_guess import small_guess
+from tests.services.job_tools import photo
 from tests.services.on_serve import wait_for
 from tests.services.served import served
 from textinv.embedding import Embedding
 from textinv.models import base_revision, load_base_model
 from textinv.registry import Registry
+from textinv.registry.guesses import publish_guess
 from textinv.settings import Settings, StoreSettings
 from textinv.store import EmbeddedServer, connect_store
 
@@ -97,6 +100,18 @@ def test_health_and_concepts_are_told(service: str) -> None:
     assert httpx.get(f"{service}/healthz").status_code == 200
     assert httpx.get(f"{service}/readyz").status_code == 200
     assert "my-frog" in json.dumps(httpx.get(f"{service}/v1/concepts").json())
+
+
+def test_a_guess_is_made_and_drawn_by_a_replica(service: str, s3_server: EmbeddedServer) -> None:
+    model = load_base_model("emoji", device="cpu")
+    publish_guess(connect_store(s3_server.up().model_copy(update={"prefix": "served"})), small_guess(model))
+    files = [("image", (f"{seed}.png", photo(seed))) for seed in (1, 2)]
+    told = httpx.post(f"{service}/v1/concepts/guess", files=files, data={"name": "my-crab"}, timeout=120)
+    assert told.status_code == 200, told.text
+    fields = {"prompt": told.json()["prompt"], "seed": 5, "num_inference_steps": 4}
+    first, again = (httpx.post(f"{service}/v1/images/generations", json=fields, timeout=120) for _ in range(2))
+    assert first.json()["concepts"] == {"my-crab@guess": told.json()["digest"]}
+    assert np.abs(_pixels(first.json()) - _pixels(again.json())).max() <= 1
 
 
 def test_what_the_config_file_says_holds_and_flags_beside_it(service: str) -> None:

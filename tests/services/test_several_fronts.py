@@ -51,7 +51,7 @@ def config() -> ServiceConfig:
 async def fronts(
     config: ServiceConfig, studio: ColourStudio, store: MemoryStore, usage: UnsteadyUsage
 ) -> AsyncIterator[list[httpx.AsyncClient]]:
-    clients = [client_of(Desk(config, studio, store, shared_usage=asking(usage))) for _ in range(2)]
+    clients = [client_of(Desk(config, studio, store, shared=asking(usage))) for _ in range(2)]
     yield clients
     await asyncio.sleep(2 * TELL_EVERY_S)
     for one in clients:

@@ -18,7 +18,7 @@ _PROBE = "probe/"
 _ALL = ("",)
 
 READS: Mapping[Role, tuple[str, ...]] = {
-    "replica": _PUBLISHED,
+    "replica": (*_PUBLISHED, *_GUESSES),
     "service": _ALL,
     "worker": (*_PUBLISHED, *_GUESSES, *_JOBS, _PROBE),
     "driver": (*_PUBLISHED, *_JOBS, _PROBE),

@@ -164,7 +164,7 @@ def check_mounts(
             )
         _check_widths(model, ref, embedding_of(mount))
         if not isinstance(mount, Embedding) and mount.base_revision != model.revision:
-            elsewhere[f"{mount.name}@{mount.version}"] = mount.base_model or UNKNOWN_BASE
+            elsewhere[str(ConceptRef(mount.name, mount.version))] = mount.base_model or UNKNOWN_BASE
     return elsewhere
 
 
@@ -178,7 +178,7 @@ def used_concepts(refs: Iterable[ConceptRef], mounts: Mapping[ConceptRef, Mount]
     used: dict[str, str] = {}
     for ref in refs:
         mount = mounts[ref]
-        name = str(ref) if isinstance(mount, Embedding) else f"{mount.name}@{mount.version}"
+        name = str(ref if isinstance(mount, Embedding) else ConceptRef(mount.name, mount.version))
         used[name] = mount.digest
     return used
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from textinv.errors import InputError, RequestError, TextinvError
 from textinv.generation.infotext import Infotext, write_infotext, write_png
-from textinv.generation.prompts import Bases, has_attention_weights
+from textinv.generation.prompts import Bases, Mount, has_attention_weights
 from textinv.generation.told_sizes import ToldSizes, sizes_in
 from textinv.models.process import find_scheduler_kind
 from textinv.placeholders import ConceptRef, check_brackets, expand_aliases, refs_in
@@ -59,6 +59,7 @@ class GenerateRequest:
     `clip_skip` says which layer of the text encoder is read: 1 the one that the UNet was trained with, 2 the one before
     it; None: the base model's. `sizes` are what a base model that takes them is told; None: those of the picture.
     With `instruction` the text encoder reads the base model's own before the prompt; the negative prompt stays without.
+    `given` are concepts that come with the request; the others are looked up where concepts are stored.
     """
 
     prompt: str
@@ -82,6 +83,7 @@ class GenerateRequest:
     clip_skip: int | None = None
     sizes: ToldSizes | None = None
     instruction: bool = False
+    given: Mapping[ConceptRef, Mount] = field(default_factory=dict)
 
     @property
     def refs(self) -> list[ConceptRef]:

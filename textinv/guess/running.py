@@ -109,7 +109,7 @@ def finished(
         concepts=concepts,
         source=source,
         steps=training.step,
-        sample_passes=training.step * settings.concepts_per_step,
+        sample_passes=max(0, training.step - settings.copying) * settings.concepts_per_step,
         held_out=measure(model, encoder, network, held_out),
         made=time.strftime("%FT%TZ", time.gmtime()),
         shares=tuple(shares),

@@ -35,9 +35,7 @@ class Guesses:
 
     def __init__(self, base_model: str, base: BaseFacts, registry: "Registry | None") -> None:
         self._base_model, self._base, self._registry = base_model, base, registry
-        self.missing = (
-            f"there is no guess for {base_model}: train one with `textinv guess train`, or write `auto` or a word"
-        )
+        self.missing = f"there is no guess for {base_model}: train one with `textinv guess train`"
         """Why there is none, where there is none."""
         self.stale = ""
         """What is wrong with the one that there is, if it may not be used any more."""
@@ -68,7 +66,7 @@ class Guesses:
         if guess.record.base_revision != self._base.revision:
             self.missing = (
                 f"{file} is a guess for another base model ({guess.record.base_revision[:12]}) than {self._base_model} "
-                f"({self._base.revision[:12]}): train one with `textinv guess train`, or write `auto` or a word"
+                f"({self._base.revision[:12]}): train one with `textinv guess train`"
             )
             return None
         return FoundGuess(guess.digest, LocalFile(str(file)))

@@ -69,7 +69,8 @@ class Initializers:
         if found is None:
             if init == GUESS:
                 where = "init" if values.stated("init") else "recipe"
-                problems.append(self._manifest.origin.problem(values.place(index, where), self._guesses.missing))
+                message = f"{self._guesses.missing}; or write `auto` or a word"
+                problems.append(self._manifest.origin.problem(values.place(index, where), message))
             return Beginning(init)
         self.guesses[found.digest] = found
         return Beginning(init, digest=found.digest)
@@ -91,7 +92,7 @@ class Initializers:
 
     def _published(self, ref: ConceptRef) -> tuple[str, "Embedding"]:
         if self._registry is None:
-            raise TextinvError(f"{ref.placeholder} lies in the store, which is not at hand: configure it")
+            raise TextinvError(f"{ref.placeholder} is in the store, which cannot be reached here: configure it")
         version = self._registry.resolve(ref)
         label = ConceptRef(version.name, version.version).placeholder
         return label, version.embedding

@@ -99,7 +99,7 @@ def _sources(names: Sequence[str], base: BaseFacts, registry: "Registry") -> dic
     for one in sorted(registry.list_heads(), key=lambda one: (one.base_revision != base.revision, one.version)):
         found[one.name] = one
     if unknown := [name for name in names if name not in found]:
-        raise UnknownConceptError(f"there is no concept {unknown[0]!r}: `textinv concept ls` lists those there are")
+        raise UnknownConceptError(f"there is no concept {unknown[0]!r}: `textinv concept ls` lists all concepts")
     return {name: found[name] for name in dict.fromkeys(names or sorted(found))}
 
 

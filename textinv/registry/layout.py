@@ -16,6 +16,8 @@ import mimetypes
 import secrets
 import time
 
+from textinv.errors import UnknownConceptError
+from textinv.placeholders import GUESS, ConceptRef
 from textinv.store.protocol import BINARY
 
 FORMAT = 2
@@ -56,7 +58,17 @@ def versions_prefix(name: str) -> str:
 
 
 def version_key(name: str, version: int) -> str:
-    """Key of a version; the padding makes listings come in order."""
+    """Key of a version; the padding makes listings come in order.
+
+    Raises:
+        UnknownConceptError: what was only guessed lies nowhere.
+    """
+    if version == GUESS:
+        ref = ConceptRef(name, version)
+        raise UnknownConceptError(
+            f"{ref.placeholder} lies in no store: a service holds a guess for an hour, for who asked for it alone",
+            concept=str(ref),
+        )
     return f"{versions_prefix(name)}{version:08d}.json"
 
 

@@ -3,6 +3,7 @@
 Owns the two routes. A name that does not resolve is told, not an error: people are still typing.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -12,12 +13,13 @@ from pydantic import Field
 from services.api.bodies import Body
 from services.api.callers import Caller, may_draw
 from services.api.images.hints import hints_for
-from services.desk import Desk, computing, in_thread
+from services.desk import Desk, computing, in_thread, missing_guess
+from services.drawing.held_guesses import HeldGuess
 from services.drawing.studio import StudioFacts
 from textinv.errors import AccessError, CorruptObjectError, InputError, RequestError, UnknownConceptError
 from textinv.generation.infotext import read_infotext, read_png_infotext
 from textinv.generation.request import GenerateRequest, read_request
-from textinv.placeholders import ConceptRef, concepts_of, expand_aliases, mentions_in, refs_in
+from textinv.placeholders import GUESS, ConceptRef, concepts_of, expand_aliases, mentions_in, refs_in
 
 router = APIRouter(tags=["prompts"])
 _MAX_CONCEPTS = 64
@@ -38,8 +40,11 @@ async def look_at_prompt(body: PromptBody, request: Request, caller: Caller = ma
     text = expand_aliases(body.prompt)
     refs, facts = _refs(text), await desk.facts()
     if len(refs) > _MAX_CONCEPTS:
-        raise RequestError(f"the prompt names {len(refs)} concepts; {_MAX_CONCEPTS} are looked up", param="prompt")
-    concepts = [await in_thread(_concept, desk, ref, caller, facts) for ref in refs]
+        raise RequestError(
+            f"the prompt names {len(refs)} concepts; at most {_MAX_CONCEPTS} are looked up", param="prompt"
+        )
+    guessed = await desk.guesses.held(caller.id, [ref.name for ref in refs if ref.version == GUESS])
+    concepts = [await in_thread(_concept, desk, ref, caller, facts, guessed) for ref in refs]
     known = {one["ref"]: one["vectors"] or 1 for one in concepts}
     vectors = {str(mention): known[concepts_of(mention)[0]] for mention in mentions_in(text)}
     room = await desk.studio.measure(text, vectors)
@@ -76,7 +81,7 @@ def _settings_of(png: bytes, max_px: int, facts: StudioFacts) -> dict[str, Any]:
     text = read_png_infotext(png, max_px)
     if not text:
         raise RequestError(
-            "the picture does not say how it was drawn: choose a PNG as it was downloaded", param="image"
+            "the picture does not tell how it was drawn: choose a PNG exactly as it was downloaded", param="image"
         )
     infotext = read_infotext(text)
     read = read_request(infotext)
@@ -106,7 +111,19 @@ def _sizes_of(read: GenerateRequest) -> dict[str, str | None]:
     return dict(zip(("original_size", "crop_top_left", "target_size"), said, strict=True))
 
 
-def _concept(desk: Desk, ref: ConceptRef, caller: Caller, facts: StudioFacts) -> dict[str, Any]:
+def _guess(ref: ConceptRef, held: HeldGuess | None) -> dict[str, Any]:
+    """What is told of a guess; its version is `guess`."""
+    told = {"ref": ref, "name": ref.name, "version": "guess", "vectors": None, "resolved": False}
+    if held is None:
+        return told | {"problem": missing_guess(ref)}
+    return told | {"vectors": held.embedding.num_vectors, "resolved": True, "problem": None}
+
+
+def _concept(
+    desk: Desk, ref: ConceptRef, caller: Caller, facts: StudioFacts, guessed: Mapping[str, HeldGuess]
+) -> dict[str, Any]:
+    if ref.version == GUESS:
+        return _guess(ref, guessed.get(ref.name))
     told: dict[str, Any] = {"ref": ref, "name": ref.name, "version": ref.version, "vectors": None, "resolved": False}
     try:
         caller.check_concepts([ref])
