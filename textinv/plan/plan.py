@@ -14,7 +14,7 @@ from textinv.manifest.fields import Manifest
 from textinv.manifest.origin import Origin, Problem, raise_problems
 from textinv.plan.estimate import Estimate, estimate
 from textinv.plan.guesses import Guesses
-from textinv.plan.initializers import Initializers
+from textinv.plan.initializers import AUTO, Initializers
 from textinv.plan.picture_check import least_px
 from textinv.plan.picture_facts import FactsCache
 from textinv.plan.pictures import Gathered, Wanted, gather_all
@@ -97,7 +97,8 @@ def make_plan(
     shelf = shelf or shelf_for(manifest.origin, settings)
     gathered = _gather(manifest, base, shelf, facts or FactsCache(settings.home), progress)
     problems = [problem for one in gathered for problem in one.problems]
-    initializers = Initializers(manifest, registry, base, Guesses(manifest.base_model, base, registry))
+    guesses = Guesses(manifest.base_model, base, registry)
+    initializers = Initializers(manifest, registry, base, guesses)
     drafts, shared = [], dict[str, bool]()
     for index, (concept, pictures) in enumerate(zip(manifest.concepts, gathered, strict=True)):
         values = Values(manifest, concept, base)
@@ -122,7 +123,7 @@ def make_plan(
             are_scored=base.has_clip or bool(settings.encoders),
             has_clip=base.has_clip,
         ),
-        notes=_notes(drafts, base),
+        notes=[*_notes(drafts, base), *_note_of_guess(drafts, guesses)],
         guesses={digest: found.source for digest, found in initializers.guesses.items() if found.source},
         shared=shared,
     )
@@ -151,6 +152,11 @@ def _notes(specs: Sequence[TrainSpec], base: BaseFacts) -> list[str]:
                 f"{' and '.join(others)} learns"
             )
     return notes
+
+
+def _note_of_guess(specs: Sequence[TrainSpec], guesses: Guesses) -> list[str]:
+    count = sum(spec.init == AUTO for spec in specs) if guesses.stale else 0
+    return [f"{count} of {len(specs)} with init: auto start from words alone: {guesses.stale}"] if count else []
 
 
 def _gather(
