@@ -2,8 +2,12 @@
 
 import atexit
 import os
+import re
 import shutil
 import tempfile
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -14,3 +18,15 @@ if "XDG_DATA_HOME" not in os.environ:  # where state goes that no test has given
     atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
 pytest_plugins = [f"tests.fixtures.{name}" for name in ("s3", "faulty_store", "wrong_clock", "ray", "bases")]
+
+MARKED = re.compile(r"^pytestmark = .*", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import a file, or a folder named as a marker, of which no test is to run."""
+    if collection_path.is_dir():
+        markers = [collection_path.name]
+    else:
+        found = MARKED.search(collection_path.read_text()) if collection_path.suffix == ".py" else None
+        markers = re.findall(r"pytest\.mark\.(\w+)", found[0]) if found else []
+    return True if any(f"not {marker}" in config.option.markexpr for marker in markers) else None

@@ -15,7 +15,7 @@ import pytest
 
 from services.config import ServiceConfig
 from tests.services.on_serve import draw, publish_word, serving
-from tests.services.pictures import base64_of, decompression_bomb, pixels_of, png
+from tests.services.pictures import base64_of, black_png, decompression_bomb, pixels_of, png
 from textinv.registry.layout import head_key, heads_prefix
 from textinv.store import EmbeddedServer, connect_store
 
@@ -177,7 +177,7 @@ def test_hostile_requests_are_refused_while_others_are_drawn(service: str) -> No
     ]
     edits: list[Any] = [
         {"prompt": "a", "images": [{"image_url": f"data:image/png;base64,{base64_of(data)}"}]}
-        for data in (decompression_bomb(), png(5000, 5000), png()[:60], b"GIF89a")
+        for data in (decompression_bomb(), black_png(5000, 5000), png()[:60], b"GIF89a")
     ]
     with drawing_meanwhile(service), httpx.Client(base_url=service, timeout=60) as client:
         for path, sent in [(URL, body) for body in bodies] + [("/v1/images/edits", body) for body in edits]:

@@ -12,7 +12,7 @@ from PIL import Image
 from services.desk import Desk
 from tests.services.conftest import client_of
 from tests.services.job_tools import open_desk, photo
-from tests.services.pictures import decompression_bomb, half_transparent_png, png
+from tests.services.pictures import black_png, decompression_bomb, half_transparent_png, png
 from textinv.spec import image_key
 from textinv.store import S3Store
 
@@ -102,7 +102,14 @@ async def test_a_small_picture_is_told_apart_from_a_tiny_one(
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<svg xmlns='x'></svg>", b"just words", photo(1)[:500], decompression_bomb(), photo(1, 9000, 2000)],
+    [
+        b"",
+        b"<svg xmlns='x'></svg>",
+        b"just words",
+        photo(1)[:500],
+        decompression_bomb(),
+        black_png(9000, 2000),
+    ],
     ids=["empty", "svg", "text", "cut short", "bomb", "too many pixels"],
 )
 async def test_what_is_no_picture_is_a_400_and_is_not_stored(
