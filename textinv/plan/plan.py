@@ -140,14 +140,16 @@ def _notes(specs: Sequence[TrainSpec], base: BaseFacts) -> list[str]:
             f"{behind} of {len(specs)} with rows: output: other programs cannot read what these learn (OneTrainer can)"
         )
     if any(spec.context_weight and spec.rows == "output" for spec in specs):
-        notes.append("context_weight does nothing with rows: output: no row changes what other words of a prompt say")
+        notes.append(
+            "context_weight does nothing with rows: output: rows do not change what other words of a prompt say"
+        )
     held = [spec for spec in specs if spec.context_weight and spec.rows == "input"]
     if base.compared and held:
         learning = {name for spec in held for name in spec.encoders or base.row_widths}
         if others := sorted(learning - set(base.compared)):
             notes.append(
-                f"context_weight compares words of {' and '.join(base.compared)} only: what {' and '.join(others)} "
-                "learns it does not hold back"
+                f"context_weight compares words of {' and '.join(base.compared)} only: it does not hold back what "
+                f"{' and '.join(others)} learns"
             )
     return notes
 

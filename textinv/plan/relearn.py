@@ -52,7 +52,7 @@ def plan_relearning(
         version = registry.resolve(ConceptRef(name, source.version))
         spec = spec_of(version)
         if spec is None:
-            left_out[name] = "it was learned elsewhere, so nobody knows from what"
+            left_out[name] = "it was learned elsewhere, so its pictures are unknown"
         elif lost := [one for one in _digests(spec) if not registry.store.exists(image_key(one))]:
             left_out[name] = f"{len(lost)} of its pictures were deleted: submit them in a manifest"
         elif guess is None and spec.init == GUESS and spec.start_digest and not spec.max_steps:
