@@ -18,7 +18,7 @@ from textinv.cli import main
 from textinv.errors import InputError
 from textinv.guess.folders import FolderTree
 from textinv.guess.measuring import is_held_out
-from textinv.models import load_base_model
+from textinv.models import base_revision, load_base_model
 from textinv.models.base import BaseModel
 from textinv.models.picture_encoder import load_encoder, own_encoder
 from textinv.registry.guesses import LearnedFrom, list_guesses, publish_guess
@@ -146,7 +146,7 @@ def test_without_a_folder_it_learns_from_what_is_shared(
     status, said = type_(*command, "--styles")
     assert (status, "is said of a --folder" in said) == (2, True)
 
-    revision = load_base_model(str(base)).revision
+    revision = base_revision(str(base))
     names = [f"thing-{number}" for number in range(60)]
     held_out, trained = ([name for name in names if is_held_out(name) == wanted] for wanted in (True, False))
     for name in (*held_out[:4], *trained[:4]):
