@@ -1,7 +1,7 @@
 """Which concepts of a job the guess may learn from, as its manifest or its tenant says.
 
-Owns what a submission says about it: what holds after it is what it says, so that a manifest that is submitted again
-without `share_with_guess` takes its concepts back. And what a purge takes back. The objects are `registry.shares`'.
+Owns what a submission says about it: a manifest that is submitted again without `share_with_guess` takes back what it
+shared. And what a purge takes back. The objects are `registry.shares`'.
 """
 
 from collections import defaultdict
@@ -41,7 +41,8 @@ def note_sharing(store: ObjectStore, plan: Plan, job_id: str, tenant: Tenant) ->
     kept = {share.concept for share in given.values()}
     others = {spec.name for spec in specs} - kept
     mine = [one for one in shares(store, specs[0].base_revision, others) if one.tenant == tenant.name]
-    withdraw(store, mine, NOT_SAID)
+    # What was shared by hand, a manifest takes back only where it says so.
+    withdraw(store, [one for one in mine if one.job or plan.shared.get(one.concept) is False], NOT_SAID)
     for _ in side_by_side(lambda one: give(store, one), given.values()):
         pass
 
