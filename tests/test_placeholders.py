@@ -76,7 +76,7 @@ def test_a_placeholder_may_be_written_in_any_case_as_names_are_all_lower_case() 
 def test_a_version_that_cannot_be_is_refused_however_long_it_is(num_digits: int) -> None:
     asked = "<fox@" + "9" * num_digits + ">"
     for ask in (parse_ref, refs_in, lambda text: list(split_prompt(text))):
-        with pytest.raises(InputError, match=f"a version of {num_digits} digits; the last is 99999999") as caught:
+        with pytest.raises(InputError, match=f"a version of {num_digits} digits; the highest is 99999999") as caught:
             ask(asked)
         assert len(caught.value.message) < 200
     assert refs_in("<fox@" + "0" * 5000 + "7>") == [ConceptRef("fox", 7)]
@@ -123,12 +123,12 @@ def test_strengths_that_cannot_be_are_refused(text: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a <my fox> here", "<my fox> is no name: did you mean <my-fox>"),
+        ("a <my fox> here", "<my fox> is not a name: did you mean <my-fox>"),
         ("<My_Fox Two>", "did you mean <my-fox-two>"),
         ("<fox:strong>", "write it as <fox:0.7>"),
         ("<fox@>", "write <name>, <name@3>, <name:0.7>"),
-        ("<lora:add_detail:0.8>", "nothing but concepts is drawn here: leave it out"),
-        ("<" + "a" * 64 + ">", "is no concept"),
+        ("<lora:add_detail:0.8>", "only concepts can be drawn here: leave it out"),
+        ("<" + "a" * 64 + ">", "is not a concept"),
     ],
 )
 def test_brackets_that_look_meant_are_told_what_they_could_be(text: str, told: str) -> None:

@@ -95,7 +95,7 @@ def test_a_file_can_be_named_and_its_paths_start_at_it(nowhere: Path, monkeypatc
     assert settings.gpu_hour_price == 2
     assert settings.base_models == {**OWN_BASE_MODELS, "sd": "org/model"}
     monkeypatch.setenv("TEXTINV_CONFIG", "nowhere.toml")
-    with pytest.raises(SettingsError, match=r"nowhere\.toml, which is no file"):
+    with pytest.raises(SettingsError, match=r"nowhere\.toml, which is not a file"):
         load_settings()
 
 
@@ -183,7 +183,7 @@ def test_a_variable_that_names_no_setting_is_refused_with_the_nearest_name(
     name: str, meant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, "mine")
-    with pytest.raises(SettingsError, match=f"{name} names no setting: did you mean {meant}"):
+    with pytest.raises(SettingsError, match=f"{name} is not a setting: did you mean {meant}"):
         load_settings()
 
 

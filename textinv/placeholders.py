@@ -184,7 +184,7 @@ def take_other_networks(text: str) -> tuple[str, list[str]]:
 
 
 def check_brackets(text: str) -> None:
-    """Check that nothing in angle brackets looks like a placeholder and is none.
+    """Check that nothing in angle brackets looks like a placeholder without being one.
 
     Raises:
         InputError: something does; the message says what it could be.
@@ -196,14 +196,14 @@ def check_brackets(text: str) -> None:
 
 def _what_it_could_be(inner: str) -> str:
     if _OTHER_NETWORKS.fullmatch(f"<{inner}>"):
-        return "is no concept, and nothing but concepts is drawn here: leave it out"
+        return "is not a concept, and only concepts can be drawn here: leave it out"
     name, colon, rest = inner.partition(":")
     lower = re.sub(r"[\s_]+", "-", name.strip().lower())
     if colon and "+" not in inner and is_name(lower.partition("@")[0]):
         return f"has no strength that is a number from 0 to {MAX_STRENGTH:g}: write it as <{lower}:0.7>"
     if not rest and is_name(lower):
-        return f"is no name: did you mean <{lower}>?"
-    return "is no concept: write <name>, <name@3>, <name:0.7> or <one+other>"
+        return f"is not a name: did you mean <{lower}>?"
+    return "is not a concept: write <name>, <name@3>, <name:0.7> or <one+other>"
 
 
 def _placeholder(match: re.Match[str]) -> str:
@@ -264,7 +264,7 @@ def _ref(text: str) -> ConceptRef:
         return ConceptRef(name)
     digits = "0" if digits == "guess" else digits.lstrip("0") or "0"
     if len(digits) > len(str(MAX_VERSION)):
-        raise InputError(f"{_shown(text)} asks for a version of {len(digits)} digits; the last is {MAX_VERSION}")
+        raise InputError(f"{_shown(text)} asks for a version of {len(digits)} digits; the highest is {MAX_VERSION}")
     return ConceptRef(name, int(digits))
 
 

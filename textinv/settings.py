@@ -130,7 +130,7 @@ class Settings(_Frozen):
     @classmethod
     def _usable(cls, folders: tuple[Path, ...]) -> tuple[Path, ...]:
         if bad := next((folder for folder in folders if "," in str(folder)), None):
-            raise ValueError(f"{bad} cannot be told to a worker: give the folder a name without a comma")
+            raise ValueError(f"{bad} cannot be passed to a worker: give the folder a name without a comma")
         return tuple(folder.expanduser() for folder in folders)
 
 
@@ -218,9 +218,9 @@ def _endpoint_and_bucket(url: str, bucket: str | None) -> tuple[str, str | None]
     parts = urlsplit(url)
     path, found = parts.path.strip("/"), _BUCKET_HOST.fullmatch(parts.hostname or "")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is no URL of a server: write http://HOST:PORT or https://HOST")
+        raise ValueError(f"{url!r} is not the URL of a server: write http://HOST:PORT or https://HOST")
     if parts.query or parts.fragment or "/" in path:
-        raise ValueError(f"{url!r} says more than a server: write it as {parts.scheme}://{parts.netloc}")
+        raise ValueError(f"{url!r} is more than the URL of a server: write it as {parts.scheme}://{parts.netloc}")
     named = path or (found["bucket"] if found else "")
     if not named:
         return url, bucket
@@ -248,7 +248,7 @@ def _check_variables() -> None:
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known and not _OF_KUBERNETES.search(name):
             (close,) = difflib.get_close_matches(name, known, 1, 0)
             raise SettingsError(
-                f"the variable {name} names no setting: did you mean {close}? Correct or unset it",
+                f"the variable {name} is not a setting: did you mean {close}? Correct or unset it",
                 setting=name,
             )
 
@@ -269,7 +269,7 @@ def settings_file() -> Path | None:
     """
     if named := os.environ.get(FILE_VARIABLE):
         if not Path(named).is_file():
-            raise SettingsError(f"{FILE_VARIABLE} names {named}, which is no file: correct or unset it")
+            raise SettingsError(f"{FILE_VARIABLE} names {named}, which is not a file: correct or unset it")
         return Path(named)
     return find_settings_file()
 

@@ -163,7 +163,9 @@ def read_spec(key: str, line: bytes) -> TrainSpec:
                 key=key,
                 field=field,
             ) from error
-        raise CorruptObjectError(f"{key} is no sheet of specs ({error}): submit the manifest again", key=key) from error
+        raise CorruptObjectError(
+            f"{key} is not a sheet of specs ({error}): submit the manifest again", key=key
+        ) from error
 
 
 def image_key(digest: str) -> str:

@@ -51,7 +51,7 @@ def scale(
     min_workers: Annotated[
         int | None, typer.Option("--min", min=0, help="Workers to keep even when there is no work.")
     ] = None,
-    max_workers: Annotated[int | None, typer.Option("--max", min=1, help="Most workers at a time.")] = None,
+    max_workers: Annotated[int | None, typer.Option("--max", min=1, help="Maximum number of workers.")] = None,
     crew_size: Annotated[int | None, typer.Option(min=1, help="Workers that start and stop together.")] = None,
     address: Address = None,
     json: AsJson = False,
@@ -69,13 +69,13 @@ def drain(address: Address = None, json: AsJson = False) -> None:
 
 
 def stop(json: AsJson = False) -> None:
-    """Stop the local driver after its workers saved what they have; jobs go on with the next `submit` or `resume`."""
+    """Stop the local driver once its workers have saved their work; the next `submit` or `resume` continues jobs."""
     from textinv.jobs.home_driver import HomeDriver
 
     pid = HomeDriver(settings_at(None).home).driver_pid()
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
-    emit({"stopped": pid is not None}, json, "it saves what it has and goes" if pid else "there was no driver")
+    emit({"stopped": pid is not None}, json, "it saves its work and stops" if pid else "no driver was running")
 
 
 def _change(address: str | None, changes: dict[str, Any], json: bool) -> None:

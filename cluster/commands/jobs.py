@@ -14,7 +14,7 @@ from textinv.cli.output import AsJson, emit, rows_table
 if TYPE_CHECKING:
     from textinv.jobs import JobRecord, JobStatus, JobStore
 
-Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job of `textinv job ls`, or its beginning.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, as in `textinv job ls`, or its beginning.")]
 Address = Annotated[str | None, typer.Option(help="Jobs address of a Ray cluster; default: a local Ray.")]
 
 
@@ -96,8 +96,10 @@ def report(
 
 def cancel(
     job: Job,
-    concepts: Annotated[list[str] | None, typer.Option("--concept", help="Only this one; may be repeated.")] = None,
-    keep_rows: Annotated[bool, typer.Option("--keep-rows", help="Publish the best rows that were learned.")] = False,
+    concepts: Annotated[
+        list[str] | None, typer.Option("--concept", help="Only this concept; can be given again.")
+    ] = None,
+    keep_rows: Annotated[bool, typer.Option("--keep-rows", help="Publish the best rows learned so far.")] = False,
     json: AsJson = False,
 ) -> None:
     """Cancel a job, or some of its concepts; what is published stays."""
@@ -114,7 +116,7 @@ def cancel(
 
 
 def resume(job: Job, address: Address = None, json: AsJson = False) -> None:
-    """Take a job up again: what was cancelled or has failed is tried again, what is half done goes on."""
+    """Resume a job: try again what was cancelled or failed, and continue what is half done."""
     from cluster.driver.launch import ensure_driver, fleet_of
     from cluster.driver.options import DriverOptions
 

@@ -67,7 +67,8 @@ def learn(
     path = write_output(out, in_format(image.png(), out.suffix.lower()))
     facts = {**made.facts, "picture": str(path), "prompt": prompt, "concepts": dict(image.concepts)}
     text = (
-        f'learned {", ".join(image.concepts)}; drew "{prompt}": {path}\ntextinv concept show {name} says how good it is'
+        f'learned {", ".join(image.concepts)}; drew "{prompt}": {path}\n'
+        f"`textinv concept show {name}` tells how good it is"
     )
     emit(facts, json, text)
 

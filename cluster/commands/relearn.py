@@ -30,7 +30,7 @@ def relearn(
     gate: Gate = "on",
     json: AsJson = False,
 ) -> None:
-    """Learn concepts on another base model, from the pictures in the store; services of the old one keep theirs."""
+    """Learn concepts on another base model, from the pictures in the store; services on the old one keep theirs."""
     from cluster.driver.launch import ensure_driver, fleet_of
     from cluster.driver.options import DriverOptions
     from textinv.jobs.submission import submit_plan

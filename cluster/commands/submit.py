@@ -27,7 +27,8 @@ Compiled = Annotated[
     bool,
     typer.Option(
         "--compile",
-        help="Compile the UNet for training (torch.compile, CUDA graphs): minutes per picture size; needs --slots N.",
+        help="Compile the UNet for training (torch.compile, CUDA graphs): takes minutes per picture size; needs "
+        "--slots N.",
     ),
 ]
 
@@ -46,18 +47,22 @@ def submit(
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest (YAML).")],
     address: Annotated[str | None, typer.Option(help="Jobs address of a Ray cluster; default: a local Ray.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show progress until the job ends.")] = False,
-    priority: Annotated[int, typer.Option(min=-MAX_PRIORITY, max=MAX_PRIORITY, help="Higher is served first.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Most workers at a time.")] = 1,
+    priority: Annotated[
+        int, typer.Option(min=-MAX_PRIORITY, max=MAX_PRIORITY, help="Jobs with a higher priority come first.")
+    ] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Maximum number of workers.")] = 1,
     crew_size: Annotated[int | None, typer.Option(min=1, help="Workers that start and stop together.")] = None,
     threads_per_worker: Annotated[int | None, typer.Option(min=1, help="CPU threads of a worker.")] = None,
-    gpu: Annotated[bool | None, typer.Option(help="Give each worker a GPU; default: if there are any.")] = None,
-    gpus: Annotated[str | None, typer.Option(help="GPUs of this machine to learn on, as CUDA numbers them.")] = None,
+    gpu: Annotated[bool | None, typer.Option(help="Give each worker a GPU; default: if there is one.")] = None,
+    gpus: Annotated[
+        str | None, typer.Option(help="GPUs of this machine to learn on, by CUDA's numbers: 0, or 0,1.")
+    ] = None,
     slots: Slots = None,
     compiled: Compiled = False,
     gate: Gate = "on",
     json: AsJson = False,
 ) -> None:
-    """Learn the concepts of a manifest; what is done already is not learned again.
+    """Learn the concepts of a manifest; those that are done are not learned again.
 
     Results are scored with the encoders of the settings (`textinv --encoder FOLDER submit`), else the base's own CLIP.
     """
@@ -149,7 +154,7 @@ def _warn(plan: "Plan", options: "DriverOptions", has_driver: bool) -> None:
     for warning in plan.warnings:
         warn(str(warning))
     if has_driver and (options != DriverOptions() or loaded_settings().origin["encoders"] == "flag"):
-        warn("a driver runs already and keeps its options; `textinv fleet stop` ends it")
+        warn("a driver is running already and keeps its own options, not these; `textinv fleet stop` ends it")
 
 
 def _options(
@@ -166,9 +171,9 @@ def _options(
     if slots is not None and slots != "auto" and not (slots.isdecimal() and int(slots) > 0):
         raise InputError(f"--slots {slots!r} is neither a positive number nor auto")
     if gpus is not None and not all(one.isdecimal() for one in gpus.split(",")):
-        raise InputError(f"--gpus {gpus!r} does not number GPUs: write 0, or 0,1")
+        raise InputError(f"--gpus {gpus!r} is not a list of GPU numbers: write 0, or 0,1")
     if compiled and slots in (None, "auto"):
-        raise InputError("--compile would compile each size that is tried for the best: say --slots N with it")
+        raise InputError("--compile without a number of slots would compile every number that is tried: add --slots N")
     given = {
         "workers": workers,
         "crew_size": crew_size,

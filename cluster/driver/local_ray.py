@@ -34,7 +34,7 @@ class LocalRay:
             self.folder.mkdir(mode=0o700)
         status = self.folder.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-            raise ClusterError(f"{self.folder} is not a private folder of ours: remove it and try again")
+            raise ClusterError(f"{self.folder} is not a private folder of this user: remove it and try again")
         self.end_orphans()
         for entry in self.folder.iterdir():
             if entry.is_dir() and not entry.is_symlink():

@@ -137,8 +137,10 @@ def _serve_here_once(settings: Settings, options: DriverOptions, fleet: str, sto
             log_to_driver=False,
             logging_level="WARNING",
         )
-    except (RuntimeError, ConnectionError, ray.exceptions.RayError) as error:
-        raise ClusterError(f"Ray does not start on this machine: {error}") from error
+    except Exception as error:  # a start that takes Ray more than 30 s is a bare Exception of Ray's
+        raise ClusterError(
+            f"Ray does not start on this machine: {error}; if it is busy with other work, try again when it is not"
+        ) from error
     _heed_signals(stop)
     try:
         _LOG.info("serving fleet %s", fleet)

@@ -22,8 +22,8 @@ def create(
         Role, typer.Option(help="generate; submit: also jobs; operate: also roll back and delete; admin: also fleet.")
     ] = "generate",
     prefix: Annotated[str, typer.Option(help="Only concepts whose names start with this.")] = "",
-    per_minute: Annotated[int | None, typer.Option(help="Requests per minute at most.", min=1)] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Requests at the same time at most.", min=1)] = None,
+    per_minute: Annotated[int | None, typer.Option(help="Maximum requests per minute.", min=1)] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Maximum requests at the same time.", min=1)] = None,
     max_priority: Annotated[
         int, typer.Option(help="Highest priority of its jobs.", min=-MAX_PRIORITY, max=MAX_PRIORITY)
     ] = 0,

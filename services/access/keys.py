@@ -122,7 +122,10 @@ class KeyRing:
             InputError: a key for all that is shared is to be bound to names.
         """
         if role == "admin" and name_prefix:
-            raise InputError(f"a key of role admin owns what all share: leave out the prefix {name_prefix!r}")
+            raise InputError(
+                "a key with the role admin owns what all share and cannot be bound to a prefix: leave "
+                f"out {name_prefix!r}"
+            )
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         key = ApiKey(
             id=key_id,
@@ -236,7 +239,7 @@ class KeyRing:
         ids = [info.key.removeprefix(_PREFIX).removesuffix(".json") for info in infos]
         key = self._read(ids[0]) if len(ids) == 1 else None
         if len(ids) > 1:
-            raise InputError(f"the ids of {len(ids)} keys begin with {beginning!r}: write more of it")
+            raise InputError(f"{len(ids)} key ids begin with {beginning!r}: give more of it")
         if key is None:
             raise InputError(f"there is no key {beginning!r}; `textinv keys ls` lists them")
         return key

@@ -38,8 +38,8 @@ class Strangers:
             if left < 1:
                 wait_s = math.ceil((1 - left) * _MINUTE_S / self._rate)
                 raise OverloadedError(
-                    f"{address} sent over {self._rate} unknown API keys a minute; come back in {wait_s} s with one "
-                    "that exists",
+                    f"{address} sent more than {self._rate} unknown API keys in a minute; come back in {wait_s} s "
+                    "with one that exists",
                     retry_after_s=wait_s,
                 )
             self._note(address, left - 1, now)

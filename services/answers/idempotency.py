@@ -243,7 +243,7 @@ class _Watch:
 
 def _other_request(key: str) -> RequestError:
     return RequestError(
-        f"the Idempotency-Key {key[:80]!r} was used for another request; take a new one", param="Idempotency-Key"
+        f"the Idempotency-Key {key[:80]!r} was used for another request; use a new one", param="Idempotency-Key"
     )
 
 

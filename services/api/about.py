@@ -48,7 +48,7 @@ async def show_model(model: str, request: Request, _: Caller = may_draw) -> dict
     """Show the base model that draws."""
     shown = await _model(request.app.state.desk)
     if model != shown["id"]:
-        raise UnknownConceptError(f"there is no model {model[:80]!r} here; the one that draws is {shown['id']!r}")
+        raise UnknownConceptError(f"there is no model {model[:80]!r} here; this service draws with {shown['id']!r}")
     return shown
 
 

@@ -131,5 +131,5 @@ def _raise_own(error: Exception) -> NoReturn:
     if isinstance(error, BackPressureError):
         raise OverloadedError("too many requests wait for a replica; come back later", retry_after_s=2) from error
     if isinstance(error, RayActorError | DeploymentUnavailableError):
-        raise NotReadyError("no replica is there to draw; come back later", retry_after_s=5) from error
+        raise NotReadyError("no replica is running; come back later", retry_after_s=5) from error
     raise ServiceError(f"the replica failed: {type(cause).__name__}; its log says why") from error

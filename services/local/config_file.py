@@ -47,8 +47,8 @@ def _fields_in(path: Path | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error
     if not isinstance(fields, dict):
-        raise SettingsError(f"{path} holds no fields; write one a line, as `safety_checker: false`")
+        raise SettingsError(f"{path} holds no fields; write one per line, as `safety_checker: false`")
     for name in _SETTINGS:
         if name in fields:
-            raise SettingsError(f"{path}: {name} is a setting; say it where `textinv config` finds it")
+            raise SettingsError(f"{path}: {name} is a setting of textinv; set it where `textinv config` finds it")
     return fields

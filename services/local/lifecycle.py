@@ -187,7 +187,9 @@ def _check_port(host: str, port: int, patience_s: float) -> None:
     """
     if not _wait(lambda: _port_problem(host, port) is None, patience_s):
         why = _port_problem(host, port) or "it was in use until now"
-        raise SettingsError(f"port {port} of {host} cannot be had ({why}): stop what uses it, or say --port")
+        raise SettingsError(
+            f"port {port} of {host} cannot be used ({why}): stop what uses it, or choose another with --port"
+        )
 
 
 def _port_problem(host: str, port: int) -> str | None:

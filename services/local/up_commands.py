@@ -17,7 +17,7 @@ from textinv.cli.waiting import waiting_for
 Resize = Annotated[
     bool | None,
     typer.Option(
-        "--resize/--no-resize", help="Draw sizes that the base model cannot draw at one that it can, and resize."
+        "--resize/--no-resize", help="Draw a size that the base model cannot draw at one that it can, then resize."
     ),
 ]
 ConfigFile = Annotated[
@@ -37,7 +37,9 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: that of `service_url`.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default: that of `service_url`.")] = None,
     gpus: Annotated[float | None, typer.Option(help="GPUs of the replica that draws; default: 0.", min=0)] = None,
-    workers: Annotated[int | None, typer.Option(help="Most workers that learn at a time; default: 1.", min=1)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Maximum number of workers that learn; default: 1.", min=1)
+    ] = None,
     resize: Resize = None,
     config_file: ConfigFile = None,
     json: AsJson = False,
@@ -64,13 +66,13 @@ def up(
         warn(f"{service.base_model} is served already; `textinv down` first, to serve {config.base_model}")
     page = f"{service.url}/"
     said = [f"{'already up' if found.was_up else 'ready'}: {page}    (`textinv down` stops everything)"]
-    said += [f"goes on with {', '.join(found.resumed)}"] if found.resumed else []
+    said += [f"continues with {', '.join(found.resumed)}"] if found.resumed else []
     said += ["callers need a key: `textinv keys create NAME --role admin` makes one"] if config.keys else []
     emit({"page": page, "was_up": found.was_up, "resumed": found.resumed, **dict(service)}, json, "\n".join(said))
 
 
 def down(json: AsJson = False) -> None:
-    """Stop the service, the workers (after they saved what they have) and the embedded store; all data stay."""
+    """Stop the service, the workers (once they have saved their work) and the embedded store; all data stay."""
     from services.local.everything import stop_everything
 
     with waiting_for("stopping"):

@@ -108,7 +108,7 @@ class Learning:
         allowed = {self.config.base_model, *self.settings.stated_base_models}
         if name not in allowed:
             raise RequestError(
-                f"base_model: {name[:80]!r} is not learned on here; use one of {', '.join(sorted(allowed))}",
+                f"base_model: this service does not learn on {name[:80]!r}; use one of {', '.join(sorted(allowed))}",
                 param="base_model",
             )
         return self._read_base(name)

@@ -61,7 +61,7 @@ def test_concepts_are_told_apart_by_base_model_kind_and_age(stocked: str, open_p
     page.get_by_label("Search").fill("FOX")
     names(page, "their-fox", "my-fox")
     page.get_by_label("Kind").select_option("style")
-    expect(page.get_by_text("No concept is like that.")).to_be_visible()
+    expect(page.get_by_text("No concept matches.")).to_be_visible()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (400, "dark")])

@@ -120,7 +120,7 @@ def test_a_fleet_is_scaled_and_drained(driven: str, seen: MemoryStore, open_page
 
     page.get_by_role("button", name="Drain").click()
     expect(page.get_by_text("draining", exact=True)).to_be_visible()
-    expect(page.get_by_text("Workers write checkpoints, hand back what they have and go.")).to_be_visible()
+    expect(page.get_by_text("Workers save checkpoints, hand back their concepts and stop.")).to_be_visible()
     expect(page.get_by_text("jobs wait until you scale the fleet")).to_be_visible()
     expect(page.get_by_role("button", name="Drain")).to_be_disabled()
     expect(page.get_by_role("alert")).to_have_count(0)

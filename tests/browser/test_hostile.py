@@ -87,7 +87,7 @@ def test_the_settings_of_a_picture(service: str, open_page: OpenPage) -> None:
     expect(page.get_by_label("Noise scheduler").locator("option:checked")).to_have_text("Euler a")
     page.get_by_role("button", name="Draw", exact=True).click()
     expect(page.get_by_role("article", name=HOSTILE)).to_contain_text(HOSTILE)
-    expect(page.get_by_role("alert")).to_contain_text("is no concept")
+    expect(page.get_by_role("alert")).to_contain_text("is not a concept")
     stayed_text(page)
 
 

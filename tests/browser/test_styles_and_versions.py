@@ -31,7 +31,7 @@ AS_PNG = """async (image) => {
     return canvas.toDataURL("image/png").split(",")[1];
 }"""
 FORMATS = {
-    "One file for nearly all": "my-brolly.safetensors",
+    "One file for nearly all programs": "my-brolly.safetensors",
     "diffusers": "my-brolly-diffusers.safetensors",
     "A1111, older": "my-brolly.pt",
     "OneTrainer": "my-brolly-onetrainer.safetensors",

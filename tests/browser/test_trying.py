@@ -61,7 +61,7 @@ def test_names_that_nobody_taught_are_told_before_and_after_drawing(service: str
     page.get_by_label("Prompt", exact=True).fill("a <nobody>")
     expect(page.get_by_label("What the prompt holds")).to_contain_text("nobody")
     page.get_by_role("button", name="Draw", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("Look it up under Concepts")
+    expect(page.get_by_role("alert")).to_contain_text("Look under Concepts")
 
 
 def test_settings_come_back_from_a_downloaded_picture(service: str, open_page: OpenPage, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_history_outlives_the_tab_until_it_is_forgotten(service: str, open_page:
     page.close()
     again.goto(f"{service}/#/try")
     expect(again.get_by_role("article")).to_have_count(2)
-    expect(again.get_by_role("alert")).to_contain_text("Look it up under Concepts")
+    expect(again.get_by_role("alert")).to_contain_text("Look under Concepts")
     picture = again.get_by_role("img", name=re.compile("a <my-fox>, seed"))
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.complete && image.naturalWidth > 0")

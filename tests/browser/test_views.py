@@ -55,7 +55,7 @@ def test_no_script_and_no_picture_from_elsewhere_is_allowed(service: str, open_p
 
 def test_a_missing_concept_says_what_to_do(service: str, open_page: OpenPage) -> None:
     page = open_page(f"{service}/#/concepts/nobody")
-    expect(page.get_by_role("alert")).to_contain_text("Look it up under Concepts")
+    expect(page.get_by_role("alert")).to_contain_text("Look under Concepts")
 
 
 def test_an_older_version_is_made_current(service: str, open_page: OpenPage) -> None:

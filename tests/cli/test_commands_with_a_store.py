@@ -236,7 +236,7 @@ def test_problems_with_held_out_pictures_are_named(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(home, "evaluate", "tulip", "--pictures", str(tmp_path / "none")) == 2
-    assert "is no file and no folder" in capsys.readouterr().err
+    assert "is neither a file nor a folder" in capsys.readouterr().err
 
 
 def test_a_store_that_does_not_answer_is_named(

@@ -79,7 +79,7 @@ def test_a_card_says_what_it_is_how_good_why_it_stopped_and_what_it_cost(tmp_pat
     for part in (
         "<tall-crab@2>: a thing, a kind of crab, 4 vectors",
         "2026-11-30 10:11, on emoji",
-        "0.50; without learning 'crab' reaches 0.30; its pictures are as alike as 0.60 among themselves: 67% of",
+        "0.50; without learning, 'crab' reaches 0.30; its pictures reach 0.60 among themselves: 67% of",
         "0.42: how well other prompts still work with it",
         "1.0 times as long as a word's",
         "0.6000 to 0.4000",

@@ -51,7 +51,7 @@ def test_an_embedding_is_exported_into_a_folder_or_as_the_file_that_is_named(tmp
     assert import_embedding(file) == ROWS
     assert export_embedding(ROWS, "fox", "a1111-pt", tmp_path / "c.pt") == [tmp_path / "c.pt"]
     for wrong in ("diffusers", "a1111-pt"):
-        with pytest.raises(EmbeddingFormatError, match="cannot hold the format"):
+        with pytest.raises(EmbeddingFormatError, match="does not fit the format"):
             export_embedding(ROWS, "fox", wrong, tmp_path / "d.safetensors")
     assert not (tmp_path / "d.safetensors").exists()
 
@@ -70,5 +70,5 @@ def test_a_picture_has_the_format_of_its_suffix_and_keeps_how_it_was_drawn(suffi
 
 @pytest.mark.parametrize("name", ["x", "x.gif", "x.safetensors"])
 def test_a_suffix_that_says_no_format_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match="does not say the format"):
+    with pytest.raises(InputError, match="does not tell the format"):
         check_suffix(Path(name))

@@ -123,4 +123,4 @@ def test_what_submit_says_of_workers_reaches_them(monkeypatch: pytest.MonkeyPatc
 def test_compiling_takes_a_number_of_slots(slots: tuple[str, ...], tmp_path: Path) -> None:
     told = CliRunner().invoke(build_app(), ["submit", str(tmp_path / "none.yaml"), "--compile", *slots])
     assert isinstance(told.exception, InputError)
-    assert "say --slots N" in told.exception.message
+    assert "add --slots N" in told.exception.message

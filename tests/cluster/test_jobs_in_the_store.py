@@ -235,7 +235,7 @@ def test_the_beginning_of_an_id_is_enough_where_it_is_of_one_job(registry: Regis
     one, other = make_job(registry.store, 1, name="alpha"), make_job(registry.store, 1, name="alpine")
     assert job_store.find("alpha") == job_store.find(one.id) == one
     assert job_store.find(other.id[:-1]) == other
-    with pytest.raises(InputError, match="several jobs begin with 'alp'"):
+    with pytest.raises(InputError, match="several job ids begin with 'alp'"):
         job_store.find("alp")
     for wrong in ("beta", "", "../x", "alpha/"):
         with pytest.raises(UnknownConceptError):

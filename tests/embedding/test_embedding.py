@@ -63,7 +63,7 @@ def test_it_survives_pickling() -> None:
     ("rows", "what"),
     [
         ({}, "at least one"),
-        ({"CLIP": torch.ones(1, 4)}, "'CLIP' is no name of a text encoder"),
+        ({"CLIP": torch.ones(1, 4)}, "'CLIP' is not a valid name of a text encoder"),
         ({"text_encoder": torch.ones(4)}, "must be floating-point"),
         ({"text_encoder": torch.ones(1, 4, dtype=torch.int64)}, "must be floating-point"),
         ({"text_encoder": torch.ones(0, 4)}, "0 x 4"),

@@ -165,7 +165,7 @@ def test_code_in_a_pickle_is_never_run(tmp_path: Path, suffix: str, zipped: bool
     trace = tmp_path / "trace"
     contents = {"string_to_param": {"*": ROWS}, "name": Evil(trace)}
     torch.save(contents, tmp_path / f"evil{suffix}", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(EmbeddingFormatError, match=r"wants to run code.*not run"):
+    with pytest.raises(EmbeddingFormatError, match=r"would run code.*not loaded"):
         import_embedding(tmp_path / f"evil{suffix}")
     assert not trace.exists()
 
@@ -206,7 +206,7 @@ def _saved(contents: dict[str, Tensor]) -> bytes:
         ("text.safetensors", b"hello", "not a safetensors file"),
         ("empty.safetensors", b"", "is empty"),
         ("empty.pt", b"", "empty.pt"),
-        ("text.pt", b"hello", "text.pt is no torch file"),
+        ("text.pt", b"hello", "text.pt is not a torch file"),
         ("half.pt", b"PK\x03\x04half", "half.pt"),
         ("header.safetensors", b"\xff" * 8 + b"{}", "not a safetensors file"),
         ("none.safetensors", _saved({}), "0 tensors"),
@@ -218,17 +218,21 @@ def _saved(contents: dict[str, Tensor]) -> bytes:
         ("page.pt", b"<!DOCTYPE html><html></html>", "is a web page"),
         ("page.safetensors", b"\n<html></html>", "is a web page"),
         ("xti.safetensors", _saved({"IN01": torch.ones(1, 8), "MID": torch.ones(1, 8)}), "XTI"),
-        ("out.safetensors", _saved({"knock_out": ROWS}), "'knock_out', which may be a concept's name"),
+        ("out.safetensors", _saved({"knock_out": ROWS}), "'knock_out', which is either a concept's name"),
         ("outs.safetensors", _saved({"t5": ROWS, "t5xxl_out": ROWS + 1}), "two tensors for one text encoder"),
-        ("wide.safetensors", _saved({"clip_l": ROWS, "clip_l_out": torch.ones(2, 4)}), "need rows beside them"),
-        ("strange.safetensors", _saved({"t5xxl": ROWS, "umt5": ROWS + 1}), "no text encoder that is known here"),
+        (
+            "wide.safetensors",
+            _saved({"clip_l": ROWS, "clip_l_out": torch.ones(2, 4)}),
+            "need rows of the encoder itself",
+        ),
+        ("strange.safetensors", _saved({"t5xxl": ROWS, "umt5": ROWS + 1}), "not a known text encoder"),
         ("twice.safetensors", _saved({"t5xxl": ROWS, "t5": ROWS + 1}), "two tensors for one text encoder"),
         ("two.safetensors", _saved({"bundle_emb.a.t5": ROWS, "bundle_emb.b.t5": ROWS + 1}), "carries 2 embeddings"),
         ("nan.safetensors", _saved({"a": torch.full((1, 8), float("nan"))}), "nan.safetensors: .*not finite"),
         ("int.safetensors", _saved({"a": torch.ones(1, 8, dtype=torch.int64)}), "floating-point"),
         ("cube.safetensors", _saved({"a": torch.ones(1, 8, 2)}), "must be floating-point"),
         ("plain.png", b"\x89PNG no picture", "not a picture"),
-        ("notes.txt", b"hello", "none of the endings"),
+        ("notes.txt", b"hello", "not named like an embedding file"),
     ],
 )
 def test_a_file_that_is_no_embedding_is_refused_by_name(tmp_path: Path, name: str, data: bytes, what: str) -> None:
@@ -300,7 +304,7 @@ def test_a_file_of_named_encoders_keeps_comfys_keys_and_gets_onetrainers_where_t
     (other,) = export_embedding(embedding, "fox", "onetrainer", tmp_path / "onetrainer", keys=KEYS)
     assert set(safetensors.torch.load_file(one)) == {"clip_l", "t5xxl"}
     assert set(safetensors.torch.load_file(other)) == {"clip_l", "t5"}
-    with pytest.raises(EmbeddingFormatError, match="no folder with rows of clip_l and t5xxl"):
+    with pytest.raises(EmbeddingFormatError, match="cannot load a folder with rows of clip_l and t5xxl"):
         export_embedding(embedding, "fox", "diffusers", tmp_path)
 
 
@@ -322,7 +326,7 @@ def test_rows_without_a_key_are_those_of_the_only_text_encoder(tmp_path: Path) -
     torch.save(ROWS, tmp_path / "rows.pt")
     pixart = {"t5xxl": KEYS["t5xxl"]}
     assert import_embedding(tmp_path / "rows.pt", pixart, only=True) == Embedding({"t5xxl": ROWS})
-    with pytest.raises(EmbeddingFormatError, match="no text encoder that is known here"):
+    with pytest.raises(EmbeddingFormatError, match="not a known text encoder"):
         import_embedding(tmp_path / "rows.pt", FLUX, only=True)
 
 
@@ -361,7 +365,7 @@ def test_rows_behind_an_encoder_are_read_and_written_as_such(
     assert import_embedding(file, KEYS) == embedding
     (file,) = export_embedding(embedding, "fox", "auto", tmp_path / "auto", keys=keys)
     assert import_embedding(file, KEYS) == embedding
-    with pytest.raises(EmbeddingFormatError, match="which no program that reads the format diffusers does"):
+    with pytest.raises(EmbeddingFormatError, match="which no program that reads the format diffusers supports"):
         export_embedding(embedding, "fox", "diffusers", tmp_path)
 
 

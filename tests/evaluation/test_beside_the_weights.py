@@ -29,7 +29,7 @@ def test_prompts_that_a_file_leaves_out_stay_the_papers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("body", ["[", '{"fidelty": {}}', '{"editability": {"object": ["a fox"]}}'])
 def test_prompts_that_cannot_be_used_are_named_with_their_file(tmp_path: Path, body: str) -> None:
     (tmp_path / "evaluation.json").write_text(body)
-    with pytest.raises(BaseModelError, match=r"evaluation\.json holds no evaluation prompts"):
+    with pytest.raises(BaseModelError, match=r"evaluation\.json cannot be read"):
         prompts_of(tmp_path)
 
 
@@ -47,5 +47,5 @@ def test_a_judge_is_found_in_the_folder_of_its_base_model_and_nowhere_else(tmp_p
 def test_a_judge_that_cannot_be_loaded_is_named_with_its_folder(tmp_path: Path) -> None:
     folder = shutil.copytree(WEIGHTS / "judge", tmp_path / "judge")
     (folder / "model.safetensors").write_bytes(b"cut short")
-    with pytest.raises(BaseModelError, match="judge holds no judge that can be loaded"):
+    with pytest.raises(BaseModelError, match="judge cannot be loaded"):
         load_classifier(folder)

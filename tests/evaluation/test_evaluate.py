@@ -73,7 +73,7 @@ def test_a_folder_with_something_else_is_refused_when_it_is_loaded(tmp_path: Pat
     (damaged / "model.safetensors").write_bytes(b"cut short")
     with pytest.raises(SettingsError, match="damaged holds no CLIP or DINO"):
         load_encoder(damaged)
-    with pytest.raises(SettingsError, match="absent is no folder on this machine"):
+    with pytest.raises(SettingsError, match="absent is not a folder on this machine"):
         load_encoder(tmp_path / "absent")
 
 

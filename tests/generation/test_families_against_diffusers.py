@@ -196,10 +196,10 @@ def test_layers_and_sizes_of_neighbours_in_a_batch_do_not_mix(loaded: Callable[[
 @pytest.mark.parametrize(
     ("name", "said", "param", "problem"),
     [
-        ("sd1", {"clip_skip": 4}, "clip_skip", "has layers for 1 to 3"),
-        ("sdxl", {"clip_skip": 3}, "clip_skip", "has layers for 1 to 2"),
-        ("ldm", {"clip_skip": 2}, "clip_skip", "has layers for 1 to 1"),
-        ("sd1", {"sizes": ToldSizes((64, 64))}, "original_size", "is told no sizes beside the text"),
+        ("sd1", {"clip_skip": 4}, "clip_skip", "takes 1 to 3"),
+        ("sdxl", {"clip_skip": 3}, "clip_skip", "takes 1 to 2"),
+        ("ldm", {"clip_skip": 2}, "clip_skip", "takes 1 to 1"),
+        ("sd1", {"sizes": ToldSizes((64, 64))}, "original_size", "takes no sizes beside the text"),
     ],
 )
 def test_what_a_base_model_does_not_have_is_refused(

@@ -48,7 +48,7 @@ def test_more_steps_than_a_noise_scheduler_takes_are_refused_before_anything_wai
     engine = Engine(model, max_batch=1)
     drawn = GenerateRequest("a frog", noise_scheduler="lcm", num_inference_steps=MAX_STEPS)
     for request in (drawn, replace(drawn, init_image=np.zeros((64, 64, 3), np.uint8))):
-        with pytest.raises(RequestError, match=r"'lcm' does not take 150 steps") as caught:
+        with pytest.raises(RequestError, match=r"'lcm' cannot do 150 steps") as caught:
             engine.submit(request)
         assert caught.value.details["param"] == "num_inference_steps"
     assert engine.stats.waiting == 0

@@ -128,7 +128,7 @@ def test_in_any_batch_with_concepts_of_either_kind_a_picture_is_the_one_that_is_
 def test_between_words_and_such_rows_there_is_no_way_and_none_between_both_kinds(model: BaseModel, family: str) -> None:
     other = ConceptRef("other")
     mounts = {THING: _rows(model, 1), other: _rows(model, 2, behind=False)}
-    with pytest.raises(PromptError, match="cannot be drawn at a strength: its rows are written into what"):
+    with pytest.raises(PromptError, match="cannot be drawn at a strength: its rows replace the text"):
         generate(model, _asked(family, "a <thing:0.5>"), mounts)
     with pytest.raises(PromptError, match="learn both with the same rows and encoders to mix them"):
         generate(model, _asked(family, "a <thing:0.5+other:0.5>"), mounts)

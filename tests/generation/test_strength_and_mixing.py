@@ -127,7 +127,7 @@ def test_what_cannot_be_slid_or_mixed_says_why(model: BaseModel, mounts: dict[Co
         draw(model, mounts, "a <imported:0.5>")
     fox = ingredient_of("fox", mounts[ConceptRef("fox")].embedding, {"spec": {"class_word": "fox"}})
     teapot = fox._replace(name="pot", word="teapot")
-    with pytest.raises(PromptError, match="<fox> is a kind of fox and <pot> of teapot"):
+    with pytest.raises(PromptError, match="<fox> is a kind of fox and <pot> a kind of teapot"):
         mixed(fox, teapot, 0.5)
     long = fox._replace(name="long", embedding=Embedding({"text_encoder": torch.ones(3, 192)}))
     with pytest.raises(PromptError, match="<fox> has 1 vectors and <long> 3"):

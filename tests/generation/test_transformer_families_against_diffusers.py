@@ -150,7 +150,7 @@ def test_what_a_family_cannot_read_or_draw_is_refused(model: BaseModel, family: 
     with pytest.raises(PromptError, match="windows"):
         generate(model, _asked(family, "apple " * 600))
     if model.process.predicts == "flow_prediction":
-        with pytest.raises(RequestError, match="does not step along a flow") as caught:
+        with pytest.raises(RequestError, match="does not work with a flow-matching base model") as caught:
             generate(model, _asked(family, "apple", noise_scheduler="euler-a"))
         assert caught.value.details["param"] == "noise_scheduler"
     if model.guides != "rows":

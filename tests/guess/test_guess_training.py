@@ -1,6 +1,7 @@
 """Training a guess: through any base model, from where it was left off, and only what is better is published."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from tests.guess.small_guess import small_shape
 from tests.models.tiny_bases import make_base
 from textinv.guess.measuring import HELD_OUT_SHARE, at_least, halves, is_held_out
 from textinv.guess.network import GuessNetwork
-from textinv.guess.training import Example, GuessTraining, Settings, losses_of
+from textinv.guess.training import Example, GuessTraining, Settings, guessed, losses_of
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 
@@ -47,6 +48,31 @@ def test_a_step_moves_the_rows_of_every_text_encoder_and_leaves_the_base_model(s
     assert {f"rows.{name}.weight" for name in sdxl.encoder_names} <= moved
     assert len(sdxl.encoder_names) == 2
     assert torch.equal(vocabulary, sdxl.vocabulary("text_encoder"))
+
+
+def test_the_first_steps_copy_rows_that_are_known_and_do_not_ask_the_base_model(
+    sdxl: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {name: torch.randn(3, width) for name, width in sdxl.encoder_widths.items()}
+    concepts = [replace(example(sdxl, number), known=known if number else None) for number in range(2)]
+    torch.manual_seed(0)
+    settings = Settings(num_steps=30, copying=30, concepts_per_step=8, warm_up=1, learning_rate=0.01, vectors=(3,))
+    trained = GuessTraining(
+        sdxl, GuessNetwork(small_shape(sdxl, LOOKS)), lambda step, rng: concepts[rng.randrange(2)], settings
+    )
+    monkeypatch.setattr(sdxl, "predict", lambda *_: pytest.fail("the base model was asked"))
+    losses = [trained.advance() for _ in range(30)]
+    with torch.no_grad():
+        rows = guessed(trained.network, [concepts[1]], [[0, 1]], 3)
+    assert losses[0] > 0.5 > 4 * losses[-1]
+    for name, theirs in known.items():
+        assert float(torch.cosine_similarity(rows[name][0], theirs, dim=-1).min()) > 0.8
+
+
+def test_where_no_rows_are_known_the_first_steps_are_like_all_others(sdxl: BaseModel) -> None:
+    trained, copying = training(sdxl), training(sdxl)
+    copying.settings = replace(SETTINGS, copying=4)
+    assert [copying.advance() for _ in range(2)] == [trained.advance() for _ in range(2)]
 
 
 def test_a_training_that_was_left_off_goes_on_as_if_it_had_not_been(sdxl: BaseModel) -> None:

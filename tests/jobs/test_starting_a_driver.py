@@ -248,5 +248,5 @@ def test_a_fleet_is_what_was_written_else_what_its_driver_was_started_with() -> 
     with pytest.raises(InputError, match="more than max"):
         fleet.change({"min_workers": 6})
     store.put(settings_key("f"), b"[1]")
-    with pytest.raises(Exception, match="no JSON object"):
+    with pytest.raises(Exception, match="not a JSON object"):
         fleet.settings()

@@ -143,7 +143,7 @@ def test_the_hubs_cache_is_enough_and_a_revision_is_its_commit(
     [
         ("./nowhere", "nowhere does not exist"),
         ("/nowhere/model.safetensors", "does not exist"),
-        ("acme/nothing", "the model hub did not give it"),
+        ("acme/nothing", "the model hub did not provide it"),
     ],
 )
 def test_a_name_that_is_nothing_is_refused(name: str, message: str) -> None:

@@ -37,7 +37,7 @@ UNETS: Mapping[str, tuple[dict[str, Any], str]] = {
     "inpainting": (
         {"in_channels": 9},
         "the UNet of the base model 'IT' takes 9 channels and gives 4, and latents have 4: it is an inpainting model; "
-        "name the base model that it was made from: any edits pictures",
+        "name the base model that it was made from: every base model can edit pictures",
     ),
     "instructed": (
         {"in_channels": 8},
@@ -46,13 +46,13 @@ UNETS: Mapping[str, tuple[dict[str, Any], str]] = {
     ),
     "learned variance": (
         {"out_channels": 8},
-        "the UNet of the base model 'IT' takes 4 channels and gives 8, and latents have 4: parts of different models; "
-        "get all its files again",
+        "the UNet of the base model 'IT' takes 4 channels and gives 8, and latents have 4: these are parts of "
+        "different models; get all its files again",
     ),
     "of another text encoder": (
         {"cross_attention_dim": 48},
-        "the UNet of the base model 'IT' attends to text of width 48, and its text encoders give 32: parts of "
-        "different models; get all its files again",
+        "the UNet of the base model 'IT' attends to text of width 48, and its text encoders give 32: these are "
+        "parts of different models; get all its files again",
     ),
     "distilled": (
         {"time_cond_proj_dim": 8},
@@ -83,7 +83,7 @@ def test_playgrounds_noise_scheduler_is_named(copy_of: Callable[[str], Path]) ->
     diffusers.EDMDPMSolverMultistepScheduler().save_pretrained(folder / "scheduler")
     assert _refused(folder) == (
         "the noise scheduler is a EDMDPMSolverMultistepScheduler: the process of EDM (Karras et al. 2022), as "
-        "Playground v2.5 and CosXL have it; base models whose noise scheduler says betas work, such as Stable "
+        "Playground v2.5 and CosXL have it; base models whose noise scheduler has betas work, such as Stable "
         "Diffusion 1, 2 and XL (DDIMScheduler, EulerDiscreteScheduler, DPMSolverMultistepScheduler ...)"
     )
 
@@ -152,9 +152,12 @@ def test_a_folder_that_is_one_part_is_called_it(copy_of: Callable[[str], Path], 
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("pytorch_lora_weights.safetensors", "IT holds a LoRA: it changes a base model and is none; name the base "),
+        (
+            "pytorch_lora_weights.safetensors",
+            "IT holds a LoRA: it changes a base model and is not one itself; name the",
+        ),
         ("learned_embeds.safetensors", "IT holds an embedding: rows learned on a base model; name the base model, and"),
-        ("notes.txt", "IT has no model_index.json: it is no diffusers folder; give one that save_pretrained wrote"),
+        ("notes.txt", "IT has no model_index.json: it is not a diffusers folder; name one that save_pretrained wrote"),
     ],
 )
 def test_a_folder_that_holds_something_else_is_told_what(tmp_path: Path, file: str, said: str) -> None:
@@ -167,6 +170,6 @@ def test_a_base_model_that_was_saved_without_a_part_is_told_which(tmp_path: Path
     _change(folder / "model_index.json", text_encoder_3=[None, None], tokenizer_3=[None, None])
     shutil.rmtree(folder / "text_encoder_3")
     shutil.rmtree(folder / "tokenizer_3")
-    assert "'IT' was saved without text_encoder_3: rows are learned and drawn with all parts" in _refused(folder)
+    assert "'IT' was saved without text_encoder_3: learning and drawing need all parts" in _refused(folder)
     with pytest.raises(BaseModelError, match="was saved without text_encoder_3"):
         look_up(str(folder))

@@ -71,7 +71,7 @@ def test_a_layer_that_is_no_number_of_layers_is_refused(folder: Path, said: str)
 
 def test_a_layer_that_the_text_encoder_does_not_have_is_refused(folder: Path) -> None:
     assert load_base_model(f"{folder}?clip_skip=3", device="cpu").clip_skip == 3
-    with pytest.raises(BaseModelError, match="clip_skip=4, and its text encoder has layers for 1 to 3"):
+    with pytest.raises(BaseModelError, match="clip_skip=4, but its text encoder takes 1 to 3"):
         load_base_model(f"{folder}?clip_skip=4", device="cpu")
 
 

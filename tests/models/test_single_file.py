@@ -80,5 +80,5 @@ def test_weights_of_a_single_file_are_not_rounded_and_it_is_said_what_to_do(
     tiny_folder: Callable[[str], Path], tmp_path: Path, weights: str
 ) -> None:
     file = _single_file(tiny_folder("sd1"), "sd1", tmp_path / "model.safetensors")
-    with pytest.raises(BaseModelError, match=f"rounded to {weights} while a folder of diffusers is loaded: convert it"):
+    with pytest.raises(BaseModelError, match=f"rounded to {weights} only while a diffusers folder is loaded"):
         load_base_model(f"{file}?weights={weights}", device="cpu")

@@ -78,13 +78,13 @@ def test_a_name_may_say_what_a_file_does_not(originals: Callable[[str], Path], t
     assert (aliased.id, aliased.process.predicts) == ("mine", "v_prediction")
     with pytest.raises(BaseModelError, match="is named with prediction_type=noise; write epsilon or v_prediction or"):
         _load(f"{lone}?prediction_type=noise")
-    with pytest.raises(BaseModelError, match="is named with 'predicts'; known are prediction_type, config"):
+    with pytest.raises(BaseModelError, match="is named with the unknown option 'predicts'; known are"):
         _load(f"{lone}?predicts=noise")
     assert base_revision(said) != base_revision(said.replace("prediction_type=v_prediction&", ""))
-    with pytest.raises(BaseModelError, match="is no single file, and only of one it can be said how it predicts"):
+    with pytest.raises(BaseModelError, match="is not a single file, and prediction_type and config can be given"):
         _load(f"{original.with_suffix('')}?prediction_type=epsilon")
     marked = _derived(original, tmp_path / "marked.safetensors", lambda found: found | {"v_pred": EMPTY})
-    with pytest.raises(BaseModelError, match="prediction_type=epsilon, and its file is marked as v_prediction"):
+    with pytest.raises(BaseModelError, match="prediction_type=epsilon, but its file is marked as v_prediction"):
         _load(f"{marked}?prediction_type=epsilon")
 
 
@@ -115,11 +115,11 @@ WHOLE = UNET | {"first_stage_model.x": SQUARE, "cond_stage_model.x": LINE}
 OTHERS: dict[str, tuple[dict[str, Tensor], str]] = {
     "LoRA of kohya": (
         {"lora_unet_down.lora_up.weight": LINE},
-        "is a LoRA: it changes a base model and is none; name the base model that it was made for",
+        "is a LoRA: it changes a base model and is not one itself; name the base model that it was made for",
     ),
     "LoRA of diffusers": (
         {"unet.down_blocks.0.to_q.lora.down.weight": LINE},
-        "is a LoRA: it changes a base model and is none; name the base model that it was made for",
+        "is a LoRA: it changes a base model and is not one itself; name the base model that it was made for",
     ),
     "embedding": (
         {"emb_params": LINE},
@@ -135,7 +135,7 @@ OTHERS: dict[str, tuple[dict[str, Tensor], str]] = {
     ),
     "ControlNet": (
         {"control_model.input_blocks.0.0.weight": SQUARE},
-        "is a ControlNet: it steers a base model and is none; name the base model",
+        "is a ControlNet: it steers a base model and is not one itself; name the base model",
     ),
     "UNet alone": (
         UNET,
@@ -143,8 +143,8 @@ OTHERS: dict[str, tuple[dict[str, Tensor], str]] = {
     ),
     "inpainting": (
         WHOLE | {FIRST: torch.zeros(8, 9, 3, 3)},
-        "is an inpainting model (its UNet takes 9 channels); name the base model that it was made from: pictures are "
-        "edited with any",
+        "is an inpainting model (its UNet takes 9 channels); name the base model that it was made from: every "
+        "base model can edit pictures",
     ),
     "instructed": (
         WHOLE | {FIRST: torch.zeros(8, 8, 3, 3)},
@@ -156,7 +156,7 @@ OTHERS: dict[str, tuple[dict[str, Tensor], str]] = {
     ),
     "something else": (
         {"blocks.0.attention.weight": SQUARE},
-        "holds no model.diffusion_model.* tensors: it is no Stable Diffusion 1, 2 or XL in the original layout; name "
+        "holds no model.diffusion_model.* tensors: it is not Stable Diffusion 1, 2 or XL in the original layout; name "
         "such a file, or a diffusers folder",
     ),
 }

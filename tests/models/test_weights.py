@@ -66,13 +66,13 @@ def test_in_bfloat16_all_parts_run_in_it_on_a_cpu_too(folder: str) -> None:
 def test_without_torchao_it_is_said_what_to_install(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchao", None)
     with pytest.raises(
-        BaseModelError, match=r"takes torchao, and that is not installed: `pip install 'textinv\[int8\]'`"
+        BaseModelError, match=r"needs torchao, and that is not installed: `pip install 'textinv\[int8\]'`"
     ):
         load_base_model(f"{folder}?weights=int8", device="cpu")
 
 
 def test_nf4_is_refused_without_a_gpu_and_it_is_said_what_to_choose(folder: str) -> None:
-    with pytest.raises(BaseModelError, match="in nf4, which takes a GPU, and it is to run on cpu: write int8, which"):
+    with pytest.raises(BaseModelError, match="weights=nf4, which needs a GPU, but it is to run on cpu: write int8"):
         load_base_model(f"{folder}?weights=nf4", device="cpu")
 
 

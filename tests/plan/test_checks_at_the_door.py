@@ -49,7 +49,7 @@ def test_where_the_base_model_is_elsewhere_it_is_said_that_sizes_are_checked_lat
     manifest.write_text("base_model: someone/on-the-hub\nconcepts:\n- {name: fox, images: foxes}\n")
     checked = check_manifest(manifest, Settings(home=tmp_path))
     assert checked.problems == []
-    assert any("sizes of pictures are checked by `textinv plan`" in one.message for one in checked.warnings)
+    assert any("`textinv plan` checks the sizes of pictures" in one.message for one in checked.warnings)
 
 
 @pytest.mark.parametrize("defaults", ["", "defaults: {resolution_px: 512}\n"])

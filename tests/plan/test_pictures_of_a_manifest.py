@@ -49,7 +49,7 @@ def test_pictures_come_in_the_order_that_people_count(foxes: Path, write: Write,
 def test_a_missing_picture_is_named_with_its_line(foxes: Path, write: Write, planned: Planned) -> None:
     ((line, field, message),) = problems_of(planned, write(f"{FOX}[foxes/0.png, foxes/none.png]\n"))
     assert (line, field) == (5, "concepts[0].images[1]")
-    assert "'foxes/none.png' is no file and no folder" in message
+    assert "'foxes/none.png' is neither a file nor a folder" in message
 
 
 def test_a_text_file_named_png_is_refused_by_name(foxes: Path, write: Write, planned: Planned) -> None:
@@ -221,7 +221,7 @@ def test_uploaded_pictures_are_named_by_digest(foxes: Path, write: Write, planne
 @pytest.mark.parametrize(
     ("images", "said"),
     [
-        ("foxes", "there are no files here"),
+        ("foxes", "paths cannot be read here"),
         ("'sha256:12'", "64 hexadecimal digits"),
         (f"'sha256:{'0' * 64}'", "was uploaded: upload it first"),
         ("'s3://photos/none/'", "nothing is there"),

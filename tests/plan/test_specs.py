@@ -123,8 +123,8 @@ def test_looks_at_the_fixed_batch_follow_from_the_samples_per_step(spec_of: Spec
         ("advanced: {context_weight: 0.1}", "needs a class_word"),
         ("min_steps: 500", "500 is more than max_steps (400)"),
         ("advanced: {stop_samples: 4}", "4 samples are too few to stop by: write 8 or more, or stop: fixed"),
-        ("init: <cat>", "the store, which is not at hand"),
-        ("init: <Cat>", "<cat> lies in the store, which is not at hand"),
+        ("init: <cat>", "the store, which cannot be reached here"),
+        ("init: <Cat>", "<cat> is in the store, which cannot be reached here"),
     ],
 )
 def test_fields_that_contradict_each_other_are_refused(fields: str, said: str, spec_of: SpecOf) -> None:
@@ -247,7 +247,7 @@ def test_a_plan_says_what_a_base_model_is_known_for_and_what_the_context_term_do
     concept = FOX + "    class_word: fox\n"
     held = planned(write(concept + "    advanced: {context_weight: 0.1}\n"), base=base).notes
     assert held[0] == "rows alone reach little here"
-    assert held[1] == "context_weight compares words of clip_l only: what t5xxl learns it does not hold back"
+    assert held[1] == "context_weight compares words of clip_l only: it does not hold back what t5xxl learns"
     without = planned(write(concept + "    advanced: {context_weight: 0}\n"), base=base).notes
     of_clip = planned(write(concept + "    advanced: {context_weight: 0.1}\n    encoders: [clip_l]\n"), base=base).notes
     assert list(without) == list(of_clip) == ["rows alone reach little here"]
@@ -264,7 +264,7 @@ def test_rows_behind_the_encoders_are_asked_for_and_the_plan_says_who_cannot_rea
     assert behind.specs[0].spec.fingerprint != plain.specs[0].spec.fingerprint
     assert list(behind.notes) == [
         "1 of 1 with rows: output: other programs cannot read what these learn (OneTrainer can)",
-        "context_weight does nothing with rows: output: no row changes what other words of a prompt say",
+        "context_weight does nothing with rows: output: rows do not change what other words of a prompt say",
     ]
 
 
@@ -277,7 +277,7 @@ def test_rows_behind_an_encoder_that_is_heard_as_one_vector_are_an_error_with_it
         planned(write(FOX + "    encoders: [clip_l]\n    rows: output\n"), base=base)
     (problem,) = caught.value.details["problems"]
     assert problem["line"] == 7
-    assert "of clip_l one vector of the whole text is heard" in problem["message"]
+    assert "of clip_l the base model reads only one vector for the whole text" in problem["message"]
 
 
 def test_rows_before_the_encoders_do_not_start_from_rows_behind_them(

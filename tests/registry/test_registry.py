@@ -130,7 +130,7 @@ def test_an_unknown_concept_is_named_with_close_ones(registry: Registry, publish
 
 def test_an_unknown_version_is_named_with_those_there_are(registry: Registry, publish: Publish) -> None:
     publish(registry, "robot", 1)
-    with pytest.raises(UnknownConceptError, match=r"no version 9 of concept 'robot': it has versions 1"):
+    with pytest.raises(UnknownConceptError, match=r"no version 9 of concept 'robot'; there is: 1"):
         registry.resolve(ConceptRef("robot", 9))
 
 

@@ -71,7 +71,7 @@ class ColourStudio:
         self.num_asked += 1
         await self.may_tell.wait()
         if self.is_away:
-            raise NotReadyError("no replica is there to draw", retry_after_s=5)
+            raise NotReadyError("no replica is running", retry_after_s=5)
         return FACTS
 
     async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:

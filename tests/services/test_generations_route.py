@@ -229,9 +229,9 @@ async def test_a_strength_and_a_mixture_take_the_versions_that_are_listed(
 @pytest.mark.parametrize(
     ("prompt", "told"),
     [
-        ("a <my fox>", "<my fox> is no name: did you mean <my-fox>?"),
+        ("a <my fox>", "<my fox> is not a name: did you mean <my-fox>?"),
         ("a <fox:9>", "<fox:9> asks for a strength of 9"),
-        ("a <lora:detail:1>", "nothing but concepts is drawn here"),
+        ("a <lora:detail:1>", "only concepts can be drawn here"),
     ],
 )
 async def test_what_looks_like_a_placeholder_and_is_none_is_told_what_it_could_be(

@@ -54,7 +54,7 @@ def test_a_full_studio_sends_away_with_the_time_it_takes_until_another_word_or_f
     said = refused(known)
     assert said is not None
     assert said.details["retry_after_s"] == 2
-    assert said.message == "4 pictures wait and 4 may; come back later"
+    assert said.message == "the queue is full: 4 pictures wait and 4 may; come back later"
     known.hear(Waiting("a", LIMITS, 64, 3, 6.0))
     assert refused(known) is None
     assert refused(known, THREE) is not None

@@ -103,7 +103,7 @@ def test_a_worker_publishes_and_a_replica_only_reads_what_it_published(server: S
     JobStore(worker).write_checkpoint("f", b"state")
     replica = connect_store(server.keys_of("replica"), reads_only=True)
     assert Registry(replica).resolve(ConceptRef("fox")).version == 2
-    with pytest.raises(StoreCredentialsError, match="only reads"):
+    with pytest.raises(StoreCredentialsError, match="may only read"):
         Registry(replica).move_head("fox", 1)
     Registry(connect_store(server.keys_of("service"))).move_head("fox", 1)
     assert Registry(replica).resolve(ConceptRef("fox")).version == 1
@@ -123,9 +123,9 @@ def test_a_driver_and_a_submitter_do_their_work(server: ServerWithRoles) -> None
 def test_connecting_writes_nothing_where_a_role_may_not(server: ServerWithRoles) -> None:
     everything = S3Store(server.up().model_copy(update={"prefix": PREFIX}))
     before = {info.key: info.etag for info in everything.list("")}
-    reading = connect_store(server.keys_of("replica"))  # not told that it only reads
+    reading = connect_store(server.keys_of("replica"))  # not told that it may only read
     assert reading.reads_only
-    with pytest.raises(StoreCredentialsError, match="only reads"):
+    with pytest.raises(StoreCredentialsError, match="may only read"):
         reading.put("heads/x.json", b"1")
     assert {info.key: info.etag for info in everything.list("")} == before
     assert not connect_store(server.keys_of("worker")).reads_only

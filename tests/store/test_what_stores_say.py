@@ -127,9 +127,9 @@ def test_endpoints_are_taken_apart_as_providers_print_them(
     ("url", "bucket", "problem"),
     [
         ("https://acc.r2.cloudflarestorage.com/pics", "other", "leave the bucket out of the URL"),
-        ("https://host/a/b", None, "says more than a server"),
-        ("https://host/?x=1", None, "says more than a server"),
-        ("host:9000", None, "is no URL of a server"),
+        ("https://host/a/b", None, "is more than the URL of a server"),
+        ("https://host/?x=1", None, "is more than the URL of a server"),
+        ("host:9000", None, "is not the URL of a server"),
     ],
 )
 def test_an_endpoint_that_cannot_be_meant_is_refused(url: str, bucket: str | None, problem: str) -> None:

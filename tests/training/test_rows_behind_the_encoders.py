@@ -235,7 +235,7 @@ def test_rows_cannot_be_written_into_one_vector_of_the_whole_text(family: str, m
     if family != "flux-dev":
         pytest.skip("each of its text encoders is heard token by token")
     work = works("fox", init=WORD, resolution_px=128, rows="output", encoders=("clip_l",))
-    with pytest.raises(InputError, match="hears clip_l say one thing of the whole text"):
+    with pytest.raises(InputError, match="reads only one vector for the whole text of clip_l"):
         ConceptPack(model, 1).add(work)
 
 

@@ -135,7 +135,7 @@ def test_folders_of_encoders_score_what_is_learned_on_any_base_and_are_loaded_on
 def test_a_folder_of_no_encoder_is_named_in_the_record_and_nothing_is_drawn(
     tiny: BaseModel, works: Any, tmp_path: Path
 ) -> None:
-    for folder, reason in ((tmp_path, "holds no CLIP or DINO"), (tmp_path / "absent", "is no folder")):
+    for folder, reason in ((tmp_path, "holds no CLIP or DINO"), (tmp_path / "absent", "is not a folder")):
         evaluation = scores_by(own_scorer(undrawable(tiny), QUICK, [folder]), tiny, works("kept"))
         assert f"{folder} {reason}" in evaluation["error"]["message"]
         assert {"norm_ratio", "anchor_word"} < set(evaluation)

@@ -80,7 +80,7 @@ def _show_version(asked: bool) -> None:
 
 
 def _flags(
-    config: Annotated[Path | None, typer.Option(help="Settings file.", exists=True, dir_okay=False)] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file (TOML).", exists=True, dir_okay=False)] = None,
     home: Annotated[Path | None, typer.Option(help="Folder for local state.")] = None,
     store_endpoint_url: Annotated[str | None, typer.Option(help="URL of an S3-compatible server.")] = None,
     store_bucket: Annotated[str | None, typer.Option(help="Bucket in the store.")] = None,

@@ -91,9 +91,9 @@ def _likeness(one: Mapping[str, Any], word: object) -> str:
     said = f"{one['fidelity']:.2f}"
     low, high = one.get("initializer_fidelity"), one.get("real_to_real")
     if _is_number(one, "initializer_fidelity"):
-        said += f"; without learning {repr(word) + ' reaches' if word else 'its first words reach'} {low:.2f}"
+        said += f"; without learning, {repr(word) + ' reaches' if word else 'its first words reach'} {low:.2f}"
     if _is_number(one, "real_to_real"):
-        said += f"; its pictures are as alike as {high:.2f} among themselves"
+        said += f"; its pictures reach {high:.2f} among themselves"
     if low is not None and high is not None and high > low:
         share = (one["fidelity"] - low) / (high - low)
         nearer = f": {share:.0%} of the way" if share < 1 else ", and it is as like them"

@@ -50,11 +50,11 @@ def compare(
     base_model: Annotated[
         str | None, typer.Option(help="Draw all of them on this base model; default: each where it was learned.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Draw all of them anew with so many steps.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Draw all of them anew from this seed.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Redraw all of them with this many steps.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Redraw all of them from this seed.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Show versions side by side: the same prompts and seed, their scores, and which of these have fallen.
+    """Show versions side by side: the same prompts and seed, their scores, and which scores have fallen.
 
     The pictures are those that were drawn when each version was learned; only missing ones are drawn now.
     """

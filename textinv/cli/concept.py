@@ -81,7 +81,7 @@ def show(ref: Ref, json: AsJson = False) -> None:
 
 def export(
     ref: Ref,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write into, or the file.")] = Path(),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder or file to write.")] = Path(),
     format: Annotated[str, typer.Option("--format", help="auto, diffusers, a1111-pt or onetrainer.")] = "auto",
     json: AsJson = False,
 ) -> None:
@@ -103,7 +103,7 @@ def export(
 
 
 def import_(
-    path: Annotated[Path, typer.Argument(help="A .safetensors, .pt, .bin or .png, or a folder of diffusers'.")],
+    path: Annotated[Path, typer.Argument(help="A .safetensors, .pt, .bin or .png, or a diffusers folder.")],
     name: Annotated[str, typer.Option(help="What to call the concept.")],
     base_model: Annotated[
         str | None, typer.Option("--base-model", help="The base model that it was trained on; default: unknown.")
@@ -118,9 +118,9 @@ def import_(
 ) -> None:
     """Publish an embedding that another program trained; a pickle's code is never run.
 
-    Without --base-model, any base model with rows of the same width may draw it. A file with rows of some of the base
-    model's text encoders only needs --class-word: the others read that in the concept's place. An import has no scores,
-    so if the concept has a version already, that one stays current until `textinv concept promote`.
+    Without --base-model, any base model with rows of the same width may draw it. A file with rows for some but not all
+    of the base model's text encoders needs --class-word: the others read that word in the concept's place. An import
+    has no scores, so if the concept has a version already, that one stays current until `textinv concept promote`.
     """
     from textinv.embedding import import_embedding
     from textinv.models import file_keys_of, look_up
@@ -167,12 +167,12 @@ def _completed(
         return embedding
     if class_word is None:
         raise BaseModelMismatchError(
-            f"the file has no rows for {' and '.join(missing)} of {base_model}: write --class-word and what it shows, "
-            "which these text encoders then read in its place"
+            f"the file has no rows for {' and '.join(missing)} of {base_model}: give --class-word with what it "
+            "shows, which these text encoders then read in its place"
         )
     words = load_words(base_model, missing, class_word, aliases=current_settings().base_models)
     if silent := [encoder for encoder, rows_nD in words.items() if not len(rows_nD)]:
-        raise InputError(f"--class-word {class_word!r} is no word of {silent[0]}: write another")
+        raise InputError(f"--class-word {class_word!r} is not a word that {silent[0]} knows: choose another")
     return Embedding({**embedding.rows, **{name: spread(each, embedding.num_vectors) for name, each in words.items()}})
 
 
@@ -180,7 +180,7 @@ def promote(
     ref: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A version; default: the newest.")],
     json: AsJson = False,
 ) -> None:
-    """Make a version current that was held back."""
+    """Make a version that was held back the current one."""
     registry, wanted = _registry(), parse_ref(ref)
     version = wanted.version or max(one.version for one in registry.versions(wanted.name))
     found, note = registry.roll_back(wanted.name, version)
@@ -245,7 +245,7 @@ def verify(
 ) -> None:
     """Check every stored file against its hash; fails if one is damaged or missing."""
     problems = list(_registry().verify(name))
-    emit(problems, json, rows_table([vars(problem) for problem in problems]) if problems else "everything is whole")
+    emit(problems, json, rows_table([vars(problem) for problem in problems]) if problems else "every file is intact")
     if problems:
         raise typer.Exit(1)
 
@@ -262,7 +262,7 @@ def copy(
     to_secret_key: Annotated[str | None, typer.Option(envvar="TEXTINV_TO_SECRET_KEY", help="Its secret key.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Copy concepts to another store; what is already there is not copied again."""
+    """Copy concepts to another store; versions that are there already are skipped."""
     from textinv.registry import copy_concept
 
     changes = {
@@ -309,7 +309,7 @@ def _version_before(registry: "Registry", name: str) -> int:
     current = registry.resolve(ConceptRef(name)).version
     older = [one.version for one in registry.versions(name) if one.version < current]
     if not older:
-        raise InputError(f"{name}@{current} is the oldest version there is: nothing to go back to")
+        raise InputError(f"{name}@{current} is the oldest version: there is nothing to go back to")
     return older[-1]
 
 

@@ -32,28 +32,29 @@ def generate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Picture to write; several are numbered.")] = Path("out.png"),
     negative_prompt: Annotated[str, typer.Option("--negative", help="What not to draw.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same picture.")] = 0,
-    num_images: Annotated[int, typer.Option("--num", "-n", min=1, help="Pictures; each has the next seed.")] = 1,
+    num_images: Annotated[int, typer.Option("--num", "-n", min=1, help="Pictures, each with the next seed.")] = 1,
     steps: Annotated[int | None, typer.Option(help="Inference steps.")] = None,
-    guidance_scale: Annotated[float | None, typer.Option("--guidance", help="How closely to follow it.")] = None,
+    guidance_scale: Annotated[float | None, typer.Option("--guidance", help="Closeness to the prompt.")] = None,
     guidance_rescale: Annotated[
-        float | None, typer.Option(help="How much of guidance's contrast to take back, 0 to 1.")
+        float | None, typer.Option(help="How much of the contrast that guidance adds to take back, 0 to 1.")
     ] = None,
     width: Annotated[int | None, typer.Option(help="Pixels; default: the base model's own size.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     noise_scheduler: Annotated[str | None, typer.Option(help="dpmpp-2m, euler, ddim, ...")] = None,
     init_image: Annotated[Path | None, typer.Option(help="Picture to change.", exists=True, dir_okay=False)] = None,
-    mask: Annotated[Path | None, typer.Option(help="White where it may change.", exists=True, dir_okay=False)] = None,
-    strength: Annotated[float | None, typer.Option(help="How much of it may change, 0 to 1.")] = None,
-    clip_skip: Annotated[int | None, typer.Option(min=1, help="Text layer: 1 the last, 2 the one before.")] = None,
-    instruction: Annotated[bool, typer.Option("--instruction", help="Put the base model's own before it.")] = False,
-    original_size: Annotated[str | None, typer.Option(help="SDXL: WIDTHxHEIGHT before it was scaled.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="White: what may change.", exists=True, dir_okay=False)] = None,
+    strength: Annotated[float | None, typer.Option(help="How much of the picture may change, 0 to 1.")] = None,
+    clip_skip: Annotated[int | None, typer.Option(min=1, help="Text layer: 1 is the last, 2 the one before.")] = None,
+    instruction: Annotated[bool, typer.Option("--instruction", help="Prepend the base model's instruction.")] = False,
+    original_size: Annotated[str | None, typer.Option(help="SDXL: WIDTHxHEIGHT of the picture before scaling.")] = None,
     crop_top_left: Annotated[str | None, typer.Option(help="SDXL: TOP,LEFT pixels that were cut off.")] = None,
-    target_size: Annotated[str | None, typer.Option(help="SDXL: WIDTHxHEIGHT that it was scaled for.")] = None,
+    target_size: Annotated[str | None, typer.Option(help="SDXL: WIDTHxHEIGHT that the picture was scaled for.")] = None,
     base_model: Annotated[str | None, typer.Option(help="Default: the one the concepts were learned on.")] = None,
     bases: Annotated[
         str | None,
         typer.Option(
-            help="kin: also draw concepts of other bases of the family; exact: never; default: only unknown imports."
+            help="kin: also concepts of other bases of the same family; exact: only this base's; default: these and "
+            "imports of unknown base."
         ),
     ] = None,
     json: AsJson = False,
@@ -165,7 +166,7 @@ def _write(images: Sequence["GeneratedImage"], out: Path) -> list[Path]:
 
 def check_suffix(out: Path) -> None:
     if out.suffix.lower() not in _FORMATS:
-        raise InputError(f"-o {out} does not say the format: let it end in {', '.join(_FORMATS)}")
+        raise InputError(f"-o {out} does not tell the format: choose a name that ends in {', '.join(_FORMATS)}")
 
 
 def in_format(png: bytes, suffix: str) -> bytes:

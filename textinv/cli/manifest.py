@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def validate(manifest: ManifestFile, json: AsJson = False) -> None:
-    """Check a manifest and its pictures; lists every problem, and exits with 2 if there is one."""
+    """Check a manifest and its pictures: list every problem, and exit with 2 if there is one."""
     from textinv.plan.check import check_manifest
 
     checked = check_manifest(manifest, current_settings())
@@ -37,7 +37,7 @@ def validate(manifest: ManifestFile, json: AsJson = False) -> None:
         _complain(checked)
     if json or not checked.problems:
         counts = f"{counted(checked.concepts, 'concept')}, {counted(checked.pictures, 'picture')}"
-        emit(checked.to_json(), json, f"{manifest}: {counts}, no mistake")
+        emit(checked.to_json(), json, f"{manifest}: {counts}, no problems")
     if checked.problems:
         raise typer.Exit(2)
 
@@ -57,7 +57,7 @@ def plan(
     manifest: ManifestFile,
     all_concepts: Annotated[bool, typer.Option("--all", help=f"List all concepts, not the first {SHOWN}.")] = False,
     specs: Annotated[bool, typer.Option("--specs", help="With --json: print the complete specs too.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the store what is done already.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the store which concepts are done.")] = False,
     json: AsJson = False,
 ) -> None:
     """Say which concepts are new, changed or done, and estimate the work that is left."""
@@ -109,8 +109,8 @@ def _cost(estimate: "Estimate") -> str:
     if estimate.evaluation_passes:
         text += f", {estimate.evaluation_passes:,} for scoring what was learned"
     if estimate.worker_s is None:
-        return f"{text}; how long they take is known once a concept was learned on this base model"
-    text += f", {timedelta(seconds=round(estimate.worker_s))} on one worker like those before"
+        return f"{text}\nthe time is known once a concept has been learned on this base model"
+    text += f"\n{timedelta(seconds=round(estimate.worker_s))} on one worker, going by earlier ones"
     if estimate.cost is None:
-        return f"{text} (set gpu_hour_price for an estimate of the cost)"
+        return f"{text} (gpu_hour_price adds the cost)"
     return f"{text}, costing about {estimate.cost:,.2f}"

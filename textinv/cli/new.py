@@ -27,11 +27,12 @@ def register(app: typer.Typer) -> None:
 
 
 def new(
-    folder: Annotated[Path, typer.Argument(help="A folder of pictures, or of such folders.", exists=True)],
+    folder: Annotated[Path, typer.Argument(help="A folder of pictures, or a folder of such folders.", exists=True)],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Default: FOLDER.yaml, beside the folder.")] = None,
     base_model: Annotated[str, typer.Option(help="The base model to learn on.")] = "emoji",
     ask: Annotated[
-        bool | None, typer.Option("--ask/--no-ask", help="Ask for each concept's kind; default: on a terminal.")
+        bool | None,
+        typer.Option("--ask/--no-ask", help="Ask for each concept's kind and class word; default: only on a terminal."),
     ] = None,
     json: AsJson = False,
 ) -> None:

@@ -74,8 +74,8 @@ def migrate(
 ) -> None:
     """Convert a store from an older version to the current format; safe to interrupt and repeat.
 
-    Nobody else may use the store meanwhile. What was learned on a base model that is not at hand stays as it is: run it
-    again with that base.
+    Nothing else may use the store meanwhile. Versions learned on a base model that is not available here stay as they
+    are: run this again with --base and that base model.
     """
     from textinv.jobs.migration import bases_of
     from textinv.jobs.migration import migrate as migrate_store
@@ -86,14 +86,14 @@ def migrate(
     report = migrate_store(store, revisions, dry_run=dry_run)
     verb = "would be" if dry_run else "were"
     lines = [f"{report.versions} versions, {report.heads} heads and {report.jobs} jobs {verb} rewritten"]
-    lines += [f"the base model {name} is not at hand: {why}" for name, why in missing.items()]
+    lines += [f"the base model {name} is not available here: {why}" for name, why in missing.items()]
     if report.kept:
         lines.append(
             f"{len(report.kept)} versions keep their base's old revision, so no service draws them until you run this "
             f"again with --base: {', '.join(report.kept[:10])}{', ...' if len(report.kept) > 10 else ''}"
         )
     if report.damaged:
-        lines.append(f"left as they are, for they cannot be read: {', '.join(report.damaged)}")
+        lines.append(f"left as they are, because they cannot be read: {', '.join(report.damaged)}")
     emit({**asdict(report), "missing_bases": missing, "dry_run": dry_run}, json, "\n".join(lines))
 
 

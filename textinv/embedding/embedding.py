@@ -56,7 +56,9 @@ class Embedding:
         for encoder, rows_ND in rows.items():
             beside = rows.get(encoder.removesuffix(OUTPUT))
             if beside is None or beside.shape != rows_ND.shape:
-                raise EmbeddingFormatError(f"rows of {encoder} need rows beside them of the encoder itself, as wide")
+                raise EmbeddingFormatError(
+                    f"rows of {encoder} need rows of the encoder itself beside them, of the same width"
+                )
         object.__setattr__(self, "rows", rows)
         object.__setattr__(self, "num_vectors", len(next(iter(rows.values()))))
         object.__setattr__(self, "widths", {encoder: rows_ND.shape[1] for encoder, rows_ND in rows.items()})
@@ -155,7 +157,9 @@ def _said(widths: Mapping[str, int]) -> str:
 
 def _checked_rows(encoder: str, tensor: Tensor) -> Tensor:
     if not _NAME.fullmatch(encoder):
-        raise EmbeddingFormatError(f"{encoder!r} is no name of a text encoder: small letters, digits and _")
+        raise EmbeddingFormatError(
+            f"{encoder!r} is not a valid name of a text encoder: use small letters, digits and _"
+        )
     if tensor.dim() != 2 or not tensor.is_floating_point():
         raise EmbeddingFormatError(
             f"rows of {encoder} must be floating-point (N, D); got {tensor.dtype} {tuple(tensor.shape)}"
@@ -163,7 +167,7 @@ def _checked_rows(encoder: str, tensor: Tensor) -> Tensor:
     num_vectors, width = tensor.shape
     if not (1 <= num_vectors <= MAX_VECTORS and 1 <= width <= MAX_WIDTH):
         raise EmbeddingFormatError(
-            f"rows of {encoder} are {num_vectors} x {width}; the most is {MAX_VECTORS} vectors of width {MAX_WIDTH}"
+            f"rows of {encoder} are {num_vectors} x {width}; the limit is {MAX_VECTORS} vectors of width {MAX_WIDTH}"
         )
     rows_ND = tensor.detach().to("cpu", torch.float32, copy=True).contiguous()
     if not bool(torch.isfinite(rows_ND).all()):

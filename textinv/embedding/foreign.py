@@ -79,7 +79,8 @@ def _read(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise EmbeddingFormatError(
-                f"{path.name} has {path.stat().st_size} bytes; embeddings have thousands, at most {MAX_FILE_BYTES}"
+                f"{path.name} has {path.stat().st_size} bytes; an embedding file has thousands, at most "
+                f"{MAX_FILE_BYTES}"
             )
         data = path.read_bytes()
     except OSError as error:
@@ -93,15 +94,15 @@ def _read(path: Path) -> Any:
     if suffix in _PICTURES:
         return _read_web_ui_picture(data, path.name)
     kinds = ", ".join(sorted({".safetensors"} | _PICKLES | _PICTURES))
-    raise EmbeddingFormatError(f"{path.name} has none of the endings of embedding files: {kinds}")
+    raise EmbeddingFormatError(f"{path.name} is not named like an embedding file; those end in {kinds}")
 
 
 def _check_is_no_stand_in(data: bytes, source: str) -> None:
     start = data[:200].lstrip().lower()
     if start.startswith(b"version https://git-lfs"):
-        raise EmbeddingFormatError(f"{source} is a pointer of Git LFS, not the file: fetch it with `git lfs pull`")
+        raise EmbeddingFormatError(f"{source} is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`")
     if start.startswith((b"<!doctype", b"<html")):
-        raise EmbeddingFormatError(f"{source} is a web page, not the file: use the page's link for downloading")
+        raise EmbeddingFormatError(f"{source} is a web page, not the file: use the page's download link")
     if not data:
         raise EmbeddingFormatError(f"{source} is empty: download it again")
 
@@ -115,7 +116,7 @@ def _read_safetensors(data: bytes, source: str) -> Any:
 
 def _read_pickle(data: bytes, source: str) -> Any:
     if not data.startswith((b"PK", b"\x80")):
-        raise EmbeddingFormatError(f"{source} is no torch file: download it again")
+        raise EmbeddingFormatError(f"{source} is not a torch file: download it again")
     _check_unpacked_size(data, source)
     stand_in: Any = (_ParameterDict, "torch.nn.modules.container.ParameterDict")
     try:
@@ -123,7 +124,7 @@ def _read_pickle(data: bytes, source: str) -> Any:
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise EmbeddingFormatError(
-            f"{source} wants to run code when it is read; it was not run: ask its author for a .safetensors"
+            f"{source} would run code when it is loaded, so it was not loaded: ask its author for a .safetensors file"
         ) from error
     except (RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError, IndexError, OSError) as error:
         raise EmbeddingFormatError(f"{source} is not a torch file that can be read: {error}") from error
@@ -154,7 +155,9 @@ def _import_folder(folder: Path) -> Embedding:
 
 def _only_entry(params: Mapping[Any, Any], source: str) -> Mapping[str, Any]:
     if len(params) != 1:
-        raise EmbeddingFormatError(f"{source} holds {len(params)} embeddings ({list(params)}); one per file is read")
+        raise EmbeddingFormatError(
+            f"{source} holds {len(params)} embeddings ({list(params)}); a file must hold just one"
+        )
     return {"emb_params": next(iter(params.values()))}
 
 

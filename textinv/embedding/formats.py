@@ -47,8 +47,8 @@ def export_embedding(
     """
     if embedding.outputs and format in ("diffusers", "a1111-pt"):
         raise EmbeddingFormatError(
-            f"{name} has rows that are written into what a text encoder says, which no program that reads the format "
-            f"{format} does: use auto, or onetrainer"
+            f"{name} has rows that replace a text encoder's output, which no program that reads the format {format} "
+            "supports: use auto or onetrainer"
         )
     writer = _WRITERS.get(format)
     if writer is None:
@@ -59,7 +59,7 @@ def export_embedding(
     suffixes = sorted({Path(file).suffix for file in files})
     if any("/" in file for file in files) or suffixes != [target.suffix.lower()]:
         raise EmbeddingFormatError(
-            f"{target} cannot hold the format {format}: name a folder, or a file that ends in {suffixes[0]}"
+            f"{target} does not fit the format {format}: name a folder, or a file that ends in {suffixes[0]}"
         )
     return [write_output(target, body) for body in files.values()]
 
@@ -97,8 +97,8 @@ def _diffusers(embedding: Embedding, name: str, metadata: Mapping[str, str], _: 
     files = {"text_encoder": "learned_embeds.safetensors", "text_encoder_2": "learned_embeds_2.safetensors"}
     if strange := sorted(embedding.rows.keys() - files.keys()):
         raise EmbeddingFormatError(
-            f"diffusers loads no folder with rows of {' and '.join(strange)}: use the format auto, and load its "
-            "tensors one by one where the pipeline has load_textual_inversion"
+            f"diffusers cannot load a folder with rows of {' and '.join(strange)}: use the format auto, and load "
+            "its tensors one by one if the pipeline has load_textual_inversion"
         )
     return {
         f"{name}/{files[encoder]}": write_safetensors({f"<{name}>": rows_ND}, metadata)
@@ -109,7 +109,8 @@ def _diffusers(embedding: Embedding, name: str, metadata: Mapping[str, str], _: 
 def _a1111_pt(embedding: Embedding, name: str, metadata: Mapping[str, str], _: FileKeys) -> dict[str, bytes]:
     if list(embedding.rows) != ["text_encoder"]:
         raise EmbeddingFormatError(
-            f"a1111-pt holds the rows of one text encoder, {name} has {', '.join(embedding.rows)}: use the format auto"
+            f"a1111-pt holds the rows of one text encoder, but {name} has those of {', '.join(embedding.rows)}: use "
+            "the format auto"
         )
     contents = {
         "string_to_token": {"*": 265},

@@ -41,11 +41,11 @@ def by_encoder(tensors: Mapping[str, Tensor], source: str, keys: FileKeys, only:
     if any(key.startswith(_BUNDLED) for key in tensors):
         tensors = _unbundled(tensors, source)
     if any(sign in key.lower() for key in tensors for sign in _LORA):
-        raise EmbeddingFormatError(f"{source} is a LoRA, which changes the network's weights: it is no embedding")
+        raise EmbeddingFormatError(f"{source} is a LoRA, which changes the network's weights, not an embedding")
     if any(key.startswith("model.diffusion_model.") for key in tensors):
         raise EmbeddingFormatError(f"{source} is a whole base model, not an embedding")
     if "IN01" in tensors or "MID" in tensors:
-        raise EmbeddingFormatError(f"{source} has rows per UNet layer (XTI), which no base model here takes")
+        raise EmbeddingFormatError(f"{source} has rows per UNet layer (XTI), which no base model here supports")
     named = _encoders_of({key.removesuffix(OUTPUT) for key in tensors}, source, keys, only)
     _check_outputs(tensors, source, keys)
     rows = {}
@@ -71,9 +71,9 @@ def _check_outputs(tensors: Mapping[str, Tensor], source: str, keys: FileKeys) -
     strange = sorted(key for key in tensors if key.endswith(OUTPUT) and key.removesuffix(OUTPUT) not in known)
     if strange:
         raise EmbeddingFormatError(
-            f"{source} has the key {strange[0]!r}, which may be a concept's name, or mean rows that are written into "
-            f"what {strange[0].removesuffix(OUTPUT)!r} says, which is no text encoder that is known here: name the key "
-            "after one (clip_l, clip_l_out, ...)"
+            f"{source} has the key {strange[0]!r}, which is either a concept's name or means rows for the output of "
+            f"{strange[0].removesuffix(OUTPUT)!r}, which is not a known text encoder: name the key after a known "
+            "one (clip_l, clip_l_out, ...)"
         )
 
 
@@ -85,14 +85,16 @@ def _of_clips(found: set[str], source: str) -> dict[str, str]:
         return {key: encoder for encoder, held in places for key in held}
     if len(found) == 1:
         return dict.fromkeys(found, "text_encoder")
-    raise EmbeddingFormatError(f"{source} holds {len(found)} tensors ({sorted(found)[:5]}); an embedding is one")
+    raise EmbeddingFormatError(
+        f"{source} holds {len(found)} tensors ({sorted(found)[:5]}); an embedding file holds one"
+    )
 
 
 def _by_name(found: set[str], source: str, names: Mapping[str, str]) -> dict[str, str]:
     if strange := sorted(found - names.keys()):
         known = ", ".join(sorted(set(names)))
         raise EmbeddingFormatError(
-            f"{source} has rows of {strange}, which are no text encoder that is known here: keys may be {known}"
+            f"{source} has rows of {strange}, which is not a known text encoder: keys may be {known}"
         )
     if len({names[key] for key in found}) < len(found):
         raise EmbeddingFormatError(f"{source} has two tensors for one text encoder: {sorted(found)}")
@@ -104,7 +106,7 @@ def _unbundled(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
     parts = [(key.removeprefix(_BUNDLED), tensor) for key, tensor in tensors.items() if key.startswith(_BUNDLED)]
     named = {tuple(key.rsplit(".", 1)): tensor for key, tensor in parts if "." in key}
     if len(names := sorted({one[0].removesuffix(".string_to_param") for one in named})) != 1:
-        raise EmbeddingFormatError(f"{source} carries {len(names)} embeddings ({names}); one per file is read")
+        raise EmbeddingFormatError(f"{source} carries {len(names)} embeddings ({names}); a file must hold just one")
     return {"emb_params" if key == "*" else key: tensor for (_, key), tensor in named.items()}
 
 

@@ -125,7 +125,7 @@ def load_classifier(folder: Path) -> Classifier:
         net = ResidualStages(config)
         net.load_state_dict({name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()})
     except Exception as error:  # whatever the files' readers let through
-        raise BaseModelError(f"{folder} holds no judge that can be loaded: {error}; correct or remove it") from error
+        raise BaseModelError(f"the judge in {folder} cannot be loaded: {error}; correct or remove it") from error
     return Classifier(net.eval().requires_grad_(False), config)
 
 

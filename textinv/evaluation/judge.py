@@ -112,8 +112,8 @@ def check_asks(judge: Judge, asks: Mapping[str, tuple[str, str]]) -> None:
     for line, (question, answer) in asks.items():
         if answer not in judge.questions.get(question, ()):
             raise BaseModelError(
-                f"the evaluation prompt {line!r} asks for {question}: {answer}, which the base model's judge never "
-                "answers; correct it in evaluation.json or give the judge that answer"
+                f"the evaluation prompt {line!r} asks for {question}: {answer}, which is not one of the judge's "
+                "answers; correct it in evaluation.json, or give the judge that answer"
             )
 
 

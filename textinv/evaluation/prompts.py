@@ -75,4 +75,6 @@ def prompts_of(folder: Path | None) -> EvaluationPrompts:
     try:
         return EvaluationPrompts.model_validate_json(file.read_bytes())
     except ValidationError as error:
-        raise BaseModelError(f"{file} holds no evaluation prompts: {error}; correct or remove it") from error
+        raise BaseModelError(
+            f"the evaluation prompts in {file} cannot be read: {error}; correct or remove the file"
+        ) from error

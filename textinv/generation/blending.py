@@ -24,7 +24,9 @@ from textinv.placeholders import GUESS, parse_ref
 
 # Directions nearer than this to each other, or to opposite ones, have no great circle between them.
 _LEAST_ANGLE = 1e-4
-_LEARNED_ELSEWHERE = "its record names no class word, as it was learned elsewhere; draw it as it is, or learn it here"
+_LEARNED_ELSEWHERE = (
+    "it was learned elsewhere and its record names no class word; draw it without a strength, or learn it here"
+)
 
 
 class Ingredient(NamedTuple):
@@ -64,8 +66,8 @@ def at_strength(model: BaseModel, one: Ingredient, strength: float) -> Blended:
         return Blended(one.embedding)
     if one.embedding.outputs:
         raise PromptError(
-            f"<{one.name}> cannot be drawn at a strength: its rows are written into what the text encoder says "
-            "(rows: output), where no word is known to slide to; draw it as it is"
+            f"<{one.name}> cannot be drawn at a strength: its rows replace the text encoder's output (rows: "
+            "output), where there is no class word to slide to; draw it without a strength"
         )
     if one.word is None:
         was_guessed = parse_ref(one.name).version == GUESS
@@ -77,7 +79,9 @@ def at_strength(model: BaseModel, one: Ingredient, strength: float) -> Blended:
     for encoder in one.embedding.rows:
         words_ND = word_rows(model, encoder, one.word, one.embedding.num_vectors)
         if words_ND is None:
-            raise PromptError(f"<{one.name}> cannot be drawn at a strength: {one.word!r} is no word of {encoder}")
+            raise PromptError(
+                f"<{one.name}> cannot be drawn at a strength: {one.word!r} is not a word that {encoder} knows"
+            )
         words[encoder] = words_ND
     ways = {encoder: (words[encoder], rows_ND) for encoder, rows_ND in one.embedding.rows.items()}
     reached = min(strength, *(_farthest(*way) for way in ways.values()))
@@ -94,8 +98,8 @@ def mixed(first: Ingredient, second: Ingredient, share: float) -> Blended:
     """
     if first.word and second.word and first.word.lower() != second.word.lower():
         raise PromptError(
-            f"<{first.name}> is a kind of {first.word} and <{second.name}> of {second.word}: only concepts of one "
-            "class word can be mixed; name both in the prompt instead"
+            f"<{first.name}> is a kind of {first.word} and <{second.name}> a kind of {second.word}: only concepts "
+            "with the same class word can be mixed; name both in the prompt instead"
         )
     if first.embedding.num_vectors != second.embedding.num_vectors:
         raise PromptError(

@@ -201,13 +201,13 @@ def _settled(model: BaseModel, request: GenerateRequest) -> GenerateRequest:
         )
     if request.sizes is not None and not model.takes_sizes:
         raise RequestError(
-            f"{model.id!r} is told no sizes beside the text, as SDXL is: leave original_size, crop_top_left and "
-            "target_size out",
+            f"{model.id!r} takes no sizes beside the text, as SDXL does: leave out original_size, crop_top_left and "
+            "target_size",
             param="original_size",
         )
     if request.instruction and not model.has_instruction:
         raise RequestError(
-            f"{model.id!r} has no instruction of its own for its text encoder to read before a prompt: leave it out",
+            f"{model.id!r} has no instruction of its own to put before a prompt: leave instruction out",
             param="instruction",
         )
     drawing = model.drawing
@@ -221,8 +221,7 @@ def _settled(model: BaseModel, request: GenerateRequest) -> GenerateRequest:
         return replace(request, clip_skip=model.clip_skip)
     if (request.clip_skip or 1) > model.max_clip_skip:
         raise RequestError(
-            f"clip_skip is {request.clip_skip}; the text encoder of {model.id!r} has layers for 1 to "
-            f"{model.max_clip_skip}",
+            f"clip_skip is {request.clip_skip}; the text encoder of {model.id!r} takes 1 to {model.max_clip_skip}",
             param="clip_skip",
         )
     return request
@@ -355,7 +354,8 @@ def not_finite(waiting: WaitingImage) -> RequestError:
     """Say that the numbers of a picture ran away: the same request would come to the same end."""
     scale = waiting.asked.guidance_scale
     return RequestError(
-        f"the picture came out as numbers that are not finite (guidance_scale {scale:g}); lower the guidance scale, or "
+        f"the picture came out with values that are not finite (guidance_scale {scale:g}); lower the guidance "
+        "scale, or "
         "leave out the concept whose rows are too large",
         param="guidance_scale",
     )

@@ -70,7 +70,7 @@ def _decoded(kind: bytes, data: bytes) -> str:
         data = data[2:].split(b"\0", 2)[-1]
     text = _unpacked(data) if is_packed else data
     if len(text) > MAX_TEXT_BYTES:
-        raise ImageError(f"the text in the PNG is longer than {MAX_TEXT_BYTES} bytes; that is no infotext")
+        raise ImageError(f"the text in the PNG is longer than {MAX_TEXT_BYTES} bytes; that is not an infotext")
     try:
         return text.decode(encoding)
     except UnicodeDecodeError as error:

@@ -68,7 +68,9 @@ def texts_over_steps(prompt: str, num_steps: int) -> PromptTexts:
     places: dict[str, int] = {}
     at = tuple(places.setdefault(_text(pieces, step, num_steps), len(places)) for step in range(1, num_steps + 1))
     if len(places) > MAX_TEXTS:
-        raise PromptError(f"the prompt says {len(places)} different things while it is drawn: {MAX_TEXTS} are the most")
+        raise PromptError(
+            f"the prompt becomes {len(places)} different texts while it is drawn; {MAX_TEXTS} are the most"
+        )
     return PromptTexts(tuple(places), at)
 
 

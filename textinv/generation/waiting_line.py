@@ -187,8 +187,8 @@ def check_possible(limits: EngineLimits, request: GenerateRequest, alone_s: floa
     """
     if request.num_images > limits.max_waiting:
         raise RequestError(
-            f"{request.num_images} pictures are asked for at once, and {limits.max_waiting} may wait here; ask for "
-            f"{limits.max_waiting} at most",
+            f"{request.num_images} pictures were asked for at once, but only {limits.max_waiting} may wait here; "
+            f"ask for {limits.max_waiting} at most",
             param="num_images",
         )
     if request.deadline_s is not None and alone_s > request.deadline_s:
@@ -207,7 +207,7 @@ def check_room(limits: EngineLimits, num_waiting: int, request: GenerateRequest,
     """
     if num_waiting + request.num_images > limits.max_waiting:
         raise OverloadedError(
-            f"{num_waiting} pictures wait and {limits.max_waiting} may; come back later",
+            f"the queue is full: {num_waiting} pictures wait and {limits.max_waiting} may; come back later",
             retry_after_s=max(1, math.ceil(wait_s * request.num_images / max(num_waiting, 1))),
         )
     if limits.max_wait_s is not None and wait_s > limits.max_wait_s and num_waiting:
@@ -225,7 +225,7 @@ def check_deadline(request: GenerateRequest, needed_s: float) -> None:
     """
     if request.deadline_s is not None and needed_s > request.deadline_s:
         raise DeadlineError(
-            f"with those that wait the pictures would take about {needed_s:.1f} s, more than the deadline of "
+            f"after those already waiting, the pictures would take about {needed_s:.1f} s, more than the deadline of "
             f"{request.deadline_s:g} s; come back later, or allow more time",
             needed_s=needed_s,
             retry_after_s=max(1, math.ceil(needed_s - request.deadline_s)),

@@ -1,7 +1,9 @@
 """Training a guess through the frozen base model, with the loss that concepts are learned with.
 
 A step takes some concepts; of each, one to four pictures are looked at, and the rows that come out have to explain
-another picture of the same thing. Owns the step, its draws (a function of seed and step) and the state from which it
+another picture of the same thing. Where rows are known that fit, of words or learned ones, the first steps only copy
+them, without the base model: a network that begins there says different things of different pictures, which one that
+begins anywhere learns slowly. Owns the step, its draws (a function of seed and step) and the state from which it
 goes on. Does not know where concepts come from: it is handed a function that draws one.
 
 Gal et al. 2022, arXiv:2208.01618, eq. 2 is the loss. Shapes: as in `network`, and C x H x W latents.
@@ -17,10 +19,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from textinv.guess.network import KINDS, GuessNetwork
 from textinv.models.base import BaseModel, Tokens
 from textinv.models.picture_encoder import PictureEncoder
+from textinv.models.word_rows import spread
 from textinv.spec import Kind
 from textinv.training.batch import sample_losses
 from textinv.training.captions import tokenize_captions
@@ -42,6 +46,8 @@ class Example:
     std_PCHW: Tensor
     captions: Sequence[Sequence[str]]
     """Of each picture, all that may be said of it, with `{}`."""
+    known: Mapping[str, Tensor] | None = None
+    """Rows (n, D) by text encoder that are known to fit: of words that say it, or learned ones."""
 
 
 DrawExample = Callable[[int, random.Random], Example]
@@ -72,6 +78,10 @@ class Settings:
     """The numbers of vectors, drawn uniformly: as often as they are asked for."""
     band: tuple[int, int] = (300, 1000)
     """Where in time samples are taken: that of the recipes."""
+    copying: int = 0
+    """Steps at the beginning in which rows only become like known ones, where any are; the base model rests."""
+    copying_weight: float = 0.5
+    """Weight, from then on, of how far rows are from known ones, beside the loss."""
     seed: int = 27
 
 
@@ -92,9 +102,12 @@ class GuessTraining:
         targets = [rng.randrange(len(example.captions)) for example in examples]
         chosen = [_looked_at(example, at, rng) for example, at in zip(examples, targets, strict=True)]
         rows = guessed(self.network, examples, chosen, rng.choice(settings.vectors))
-        captions = [rng.choice(example.captions[at]) for example, at in zip(examples, targets, strict=True)]
-        generator = stream(settings.seed, "guess/noise", self.step)
-        loss = losses_of(self.model, examples, targets, captions, rows, settings.band, generator).mean()
+        loss = far_from_known(examples, rows)
+        if self.step >= settings.copying or not any(one.known for one in examples):
+            captions = [rng.choice(example.captions[at]) for example, at in zip(examples, targets, strict=True)]
+            generator = stream(settings.seed, "guess/noise", self.step)
+            losses_B = losses_of(self.model, examples, targets, captions, rows, settings.band, generator)
+            loss = losses_B.mean() + settings.copying_weight * loss
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -149,6 +162,16 @@ def guessed(
     """Rows (B, N, D) by text encoder, from the chosen pictures of each concept."""
     kinds_B = torch.tensor([KINDS.index(example.kind) for example in examples])
     return network(*stacked(examples, chosen), kinds_B, num_vectors)  # type: ignore[no-any-return]
+
+
+def far_from_known(examples: Sequence[Example], rows: Mapping[str, Tensor]) -> Tensor:
+    """How far rows (B, N, D) point away from known ones: 1 - cos, the mean over those of whom any are known."""
+    far = []
+    for name, rows_BND in rows.items():
+        known = [None if one.known is None else spread(one.known[name], rows_BND.shape[1]) for one in examples]
+        pairs = [(ours, theirs) for ours, theirs in zip(rows_BND, known, strict=True) if theirs is not None]
+        far += [1 - cosine_similarity(ours, theirs, dim=-1).mean() for ours, theirs in pairs]
+    return torch.stack(far).mean() if far else torch.zeros((), requires_grad=True)
 
 
 def stacked(examples: Sequence[Example], chosen: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

@@ -5,12 +5,15 @@ files.
 """
 
 import io
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageCms, features
 
 from textinv.errors import ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
 """Gray in more than eight bits, which `convert("RGB")` would clip to white, or in floats, cut to black."""
@@ -40,7 +43,7 @@ def in_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Imag
         colours = image if image.mode in ("RGB", "CMYK", "L") else image.convert("RGB")
         converted = ImageCms.profileToProfile(colours, source, _SRGB, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-        notes.append(f"has a colour profile that cannot be used ({error}): its colours are taken for sRGB")
+        notes.append(f"has a colour profile that cannot be used ({error}): its colours are read as sRGB")
         return image
     if converted is None:
         return image
@@ -56,6 +59,8 @@ def in_eight_bits(image: Image.Image, name: str) -> Image.Image:
     Raises:
         ImageError: floats that are no brightness: negative, endless or not numbers.
     """
+    import numpy as np  # 0.2 s: only where pixels are looked at
+
     values = np.asarray(image)
     if image.mode == "F":
         values = _whole_numbers(values, name)
@@ -64,9 +69,11 @@ def in_eight_bits(image: Image.Image, name: str) -> Image.Image:
     return Image.fromarray((wide >> (bits - 8)).astype(np.uint8))
 
 
-def _whole_numbers(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+def _whole_numbers(values: "NDArray[np.float32]", name: str) -> "NDArray[np.float32]":
+    import numpy as np  # 0.2 s: only where pixels are looked at
+
     if not np.isfinite(values).all() or values.min() < 0 or values.max() >= 1 << 16:
         raise ImageError(
-            f"the numbers in {name} are no brightness from 0 to 1, 255 or 65535: save it as PNG", file=name
+            f"the pixel values of {name} do not lie within 0 to 1, 255 or 65535: save it as PNG", file=name
         )
     return np.rint(values * 255 if values.max() <= 1 else values).astype(np.float32)

@@ -10,13 +10,16 @@ import io
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from textinv.errors import ImageError
 from textinv.images.colours import WIDE_MODES, in_eight_bits, in_srgb, optional_formats
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused before they are decoded: a few KB of file can claim gigabytes of pixels."""
@@ -31,9 +34,9 @@ SHOWN = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": 
 class Picture:
     """A decoded picture."""
 
-    pixels: NDArray[np.uint8]
+    pixels: "NDArray[np.uint8]"
     """(H, W, 3), upright."""
-    alpha: NDArray[np.uint8] | None
+    alpha: "NDArray[np.uint8] | None"
     """(H, W): how much each pixel counts in the loss; None: all alike."""
     digest: str
     """SHA-256 of the file, hex."""
@@ -105,8 +108,10 @@ def check_pixels(image: Image.Image, name: str) -> None:
         raise ImageError(f"{_too_large(name)} (it has {image.width} x {image.height})", file=name)
 
 
-def _channels(image: Image.Image, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+def _channels(image: Image.Image, name: str) -> "tuple[NDArray[np.uint8], NDArray[np.uint8] | None]":
     """Colours and alpha; alpha that is opaque everywhere is none."""
+    import numpy as np  # 0.2 s: only where pixels are looked at
+
     if image.mode in WIDE_MODES:
         image = in_eight_bits(image, name)
     if not image.has_transparency_data:
@@ -119,7 +124,7 @@ def _channels(image: Image.Image, name: str) -> tuple[NDArray[np.uint8], NDArray
 def _frames(image: Image.Image) -> Iterator[str]:
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # the second picture of an MPO is a phone's own
-        yield f"has {frames} frames: only the first is taken"
+        yield f"has {frames} frames: only the first is used"
 
 
 def _too_large(name: str) -> str:

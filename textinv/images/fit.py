@@ -8,14 +8,16 @@ import hashlib
 import itertools
 from dataclasses import replace
 from functools import cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from textinv.errors import ImageError
 from textinv.images.decode import Picture
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Crop = Literal["center", "random", "fit"]
 BUCKET_STEP_PX, SMALL_STEP_PX = 64, 8
@@ -30,11 +32,13 @@ _BILINEAR = Image.Resampling.BILINEAR
 
 def fit_picture(
     picture: Picture, width_px: int, height_px: int, crop: Crop = "center", *, seed: int = 0
-) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+) -> "tuple[NDArray[np.float32], NDArray[np.float32] | None]":
     """Scale and crop to pixels (3, H, W) in [-1, 1] and a weight (H, W) in [0, 1], None where all pixels count alike.
 
     A `random` crop is a function of (`seed`, the picture's digest).
     """
+    import numpy as np  # 0.2 s: only where pixels are looked at
+
     box = crop_box(picture, width_px / height_px, crop, seed=seed)
     size = (width_px, height_px)
     image = Image.fromarray(picture.pixels).resize(size, _BICUBIC, box=box, reducing_gap=3.0)
@@ -75,6 +79,8 @@ def with_mask(picture: Picture, mask: Picture) -> Picture:
     Raises:
         ImageError: the mask is black everywhere, or its proportions are not the picture's.
     """
+    import numpy as np  # 0.2 s: only where pixels are looked at
+
     sizes = (mask.width_px, mask.height_px), (picture.width_px, picture.height_px)
     if problem := mask_problem(*sizes, int(mask.pixels.max())):
         raise ImageError(f"the mask {mask.name} of {picture.name} {problem}", file=mask.name)
@@ -94,6 +100,8 @@ def mask_problem(mask_size: tuple[int, int], picture_size: tuple[int, int], peak
 
 def as_trained(picture: Picture, side_px: int, crop: Crop = "center", *, seed: int = 0) -> Image.Image:
     """The picture as training sees it, to be looked at: transparent where pixels count less in the loss."""
+    import numpy as np  # 0.2 s: only where pixels are looked at
+
     width, height = trained_size((picture.width_px, picture.height_px), side_px, crop)
     pixels, weight = fit_picture(picture, width, height, crop, seed=seed)
     colours = np.rint((pixels.transpose(1, 2, 0) + 1) * 127.5).clip(0, 255).astype(np.uint8)

@@ -16,20 +16,21 @@ WHY: Mapping[str, str] = {
 
 _DEFAULT = "Resume the job to try again; if it fails the same way, ask whoever operates the cluster."
 ADVICE: Mapping[str, str] = {
-    "invalid_image": "Replace the picture that is named and submit again.",
-    "invalid_input": "Change what is named and submit again.",
-    "invalid_prompt": "Change the caption or template that is named and submit again.",
+    "invalid_image": "Replace the picture that the message names and submit again.",
+    "invalid_input": "Change what the message names and submit again.",
+    "invalid_prompt": "Change the caption or template that the message names and submit again.",
     "diverged": "Lower the learning rate or use another recipe, and submit again.",
     "out_of_memory": "Use a smaller resolution_px or fewer samples_per_step, or a device with more memory.",
-    "poisoned": "Look at the evidence: several workers died while they had it. Often a picture is damaged or memory is "
-    "short. Mend that and resume the job.",
+    "poisoned": "Look at the evidence: several workers died while they had it. Often a picture is damaged or memory "
+    "is short. Fix that and resume the job.",
     "object_not_found": "A picture is gone from the store: upload it again and resume the job.",
     "corrupt_object": "Stored bytes were changed: upload the pictures again and resume the job.",
     "other_base_model": "The base model changed: give all machines the same one and submit the manifest again.",
-    "base_model_unavailable": "No worker can load the base model: make it reachable on all nodes, and the job goes on.",
-    "store_unreachable": "The object store did not answer for long: bring it back and resume the job.",
+    "base_model_unavailable": "No worker can load the base model: make it reachable on all nodes, and the job "
+    "continues.",
+    "store_unreachable": "The object store did not answer for a long time: bring it back and resume the job.",
     "store_credentials": "The object store refuses the credentials: correct them and resume the job.",
-    "cancelled": "It was cancelled: resume the job if it is wanted after all.",
+    "cancelled": "It was cancelled: resume the job if you want it after all.",
 }
 """By the code of an error."""
 NO_WORKERS = (

@@ -75,7 +75,7 @@ def _session_of(client: JobClient, address: str | None) -> str:
         return str(client._do_request("GET", "/api/version").json()["session_name"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ClusterError(
-            f"the Ray cluster at {address} does not say which session it is: {type(error).__name__}: {error}"
+            f"the session of the Ray cluster at {address} cannot be read: {type(error).__name__}: {error}"
         ) from error
 
 

@@ -77,7 +77,7 @@ class StoredFleet:
         changed = FleetSettings.model_validate({**known, **changes})
         if changed.min_workers > changed.max_workers:
             raise InputError(
-                f"min is {changed.min_workers}, more than max, {changed.max_workers}: raise max or lower min",
+                f"min is {changed.min_workers}, more than max ({changed.max_workers}): raise max or lower min",
                 param="min",
             )
         return changed
@@ -105,4 +105,4 @@ class StoredFleet:
         try:
             return {} if body is None else dict(json.loads(body))
         except (ValueError, TypeError) as error:
-            raise CorruptObjectError(f"{key} in the store is no JSON object: {error}", key=key) from error
+            raise CorruptObjectError(f"{key} in the store is not a JSON object: {error}", key=key) from error

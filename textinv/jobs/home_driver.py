@@ -87,7 +87,7 @@ class HomeDriver:
         """
         found = importlib.util.find_spec(DRIVER_MODULE.partition(".")[0])
         if found is None or found.origin is None:
-            raise ClusterError("this installation has no cluster/: run from a checkout, which can train")
+            raise ClusterError("training needs the folder cluster/, which this installation lacks: run from a checkout")
         root = str(Path(found.origin).resolve().parents[1])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         around = _outside_ray() if around is None else around

@@ -77,7 +77,9 @@ class JobStore:
             InputError: the ids of several begin so.
         """
         if not is_beginning(text):
-            raise UnknownConceptError(f"there is no job {text!r}: no job has such an id", job=text)
+            raise UnknownConceptError(
+                f"there is no job {text!r}: that is not a job id; `textinv job ls` lists all jobs", job=text
+            )
         try:
             return self.load(text)
         except UnknownConceptError:
@@ -85,7 +87,7 @@ class JobStore:
             if not ids:
                 raise
         if len(ids) > 1:
-            raise InputError(f"the ids of several jobs begin with {text!r} ({', '.join(ids)}): write more of it")
+            raise InputError(f"several job ids begin with {text!r} ({', '.join(ids)}): give more of it")
         return self.load(ids[0])
 
     def jobs(self) -> list[JobRecord]:
@@ -345,12 +347,12 @@ def _parsed(job_id: str, body: bytes | None) -> JobRecord:
     """The record that lies at a job's key, or does not."""
     if body is None:
         raise UnknownConceptError(
-            f"there is no job {job_id!r} in the store: `textinv job ls` lists those there are", job=job_id
+            f"there is no job {job_id!r} in the store: `textinv job ls` lists all jobs", job=job_id
         )
     try:
         return JobRecord.model_validate_json(body)
     except ValidationError as error:
-        raise CorruptObjectError(f"{job_key(job_id)} is no job record: {error}", key=job_key(job_id)) from error
+        raise CorruptObjectError(f"{job_key(job_id)} is not a job record: {error}", key=job_key(job_id)) from error
 
 
 def is_beginning(text: str) -> bool:

@@ -41,7 +41,7 @@ def purge(registry: Registry, job_id: str) -> Purged:
     store, job_store = registry.store, JobStore(registry.store)
     record = job_store.load(job_id)
     if job_id in job_store.open_jobs():
-        raise StoreConflictError(f"job {job_id} is not over: cancel it first, or wait for its end")
+        raise StoreConflictError(f"job {job_id} has not ended: cancel it first, or wait until it ends")
     store.put(purged_key(job_id), b"{}", JSON)
     gone, users = _jobs(job_store)
     mine = _digests(job_store, record)

@@ -133,4 +133,6 @@ def spec_lines(key: str, body: bytes) -> list[bytes]:
     try:
         return gzip.decompress(body).split(b"\n")
     except (OSError, EOFError) as error:
-        raise CorruptObjectError(f"{key} is no sheet of specs ({error}): submit the manifest again", key=key) from error
+        raise CorruptObjectError(
+            f"{key} is not a sheet of specs ({error}): submit the manifest again", key=key
+        ) from error

@@ -93,11 +93,11 @@ class TrainingFields(Strict):
     the rows start from stay in the concept's place, unchanged, and go into its file. Fewer cost less: nothing goes
     backward through those that do not learn. Default: the family's (the table in `textinv/README.md`)."""
     rows: RowPlace | None = None
-    """Where rows are written: `input` (default), where the text encoder looks words up; `output`, into what it says of
-    them, while it reads the words that the rows start from. With `output` nothing goes backward through a text encoder
-    of billions of weights, and captions are encoded once: a step costs less by the encoder's share, and memory holds
-    the encodings. Other words of a prompt hear nothing of what was learned, the context term does nothing, and other
-    programs cannot read the rows (OneTrainer can)."""
+    """Where rows are written: `input` (default), where the text encoder looks words up; `output`, into its output for
+    the words that the rows start from. With `output` nothing goes backward through a text encoder of billions of
+    weights, and captions are encoded once: a step costs less by the encoder's share, and memory holds the encodings.
+    What was learned does not influence the other words of a prompt, the context term does nothing, and other programs
+    cannot read the rows (OneTrainer can)."""
     resolution_px: Annotated[int, Field(ge=16, le=4096, multiple_of=8)] | None = None
     """Side of the square that pictures are trained at, a multiple of 8. 16 to 4096; cost grows with its square.
     Default: what the base model was trained at. With `crop: fit` other shapes have about the area of that square.

@@ -57,7 +57,7 @@ def _names(concepts: Concepts, origin: Origin) -> Iterator[Problem]:
         if not is_name(concept.name):
             lower = concept.name.lower().replace(" ", "-")
             hint = f": did you mean {lower!r}?" if is_name(lower) else ""
-            yield origin.problem(place, f"{concept.name!r} is no name: {NAME_RULE}{hint}")
+            yield origin.problem(place, f"{concept.name!r} is not a valid name: {NAME_RULE}{hint}")
         elif concept.name in first:
             line = origin.line(("concepts", first[concept.name], "name"))
             yield origin.problem(place, f"{concept.name!r} is the name of two concepts (also line {line}): rename one")
@@ -75,7 +75,7 @@ def _training(fields: TrainingFields, place: Place, origin: Origin) -> Iterator[
         yield origin.problem((*place, "min_steps"), message)
     band = fields.advanced.timesteps if fields.advanced else None
     if band is not None and not 0 <= band[0] < band[1] <= 1000:
-        message = f"{band} is no band: write [first, end] with 0 <= first < end <= 1000"
+        message = f"{band} is not a band: write [first, end] with 0 <= first < end <= 1000"
         yield origin.problem((*place, "advanced", "timesteps"), message)
 
 
@@ -107,7 +107,7 @@ def _init(init: str, place: Place, origin: Origin) -> Iterator[Problem]:
     except InputError as error:
         yield origin.problem(place, error.message)
     if init.startswith(EMBEDDING_FILE) and origin.folder is None:
-        yield origin.problem(place, "files are not at hand here: import the embedding and name it as <name>")
+        yield origin.problem(place, "files cannot be read here: import the embedding and write <name>")
 
 
 def parse_ref_or_none(init: str) -> ConceptRef | None:

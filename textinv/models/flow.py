@@ -68,8 +68,8 @@ class Flow:
         is_solver = config.get("prediction_type") == "flow_prediction" and bool(config.get("use_flow_sigmas"))
         if name not in _OF_FLOW and not is_solver:
             raise BaseModelError(
-                f"the noise scheduler is a {name}, and this family's network was trained by flow matching: correct "
-                "scheduler/scheduler_config.json, to FlowMatchEulerDiscreteScheduler for one"
+                f"the noise scheduler is a {name}, but this family's network was trained by flow matching: correct "
+                "scheduler/scheduler_config.json, for example to FlowMatchEulerDiscreteScheduler"
             )
         self.config = {key: value for key, value in config.items() if not key.startswith("_")}
         self._is_solver, self._density, self._patch, self._even_steps = is_solver, density, patch, even_steps
@@ -95,7 +95,8 @@ class Flow:
     def sampler(self, kind: SchedulerKind, num_steps: int, num_positions: int = 0) -> "FlowSampler":
         if kind.name not in {"euler", "heun", *_SOLVERS}:
             raise RequestError(
-                f"{kind.name!r} does not step along a flow, as this base model does; choose another noise scheduler: "
+                f"{kind.name!r} does not work with a flow-matching base model such as this one; choose another "
+                "noise scheduler: "
                 f"euler, heun, {', '.join(sorted(_SOLVERS))}",
                 param="noise_scheduler",
             )

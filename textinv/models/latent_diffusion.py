@@ -176,7 +176,7 @@ class LatentDiffusionModel(BaseModel):
         for text, prompt in zip(texts, prompts, strict=True):
             if prompt.num_chunks > 1:
                 raise PromptError(
-                    f"{text!r} takes {prompt.num_chunks} windows of {self.window} tokens, and here one is the most; "
+                    f"{text!r} takes {prompt.num_chunks} windows of {self.window} tokens, but only one fits here; "
                     "write less, or learn fewer vectors",
                     num_windows=prompt.num_chunks,
                 )
@@ -191,8 +191,8 @@ class LatentDiffusionModel(BaseModel):
         most = max(len(one) for name, one in chunks.items() if not self._encoders[name].cuts)
         if most > self.max_chunks:
             raise PromptError(
-                f"the prompt takes {most} windows of {self.room} tokens, and {self.id!r} reads {self.max_chunks}: "
-                "shorten it",
+                f"the prompt takes {most} windows of {self.room} tokens, but {self.id!r} reads at most "
+                f"{self.max_chunks}: shorten it",
                 num_windows=most,
             )
         empty = {name: encoder.frame.close([]) for name, encoder in self._encoders.items()}

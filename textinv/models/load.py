@@ -50,8 +50,8 @@ def load_base_model(
     model.folder, model.clip_skip = location.folder, location.stated.clip_skip
     if model.clip_skip > model.max_clip_skip:
         raise BaseModelError(
-            f"the base model {name!r} is named with clip_skip={model.clip_skip}, and its text encoder has layers for 1 "
-            f"to {model.max_clip_skip}: write one of these"
+            f"the base model {name!r} is named with clip_skip={model.clip_skip}, but its text encoder takes 1 to "
+            f"{model.max_clip_skip}: write one of these"
         )
     said = model.draws.overridden(name, location.read_json(FILE), FILE)
     said = said.overridden(name, location.stated.drawing, "what is written behind the name")
@@ -164,8 +164,8 @@ def load_words(
     family = _family_of(name, location)
     if location.checkpoint is not None:
         raise BaseModelError(
-            f"the base model {name!r} is a single file, of which text encoders cannot be loaded alone: convert it to a "
-            "folder of diffusers"
+            f"the base model {name!r} is a single file, from which text encoders cannot be loaded alone: convert it "
+            "to a diffusers folder"
         )
     location = with_weights(location, family.parts())
     return {encoder: _rows_of_words(name, family, location, encoder, text) for encoder in encoders}
@@ -244,7 +244,7 @@ def _changed_process(name: str, location: Location) -> dict[str, Any]:
         return marked
     if marked.get("prediction_type", stated) != stated:
         raise BaseModelError(
-            f"the base model {name!r} is named with prediction_type={stated}, and its file is marked as "
+            f"the base model {name!r} is named with prediction_type={stated}, but its file is marked as "
             f"{marked['prediction_type']}: leave prediction_type out"
         )
     return {**marked, "prediction_type": stated}
@@ -267,8 +267,8 @@ def _load_pipeline(name: str, family: type[LatentDiffusionModel], location: Loca
     weights = location.stated.weights
     if weights in ROUNDS and location.checkpoint is not None:
         raise BaseModelError(
-            f"the base model {name!r} is a single file, and weights are rounded to {weights} while a folder of "
-            "diffusers is loaded: convert it to one, or leave `weights` out"
+            f"the base model {name!r} is a single file, but weights can be rounded to {weights} only while a "
+            "diffusers folder is loaded: convert it to one, or leave `weights` out"
         )
     rounding = loading_options(name, weights, placement, family.network_name, parts)
     try:
@@ -307,7 +307,7 @@ def _revision_of(name: str, family: type[LatentDiffusionModel], location: Locati
         and not (is_plain and asked == hash_weights(files, parts))
     ):
         raise BaseModelError(
-            f"the base model {name!r} has revision {found}, and {asked} is asked for; get those weights, "
+            f"the base model {name!r} has revision {found}, but {asked} was asked for; get those weights, "
             "or leave the revision out"
         )
     return found

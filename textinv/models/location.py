@@ -121,14 +121,14 @@ def locate(name: str, revision: str | None, aliases: Mapping[str, str] | None) -
     path = Path(target).expanduser()
     if (stated.prediction_type or stated.config) and path.suffix not in CHECKPOINT_SUFFIXES:
         raise BaseModelError(
-            f"the base model {name!r} is no single file, and only of one it can be said how it predicts and where its "
-            "configs lie: correct scheduler/scheduler_config.json in its folder"
+            f"the base model {name!r} is not a single file, and prediction_type and config can be given for single "
+            "files only: correct scheduler/scheduler_config.json in its folder"
         )
     if path.is_dir():
         return Location(_checked_folder(path), stated=stated)
     if path.is_file():
         if path.suffix not in CHECKPOINT_SUFFIXES:
-            raise BaseModelError(f"{path} is no checkpoint; those end in {' or '.join(CHECKPOINT_SUFFIXES)}")
+            raise BaseModelError(f"{path} is not a checkpoint; those end in {' or '.join(CHECKPOINT_SUFFIXES)}")
         markers = read_markers(path)
         config = find_config(path) if stated.config is None else _checked_folder(Path(stated.config).expanduser())
         return Location(config, checkpoint=path, stated=stated, markers=markers)
@@ -177,7 +177,9 @@ def _split(name: str, target: str) -> tuple[str, Stated]:
     options = dict(parse_qsl(said, keep_blank_values=True))
     known = [each.name for each in fields(Stated)]
     if unknown := sorted(set(options) - set(known)):
-        raise BaseModelError(f"the base model {name!r} is named with {unknown[0]!r}; known are {', '.join(known)}")
+        raise BaseModelError(
+            f"the base model {name!r} is named with the unknown option {unknown[0]!r}; known are {', '.join(known)}"
+        )
     prediction = options.get("prediction_type", PREDICTIONS[0])
     if prediction not in PREDICTIONS:
         raise BaseModelError(
@@ -220,7 +222,8 @@ def _download(repository: str, revision: str | None, patterns: list[str]) -> Pat
     except Exception as error:  # the hub's client lets its HTTP library's errors through, whichever that is
         at = f" at revision {revision}" if revision else ""
         raise BaseModelError(
-            f"the base model {repository!r}{at} is no file or folder here, and the model hub did not give it: {error}; "
+            f"the base model {repository!r}{at} is not a file or folder here, and the model hub did not provide it: "
+            f"{error}; "
             "correct the name or the revision, log in to the hub, or name a folder"
         ) from error
 

@@ -28,7 +28,8 @@ _LONE_PARTS = {
     "CLIPTextModelWithProjection": "a text encoder",
 }
 _HELD = {
-    "*lora*.safetensors": "holds a LoRA: it changes a base model and is none; name the base model that it was made for",
+    "*lora*.safetensors": "holds a LoRA: it changes a base model and is not one itself; name the base model that it "
+    "was made for",
     "learned_embeds*": "holds an embedding: rows learned on a base model; name the base model, and add the rows as a "
     "concept",
 }
@@ -47,7 +48,7 @@ def explain_folder(folder: Path) -> str:
     names = [known.get("_class_name"), *(known.get("architectures") or [])] if isinstance(known, dict) else []
     if part := next((_LONE_PARTS[name] for name in names if name in _LONE_PARTS), None):
         return f"is {part}: one part of a base model; name the folder of the whole base model"
-    return "has no model_index.json: it is no diffusers folder; give one that save_pretrained wrote"
+    return "has no model_index.json: it is not a diffusers folder; name one that save_pretrained wrote"
 
 
 def check_named(name: str, index: Mapping[str, Any], parts: Sequence[str]) -> None:
@@ -58,9 +59,8 @@ def check_named(name: str, index: Mapping[str, Any], parts: Sequence[str]) -> No
     """
     if absent := [part for part in parts if index.get(part) == [None, None]]:
         raise BaseModelError(
-            f"the base model {name!r} was saved without {' and '.join(absent)}: rows are learned and drawn with all "
-            "parts here; get a copy that has it (where memory is short, ?weights=int8 behind its name halves what it "
-            "takes)"
+            f"the base model {name!r} was saved without {' and '.join(absent)}: learning and drawing need all "
+            "parts; get a copy that has it (if memory is short, ?weights=int8 after its name halves what it takes)"
         )
 
 
@@ -126,7 +126,7 @@ def check_text_width(name: str, unet: Any, width: int) -> None:
     if wanted != {width}:
         raise BaseModelError(
             f"the UNet of the base model {name!r} attends to text of width {', '.join(map(str, sorted(wanted)))}, and "
-            f"its text encoders give {width}: parts of different models; get all its files again"
+            f"its text encoders give {width}: these are parts of different models; get all its files again"
         )
 
 
@@ -136,10 +136,11 @@ def _check_channels(name: str, taken: int, given: int, latents: int) -> None:
     said = f"the UNet of the base model {name!r} takes {taken} channels and gives {given}, and latents have {latents}"
     if taken == 2 * latents + 1:
         raise BaseModelError(
-            f"{said}: it is an inpainting model; name the base model that it was made from: any edits pictures"
+            f"{said}: it is an inpainting model; name the base model that it was made from: every base model can "
+            "edit pictures"
         )
     if taken == 2 * latents:
         raise BaseModelError(
             f"{said}: it edits pictures by instruction or enlarges them; name a base model that draws from text alone"
         )
-    raise BaseModelError(f"{said}: parts of different models; get all its files again")
+    raise BaseModelError(f"{said}: these are parts of different models; get all its files again")

@@ -143,7 +143,7 @@ def load_encoder(folder: Path, device: torch.device | str = "cpu") -> PictureEnc
         SettingsError: there is no such folder, or it does not hold one.
     """
     if not folder.is_dir():
-        raise SettingsError(f"the encoder {folder} is no folder on this machine: name a CLIP or DINO folder")
+        raise SettingsError(f"the encoder {folder} is not a folder on this machine: name a CLIP or DINO folder")
     try:
         encoder = _loaded(folder, device)
         encoder.pictures([np.zeros((encoder.size_px, encoder.size_px, 3), np.uint8)])

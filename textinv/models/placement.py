@@ -110,13 +110,13 @@ def loading_options(
         return {}
     if weights == "nf4" and placement.device.type != "cuda":
         raise BaseModelError(
-            f"the base model {name!r} is to keep its weights in nf4, which takes a GPU, and it is to run on "
-            f"{placement.device}: write int8, which any device can do, or leave `weights` out"
+            f"the base model {name!r} is set to weights=nf4, which needs a GPU, but it is to run on "
+            f"{placement.device}: write int8, which works on any device, or leave `weights` out"
         )
     if find_spec(ROUNDS[weights]) is None:
         raise BaseModelError(
-            f"the base model {name!r} is to keep its weights in {weights}, which takes {ROUNDS[weights]}, and that "
-            f"is not installed: `pip install 'textinv[{weights}]'`, or leave `weights` out"
+            f"the base model {name!r} is set to weights={weights}, which needs {ROUNDS[weights]}, and that is not "
+            f"installed: `pip install 'textinv[{weights}]'`, or leave `weights` out"
         )
     import diffusers
 

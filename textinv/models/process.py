@@ -176,7 +176,9 @@ def with_shipped(drawing: DrawingDefaults, shipped: str) -> DrawingDefaults:
     try:
         return dataclasses.replace(drawing, noise_scheduler=find_scheduler_kind(drawing.noise_scheduler).name)
     except RequestError as error:
-        raise BaseModelError(f"the base model is to be drawn with a noise scheduler, but {error.message}") from error
+        raise BaseModelError(
+            f"the noise scheduler that the base model is to be drawn with cannot be used: {error.message}"
+        ) from error
 
 
 @cache
@@ -211,8 +213,8 @@ class Diffusion:
             )
         if self.has_zero_snr and self.predicts == "epsilon":
             raise BaseModelError(
-                "the noise scheduler has zero terminal SNR (rescale_betas_zero_snr) and predicts epsilon, from which "
-                "no picture can be told there; v_prediction or sample would work: correct its config"
+                "the noise scheduler has zero terminal SNR (rescale_betas_zero_snr) and predicts epsilon, from "
+                "which no picture can be computed there; v_prediction or sample would work: correct its config"
             )
         self.alphas_cumprod_T = _alphas_cumprod(self.config).to(device, torch.float32)
 
@@ -315,9 +317,9 @@ def _check_class(config: Mapping[str, Any]) -> None:
     elif found.startswith("EDM") or config.get("timestep_type") == "continuous":
         said = "the process of EDM (Karras et al. 2022), as Playground v2.5 and CosXL have it"
     else:
-        said = "a process that is not known here"
+        said = "an unknown process"
     raise BaseModelError(
-        f"the noise scheduler is a {found}: {said}; base models whose noise scheduler says betas work, such as Stable "
+        f"the noise scheduler is a {found}: {said}; base models whose noise scheduler has betas work, such as Stable "
         "Diffusion 1, 2 and XL (DDIMScheduler, EulerDiscreteScheduler, DPMSolverMultistepScheduler ...)"
     )
 
@@ -329,7 +331,7 @@ def _alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
         alphas_cumprod_T: Tensor = diffusers.DDPMScheduler.from_config(dict(config)).alphas_cumprod
     except (ValueError, TypeError, NotImplementedError) as error:
         raise BaseModelError(
-            f"the noise scheduler's betas are not known: {error}; correct scheduler/scheduler_config.json"
+            f"the noise scheduler's betas cannot be computed: {error}; correct scheduler/scheduler_config.json"
         ) from error
     return alphas_cumprod_T
 
@@ -349,14 +351,14 @@ def _template(name: str, diffusers_class: str, config: tuple[tuple[str, Any], ..
         made = getattr(diffusers, diffusers_class).from_config(dict(config))
     except (ValueError, NotImplementedError) as error:
         raise RequestError(
-            f"{name!r} does not go with this base model ({error}); choose another noise scheduler",
+            f"{name!r} does not work with this base model ({error}); choose another noise scheduler",
             param="noise_scheduler",
         ) from error
     try:
         made.set_timesteps(num_steps)
     except ValueError as error:
         raise RequestError(
-            f"{name!r} does not take {num_steps} steps ({error}); take fewer, or another noise scheduler",
+            f"{name!r} cannot do {num_steps} steps ({error}); take fewer, or another noise scheduler",
             param="num_inference_steps",
         ) from error
     return made

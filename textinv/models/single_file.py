@@ -73,16 +73,16 @@ def _other_kind(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
         return any(key.startswith(starts) for key in shapes)
 
     if any(mark in key for key in shapes for mark in _LORA):
-        return "is a LoRA: it changes a base model and is none; name the base model that it was made for"
+        return "is a LoRA: it changes a base model and is not one itself; name the base model that it was made for"
     if has("control_model.", "controlnet_"):
-        return "is a ControlNet: it steers a base model and is none; name the base model"
+        return "is a ControlNet: it steers a base model and is not one itself; name the base model"
     if not has(_UNET):
         return _without_unet(shapes)
     channels = shapes.get(_FIRST_CONVOLUTION, (0, 4))[1]
     if channels == 9:
         return (
-            "is an inpainting model (its UNet takes 9 channels); name the base model that it was made from: pictures "
-            "are edited with any"
+            "is an inpainting model (its UNet takes 9 channels); name the base model that it was made from: every "
+            "base model can edit pictures"
         )
     if channels == 8:
         return "edits pictures by instruction (its UNet takes 8 channels); name the base model that it was made from"
@@ -102,7 +102,8 @@ def _without_unet(shapes: Mapping[str, tuple[int, ...]]) -> str:
     if shapes and all(key.split(".")[0] in _VAE_PARTS for key in shapes):
         return "is a VAE: one part of a base model; name the whole base model"
     return (
-        f"holds no {_UNET}* tensors: it is no Stable Diffusion 1, 2 or XL in the original layout; name such a file, or "
+        f"holds no {_UNET}* tensors: it is not Stable Diffusion 1, 2 or XL in the original layout; name such a "
+        "file, or "
         "a diffusers folder"
     )
 

@@ -38,13 +38,14 @@ class TransformerModel(LatentDiffusionModel):
         if taken != given:
             raise BaseModelError(
                 f"the transformer of the base model {self.id!r} takes {taken} channels, and latents have {given}: "
-                "parts of different models, or one that edits pictures; name a base model that draws from text alone"
+                "these are parts of different models, or of one that edits pictures; name a base model that draws "
+                "from text alone"
             )
         wanted, width = int(network.config[self.text_width_field]), list(self.encoder_widths.values())[-1]
         if wanted != width:
             raise BaseModelError(
                 f"the transformer of the base model {self.id!r} attends to text of width {wanted}, and its text "
-                f"encoder gives {width}: parts of different models; get all its files again"
+                f"encoder gives {width}: these are parts of different models; get all its files again"
             )
         return placement.place(network)
 

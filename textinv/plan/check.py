@@ -63,7 +63,7 @@ def check_manifest(path: Path, settings: Settings) -> Checked:
         problems += [*_combinations(draft.manifest), *_embeddings(draft.manifest)]
     warnings = [warning for one in gathered for warning in one.warnings]
     if draft.manifest is not None and native_px is None and not draft.manifest.defaults.resolution_px:
-        text = f"{draft.manifest.base_model!r} is no folder here, so sizes of pictures are checked by `textinv plan`"
+        text = f"{draft.manifest.base_model!r} is not a folder here, so `textinv plan` checks the sizes of pictures"
         warnings.append(draft.origin.problem(("base_model",), text))
     return Checked(
         file=str(path),

@@ -85,14 +85,14 @@ class Initializers:
     def _warn_of_loss(self, embedding: "Embedding", values: Values, index: int) -> None:
         if embedding.num_vectors > values["num_vectors"]:
             text = (
-                f"has {embedding.num_vectors} vectors, of which neighbours are averaged to {values['num_vectors']}: "
+                f"has {embedding.num_vectors} vectors; neighbours are averaged to make {values['num_vectors']}: "
                 f"num_vectors: {embedding.num_vectors} keeps all"
             )
             self.warnings.append(self._manifest.origin.problem(values.place(index, "init"), text))
 
     def _published(self, ref: ConceptRef) -> tuple[str, "Embedding"]:
         if self._registry is None:
-            raise TextinvError(f"{ref.placeholder} lies in the store, which is not at hand: configure it")
+            raise TextinvError(f"{ref.placeholder} is in the store, which cannot be reached here: configure it")
         version = self._registry.resolve(ref)
         label = ConceptRef(version.name, version.version).placeholder
         return label, version.embedding

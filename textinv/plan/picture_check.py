@@ -64,7 +64,9 @@ def check_picture(
         yield PictureProblem(found[0], f"it {found[1]}")
     for digest, other in others.items():
         if digest == facts.digest:
-            yield PictureProblem("same_picture", "it is the very same picture: a second copy teaches nothing", digest)
+            yield PictureProblem(
+                "same_picture", "it is exactly the same picture: a second copy teaches nothing", digest
+            )
         elif are_alike(facts.look, other.look):
             yield PictureProblem(
                 "near_duplicate", f"it looks the same as {digest[:12]}: a second copy teaches nothing", digest

@@ -157,7 +157,7 @@ def _caption(source: Source, concept: ConceptFields, shelf: Shelf) -> str | None
     texts = {_text(one): one for one in reversed(found)}
     if len(texts) > 1:
         named = " and ".join(one.name.rpartition("/")[2] for one in found)
-        raise ImageError(f"{source.name} has several captions that differ, {named}: keep one, or say captions: ignore")
+        raise ImageError(f"{source.name} has several captions that differ, {named}: keep one, or set captions: ignore")
     for caption, beside in texts.items():
         if problem := caption_problem(caption, concept.name):
             raise ImageError(f"{beside.name}: {problem}")
@@ -169,7 +169,7 @@ def _text(beside: Source) -> str:
     try:
         return " ".join(beside.read().decode("utf-8-sig").split())
     except UnicodeDecodeError:
-        raise ImageError(f"{beside.name} is not UTF-8 text: save it as UTF-8, or say captions: ignore") from None
+        raise ImageError(f"{beside.name} is not UTF-8 text: save it as UTF-8, or set captions: ignore") from None
 
 
 def _mask(source: Source, concept: ConceptFields, shelf: Shelf) -> Source | None:

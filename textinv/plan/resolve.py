@@ -217,8 +217,8 @@ def broken_combinations(values: Values, index: int) -> Iterator[Problem]:
     elif values.stated("rows") == "output" and (chosen := _chosen(values)) and chosen <= _whole(values):
         yield problem(
             values.place(index, "rows"),
-            f"of {' and '.join(sorted(chosen))} one vector of the whole text is heard, and no rows can be written into "
-            "that: write rows: input, or other encoders",
+            f"of {' and '.join(sorted(chosen))} the base model reads only one vector for the whole text, which rows "
+            "cannot replace: write rows: input, or name other encoders",
         )
     samples = values.stated("stop_samples")
     if samples is not None and samples < LEAST_SAMPLES and values["stop"] == "dvar":

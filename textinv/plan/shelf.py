@@ -61,7 +61,7 @@ class Shelf:
         try:
             return self._local(text)
         except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, no such pattern
-            raise ImageError(f"{text[:80]!r} is no path that can be read: {error!s:.80}") from error
+            raise ImageError(f"{text[:80]!r} is not a path that can be read: {error!s:.80}") from error
 
     def _local(self, text: str) -> tuple[list[Source], list[str]]:
         path = self._path(text)
@@ -75,7 +75,9 @@ class Shelf:
             return [LocalFile(str(path))], []
         if any(sign in text for sign in "*?["):
             return _pictures_among(text, [LocalFile(str(file)) for file in self._glob(text)])
-        raise ImageError(f"{text!r} is no file and no folder ({path}): correct the path, which starts at the manifest")
+        raise ImageError(
+            f"{text!r} is neither a file nor a folder ({path}): correct the path, which is relative to the manifest"
+        )
 
     def one(self, text: str) -> Source:
         """The one file that a text means.
@@ -85,7 +87,7 @@ class Shelf:
         """
         found, _ = self.pictures(text)
         if len(found) != 1 or self._is_folder(text):
-            raise ImageError(f"{text!r} means {len(found)} files: name one")
+            raise ImageError(f"{text!r} matches {len(found)} files: name one")
         return found[0]
 
     def captions(self, source: Source) -> list[Source]:
@@ -104,7 +106,7 @@ class Shelf:
     def _path(self, text: str) -> Path:
         if self._folder is None:
             raise ImageError(
-                f"{text!r} is a path, but there are no files here: upload the picture and write sha256:<digest>, or "
+                f"{text!r} is a path, but paths cannot be read here: upload the picture and write sha256:<digest>, or "
                 "name an s3:// prefix"
             )
         return self._folder / Path(text).expanduser()
@@ -135,9 +137,9 @@ class Shelf:
     def _uploaded(self, text: str) -> Source:
         digest = text.removeprefix(DIGEST)
         if not re.fullmatch("[0-9a-f]{64}", digest):
-            raise ImageError(f"{text!r} is no digest: write sha256: and 64 hexadecimal digits")
+            raise ImageError(f"{text!r} is not a digest: write sha256: and 64 hexadecimal digits")
         if self._uploads is None:
-            raise ImageError(f"{text!r} lies in the store, which is not at hand")
+            raise ImageError(f"{text!r} is in the store, which cannot be reached here")
         return StoredPicture(self._uploads(), digest)
 
     def _listing(self, url: str) -> "Listing":
@@ -181,10 +183,10 @@ def _list(url: str, store: ObjectStore, bucket: str, prefix: str) -> Listing:
 
 
 def _named(entry: os.DirEntry[str]) -> str:
-    """What is no file, in words."""
+    """What is not a file, in words."""
     if entry.is_dir():
         return f"{entry.name}/"
-    return f"{entry.name} (a link to nothing)" if entry.is_symlink() else f"{entry.name} (no file)"
+    return f"{entry.name} (a link to nothing)" if entry.is_symlink() else f"{entry.name} (not a file)"
 
 
 def _caption_names(picture: str) -> Iterator[str]:

@@ -94,5 +94,5 @@ def added_evaluations(store: ObjectStore, run_id: str) -> Iterator[dict[str, Any
         try:
             found: dict[str, Any] = json.loads(store.get(info.key).body)
         except ValueError as error:
-            raise CorruptObjectError(f"the evaluation {info.key} is no JSON: delete it") from error
+            raise CorruptObjectError(f"the evaluation {info.key} is not JSON: delete it") from error
         yield found

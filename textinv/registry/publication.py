@@ -144,7 +144,7 @@ def _claim(store: ObjectStore, draft: VersionEntry) -> Claim:
             return claim
         with suppress(StoreConflictError):
             return Claim(draft, store.swap(key, draft.body(), claim.etag, JSON))
-    raise StoreConflictError(f"the claim of {draft.name} comes and goes; is it being removed over and over?")
+    raise StoreConflictError(f"the claim on {draft.name} keeps disappearing; is it being removed over and over?")
 
 
 def _commit(store: ObjectStore, claim: Claim) -> VersionEntry:

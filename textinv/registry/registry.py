@@ -336,10 +336,10 @@ class Registry:
         ref = ConceptRef(name, version)
         if version is not None and name in self._known_names():
             numbers = [entry.version for entry in movement.stored_versions(self.store, name)]
-            known = f": it has versions {', '.join(map(str, numbers))}" if numbers else ""
+            known = f"; there is: {', '.join(map(str, numbers))}" if numbers else ""
             return UnknownConceptError(f"there is no version {version} of concept {name!r}{known}", concept=str(ref))
         close = [other for other in difflib.get_close_matches(name, self._known_names(), 4) if other != name]
-        hint = f": did you mean {', '.join(close)}?" if close else ": `textinv concept ls` lists those there are"
+        hint = f": did you mean {', '.join(close)}?" if close else ": `textinv concept ls` lists all concepts"
         return UnknownConceptError(f"there is no concept {name!r} in the store{hint}", concept=str(ref), close=close)
 
     def _known_names(self) -> Sequence[str]:

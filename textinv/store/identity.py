@@ -29,6 +29,8 @@ def store_identity(store: S3Store) -> str:
             store.create(_KEY, secrets.token_hex(_NUM_BYTES).encode())
         found = store.get(_KEY).body
     if len(found) != 2 * _NUM_BYTES or not found.isalnum():
-        raise CorruptObjectError(f"{_KEY} in the store is no id of it: delete it, and the store gets another", key=_KEY)
+        raise CorruptObjectError(
+            f"{_KEY} is not a valid id of the store: delete it, and the store gets a new one", key=_KEY
+        )
     where = f"{store.settings.bucket}/{store.settings.prefix.strip('/')}"
     return hashlib.sha256(found + where.encode()).hexdigest()[:16]

@@ -139,8 +139,8 @@ class S3Store:
     def _check_writing(self) -> None:
         if self.reads_only:
             raise StoreCredentialsError(
-                f"access key {self.settings.access_key!r} only reads the store at {self.settings.endpoint_url}: what "
-                "writes needs another one (`textinv store policy` says what each part needs)"
+                f"access key {self.settings.access_key!r} may only read the store at {self.settings.endpoint_url}: "
+                "to write, use another one (`textinv store policy` says what each part needs)"
             )
 
     def _put(self, key: str, body: bytes, content_type: str, **conditions: str) -> str:
@@ -256,8 +256,8 @@ def _from_answer(error: "ClientError", settings: StoreSettings, key: str) -> Sto
         )
     if region := answer.get("Region"):
         return StoreError(
-            f"{where} has the bucket {settings.bucket!r} in the region {region}, and {settings.region} is asked for: "
-            f"set store.region to {region}",
+            f"{where} has the bucket {settings.bucket!r} in the region {region}, but the settings name "
+            f"{settings.region}: set store.region to {region}",
             key=key,
             status=status,
         )

@@ -60,5 +60,6 @@ class Checkpoint:
             return cls(state["fingerprint"], state["counters"], tensors, best)
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise CorruptObjectError(
-                f"{len(data)} bytes are not a {FORMAT} ({error}): delete the checkpoint to start the concept anew"
+                f"{len(data)} bytes are not a {FORMAT} ({error}): delete the checkpoint to start the concept from "
+                "the beginning"
             ) from error

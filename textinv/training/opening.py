@@ -82,7 +82,9 @@ def check_band(spec: TrainSpec) -> None:
     """
     low, high = spec.timesteps
     if not 0 <= low < high <= BAND_PARTS:
-        raise InputError(f"{spec.name}: the timestep band {low} to {high} is not within {BAND_PARTS}: give one that is")
+        raise InputError(
+            f"{spec.name}: the timestep band {low} to {high} is not within {BAND_PARTS}: choose one that is"
+        )
 
 
 def first_rows(model: BaseModel, slot: Slot, fixed_losses: FixedLosses) -> dict[str, Tensor]:
@@ -142,6 +144,6 @@ def _matching(checkpoint: Checkpoint, spec: TrainSpec) -> Checkpoint:
     if checkpoint.fingerprint != spec.fingerprint:
         raise CorruptObjectError(
             f"the checkpoint of {spec.name} belongs to another spec ({checkpoint.fingerprint[:12]}, not "
-            f"{spec.fingerprint[:12]}): delete it to start anew"
+            f"{spec.fingerprint[:12]}): delete it to start from the beginning"
         )
     return checkpoint

@@ -39,8 +39,8 @@ def learning(spec: TrainSpec, model: BaseModel) -> tuple[str, ...]:
     heard = [name for name in model.spans() if name in chosen]
     if not heard:
         raise InputError(
-            f"{spec.name}: {model.id!r} hears {' and '.join(chosen)} say one thing of the whole text, into which no "
-            "rows can be written: write rows: input, or other encoders"
+            f"{spec.name}: {model.id!r} reads only one vector for the whole text of {' and '.join(chosen)}, which "
+            "rows cannot replace: write rows: input, or name other encoders"
         )
     return tuple(name + OUTPUT for name in heard)
 

@@ -233,7 +233,7 @@ class Training:
             except RuntimeError as error:
                 self._turn_away(work, error)
             except Exception as error:  # whatever is wrong with one concept must not end the others
-                failure = TrainingError(f"{work.spec.name} cannot be begun: {type(error).__name__}: {error}")
+                failure = TrainingError(f"{work.spec.name} cannot start: {type(error).__name__}: {error}")
                 failure.__cause__ = error
                 self._fail(work, failure)
             else:
@@ -284,7 +284,7 @@ class Training:
         for slot in slots:
             if (own := guilty.get(slot.index)) is not None and not is_out_of_memory(own):
                 self.pack.remove(slot)
-                failure = TrainingError(f"{slot.spec.name} cannot go on: {type(own).__name__}: {own}")
+                failure = TrainingError(f"{slot.spec.name} cannot continue: {type(own).__name__}: {own}")
                 failure.__cause__ = own
                 self._fail(slot.work, failure, slot)
                 self._is_crowded = False

@@ -120,7 +120,7 @@ class Txt2ImgBody(Body):
         try:
             json.dumps(self.model_extra, allow_nan=False)
         except ValueError:
-            raise ValueError("the body holds NaN or Infinity, which is no JSON; leave it out") from None
+            raise ValueError("the body holds NaN or Infinity, which is not JSON; leave it out") from None
         return self
 
     @property

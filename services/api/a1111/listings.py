@@ -148,7 +148,7 @@ def check_checkpoint(desk: Desk, settings: Any) -> None:
     if asked in (None, "") or facts is None or asked in (_title(facts), facts.base_model, desk.config.base_model):
         return
     raise RequestError(
-        f"there is no checkpoint {str(asked)[:80]!r} here; the one that draws is {_title(facts)!r}", param=_CHECKPOINT
+        f"there is no checkpoint {str(asked)[:80]!r} here; this service draws with {_title(facts)!r}", param=_CHECKPOINT
     )
 
 

@@ -83,7 +83,7 @@ async def pinned(name: str, request: Request, version: Version = None, caller: C
     strip = await in_thread(_strip, desk, name, version)
     kind = shown_type(strip)
     if kind is None:
-        raise ObjectNotFoundError(f"what lies beside {name} for its pinned pictures is none")
+        raise ObjectNotFoundError(f"the stored pinned pictures of {name} are not a picture")
     kept = {"cache-control": "private, max-age=3600"} if version else {"cache-control": "no-cache"}
     return Response(strip, media_type=kind, headers=kept | {"vary": "authorization"})
 
@@ -94,7 +94,7 @@ def _strip(desk: Desk, name: str, version: int | None) -> bytes:
     if strip is None:
         raise ObjectNotFoundError(
             f"{name}@{entry.version} has no pinned pictures: it was not scored when it was learned, or they were "
-            f"deleted; `textinv concept compare` draws them"
+            "deleted; `textinv concept compare` draws them"
         )
     return strip
 

@@ -72,7 +72,7 @@ def check_name(name: str, caller: Caller) -> None:
         AccessError: the caller's key is bound to other names.
     """
     if not is_name(name):
-        raise UnknownConceptError(f"there is no concept {name[:80]!r}: nothing can have this name", concept=name[:80])
+        raise UnknownConceptError(f"there is no concept {name[:80]!r}: this is not a valid name", concept=name[:80])
     caller.check_concepts([ConceptRef(name)])
 
 

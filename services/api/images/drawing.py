@@ -39,7 +39,7 @@ async def begin(events: AsyncGenerator[DrawEvent, None]) -> Begun:
     first = await anext(events)
     if not isinstance(first, Begun):
         await events.aclose()
-        raise ServiceError(f"the studio began with {type(first).__name__}; is it of another release?")
+        raise ServiceError(f"the studio began its answer with {type(first).__name__}; is it of another release?")
     return first
 
 

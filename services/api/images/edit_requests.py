@@ -121,4 +121,4 @@ async def _from_form(form: FormData) -> EditRequest:
 
 
 def _too_many(num_pictures: int) -> RequestError:
-    return RequestError(f"{num_pictures} pictures were sent; an edit is of one", param="image")
+    return RequestError(f"{num_pictures} pictures were sent; an edit takes one", param="image")

@@ -40,7 +40,9 @@ async def look_at_prompt(body: PromptBody, request: Request, caller: Caller = ma
     text = expand_aliases(body.prompt)
     refs, facts = _refs(text), await desk.facts()
     if len(refs) > _MAX_CONCEPTS:
-        raise RequestError(f"the prompt names {len(refs)} concepts; {_MAX_CONCEPTS} are looked up", param="prompt")
+        raise RequestError(
+            f"the prompt names {len(refs)} concepts; at most {_MAX_CONCEPTS} are looked up", param="prompt"
+        )
     guessed = await desk.guesses.held(caller.id, [ref.name for ref in refs if ref.version == GUESS])
     concepts = [await in_thread(_concept, desk, ref, caller, facts, guessed) for ref in refs]
     known = {one["ref"]: one["vectors"] or 1 for one in concepts}
@@ -79,7 +81,7 @@ def _settings_of(png: bytes, max_px: int, facts: StudioFacts) -> dict[str, Any]:
     text = read_png_infotext(png, max_px)
     if not text:
         raise RequestError(
-            "the picture does not say how it was drawn: choose a PNG as it was downloaded", param="image"
+            "the picture does not tell how it was drawn: choose a PNG exactly as it was downloaded", param="image"
         )
     infotext = read_infotext(text)
     read = read_request(infotext)

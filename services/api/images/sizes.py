@@ -63,7 +63,7 @@ def choose_size(size: Size, facts: StudioFacts, resize: bool) -> ChosenSize:
     raise RequestError(
         f"{facts.base_model!r} cannot draw {size}; choose sides that are multiples of {facts.grain_px} from "
         f"{facts.min_side_px} and at most {facts.max_image_px} pixels in all (natively {facts.native_px}x"
-        f"{facts.native_px}), or 'auto'; a service that was started with --resize draws near it and resizes",
+        f"{facts.native_px}), or 'auto'; a service started with --resize draws a size near it and resizes",
         param="size",
     )
 

@@ -153,7 +153,7 @@ def find_job(learning: Learning, job: str, caller: Caller) -> JobRecord:
         AccessError: the caller's key is bound to other names.
     """
     if not job.isascii() or not job.replace("-", "").isalnum() or len(job) > 60:
-        raise UnknownConceptError(f"there is no job {job[:80]!r}: no job has such an id", job=job[:80])
+        raise UnknownConceptError(f"there is no job {job[:80]!r}: this is not a job id", job=job[:80])
     # Whoever sees some jobs only must not learn of others by what their ids begin with.
     record = learning.job_store.load(job) if caller.name_prefix else learning.job_store.find(job)
     if not record.name_prefix.startswith(caller.name_prefix):

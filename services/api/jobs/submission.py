@@ -169,7 +169,7 @@ def _submitted(
             learning.fleet.ensure()
             driver = learning.fleet.driver().to_json()
         except ClusterError as error:
-            raise ClusterError(f"job {made.record.id} is written down, but waits: {error.message}") from error
+            raise ClusterError(f"job {made.record.id} is stored, but waits: {error.message}") from error
     return _answer(plan, made, driver)
 
 

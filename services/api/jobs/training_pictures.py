@@ -111,7 +111,7 @@ def digest_of(text: str, param: str) -> str:
     """
     digest = text.removeprefix(DIGEST)
     if not _HEX.fullmatch(digest):
-        raise RequestError(f"{param}: {text[:80]!r} is no digest: write 64 hexadecimal digits", param=param)
+        raise RequestError(f"{param}: {text[:80]!r} is not a digest: write 64 hexadecimal digits", param=param)
     return digest
 
 
@@ -142,7 +142,7 @@ async def _read(request: Request) -> bytes:
     form = await request.form(max_files=2, max_fields=10)
     files = [value for value in form.values() if isinstance(value, UploadFile)]
     if len(files) != 1:
-        raise RequestError(f"{len(files)} files came: send one picture, in the field image", param="image")
+        raise RequestError(f"{len(files)} files were sent: send one picture, in the field image", param="image")
     return await files[0].read()
 
 

@@ -6,10 +6,10 @@ import { Curve } from "/page/curve.js";
 import { count, duration, fixed, Loading, Picture, Problem, save, useLoad, when } from "/page/parts.js";
 
 const FORMATS = [
-  ["auto", "One file for nearly all", "", "A1111 and Forge: embeddings/. ComfyUI: models/embeddings/. InvokeAI: import it. kohya and diffusers read it too."],
-  ["diffusers", "diffusers", "-diffusers", "pipeline.load_textual_inversion(FILE), which then knows its placeholder; of a model with two text encoders a zip with a file for each."],
+  ["auto", "One file for nearly all programs", "", "A1111 and Forge: embeddings/. ComfyUI: models/embeddings/. InvokeAI: import it. kohya and diffusers read it too."],
+  ["diffusers", "diffusers", "-diffusers", "pipeline.load_textual_inversion(FILE), which then knows its placeholder; for a model with two text encoders, a zip with a file for each."],
   ["a1111-pt", "A1111, older", "", "A .pt file for embeddings/ of versions that do not read safetensors."],
-  ["onetrainer", "OneTrainer", "-onetrainer", "Choose it as base embedding in its embedding tab, to go on training; no other program reads its keys."],
+  ["onetrainer", "OneTrainer", "-onetrainer", "Choose it as base embedding in the embedding tab to continue training; no other program reads its keys."],
 ];
 
 export function Concept({ name, version }) {
@@ -49,12 +49,12 @@ function Evidence({ data, record }) {
   ].filter(([, value]) => value != null);
   return html`<section class="panel"><h2>Evidence</h2>
     ${facts.length > 0 && html`<ul class="scores">${facts.map(([label, value, text]) => html`<li><strong>${fixed(value)}</strong><span>${label}</span><span class="hint">${text}</span></li>`)}</ul>`}
-    ${Object.keys(scores).length === 0 && html`<p class="hint">${problem ? `It has no scores: ${problem}.` : "It was not evaluated."} <code>textinv evaluate ${data.name}@${data.version}${record.spec ? "" : " --pictures FOLDER"}</code> scores it, and what it finds is shown here.</p>`}
+    ${Object.keys(scores).length === 0 && html`<p class="hint">${problem ? `It has no scores: ${problem}.` : "It has not been scored."} <code>textinv evaluate ${data.name}@${data.version}${record.spec ? "" : " --pictures FOLDER"}</code> scores it; the result appears here.</p>`}
     ${data.evaluation?.pictures && html`<p class="hint">Judged after it was published, on ${count(data.evaluation.num_pictures ?? 0, "picture")} that it was ${data.evaluation.pictures === "training" ? "" : "not "}learned from.</p>`}
     <div class="beside">
       <section><h3>Why it stopped</h3><p>${data.why_stopped ? `Stopped because ${data.why_stopped}.` : "Its record does not say."}</p>
         <dl class="facts">
-          ${record.steps != null && html`<dt>Steps</dt><dd>${record.steps}, kept those of step ${record.kept_step}</dd>`}
+          ${record.steps != null && html`<dt>Steps</dt><dd>${record.steps}; the rows of step ${record.kept_step} are kept</dd>`}
           ${record.sample_passes != null && html`<dt>Sample passes</dt><dd>${record.sample_passes.toLocaleString()}</dd>`}
           ${record.seconds != null && html`<dt>Time</dt><dd>${duration(record.seconds)}</dd>`}
           <dt>Vectors</dt><dd>${data.num_vectors}</dd>
@@ -98,7 +98,7 @@ function Versions({ data, again }) {
       ${one.current ? html`<span class="badge done">current</span>` : html`<button type="button" class="quiet" onClick=${ask(one.version)} aria-label=${`Make current: version ${one.version}`}>Make current</button>`}</span>
     </li>`)}</ul>
     <dialog ref=${dialog} aria-labelledby="move-title"><h2 id="move-title">Make version ${target} current?</h2>
-      <p>Every prompt with ${data.placeholder} is drawn with it, within seconds. No version is lost.</p>
+      <p>Every prompt with ${data.placeholder} is drawn with it within seconds. No version is lost.</p>
       <div class="row end"><button type="button" class="quiet" onClick=${() => dialog.current.close()}>Leave it</button><button type="button" class="main" onClick=${move}>Make it current</button></div>
     </dialog>
   </section>`;

@@ -55,7 +55,7 @@ export function Concepts() {
     </form>
     <p class="hint" role="status">${total == null ? "" : count(total, "concept")}</p>
     <${Problem} error=${error} again=${again} />
-    ${total === 0 && html`<div class="empty"><p>${search || kind || base ? "No concept is like that." : "Nothing has been taught yet."}</p><p><a href="#/teach">Teach a concept</a> from 3 to 5 pictures.</p></div>`}
+    ${total === 0 && html`<div class="empty"><p>${search || kind || base ? "No concept matches." : "Nothing has been taught yet."}</p><p><a href="#/teach">Teach a concept</a> from 3 to 5 pictures.</p></div>`}
     <ul class="shelf" aria-label="Concepts">${concepts.map((one) => html`<li key=${one.name}><a href=${`#/concepts/${encodeURIComponent(one.name)}`}>
       <${Picture} src=${one.thumbnail} alt="" letter=${one.name[0]} /><span class="name">${one.name}</span>
       <span class="hint">${[one.kind === "style" ? "style" : one.kind === "object" ? "thing" : null, `version ${one.version}`, one.base_model !== drawsHere && drawsHere && `on ${one.base_model}`].filter(Boolean).join(", ")}</span>

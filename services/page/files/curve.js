@@ -8,7 +8,7 @@ const [LEFT, RIGHT, TOP, BOTTOM] = [46, 10, 22, 26];
 
 export function Curve({ points, maxSteps, stopped, name }) {
   const known = points.filter((point) => point.loss != null);
-  if (known.length < 2) return html`<p class="hint">The curve begins with the second look at the fixed batch.</p>`;
+  if (known.length < 2) return html`<p class="hint">The curve appears once the loss has been measured twice.</p>`;
   const losses = known.map((point) => point.loss);
   const [low, high] = [Math.min(...losses), Math.max(...losses)];
   const last = known.at(-1);

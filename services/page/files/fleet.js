@@ -50,8 +50,8 @@ function State({ fleet }) {
   ];
   return html`<section class="panel"><header class="row"><h2>Now</h2><${Badge} state=${driver.state === "stopped" && !driver.problem ? "idle" : driver.state} />${settings.draining && html`<${Badge} state="draining" />`}</header>
     ${settings.draining && html`<p>Drained: jobs wait until you scale the fleet.</p>`}
-    ${driver.problem && !settings.draining && html`<div class="problem" role="alert"><p><strong>${driver.problem}</strong></p><p><code>textinv job logs --driver</code> shows its last words; submitting or resuming a job starts it again.</p></div>`}
-    ${!driver.running && !driver.problem && html`<p class="hint">No driver runs: it starts with the next job, and ends when there is nothing to learn.</p>`}
+    ${driver.problem && !settings.draining && html`<div class="problem" role="alert"><p><strong>${driver.problem}</strong></p><p><code>textinv job logs --driver</code> shows the end of its log; submitting or resuming a job starts it again.</p></div>`}
+    ${!driver.running && !driver.problem && html`<p class="hint">No driver is running: it starts with the next job, and ends when there is nothing to learn.</p>`}
     <ul class="scores">${facts.map(([value, label, text]) => html`<li><strong>${value}</strong><span>${label}</span><span class="hint">${text}</span></li>`)}</ul>
   </section>`;
 }
@@ -92,7 +92,7 @@ function Scale({ fleet, change, said }) {
       <${Field} id="min" label="At least"><${NumberInput} id="min" min="0" max="100000" value=${min} change=${setMin} /><//>
       <${Field} id="max" label="At most"><${NumberInput} id="max" min="1" max="100000" value=${max} change=${setMax} /><//>
       <button class="main">Scale</button>
-      <button type="button" disabled=${fleet.settings.draining} onClick=${() => change("drain", undefined, "Workers write checkpoints, hand back what they have and go.")}>Drain</button>
+      <button type="button" disabled=${fleet.settings.draining} onClick=${() => change("drain", undefined, "Workers save checkpoints, hand back their concepts and stop.")}>Drain</button>
     </form>
     <p role="status">${said}</p>
     <p class="hint">Scaling also ends a drain. More workers than the cluster has room for make its autoscaler add nodes.</p>

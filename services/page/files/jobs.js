@@ -3,6 +3,7 @@
 import { html, useEffect, useRef, useState } from "/page/vendor/htm-preact.js";
 import { events, get, post } from "/page/api.js";
 import { Curve } from "/page/curve.js";
+import { GuessThenLearned } from "/page/first_guess.js";
 import { Badge, count, duration, fixed, Loading, Picture, Problem, useLoad, when } from "/page/parts.js";
 
 const ENDED = ["done", "failed", "cancelled"];
@@ -106,7 +107,7 @@ export function Job({ id }) {
     <${Problem} error=${problem ?? error} again=${problem ? null : again} />
     ${job.problem && html`<div class="problem" role="alert"><p><strong>${job.problem}</strong></p><p>${job.advice}</p></div>`}
     ${job.driver?.problem && html`<div class="problem" role="alert"><p><strong>${job.driver.problem}</strong></p></div>`}
-    ${job.concepts.map((concept) => html`<${Learning} concept=${concept} key=${concept.name} />`)}
+    ${job.concepts.map((concept) => html`<${Learning} job=${job.id} concept=${concept} key=${concept.name} />`)}
     ${job.has_more && html`<div class="row"><button type="button" onClick=${more}>More</button><p class="hint">${job.concepts.length} of ${count(job.concepts_total, "concept")} are shown.</p></div>`}
   </div>`;
 }
@@ -119,8 +120,8 @@ function Overall({ job, ended }) {
   return html`<div class="overall">
     <progress max=${job.concepts_total} value=${done} aria-label="How far the job is"></progress>
     <p class="hint" role="status">${words}${!ended && job.eta_s != null ? `; about ${duration(job.eta_s)} left` : ""}${!ended && job.workers === 0 ? "; waiting for a worker" : ""}</p>
-    ${!ended && job.workers === 0 && !job.driver?.problem && html`<p class="hint">No worker learns it now. One starts by itself, mostly within a minute, or is still busy with other jobs. If none comes, <a href="#/fleet">Fleet</a> shows whether workers are there, and <code>textinv job logs --driver</code> why they are not.</p>`}
-    ${!ended && html`<p class="hint">You can close this tab: learning goes on, and this page finds it again.</p>`}
+    ${!ended && job.workers === 0 && !job.driver?.problem && html`<p class="hint">No worker is learning it now. One starts by itself, usually within a minute, unless it is busy with other jobs. If none comes, <a href="#/fleet">Fleet</a> shows whether there are workers, and <code>textinv job logs --driver</code> tells why not.</p>`}
+    ${!ended && html`<p class="hint">You can close this tab: learning continues, and this page shows it again.</p>`}
   </div>`;
 }
 
@@ -133,7 +134,7 @@ function Cancel({ cancel }) {
   return html`<button type="button" onClick=${() => dialog.current.showModal()}>Cancel job</button>
     <dialog ref=${dialog} aria-labelledby="cancel-title">
       <h2 id="cancel-title">Cancel this job?</h2>
-      <p>What is learned stays. What is half learned can be kept as it is now, or dropped.</p>
+      <p>Concepts that are learned stay. Those half learned can be kept as they are now, or dropped.</p>
       <div class="row end">
         <button type="button" class="quiet" onClick=${() => dialog.current.close()}>Go on learning</button>
         <button type="button" onClick=${answer(true)}>Cancel, keep the best so far</button>
@@ -142,7 +143,7 @@ function Cancel({ cancel }) {
     </dialog>`;
 }
 
-function Learning({ concept }) {
+function Learning({ job, concept }) {
   const shown = concept.previews.at(-1);
   const young = concept.state === "waiting" && !shown && !concept.curve.length;
   return html`<article class="panel learning">
@@ -153,6 +154,7 @@ function Learning({ concept }) {
     </header>
     <p role="status">${sentence(concept)}</p>
     ${concept.failure && html`<div class="problem"><p><strong>${concept.failure.message}</strong></p><p>${concept.failure.advice}</p></div>`}
+    <${GuessThenLearned} job=${job} concept=${concept} />
     <div class=${young ? "" : "beside"}>
       <section><h3>Training pictures</h3><div class="pictures small">${concept.pictures.map((picture, place) => html`<${Picture} src=${picture.thumbnail} alt=${`Training picture ${place + 1}`} key=${picture.digest} />`)}</div></section>
       ${!young && html`<section><h3>Drawn while it learns</h3>
@@ -167,7 +169,7 @@ function Learning({ concept }) {
 function sentence(concept) {
   if (concept.state === "running" && concept.why_stopped) return `Stopped at step ${concept.step}: ${concept.why_stopped}. Now it is drawn and scored.`;
   if (concept.state === "running") return `Step ${concept.step} of at most ${concept.max_steps}; loss ${fixed(concept.loss, 4)}${concept.eta_s != null ? `; at most ${duration(concept.eta_s)} left` : ""}.`;
-  if (concept.state === "waiting") return "Waiting for a free place on a worker.";
+  if (concept.state === "waiting") return "Waiting for a free slot on a worker.";
   if (concept.why_stopped) return `Stopped at step ${concept.step}: ${concept.why_stopped}.`;
   return concept.state === "cancelled" ? "Cancelled." : "";
 }

@@ -27,7 +27,7 @@ export async function look(file, base) {
     picture.usable = false;
     picture.problems.push(`It is too small: ${width} x ${height}; its shorter side needs ${Math.ceil(side / 2)} px.`);
   } else if (shorter < side) {
-    picture.problems.push(`It is enlarged to ${side} px from ${shorter}.`);
+    picture.problems.push(`It is enlarged from ${shorter} to ${side} px.`);
   }
   if (Math.max(width, height) > shorter * 1.05) picture.cropped = true;
   bitmap.close();

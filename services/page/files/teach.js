@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "/page/vendor/htm-preact.js";
 import { post, upload } from "/page/api.js";
+import { Guess, keepGuess, useGuess } from "/page/first_guess.js";
 import { count, duration, Field, Problem, useLoad } from "/page/parts.js";
 import { look, sameAs } from "/page/pictures.js";
 
@@ -10,7 +11,7 @@ const NAME_RULE = "Small letters, digits, '.', '_' or '-'; at least one letter; 
 const RECIPES = [
   ["fast", "Fast", "A first look: 3 vectors, at most 60 steps."],
   ["balanced", "Balanced", "Right for most things and styles: 4 vectors, at most 400 steps."],
-  ["faithful", "Faithful", "For one particular thing, follows other words a little less, takes longest: 4 vectors, at most 400 steps."],
+  ["faithful", "Faithful", "For one particular thing; follows other words a little less and takes longest: 4 vectors, at most 400 steps."],
 ];
 const EMPTY = { name: "", kind: "object", class_word: "", recipe: "balanced", init: "", num_vectors: "" };
 
@@ -38,6 +39,7 @@ export function Teach() {
     setEstimate(null);
   };
   const good = pictures.filter((one) => one.usable);
+  const guess = useGuess(base, good, form);
   const different = good.filter((one) => !sameAs(pictures, pictures.indexOf(one)));
   const missing = [
     !base && "the service's answer",
@@ -53,8 +55,10 @@ export function Teach() {
       const sent = await uploadAll(good, setPictures);
       setBusy(start ? "Starting" : "Estimating");
       const job = await post(`/v1/jobs?dry_run=${!start}`, manifest(form, sent, base.id));
-      if (start) location.hash = `#/jobs/${encodeURIComponent(job.id)}`;
-      else setEstimate({ ...job, warnings: job.warnings.map((one) => ({ ...one, message: named(one.message, good, sent) })) });
+      if (start) {
+        keepGuess(job.id, form.name, guess);
+        location.hash = `#/jobs/${encodeURIComponent(job.id)}`;
+      } else setEstimate({ ...job, warnings: job.warnings.map((one) => ({ ...one, message: named(one.message, good, sent) })) });
     } catch (problem) {
       setError(problem);
     } finally {
@@ -71,6 +75,7 @@ export function Teach() {
       ${pictures.length > 0 && html`<${Chosen} pictures=${pictures} remove=${remove} side=${base.native_px} />`}
       <p class="hint" role="status">${advice(different.length)}</p>
       <${About} form=${form} set=${set} />
+      <${Guess} guess=${guess} name=${form.name} />
       <${Recipe} form=${form} set=${set} />
       <${Problem} error=${error} />
       ${estimate && html`<${Estimate} job=${estimate} />`}
@@ -102,7 +107,7 @@ function Chooser({ add, base }) {
   };
   return html`<div class=${`drop ${over ? "over" : ""}`} onDragOver=${(event) => { event.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)} onDrop=${dropped}>
     <label for="pictures">Pictures</label>
-    <p id="pictures-hint">${base ? "Drop them here, paste them, or choose files." : "They can be chosen as soon as the service has said how it trains them."}</p>
+    <p id="pictures-hint">${base ? "Drop them here, paste them, or choose files." : "You can choose them once the service has answered."}</p>
     <input id="pictures" ref=${input} type="file" accept=${(base?.uploads.media_types ?? ["image/*"]).join(",")} multiple disabled=${!base} aria-describedby="pictures-hint" onChange=${chosen} />
   </div>`;
 }
@@ -143,10 +148,10 @@ function Recipe({ form, set }) {
       <span><strong>${label}</strong><span class="hint">${text}</span></span></label>`)}
   </fieldset>
   <details class="settings"><summary>More</summary><div class="fields">
-    <${Field} id="init" label="Start from" hint="Words that it begins as; empty: its kind. 'auto' looks for the nearest words.">
+    <${Field} id="init" label="Start from" hint="Words to start from; empty: its kind. 'auto' finds the nearest words.">
       <input id="init" value=${form.init} onInput=${(event) => set({ init: event.target.value })} autocomplete="off" aria-describedby="init-hint" />
     <//>
-    <${Field} id="vectors" label="Vectors" hint="More hold more detail and take more of a prompt's room; empty: the recipe's.">
+    <${Field} id="vectors" label="Vectors" hint="More vectors hold more detail and take more room in a prompt; empty: the recipe's.">
       <input id="vectors" type="number" min="1" max="32" value=${form.num_vectors} onInput=${(event) => set({ num_vectors: event.target.value })} aria-describedby="vectors-hint" />
     <//>
   </div></details>`;
@@ -157,11 +162,11 @@ function Estimate({ job }) {
   return html`<section class="panel" aria-label="Estimate" role="status">
     <h2>Estimate</h2>
     <dl class="facts">
-      <dt>Time of one worker</dt><dd>${duration(estimate.worker_s)}</dd>
+      <dt>Time on one worker</dt><dd>${duration(estimate.worker_s)}</dd>
       <dt>Sample passes</dt><dd>${estimate.sample_passes.toLocaleString()}, at most ${estimate.max_sample_passes.toLocaleString()}</dd>
       ${estimate.cost != null && html`<dt>Cost</dt><dd>${estimate.cost}</dd>`}
     </dl>
-    ${concepts.filter((one) => one.state !== "new").map((one) => html`<p>${one.state === "done" ? "Learned already" : "Learned anew"}: ${one.reason}</p>`)}
+    ${concepts.filter((one) => one.state !== "new").map((one) => html`<p>${one.state === "done" ? "Learned already" : "Learned again"}: ${one.reason}</p>`)}
     ${warnings.map((one) => html`<p class="hint wrong">${one.message}</p>`)}
   </section>`;
 }

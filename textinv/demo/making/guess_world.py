@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
+from torch import Tensor
 
 from textinv.demo.concept_pictures import concept_pictures
 from textinv.demo.concepts import CONCEPTS, DemoConcept, concepts_of
 from textinv.demo.icons import Sprites
 from textinv.demo.making.wide_world import LOOK, Shares, WideWorld, wide_world
+from textinv.demo.world import Odds
 from textinv.guess.measuring import HeldOut
 from textinv.guess.training import MOST_LOOKED_AT, Example, encode_example
 from textinv.models.base import BaseModel
@@ -28,6 +30,12 @@ NEW_PER_STEP = 3
 """Concepts that come in with each step, while as many of the oldest go."""
 WINDOW = 192
 """Concepts that a step draws from."""
+COPYING = 400
+"""Steps in which the network learns to say what the world says of its concepts."""
+VECTORS = (1, 2, 3, 4, 4, 4, 4, 4)
+"""Manifests of the demo base ask for four, but for those that are in a hurry."""
+LIKELY = Odds(hue=0.55, pattern=0.5, stretch=0.3, mirrored=0.05, effect=0.0, tiny=0.0)
+"""Things are mostly in a hue, a pattern or a shape of their own, as what people bring is."""
 TEMPLATE_SHARE = 3
 """One of so many captions says nothing but that the concept is there, as most pictures that people bring."""
 
@@ -50,12 +58,12 @@ class GuessWorld:
     def __post_init__(self) -> None:
         self.encoder = own_encoder(self.model)
         every = replace(wide_world(without_particular_things(self.sprites)), size=PICTURES)
-        narrow = replace(every, plain=every.plain[:1], made=0.0)
+        narrow = replace(every, plain=(replace(every.plain[0], odds=LIKELY),), made=0.0)
         things, looks = Shares(0, 1, 0), Shares(0, 0, 1)
         self._worlds: tuple[tuple[float, WideWorld], ...] = (
-            (0.4, replace(narrow, shares=things)),
-            (0.3, replace(every, shares=things)),
-            (0.3, replace(every, shares=looks)),
+            (0.65, replace(narrow, shares=things)),
+            (0.15, replace(every, shares=things)),
+            (0.2, replace(every, shares=looks)),
         )
         self._example = lru_cache(maxsize=WINDOW + 2 * NEW_PER_STEP)(self.compose)
 
@@ -74,7 +82,13 @@ class GuessWorld:
             [each.word_caption or rng.choice(general)] * (TEMPLATE_SHARE - 1) + [rng.choice(general)] for each in shown
         ]
         pictures = [np.asarray(each.image.convert("RGB"), np.uint8) for each in shown]
-        return encode_example(self.model, self.encoder, kind, pictures, captions)
+        example = encode_example(self.model, self.encoder, kind, pictures, captions)
+        return replace(example, known=self._rows_of(shown[0].shared))
+
+    def _rows_of(self, words: str) -> dict[str, Tensor] | None:
+        """The rows of what the world says of a concept, if it says anything."""
+        rows = {name: self.model.token_rows(name, words).detach().float() for name in self.model.encoder_names}
+        return rows if all(map(len, rows.values())) else None
 
     def unseen(self) -> list[HeldOut]:
         """The demo's concepts, none of which is in the worlds: pictures that teach, then as many others that judge."""

@@ -11,7 +11,6 @@ import argparse
 import json
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,14 @@ import torch
 from textinv.demo import WEIGHTS
 from textinv.demo.concepts import TIERS, concepts_of
 from textinv.demo.icons import load_sprites
-from textinv.demo.making.guess_world import NEW_PER_STEP, WINDOW, GuessWorld
+from textinv.demo.making.guess_world import COPYING, NEW_PER_STEP, VECTORS, WINDOW, GuessWorld
 from textinv.guess.measuring import at_least
 from textinv.guess.running import Run, begun, finished
 from textinv.guess.training import Settings
 from textinv.models import load_base_model
 from textinv.models.load import GUESS_FILE
 
-STEPS = 1150
+STEPS = 2000
 BASE = "emoji"
 """What the record calls the shipped base."""
 
@@ -79,7 +78,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    make_guess(arguments.icons, arguments.out, replace(Settings(), num_steps=arguments.steps))
+    settings = Settings(num_steps=arguments.steps, copying=COPYING, vectors=VECTORS)
+    make_guess(arguments.icons, arguments.out, settings)
 
 
 if __name__ == "__main__":

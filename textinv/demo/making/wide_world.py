@@ -38,6 +38,8 @@ class Shown:
     """With `{}` where a word for what the group shares belongs; None where it shares nothing."""
     scene: Scene
     look: Look | None = None
+    shared: str = ""
+    """All that can be said of what the group shares, in words that come nowhere near a sentence."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class WideWorld:
         for background in rng.sample(list(COLOURS), self.size):
             scene = self._scene_of(thing, background, rng)
             word_caption = _with_word(scene, thing, world, rng)
-            shown.append(Shown(draw(scene, sprites), world.caption(scene, rng), word_caption, scene))
+            picture, caption = draw(scene, sprites), world.caption(scene, rng)
+            shown.append(Shown(picture, caption, word_caption, scene, shared=world.describe_thing(thing, _Talkative())))
         return shown
 
     def _thing(self, rng: random.Random) -> tuple[Thing, Sprite]:
@@ -110,9 +113,10 @@ class WideWorld:
         elif kind < 0.5:
             other = self.all.sample_thing(rng)
             sprite, words = mix((sprite, words), (self.all.sprites[other.style, other.object], other.object), rng)
-        if rng.random() < 0.25:
+        altered = 2 * self.made
+        if rng.random() < 0.25 * altered:
             sprite = bend(sprite, rng)
-        if thing.pattern is None and rng.random() < 0.3:
+        if thing.pattern is None and rng.random() < 0.3 * altered:
             sprite, pattern = cover(sprite, rng)
             words = f"{pattern} {words}"
         if words == thing.object:
@@ -153,7 +157,7 @@ class WideWorld:
             if shows_background and rng.random() < 0.7:
                 words += f" on {a(background)} background"
             caption = words.format(said) if rng.random() < 0.9 else words.replace(" in {} style", "")
-            shown.append(Shown(picture, caption, words, scene, look))
+            shown.append(Shown(picture, caption, words, scene, look, said or ""))
         return shown
 
     def _plain_thing(self, style: str | None, rng: random.Random) -> Thing:
@@ -162,6 +166,13 @@ class WideWorld:
             key = (style or rng.choice(list(world.styles)), rng.choice(list(world.objects)))
             if key in world.sprites:
                 return Thing(key[1], key[0])
+
+
+class _Talkative(random.Random):
+    """Leaves nothing out that could be said."""
+
+    def random(self) -> float:
+        return 0.0
 
 
 def _offset(size: str, rng: random.Random) -> tuple[float, float]:
