@@ -106,11 +106,11 @@ class ServiceConfig(BaseModel):
     @model_validator(mode="after")
     def _counts_agree(self) -> Self:
         if self.max_replicas < self.min_replicas:
-            raise ValueError(f"max_replicas is {self.max_replicas}, fewer than min_replicas, {self.min_replicas}")
+            raise ValueError(f"max_replicas is {self.max_replicas}, fewer than min_replicas ({self.min_replicas})")
         if self.max_waiting < self.max_num_images:
             raise ValueError(
-                f"max_waiting is {self.max_waiting}, fewer than max_num_images, {self.max_num_images}: a request for "
-                "so many pictures could never be taken; raise the one or lower the other"
+                f"max_waiting is {self.max_waiting}, fewer than max_num_images ({self.max_num_images}): a request "
+                "for so many pictures could never be taken; raise the one or lower the other"
             )
         return self
 

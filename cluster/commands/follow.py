@@ -85,7 +85,7 @@ class Bars:
         )
         self._parts = Progress(
             TextColumn("  {task.description:<24}", markup=False),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=16),  # with a name of 18 characters, 80 columns
             MofNCompleteColumn(),
             TextColumn("{task.fields[facts]}", markup=False),
             console=console,
@@ -113,11 +113,12 @@ class Bars:
         for concept in shown:
             if concept.name not in self._tasks:
                 self._tasks[concept.name] = self._parts.add_task(str(literal(concept.name)), total=None, facts="")
+            is_done = concept.state == "done"
             self._parts.update(
                 self._tasks[concept.name],
-                total=concept.max_steps or 1,
-                completed=concept.max_steps or 1 if concept.state == "done" else concept.step,
-                facts=str(literal(concept_facts(concept))),
+                total=(concept.step if is_done else concept.max_steps) or 1,
+                completed=(concept.step or 1) if is_done else concept.step,
+                facts=str(literal(_done_facts(concept) if is_done else concept_facts(concept))),
             )
 
 
@@ -175,7 +176,7 @@ def _loss(concept: ConceptStatus) -> str:
 
 def job_facts(status: JobStatus) -> str:
     """What is said of a job beside its bar."""
-    facts: list[str] = [status.state]
+    facts: list[str] = [] if status.state == "running" and status.running else [status.state]
     facts += [f"{count} {name}" for name in ("running", "failed", "cancelled") if (count := getattr(status, name))]
     if status.eta_s is not None and not status.ended:
         facts.append(f"about {duration(status.eta_s)} left")
@@ -186,8 +187,13 @@ def job_facts(status: JobStatus) -> str:
     return ", ".join(facts)
 
 
+def _done_facts(concept: ConceptStatus) -> str:
+    """What is said of a concept that is done beside its bar, which has the steps."""
+    return f"done: <{concept.name}@{concept.version}>" if concept.version else "done"
+
+
 def concept_facts(concept: ConceptStatus) -> str:
-    """What is said of a concept beside its bar."""
+    """What is said of a concept in a line, and beside its bar."""
     loss = _loss(concept)
     if concept.state == "done":
         version = f"@{concept.version}" if concept.version else ""

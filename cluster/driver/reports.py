@@ -141,7 +141,7 @@ def status_of(
     state = "failed" if problem else state_of(running=running, **counts)
     waits_for = next((worker.trouble for worker in queue.workers if worker.trouble), None)
     if problem is None and waits_for is not None and state in ("waiting", "running"):
-        problem = f"it waits until a worker's place is in order again: {waits_for}"
+        problem = f"it waits until a worker can learn again: {waits_for}"
     pace = _concepts_per_s(view)
     left = counts["waiting"] + running - view.part_done
     return JobStatus(

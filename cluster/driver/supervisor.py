@@ -64,7 +64,7 @@ class Supervision:
                 metadata=dict(last.metadata),
                 runtime_env=told,
             )
-            _LOG.warning("the driver of fleet %s had died: another one goes on where it was", self._fleet)
+            _LOG.warning("the driver of fleet %s died: a new one continues where it stopped", self._fleet)
         except RuntimeError as error:  # somebody else was as fast, or the cluster does not take it now
             _LOG.warning("the driver of fleet %s could not be started again: %s", self._fleet, error)
 

@@ -20,7 +20,7 @@ from textinv.guess.guess import start_of
 from textinv.jobs import JobStore
 from textinv.jobs.layout import spec_sheet_key
 from textinv.plan.sources import fetch_pictures
-from textinv.registry.guesses import load_guess
+from textinv.registry.guesses import check_usable, load_guess
 from textinv.spec import image_key, read_spec
 from textinv.threads import vital
 from textinv.training import Work
@@ -184,8 +184,10 @@ class Leases:
         line = self._lines(lease.job_id, lease.sheet)[lease.place]
         spec = read_spec(spec_sheet_key(lease.job_id, lease.sheet), line)
         pictures = fetch_pictures(spec, lambda digest: self._job_store.store.get(image_key(digest)).body)
-        start = start_of(spec, pictures, self._guesses, self._encoders)
         checkpoint = self._job_store.checkpoint(lease.fingerprint)
+        if spec.start_digest is not None and checkpoint is None:  # what has begun goes on
+            check_usable(self._job_store.store, self._guesses(spec.start_digest))
+        start = start_of(spec, pictures, self._guesses, self._encoders)
         return Work(spec, pictures, checkpoint, work_id=lease.fingerprint, start=start)
 
     def _keep_beating(self) -> None:

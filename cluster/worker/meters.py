@@ -16,7 +16,7 @@ from textinv.errors import ObjectNotFoundError, StoreConflictError, StoreError
 from textinv.store.protocol import BINARY, ObjectInfo, ObjectStore, StoredObject
 
 COUNTERS = {
-    "textinv_concepts_ended_total": ("Concepts that are over, by outcome", ("base", "outcome")),
+    "textinv_concepts_ended_total": ("Concepts that ended, by outcome", ("base", "outcome")),
     "textinv_leases_total": ("Specs that were handed to workers", ("base",)),
     "textinv_lease_expiries_total": ("Workers that fell silent until their leases expired", ("base",)),
     "textinv_worker_deaths_total": ("Workers that died, whoever noticed", ("base",)),
@@ -32,7 +32,7 @@ GAUGES = {
     "textinv_driver_lives": ("Whether a fleet has a driver, as its supervisor sees it: 1 or 0", ("fleet",)),
     "textinv_driver_started_seconds": ("When the driver started, in Unix time: a change is a restart", ()),
     "textinv_pack_concepts": ("Concepts in this worker's pack", ("base",)),
-    "textinv_pack_slots": ("Places in this worker's pack, as far as it has used them", ("base",)),
+    "textinv_pack_slots": ("Slots of this worker's pack, as far as it has used them", ("base",)),
 }
 HISTOGRAMS = {"textinv_store_seconds": ("Seconds of a store call with its repetitions, by operation", ("operation",))}
 STORE_BOUNDS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0)

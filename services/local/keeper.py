@@ -47,14 +47,17 @@ def start_ray(config: ServiceConfig) -> None:
     if config.gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = config.gpus
     num_cpus = max(_MIN_CPUS, os.cpu_count() or 1, int(config.max_replicas * config.num_cpus) + 1)
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        num_cpus=num_cpus,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        namespace=APPLICATION,
-    )
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            num_cpus=num_cpus,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            namespace=APPLICATION,
+        )
+    except Exception as error:  # a start that takes Ray more than 30 s is a bare Exception of Ray's
+        sys.exit(f"Ray does not start here: {error}\nif this machine is busy with other work, try again when it is not")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from services.api.app import make_app
 from services.config import ServiceConfig
 from services.desk import Desk
 from services.drawing.engine_studio import EngineStudio
+from services.drawing.guesser import Guesser
 from tests.services.job_tools import IdleFleet, photo
 from tests.services.served import free_port
 from textinv.embedding import Embedding
@@ -39,7 +40,8 @@ def running(
 ) -> Iterator[str]:
     """Serve the API and the page; the URL."""
     engine = Engine(model, max_batch=max_batch, limits=EngineLimits(max_waiting=max_waiting))
-    studio = EngineStudio(engine, EmbeddingCache(Registry(store), 2**24, revalidate_s=0.0))
+    cache = EmbeddingCache(Registry(store), 2**24, revalidate_s=0.0)
+    studio = EngineStudio(engine, cache, Guesser(model, store))
     studio.start()
     app = make_app(Desk(ServiceConfig(**{"keys": False, **config}), studio, store, fleet or IdleFleet()))
     port = free_port()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -16,6 +17,8 @@ from textinv.store import EmbeddedServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.ray, pytest.mark.store, pytest.mark.timeout(400)]
 PICTURES = pictures_of("umbrella")
+TO_GUESS = {"/v1/concepts/guess", "/v1/images/generations"}
+"""All that is asked before anything is to be learned, where the base model has a guess: nothing of it is stored."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def taught(page: Page, folder: Path) -> str:
     expect(chosen.nth(3)).to_contain_text("looks the same as")
     expect(chosen.nth(4)).to_contain_text("not a picture")
     expect(chosen.nth(5)).to_contain_text("too small")
-    assert sent == []
+    assert {urlsplit(url).path for url in sent} <= TO_GUESS
     shots(page, "teach-problems")
     for place in (5, 4, 3):
         press(page, chosen.nth(place).get_by_role("button"))

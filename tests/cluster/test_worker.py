@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from tests.cluster.shared_queue import LetsGo, SharedQueue, told
 from tests.evaluation.tiny_encoders import clip_folder
+from tests.guess.sharing import share
 from tests.guess.small_guess import small_guess
 from textinv.errors import BaseModelError, BaseModelMismatchError, CorruptObjectError, ImageError, ObjectNotFoundError
 from textinv.guess.guess import open_guess
@@ -25,7 +27,8 @@ from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.plan.sources import fetch_pictures
 from textinv.registry import Registry
-from textinv.registry.guesses import publish_guess, put_guess
+from textinv.registry.guesses import LearnedFrom, publish_guess, put_guess
+from textinv.registry.shares import TAKEN_BACK, withdraw
 from textinv.spec import PictureRef, image_key
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import ObjectStore
@@ -230,3 +233,27 @@ def test_a_concept_whose_guess_is_gone_or_of_another_base_model_fails_and_no_oth
         queue = told(registry, record, LetsGo())
         learn_leased(lambda: emoji, queue, registry, card(), PACK)
         assert [said in event.text for event in queue.view().events if event.kind == "failed"] == [True]
+
+
+def test_nothing_new_starts_from_a_guess_that_became_stale_and_what_has_begun_goes_on(
+    registry: Registry, emoji: BaseModel, make_job: MakeJob
+) -> None:
+    given = share(registry.store, 0, emoji.revision)
+    guess = small_guess(emoji, shares=(LearnedFrom(share=given.id, tenant="acme", pictures=()),))
+    put_guess(registry.store, guess)
+    named = {"init": "guess", "start_digest": guess.digest, "base_revision": emoji.revision, "resolution_px": 32}
+    begun = make_job(registry.store, 1, 4, name="begun", **named)
+    queue, started = told(registry, begun, LetsGo()), time.monotonic()
+
+    def has_notice() -> bool:
+        return bool(JobStore(registry.store).checkpoints()) or time.monotonic() - started > 60
+
+    learn_leased(lambda: emoji, queue, registry, card(), PACK, has_notice)
+    assert len(JobStore(registry.store).checkpoints()) == 1
+    withdraw(registry.store, [given], TAKEN_BACK)
+    for record, kind in ((begun, "done"), (make_job(registry.store, 1, 1, min_steps=0, **named), "failed")):
+        queue = told(registry, record, LetsGo())
+        learn_leased(lambda: emoji, queue, registry, card(), PACK)
+        texts = [event.text for event in queue.view().events if event.kind == kind]
+        assert len(texts) == 1
+        assert ("is stale, as 1 of the 1 concepts" in texts[0]) == (kind == "failed")

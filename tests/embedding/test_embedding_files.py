@@ -365,7 +365,7 @@ def test_rows_behind_an_encoder_are_read_and_written_as_such(
     assert import_embedding(file, KEYS) == embedding
     (file,) = export_embedding(embedding, "fox", "auto", tmp_path / "auto", keys=keys)
     assert import_embedding(file, KEYS) == embedding
-    with pytest.raises(EmbeddingFormatError, match="which no program that reads the format diffusers does"):
+    with pytest.raises(EmbeddingFormatError, match="which no program that reads the format diffusers supports"):
         export_embedding(embedding, "fox", "diffusers", tmp_path)
 
 

@@ -11,16 +11,17 @@ import pytest
 from PIL import Image
 
 from tests.evaluation.tiny_encoders import clip_folder
+from tests.guess.sharing import share
 from tests.guess.small_guess import small_guess
 from tests.models.tiny_bases import make_base
 from textinv.cli import main
 from textinv.errors import InputError
 from textinv.guess.folders import FolderTree
 from textinv.guess.measuring import is_held_out
-from textinv.models import load_base_model
+from textinv.models import base_revision, load_base_model
 from textinv.models.base import BaseModel
 from textinv.models.picture_encoder import load_encoder, own_encoder
-from textinv.registry.guesses import list_guesses, publish_guess
+from textinv.registry.guesses import LearnedFrom, list_guesses, publish_guess
 from textinv.settings import StoreSettings
 from textinv.store import connect_store
 from textinv.store.protocol import ObjectStore
@@ -130,3 +131,47 @@ def test_what_is_no_better_than_words_is_not_published_and_can_be_trained_on(
     (state,) = (tmp_path / "home" / "guesses").iterdir()
     model = load_base_model(str(base))
     assert state.name == f"{model.revision[:16]}-{FolderTree(tree, model, load_encoder(encoder)).stamp[:16]}.pt"
+
+
+@pytest.mark.store
+def test_without_a_folder_it_learns_from_what_is_shared(
+    type_: Type, store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("textinv.guess.measuring.SHORTLIST", ("ball", "house"))
+    base, encoder = make_base("sd1", tmp_path / "base"), clip_folder(tmp_path / "clip")
+    monkeypatch.setenv("TEXTINV_ENCODERS", str(encoder))
+    command = ("guess", "train", "--base", str(base), "--steps", "1")
+    status, said = type_(*command)
+    assert (status, "0 concepts of" in said, "concept share NAME" in said) == (2, True, True)
+    status, said = type_(*command, "--styles")
+    assert (status, "is said of a --folder" in said) == (2, True)
+
+    revision = base_revision(str(base))
+    names = [f"thing-{number}" for number in range(60)]
+    held_out, trained = ([name for name in names if is_held_out(name) == wanted] for wanted in (True, False))
+    for name in (*held_out[:4], *trained[:4]):
+        share(store, int(name.removeprefix("thing-")), revision)
+    assert [one["tenant"] for one in type_("concept", "share")[1]] == ["acme"] * 8
+    status, said = type_(*command)
+    assert (status, "on 4 concepts that it has not seen its loss is" in said) == (1, True)
+    assert "it is not published; train it on more concepts" in said
+    kept = sorted(path.name for path in (tmp_path / "home" / "guesses").iterdir())
+    assert kept == [f"{revision[:16]}-shared.json", f"{revision[:16]}-shared.pt"]
+
+
+@pytest.mark.store
+def test_what_was_taken_back_makes_a_guess_stale_and_the_commands_say_why(
+    type_: Type, store: ObjectStore, emoji: BaseModel
+) -> None:
+    given = share(store, 3, emoji.revision)
+    named = LearnedFrom(share=given.id, tenant="acme", pictures=tuple(one.digest for one in given.pictures))
+    publish_guess(store, guess := small_guess(emoji, shares=(named,)))
+    assert type_("guess", "ls")[1][0]["stale"] == ""
+    assert type_("concept", "share", "--off", "thing-3", "thing-4")[1] == {"taken_back": {"thing-3": 1, "thing-4": 0}}
+    why = "1 of the 1 concepts that it learned from were withdrawn: taken back by hand (1)"
+    assert type_("guess", "ls")[1][0]["stale"] == why
+    shown = type_("guess", "show", guess.digest[:8])[1]
+    assert (shown["stale"], shown["current"]) == (why, True)
+    assert shown["shares"][0]["pictures"] == list(named.pictures)
+    status, said = type_("concept", "share", "thing-4")
+    assert (status, "nobody knows the pictures of a concept" in said) == (2, True)

@@ -85,7 +85,7 @@ def test_floats_that_are_no_brightness_are_refused_by_name(value: float) -> None
 def test_of_an_animation_it_is_said_that_one_frame_is_taken(format: str) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
     data = encoded(frames[0], format, save_all=True, append_images=frames[1:])
-    assert decode_picture(data, "a").notes == ("has 3 frames: only the first is taken",)
+    assert decode_picture(data, "a").notes == ("has 3 frames: only the first is used",)
     assert decode_picture(encoded(frames[0], format), "a").notes == ()
 
 

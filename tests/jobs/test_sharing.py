@@ -181,6 +181,14 @@ def test_what_was_learned_before_can_be_shared_and_taken_back_by_its_name(regist
     )
     (given,) = share_concept(registry, spec.name)
     assert shared(registry) == [(spec.name, "operator")]
+    submit(**{spec.name: None})
+    assert shared(registry) == [(spec.name, "operator")]
+    submit(**{spec.name: False})
+    assert shared(registry) == []
+    share_concept(registry, spec.name)
     assert take_back(registry.store, spec.name) == 1
     assert take_back(registry.store, spec.name) == 0
     assert [one.why for one in withdrawals(registry.store, REVISION, [given.id])] == [TAKEN_BACK]
+    registry.store.delete([image_key(next(iter(given.digests)))])
+    with pytest.raises(InputError, match=r"1 pictures of .* were deleted: submit them in a manifest"):
+        share_concept(registry, spec.name)

@@ -73,7 +73,7 @@ def test_zero_terminal_snr_is_drawn_from_pure_noise_or_refused_by_name(kind: Sch
             {"_class_name": "FlowMatchEulerDiscreteScheduler"},
             "a flow-matching process, which this family's network was not trained with; base models whose",
         ),
-        ({"_class_name": "MyScheduler"}, "is a MyScheduler: a process that is not known here; base models whose"),
+        ({"_class_name": "MyScheduler"}, "is a MyScheduler: an unknown process; base models whose"),
         ({"rescale_betas_zero_snr": True}, "zero terminal SNR .* predicts epsilon"),
         ({"beta_schedule": "mine"}, "betas cannot be computed: mine"),
     ],

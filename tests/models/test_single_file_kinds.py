@@ -156,7 +156,7 @@ OTHERS: dict[str, tuple[dict[str, Tensor], str]] = {
     ),
     "something else": (
         {"blocks.0.attention.weight": SQUARE},
-        "holds no model.diffusion_model.* tensors: it is no Stable Diffusion 1, 2 or XL in the original layout; name "
+        "holds no model.diffusion_model.* tensors: it is not Stable Diffusion 1, 2 or XL in the original layout; name "
         "such a file, or a diffusers folder",
     ),
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.guess.sharing import share
 from tests.guess.small_guess import small_guess
 from textinv.errors import ManifestError
 from textinv.jobs.submission import submit_plan
@@ -13,7 +14,8 @@ from textinv.models.base import BaseModel
 from textinv.plan import Plan
 from textinv.plan.resolve import BaseFacts
 from textinv.registry import Registry
-from textinv.registry.guesses import current_guess, load_guess, publish_guess
+from textinv.registry.guesses import LearnedFrom, current_guess, load_guess, publish_guess
+from textinv.registry.shares import TAKEN_BACK, withdraw
 from textinv.store.memory import MemoryStore
 
 Planned = Callable[..., Plan]
@@ -104,3 +106,23 @@ def test_the_recipe_instant_takes_no_step_and_starts_from_the_guess_unless_told_
     assert (spec.init, spec.max_steps, spec.min_steps, spec.stop.rule) == ("guess", 0, 0, "fixed")
     assert planned(write(instant % ", init: cat"), base=base).specs[0].spec.init == "cat"
     assert planned(write(instant % ""), base=with_guess).estimate.sample_passes == 0
+
+
+def test_a_stale_guess_is_nobodys_to_start_from_and_the_plan_says_so(
+    foxes: Path, write: Write, planned: Planned, base: BaseFacts, emoji: BaseModel
+) -> None:
+    registry = Registry(MemoryStore())
+    given = share(registry.store, 0, emoji.revision)
+    named = (LearnedFrom(share=given.id, tenant="acme", pictures=()),)
+    guess = small_guess(emoji, shares=named)
+    publish_guess(registry.store, guess)
+    assert planned(write(FOX % "auto"), registry, base=base).specs[0].spec.start_digest == guess.digest
+    withdraw(registry.store, [given], TAKEN_BACK)
+    stale = rf"the guess {guess.digest[:12]} is stale, as 1 of the 1 concepts .*`textinv guess train --base emoji`"
+    for asks in ("init: guess", "recipe: instant"):
+        with pytest.raises(ManifestError, match=stale):
+            planned(write(f"  - {{name: fox, images: foxes, {asks}}}\n"), registry, base=base)
+    plan = planned(write(FOX % "auto"), registry, base=base)
+    assert (plan.specs[0].spec.init, plan.specs[0].spec.start_digest) == ("auto", None)
+    assert plan.notes[0].startswith("1 of 1 with init: auto start from words alone: the guess")
+    assert planned(write(FOX % "'red fox'"), registry, base=base).notes == []

@@ -221,7 +221,7 @@ def test_uploaded_pictures_are_named_by_digest(foxes: Path, write: Write, planne
 @pytest.mark.parametrize(
     ("images", "said"),
     [
-        ("foxes", "there are no files here"),
+        ("foxes", "paths cannot be read here"),
         ("'sha256:12'", "64 hexadecimal digits"),
         (f"'sha256:{'0' * 64}'", "was uploaded: upload it first"),
         ("'s3://photos/none/'", "nothing is there"),

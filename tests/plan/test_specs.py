@@ -247,7 +247,7 @@ def test_a_plan_says_what_a_base_model_is_known_for_and_what_the_context_term_do
     concept = FOX + "    class_word: fox\n"
     held = planned(write(concept + "    advanced: {context_weight: 0.1}\n"), base=base).notes
     assert held[0] == "rows alone reach little here"
-    assert held[1] == "context_weight compares words of clip_l only: what t5xxl learns it does not hold back"
+    assert held[1] == "context_weight compares words of clip_l only: it does not hold back what t5xxl learns"
     without = planned(write(concept + "    advanced: {context_weight: 0}\n"), base=base).notes
     of_clip = planned(write(concept + "    advanced: {context_weight: 0.1}\n    encoders: [clip_l]\n"), base=base).notes
     assert list(without) == list(of_clip) == ["rows alone reach little here"]
@@ -264,7 +264,7 @@ def test_rows_behind_the_encoders_are_asked_for_and_the_plan_says_who_cannot_rea
     assert behind.specs[0].spec.fingerprint != plain.specs[0].spec.fingerprint
     assert list(behind.notes) == [
         "1 of 1 with rows: output: other programs cannot read what these learn (OneTrainer can)",
-        "context_weight does nothing with rows: output: no row changes what other words of a prompt say",
+        "context_weight does nothing with rows: output: rows do not change what other words of a prompt say",
     ]
 
 

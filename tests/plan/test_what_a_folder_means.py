@@ -119,4 +119,4 @@ def test_an_animation_among_the_pictures_is_warned_of(foxes: Path, write: Write,
     path = write(f"{FOX}foxes\n")
     for _ in range(2):  # from the file, then from the cache
         (warning,) = planned(path).warnings
-        assert "3.gif has 3 frames: only the first is taken" in warning.message
+        assert "3.gif has 3 frames: only the first is used" in warning.message

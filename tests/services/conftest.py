@@ -1,6 +1,6 @@
 """A service in this process: real routes, a real registry over a store in memory, and a studio that draws colours."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 import httpx
 import pytest
@@ -14,7 +14,7 @@ from services.desk import Desk
 from tests.services.colour_studio import ColourStudio
 from textinv.embedding import Embedding
 from textinv.registry import PublishedVersion, Registry
-from textinv.registry.guesses import GuessFile, GuessRecord, publish_guess
+from textinv.registry.guesses import GuessFile, GuessRecord, LearnedFrom, publish_guess
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import ObjectStore
 
@@ -62,7 +62,7 @@ def client_of(desk: Desk, address: str = "127.0.0.1") -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
-def publish_guess_for(store: ObjectStore, base_revision: str = "c0ffee") -> str:
+def publish_guess_for(store: ObjectStore, base_revision: str = "c0ffee", shares: Sequence[LearnedFrom] = ()) -> str:
     """Publish a guess for the base model of the studio that draws colours, which never opens it; its digest."""
     record = GuessRecord(
         base_model="colours",
@@ -75,6 +75,7 @@ def publish_guess_for(store: ObjectStore, base_revision: str = "c0ffee") -> str:
         steps=0,
         sample_passes=0,
         made="2026-11-30T00:00:00Z",
+        shares=tuple(shares),
     )
     guess = GuessFile(record, b"of no network")
     publish_guess(store, guess)

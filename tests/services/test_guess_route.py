@@ -17,6 +17,8 @@ from tests.services.conftest import asking, client_of, publish, publish_guess_fo
 from tests.services.job_tools import IdleFleet, photo, upload
 from tests.services.pictures import base64_of, decompression_bomb, png
 from textinv.guess.guess import MOST_PICTURES
+from textinv.registry.guesses import LearnedFrom
+from textinv.registry.shares import OPTED_OUT, Share, withdraw
 from textinv.store.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -264,3 +266,19 @@ async def test_a_guess_of_one_front_is_drawn_by_all(
         answers = await asyncio.gather(drawn(here), drawn(there))
         assert [one["concepts"] for one in answers] == [{"my-crab@guess": told["digest"]}] * 2
         assert answers[0]["data"] == answers[1]["data"]
+
+
+async def test_a_guess_that_learned_from_what_was_withdrawn_since_is_not_used(
+    config: ServiceConfig, studio: ColourStudio
+) -> None:
+    store = MemoryStore()
+    given = Share(
+        concept="fox", kind="object", tenant="acme", base_model="colours", base_revision="c0ffee", pictures=()
+    )
+    publish_guess_for(store, shares=[LearnedFrom(share=given.id, tenant="acme", pictures=())])
+    async with client_of(Desk(config, studio, store, IdleFleet())) as client:
+        assert (await client.post(GUESS, json=sent(1))).status_code == 200
+        withdraw(store, [given], OPTED_OUT)
+        reply = await client.post(GUESS, json=sent(1))
+        assert reply.status_code == 400
+        assert "is stale, as 1 of the 1 concepts" in reply.json()["error"]["message"]

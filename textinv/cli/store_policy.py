@@ -11,7 +11,7 @@ Role = Literal["replica", "service", "worker", "driver", "submitter", "operator"
 ROLES: tuple[Role, ...] = get_args(Role)
 
 _PUBLISHED = ("format.json", "heads/", "versions/", "runs/", "done/", "index/")
-_GUESSES = ("guesses/", "shares/")
+_GUESSES, _SHARES = ("guesses/",), ("shares/",)
 _JOBS = ("jobs/", "jobs-open/", "images/", "checkpoints/", "failures/", "deaths/", "previews/", "fleets/")
 _PROBE = "probe/"
 """Whoever writes at all asks a store at connect whether it honours conditions."""
@@ -20,15 +20,15 @@ _ALL = ("",)
 READS: Mapping[Role, tuple[str, ...]] = {
     "replica": (*_PUBLISHED, *_GUESSES),
     "service": _ALL,
-    "worker": (*_PUBLISHED, *_GUESSES, *_JOBS, _PROBE),
+    "worker": (*_PUBLISHED, *_GUESSES, *_SHARES, *_JOBS, _PROBE),
     "driver": (*_PUBLISHED, *_JOBS, _PROBE),
-    "submitter": (*_PUBLISHED, *_GUESSES, *_JOBS, _PROBE),
+    "submitter": (*_PUBLISHED, *_GUESSES, *_SHARES, *_JOBS, _PROBE),
     "operator": _ALL,
 }
 WRITES: Mapping[Role, tuple[str, ...]] = {
     "replica": (),
     # Rolls back, deletes and purges for its callers, and submits; keys are made by operators only.
-    "service": (*_PUBLISHED, *_GUESSES, *_JOBS, _PROBE, "served/", "replies/"),
+    "service": (*_PUBLISHED, *_GUESSES, *_SHARES, *_JOBS, _PROBE, "served/", "replies/"),
     "worker": (*_PUBLISHED, "checkpoints/", "failures/", "deaths/", "previews/", _PROBE),
     "driver": (
         *_PUBLISHED,
@@ -41,7 +41,7 @@ WRITES: Mapping[Role, tuple[str, ...]] = {
         "fleets/",
         _PROBE,
     ),
-    "submitter": (*_PUBLISHED, *_GUESSES, *_JOBS, _PROBE),
+    "submitter": (*_PUBLISHED, *_GUESSES, *_SHARES, *_JOBS, _PROBE),
     "operator": _ALL,
 }
 """Deleting counts as writing."""

@@ -19,7 +19,7 @@ from textinv.guess.network import GuessNetwork
 from textinv.guess.training import DrawExample, GuessTraining, Settings
 from textinv.models.base import BaseModel
 from textinv.models.picture_encoder import PictureEncoder, load_encoder, own_encoder
-from textinv.registry.guesses import GuessFile, GuessRecord
+from textinv.registry.guesses import GuessFile, GuessRecord, LearnedFrom
 from textinv.spec import Kind
 
 SECONDS_BETWEEN_SAVES = 180.0
@@ -90,6 +90,7 @@ def finished(
     concepts: int,
     kinds: Sequence[Kind],
     source: str,
+    shares: Sequence[LearnedFrom] = (),
 ) -> GuessFile:
     """Measure what was trained on concepts that it has not seen, and write it as the file that is kept.
 
@@ -111,6 +112,7 @@ def finished(
         sample_passes=max(0, training.step - settings.copying) * settings.concepts_per_step,
         held_out=measure(model, encoder, network, held_out),
         made=time.strftime("%FT%TZ", time.gmtime()),
+        shares=tuple(shares),
     )
     return write_guess(network, record)
 

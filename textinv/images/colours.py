@@ -43,7 +43,7 @@ def in_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Imag
         colours = image if image.mode in ("RGB", "CMYK", "L") else image.convert("RGB")
         converted = ImageCms.profileToProfile(colours, source, _SRGB, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-        notes.append(f"has a colour profile that cannot be used ({error}): its colours are taken for sRGB")
+        notes.append(f"has a colour profile that cannot be used ({error}): its colours are read as sRGB")
         return image
     if converted is None:
         return image

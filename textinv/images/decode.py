@@ -124,7 +124,7 @@ def _channels(image: Image.Image, name: str) -> "tuple[NDArray[np.uint8], NDArra
 def _frames(image: Image.Image) -> Iterator[str]:
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # the second picture of an MPO is a phone's own
-        yield f"has {frames} frames: only the first is taken"
+        yield f"has {frames} frames: only the first is used"
 
 
 def _too_large(name: str) -> str:

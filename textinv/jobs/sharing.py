@@ -1,21 +1,23 @@
 """Which concepts of a job the guess may learn from, as its manifest or its tenant says.
 
-Owns what a submission says about it: what holds after it is what it says, so that a manifest that is submitted again
-without `share_with_guess` takes its concepts back. And what a purge takes back. The objects are `registry.shares`'.
+Owns what a submission says about it: a manifest that is submitted again without `share_with_guess` takes back what it
+shared. And what a purge takes back. The objects are `registry.shares`'.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textinv.errors import InputError
 from textinv.placeholders import ConceptRef
 from textinv.plan import Plan
-from textinv.plan.relearn import spec_of
-from textinv.registry import Registry
 from textinv.registry.shares import NOT_SAID, OPERATOR, PURGED, TAKEN_BACK, Share, give, shares, withdraw
-from textinv.spec import TrainSpec
+from textinv.spec import TrainSpec, image_key
 from textinv.store.protocol import ObjectStore, side_by_side
+
+if TYPE_CHECKING:
+    from textinv.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -39,24 +41,29 @@ def note_sharing(store: ObjectStore, plan: Plan, job_id: str, tenant: Tenant) ->
     kept = {share.concept for share in given.values()}
     others = {spec.name for spec in specs} - kept
     mine = [one for one in shares(store, specs[0].base_revision, others) if one.tenant == tenant.name]
-    withdraw(store, mine, NOT_SAID)
+    # What was shared by hand, a manifest takes back only where it says so.
+    withdraw(store, [one for one in mine if one.job or plan.shared.get(one.concept) is False], NOT_SAID)
     for _ in side_by_side(lambda one: give(store, one), given.values()):
         pass
 
 
-def share_concept(registry: Registry, name: str) -> list[Share]:
+def share_concept(registry: "Registry", name: str) -> list[Share]:
     """Let the guess learn from the pictures of a concept's current versions, one of each base model.
 
     Raises:
-        InputError: there is no such concept, or nobody knows its pictures.
+        InputError: there is no such concept, or nobody knows its pictures, or they were deleted.
     """
-    heads = [one for one in registry.list_heads() if one.name == name]
+    from textinv.plan.relearn import spec_of  # torch: only here
+
+    heads = [one for one in registry.list_heads(name) if one.name == name]
     found = (spec_of(registry.resolve(ConceptRef(name, one.version))) for one in heads)
     given = [Share.of(spec, OPERATOR) for spec in found if spec is not None]
     if not given:
         raise InputError(
             f"nobody knows the pictures of a concept {name!r}: `textinv concept ls` lists what was learned"
         )
+    if lost := [digest for one in given for digest in one.digests if not registry.store.exists(image_key(digest))]:
+        raise InputError(f"{len(lost)} pictures of {name!r} were deleted: submit them in a manifest")
     for one in given:
         give(registry.store, one)
     return given

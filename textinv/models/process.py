@@ -317,7 +317,7 @@ def _check_class(config: Mapping[str, Any]) -> None:
     elif found.startswith("EDM") or config.get("timestep_type") == "continuous":
         said = "the process of EDM (Karras et al. 2022), as Playground v2.5 and CosXL have it"
     else:
-        said = "a process that is not known here"
+        said = "an unknown process"
     raise BaseModelError(
         f"the noise scheduler is a {found}: {said}; base models whose noise scheduler has betas work, such as Stable "
         "Diffusion 1, 2 and XL (DDIMScheduler, EulerDiscreteScheduler, DPMSolverMultistepScheduler ...)"

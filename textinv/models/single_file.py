@@ -102,7 +102,8 @@ def _without_unet(shapes: Mapping[str, tuple[int, ...]]) -> str:
     if shapes and all(key.split(".")[0] in _VAE_PARTS for key in shapes):
         return "is a VAE: one part of a base model; name the whole base model"
     return (
-        f"holds no {_UNET}* tensors: it is no Stable Diffusion 1, 2 or XL in the original layout; name such a file, or "
+        f"holds no {_UNET}* tensors: it is not Stable Diffusion 1, 2 or XL in the original layout; name such a "
+        "file, or "
         "a diffusers folder"
     )
 

@@ -1,7 +1,8 @@
 """Which guess the concepts of a manifest may start from.
 
 Owns finding it: what was published for the base model last, else what lies in its folder. The digest goes into the
-specs, so that a guess that is published later changes none of them. Does not know the network.
+specs, so that a guess that is published later changes none of them. One that is stale is nobody's to start from. Does
+not know the network.
 """
 
 from dataclasses import dataclass
@@ -36,15 +37,22 @@ class Guesses:
         self._base_model, self._base, self._registry = base_model, base, registry
         self.missing = f"there is no guess for {base_model}: train one with `textinv guess train`"
         """Why there is none, where there is none."""
+        self.stale = ""
+        """What is wrong with the one that there is, if it may not be used any more."""
 
     @cached_property
     def found(self) -> FoundGuess | None:
         """The guess to pin, if there is one for this base model."""
         if self._registry is not None:
-            from textinv.registry.guesses import current_guess
+            from textinv.registry.guesses import newest_guess, stale_text
 
-            if digest := current_guess(self._registry.store, self._base.revision):
-                return FoundGuess(digest, None)
+            newest = newest_guess(self._registry.store, self._base.revision)
+            if newest is not None and newest.stale:
+                self.stale = stale_text(newest.digest, self._base_model, newest.stale)
+                self.missing = f"{self.stale}, or write `auto` or a word"
+                return None
+            if newest is not None:
+                return FoundGuess(newest.digest, None)
         return self._shipped(Path(self._base.guess_file)) if self._base.guess_file else None
 
     def _shipped(self, file: Path) -> FoundGuess | None:

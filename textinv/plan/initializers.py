@@ -85,7 +85,7 @@ class Initializers:
     def _warn_of_loss(self, embedding: "Embedding", values: Values, index: int) -> None:
         if embedding.num_vectors > values["num_vectors"]:
             text = (
-                f"has {embedding.num_vectors} vectors, of which neighbours are averaged to {values['num_vectors']}: "
+                f"has {embedding.num_vectors} vectors; neighbours are averaged to make {values['num_vectors']}: "
                 f"num_vectors: {embedding.num_vectors} keeps all"
             )
             self.warnings.append(self._manifest.origin.problem(values.place(index, "init"), text))

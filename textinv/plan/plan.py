@@ -14,7 +14,7 @@ from textinv.manifest.fields import Manifest
 from textinv.manifest.origin import Origin, Problem, raise_problems
 from textinv.plan.estimate import Estimate, estimate
 from textinv.plan.guesses import Guesses
-from textinv.plan.initializers import Initializers
+from textinv.plan.initializers import AUTO, Initializers
 from textinv.plan.picture_check import least_px
 from textinv.plan.picture_facts import FactsCache
 from textinv.plan.pictures import Gathered, Wanted, gather_all
@@ -97,7 +97,8 @@ def make_plan(
     shelf = shelf or shelf_for(manifest.origin, settings)
     gathered = _gather(manifest, base, shelf, facts or FactsCache(settings.home), progress)
     problems = [problem for one in gathered for problem in one.problems]
-    initializers = Initializers(manifest, registry, base, Guesses(manifest.base_model, base, registry))
+    guesses = Guesses(manifest.base_model, base, registry)
+    initializers = Initializers(manifest, registry, base, guesses)
     drafts, shared = [], dict[str, bool]()
     for index, (concept, pictures) in enumerate(zip(manifest.concepts, gathered, strict=True)):
         values = Values(manifest, concept, base)
@@ -122,7 +123,7 @@ def make_plan(
             are_scored=base.has_clip or bool(settings.encoders),
             has_clip=base.has_clip,
         ),
-        notes=_notes(drafts, base),
+        notes=[*_notes(drafts, base), *_note_of_guess(drafts, guesses)],
         guesses={digest: found.source for digest, found in initializers.guesses.items() if found.source},
         shared=shared,
     )
@@ -139,16 +140,23 @@ def _notes(specs: Sequence[TrainSpec], base: BaseFacts) -> list[str]:
             f"{behind} of {len(specs)} with rows: output: other programs cannot read what these learn (OneTrainer can)"
         )
     if any(spec.context_weight and spec.rows == "output" for spec in specs):
-        notes.append("context_weight does nothing with rows: output: no row changes what other words of a prompt say")
+        notes.append(
+            "context_weight does nothing with rows: output: rows do not change what other words of a prompt say"
+        )
     held = [spec for spec in specs if spec.context_weight and spec.rows == "input"]
     if base.compared and held:
         learning = {name for spec in held for name in spec.encoders or base.row_widths}
         if others := sorted(learning - set(base.compared)):
             notes.append(
-                f"context_weight compares words of {' and '.join(base.compared)} only: what {' and '.join(others)} "
-                "learns it does not hold back"
+                f"context_weight compares words of {' and '.join(base.compared)} only: it does not hold back what "
+                f"{' and '.join(others)} learns"
             )
     return notes
+
+
+def _note_of_guess(specs: Sequence[TrainSpec], guesses: Guesses) -> list[str]:
+    count = sum(spec.init == AUTO for spec in specs) if guesses.stale else 0
+    return [f"{count} of {len(specs)} with init: auto start from words alone: {guesses.stale}"] if count else []
 
 
 def _gather(

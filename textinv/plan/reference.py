@@ -71,7 +71,7 @@ def _reference() -> Iterator[str]:
     yield "<!-- Written by `python -m textinv.plan.reference` from textinv/manifest/fields.py; do not edit. -->"
     yield "# What a manifest may say\n"
     yield "A manifest is a YAML file that names concepts and the pictures to learn them from."
-    yield "`textinv validate FILE` says everything that is wrong with one, with lines; `textinv plan FILE` says what"
+    yield "`textinv validate FILE` lists everything that is wrong with one, by line; `textinv plan FILE` says what"
     yield "it would cost. An unknown field is an error. Editors check fields with `manifest.schema.json`.\n"
     yield _EXAMPLE
     found = schema()

@@ -45,17 +45,18 @@ def plan_relearning(
         InputError: there is nothing to plan.
     """
     specs: list[TrainSpec] = []
-    guess = Guesses(base_model, base, registry).found
+    guesses = Guesses(base_model, base, registry)
+    guess = guesses.found
     left_out: dict[str, str] = {}
     for name, source in _sources(names, base, registry).items():
         version = registry.resolve(ConceptRef(name, source.version))
         spec = spec_of(version)
         if spec is None:
-            left_out[name] = "it was learned elsewhere, so nobody knows from what"
+            left_out[name] = "it was learned elsewhere, so its pictures are unknown"
         elif lost := [one for one in _digests(spec) if not registry.store.exists(image_key(one))]:
             left_out[name] = f"{len(lost)} of its pictures were deleted: submit them in a manifest"
         elif guess is None and spec.init == GUESS and spec.start_digest and not spec.max_steps:
-            left_out[name] = f"it was only guessed, and there is no guess for {base_model}"
+            left_out[name] = f"it was only guessed, and {guesses.missing}"
         else:
             specs.append(on_base(spec, name, base_model, base, guess.digest if guess else None))
     if not specs:
@@ -66,8 +67,9 @@ def plan_relearning(
     price, are_scored = settings.gpu_hour_price, base.has_clip or bool(settings.encoders)
     costs = estimate(planned, registry, price, are_scored=are_scored, has_clip=base.has_clip)
     name = f"relearn on {base_model.rpartition('/')[2]}"
-    guesses = {guess.digest: guess.source} if guess and guess.source else {}
-    plan = Plan(name=name, specs=planned, pictures=pictures, warnings=(), estimate=costs, guesses=guesses)
+    sources = {guess.digest: guess.source} if guess and guess.source else {}
+    notes = [f"rows start from words alone: {guesses.stale}"] if guesses.stale else []
+    plan = Plan(name=name, specs=planned, pictures=pictures, warnings=(), estimate=costs, notes=notes, guesses=sources)
     return Relearning(plan, left_out)
 
 

@@ -5,13 +5,15 @@
     guesses/current/<base>.json      which one is current for a base model, and which ones were; swapped
 
 Owns these objects and the record. A spec names a guess by its digest, so that what is published later changes no spec.
-Does not know the network.
+A guess that learned from what was withdrawn since is stale, which is asked anew each time: nothing needs to be marked,
+so nothing can be forgotten. Does not know the network.
 """
 
 import hashlib
 import json
 import struct
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from textinv.errors import CorruptObjectError, InputError, ObjectNotFoundError
+from textinv.registry.shares import withdrawals
 from textinv.spec import Kind
 from textinv.store.change import change
 from textinv.store.protocol import JSON, ObjectStore
@@ -29,6 +32,18 @@ RECORD_FIELD = "record"
 """Where the record stands in the metadata of the file."""
 _BASE_DIGITS = 16
 _MOST_HEADER_BYTES = 10_000_000
+
+
+class LearnedFrom(BaseModel):
+    """A shared concept that a guess was trained on."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    share: str
+    """The share's id."""
+    tenant: str
+    pictures: tuple[str, ...]
+    """Digests."""
 
 
 class GuessRecord(BaseModel):
@@ -55,6 +70,8 @@ class GuessRecord(BaseModel):
     held_out: Mapping[str, Any] = {}
     """What it is worth on concepts that it was not trained on."""
     made: str
+    shares: tuple[LearnedFrom, ...] = ()
+    """Those of the concepts that tenants shared."""
 
 
 @dataclass(frozen=True)
@@ -93,25 +110,63 @@ def guess_key(digest: str) -> str:
 
 def put_guess(store: ObjectStore, guess: GuessFile) -> None:
     """Put a guess into the store, from where specs that name it can be learned; it becomes nobody's current one."""
-    if not store.exists(guess_key(guess.digest)):
+    if not store.exists(_record_key(guess.digest)):
         store.put(guess_key(guess.digest), guess.data)
-        store.put(f"{GUESSES}{guess.digest}.json", guess.record.model_dump_json().encode(), JSON)
+        store.put(_record_key(guess.digest), guess.record.model_dump_json().encode(), JSON)
 
 
 def publish_guess(store: ObjectStore, guess: GuessFile) -> None:
-    """Make a guess the current one of its base model; the ones before it stay."""
+    """Make a guess the current one of its base model; the ones before it stay.
+
+    Raises:
+        InputError: what it learned from was withdrawn in the meantime.
+    """
+    if why := why_stale(store, guess.record):
+        raise InputError(stale_text(guess.digest, guess.record.base_model, why))
     put_guess(store, guess)
     entry = {"digest": guess.digest, "published": time.strftime("%FT%TZ", time.gmtime())}
     change(store, _current_key(guess.record.base_revision), lambda body: _written([*_entries(body), entry]))
 
 
 def current_guess(store: ObjectStore, base_revision: str) -> str | None:
-    """The digest of a base model's current guess."""
-    try:
-        entries = _entries(store.get(_current_key(base_revision)).body)
-    except ObjectNotFoundError:
+    """The digest of a base model's current guess, if it may be used."""
+    newest = newest_guess(store, base_revision)
+    return None if newest is None or newest.stale else newest.digest
+
+
+def newest_guess(store: ObjectStore, base_revision: str) -> "ListedGuess | None":
+    """A base model's current guess, whether it may be used or not.
+
+    Raises:
+        CorruptObjectError: its record cannot be read.
+    """
+    digest = _current_digest(store, base_revision)
+    return None if digest is None else _listed(store, digest, {base_revision: digest})
+
+
+def why_stale(store: ObjectStore, record: GuessRecord) -> str | None:
+    """Why a guess may not be used any more, if it learned from what was withdrawn since."""
+    if not record.shares:
         return None
-    return str(entries[-1]["digest"]) if entries else None
+    gone = withdrawals(store, record.base_revision, {one.share for one in record.shares})
+    reasons = ", ".join(f"{why} ({count})" for why, count in sorted(Counter(one.why for one in gone).items()))
+    of = len(record.shares)
+    return f"{len(gone)} of the {of} concepts that it learned from were withdrawn: {reasons}" if gone else None
+
+
+def check_usable(store: ObjectStore, guess: GuessFile) -> None:
+    """Check that concepts may be guessed with a guess that is read from the store.
+
+    Raises:
+        InputError: it is stale.
+    """
+    if why := why_stale(store, guess.record):
+        raise InputError(f"{stale_text(guess.digest, guess.record.base_model, why)}, and submit the manifest again")
+
+
+def stale_text(digest: str, base_model: str, why: str) -> str:
+    """What is wrong with a stale guess, and what to do."""
+    return f"the guess {digest[:12]} is stale, as {why}. Train it anew (`textinv guess train --base {base_model}`)"
 
 
 def load_guess(store: ObjectStore, digest: str) -> GuessFile:
@@ -139,6 +194,8 @@ class ListedGuess:
     digest: str
     record: GuessRecord
     is_current: bool
+    stale: str | None = None
+    """Why it may not be used."""
 
 
 def list_guesses(store: ObjectStore) -> Iterator[ListedGuess]:
@@ -147,16 +204,27 @@ def list_guesses(store: ObjectStore) -> Iterator[ListedGuess]:
     Raises:
         CorruptObjectError: a record cannot be read.
     """
-    found = []
-    for info in store.list(GUESSES):
-        if info.key.endswith(".json") and not info.key.startswith(_CURRENT):
-            try:
-                record = GuessRecord.model_validate_json(store.get(info.key).body)
-            except ValidationError as error:
-                raise CorruptObjectError(f"the record {info.key} cannot be read ({error}): delete it") from error
-            found.append((record, info.key.removeprefix(GUESSES).removesuffix(".json")))
-    for record, digest in sorted(found, key=lambda one: one[0].made):
-        yield ListedGuess(digest, record, current_guess(store, record.base_revision) == digest)
+    keys = [
+        info.key for info in store.list(GUESSES) if info.key.endswith(".json") and not info.key.startswith(_CURRENT)
+    ]
+    current: dict[str, str | None] = {}
+    found = [_listed(store, key.removeprefix(GUESSES).removesuffix(".json"), current) for key in keys]
+    yield from sorted(found, key=lambda one: one.record.made)
+
+
+def _listed(store: ObjectStore, digest: str, current: dict[str, str | None]) -> ListedGuess:
+    """A guess without its weights; `current` are the digests of those that are, by base model, as far as was asked."""
+    key = _record_key(digest)
+    try:
+        record = GuessRecord.model_validate_json(store.get(key).body)
+    except (ObjectNotFoundError, ValidationError) as error:
+        raise CorruptObjectError(
+            f"the record {key} cannot be read ({error}): `textinv guess rm` or delete it"
+        ) from error
+    base = record.base_revision
+    if base not in current:
+        current[base] = _current_digest(store, base)
+    return ListedGuess(digest, record, current[base] == digest, why_stale(store, record))
 
 
 def find_guess(store: ObjectStore, start: str) -> ListedGuess:
@@ -179,7 +247,19 @@ def remove_guess(store: ObjectStore, guess: ListedGuess) -> None:
         return None if body is None else _written(left)
 
     change(store, _current_key(guess.record.base_revision), without)
-    store.delete([f"{GUESSES}{guess.digest}.json", guess_key(guess.digest)])
+    store.delete([_record_key(guess.digest), guess_key(guess.digest)])
+
+
+def _current_digest(store: ObjectStore, base_revision: str) -> str | None:
+    try:
+        entries = _entries(store.get(_current_key(base_revision)).body)
+    except ObjectNotFoundError:
+        return None
+    return str(entries[-1]["digest"]) if entries else None
+
+
+def _record_key(digest: str) -> str:
+    return f"{GUESSES}{digest}.json"
 
 
 def _current_key(base_revision: str) -> str:

@@ -12,7 +12,7 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 10, 12, 26
 def loss_curve(points: Sequence[tuple[int, float]], kept_step: int | None, title: str) -> str:
     """Draw losses (step, loss), marking the step whose rows were kept; `title` is escaped by the caller."""
     if len(points) < 2:
-        return '<p class="quiet">no curve: the fixed batch was evaluated less than twice</p>'
+        return '<p class="quiet">no curve: the loss was measured fewer than two times</p>'
     across, down = _scales(points)
     line = " ".join(f"{across(step):.1f},{down(loss):.1f}" for step, loss in points)
     parts = [

@@ -5,7 +5,7 @@ import { get } from "/page/api.js";
 import { newRun } from "/page/drawing.js";
 import { Field } from "/page/parts.js";
 
-const PLACEHOLDER = /<([a-z0-9._-]+)(?:@(\d+))?>/gi;
+const PLACEHOLDER = /<([a-z0-9._-]+)(?:@(\d+|guess))?>/gi;
 const lines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
 const concept = (text) => (text.startsWith("<") ? text : `<${text}>`);
 const placed = (text) => (/^[a-z0-9._-]+@\d+$/i.test(text) ? concept(text) : text); // a bare word is a word

@@ -3,6 +3,7 @@
 import { html, useEffect, useRef, useState } from "/page/vendor/htm-preact.js";
 import { events, get, post } from "/page/api.js";
 import { Curve } from "/page/curve.js";
+import { GuessThenLearned } from "/page/first_guess.js";
 import { Badge, count, duration, fixed, Loading, Picture, Problem, useLoad, when } from "/page/parts.js";
 
 const ENDED = ["done", "failed", "cancelled"];
@@ -106,7 +107,7 @@ export function Job({ id }) {
     <${Problem} error=${problem ?? error} again=${problem ? null : again} />
     ${job.problem && html`<div class="problem" role="alert"><p><strong>${job.problem}</strong></p><p>${job.advice}</p></div>`}
     ${job.driver?.problem && html`<div class="problem" role="alert"><p><strong>${job.driver.problem}</strong></p></div>`}
-    ${job.concepts.map((concept) => html`<${Learning} concept=${concept} key=${concept.name} />`)}
+    ${job.concepts.map((concept) => html`<${Learning} job=${job.id} concept=${concept} key=${concept.name} />`)}
     ${job.has_more && html`<div class="row"><button type="button" onClick=${more}>More</button><p class="hint">${job.concepts.length} of ${count(job.concepts_total, "concept")} are shown.</p></div>`}
   </div>`;
 }
@@ -142,7 +143,7 @@ function Cancel({ cancel }) {
     </dialog>`;
 }
 
-function Learning({ concept }) {
+function Learning({ job, concept }) {
   const shown = concept.previews.at(-1);
   const young = concept.state === "waiting" && !shown && !concept.curve.length;
   return html`<article class="panel learning">
@@ -153,6 +154,7 @@ function Learning({ concept }) {
     </header>
     <p role="status">${sentence(concept)}</p>
     ${concept.failure && html`<div class="problem"><p><strong>${concept.failure.message}</strong></p><p>${concept.failure.advice}</p></div>`}
+    <${GuessThenLearned} job=${job} concept=${concept} />
     <div class=${young ? "" : "beside"}>
       <section><h3>Training pictures</h3><div class="pictures small">${concept.pictures.map((picture, place) => html`<${Picture} src=${picture.thumbnail} alt=${`Training picture ${place + 1}`} key=${picture.digest} />`)}</div></section>
       ${!young && html`<section><h3>Drawn while it learns</h3>

@@ -13,7 +13,7 @@ function begun(text, caret) {
   return match && { start: caret - match[1].length - 1, text: match[1].toLowerCase() };
 }
 
-const mentions = (name) => new RegExp(`<${name.replaceAll(".", "\\.")}(@\\d+)?(?::([\\d.]+))?>`, "gi");
+const mentions = (name) => new RegExp(`<${name.replaceAll(".", "\\.")}(@\\d+|@guess)?(?::([\\d.]+))?>`, "gi");
 
 /** The strength at which a prompt names a concept by itself; null where it is only mixed with another. */
 function strengthOf(text, name) {
@@ -121,7 +121,7 @@ function Meter({ id, text, change }) {
     <li>${told.tokens} of ${told.window * Math.max(1, told.chunks)} tokens${told.chunks > 1 ? `, in ${told.chunks} parts` : ""}</li>
     ${told.concepts.map((one) => html`<li class=${one.resolved ? "known" : "wrong"}>
       ${one.resolved
-        ? html`<a href=${`#/concepts/${encodeURIComponent(one.name)}`}>${`<${one.name}>`}</a> version ${one.version}, ${one.vectors === 1 ? "1 vector" : `${one.vectors} vectors`}`
+        ? html`${one.version === "guess" ? html`${`<${one.name}@guess>`} a first guess` : html`<a href=${`#/concepts/${encodeURIComponent(one.name)}`}>${`<${one.name}>`}</a> version ${one.version}`}, ${one.vectors === 1 ? "1 vector" : `${one.vectors} vectors`}`
         : html`${`<${one.name}>`} ${one.problem ?? "is not known here"}`}
       ${one.resolved && strengthOf(text, one.name) != null && html`<${Strength} id=${`${id}-strength-${one.name}`} name=${one.name} value=${strengthOf(text, one.name)} change=${(strength) => change(withStrength(text, one.name, strength))} />`}
     </li>`)}

@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "/page/vendor/htm-preact.js";
 import { post, upload } from "/page/api.js";
+import { Guess, keepGuess, useGuess } from "/page/first_guess.js";
 import { count, duration, Field, Problem, useLoad } from "/page/parts.js";
 import { look, sameAs } from "/page/pictures.js";
 
@@ -38,6 +39,7 @@ export function Teach() {
     setEstimate(null);
   };
   const good = pictures.filter((one) => one.usable);
+  const guess = useGuess(base, good, form);
   const different = good.filter((one) => !sameAs(pictures, pictures.indexOf(one)));
   const missing = [
     !base && "the service's answer",
@@ -53,8 +55,10 @@ export function Teach() {
       const sent = await uploadAll(good, setPictures);
       setBusy(start ? "Starting" : "Estimating");
       const job = await post(`/v1/jobs?dry_run=${!start}`, manifest(form, sent, base.id));
-      if (start) location.hash = `#/jobs/${encodeURIComponent(job.id)}`;
-      else setEstimate({ ...job, warnings: job.warnings.map((one) => ({ ...one, message: named(one.message, good, sent) })) });
+      if (start) {
+        keepGuess(job.id, form.name, guess);
+        location.hash = `#/jobs/${encodeURIComponent(job.id)}`;
+      } else setEstimate({ ...job, warnings: job.warnings.map((one) => ({ ...one, message: named(one.message, good, sent) })) });
     } catch (problem) {
       setError(problem);
     } finally {
@@ -71,6 +75,7 @@ export function Teach() {
       ${pictures.length > 0 && html`<${Chosen} pictures=${pictures} remove=${remove} side=${base.native_px} />`}
       <p class="hint" role="status">${advice(different.length)}</p>
       <${About} form=${form} set=${set} />
+      <${Guess} guess=${guess} name=${form.name} />
       <${Recipe} form=${form} set=${set} />
       <${Problem} error=${error} />
       ${estimate && html`<${Estimate} job=${estimate} />`}
