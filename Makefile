@@ -93,7 +93,7 @@ bench-memory: setup
 demo-model: setup
 	$(PY) -m textinv.demo.making.build --out build/demo-model
 
-# From the shipped weights: about half an hour of one idle core, and it goes on where it was left off.
+# From the shipped weights: about three quarters of an hour of one idle core, and it goes on where it was left off.
 demo-guess: setup
 	$(PY) -m textinv.demo.making.build --out build/demo-model --only packages --only sprites
 	$(PY) -m textinv.demo.making.train_guess --icons build/demo-model/icons.npz --out build/demo-guess

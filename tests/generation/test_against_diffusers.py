@@ -78,6 +78,15 @@ def test_the_same_seed_draws_the_picture_that_diffusers_draws(
     assert _differ(_ours(model, "a red apple", seed=11, noise_scheduler=kind.name), theirs) <= 1
 
 
+def test_the_shipped_base_draws_what_diffusers_draws_with_it(emoji: BaseModel) -> None:
+    kind, pipeline = SCHEDULER_KINDS[0], _load_pipeline(emoji)
+    pipeline.scheduler = getattr(diffusers, kind.diffusers_class).from_config(BASE_SCHEDULER, **kind.options)
+    theirs = _theirs(pipeline, "a teal fox on a yellow background", seed=11)
+    ours = _ours(emoji, "a teal fox on a yellow background", seed=11, noise_scheduler=kind.name)
+    assert _differ(ours, theirs) <= 1
+    assert theirs.std() > 30
+
+
 @pytest.mark.parametrize("num_vectors", [1, 3])
 def test_an_exported_embedding_draws_the_same_in_diffusers(model: BaseModel, tmp_path: Path, num_vectors: int) -> None:
     pipeline = _load_pipeline(model)  # loading an embedding changes it

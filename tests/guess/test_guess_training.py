@@ -1,18 +1,24 @@
 """Training a guess: through any base model, from where it was left off, and only what is better is published."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from tests.guess.small_guess import small_shape
 from tests.models.tiny_bases import make_base
-from textinv.guess.measuring import HELD_OUT_SHARE, at_least, halves, is_held_out
+from textinv.guess import measuring
+from textinv.guess.guess import shape_of
+from textinv.guess.measuring import HELD_OUT_SHARE, HeldOut, at_least, halves, is_held_out
 from textinv.guess.network import GuessNetwork
-from textinv.guess.training import Example, GuessTraining, Settings, guessed, losses_of
+from textinv.guess.training import Example, GuessTraining, Settings, encode_example, guessed, losses_of
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
+from textinv.models.picture_encoder import own_encoder
+from textinv.spec import Kind
 
 LOOKS = 12
 SETTINGS = Settings(num_steps=4, concepts_per_step=2, warm_up=1)
@@ -120,3 +126,35 @@ def test_a_fall_counts_where_it_is_beyond_chance() -> None:
     assert at_least(words, [loss - 0.02 for loss in words]) == pytest.approx(0.02)
     assert at_least(words, [loss + rng.uniform(-0.05, 0.05) for loss in words]) < 0
     assert at_least(words, [loss - 0.02 + rng.uniform(-0.01, 0.01) for loss in words]) > 0
+
+
+def test_a_guess_is_measured_for_each_kind_by_itself(emoji: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four objects all rows are right, of two styles all are wrong: better for objects, and worth publishing."""
+    encoder = own_encoder(emoji)
+    pictures = [np.full((64, 64, 3), 60 * at, np.uint8) for at in range(4)]
+    kinds: list[Kind] = ["style", "object", "object", "style", "object", "object"]
+    concepts = [
+        HeldOut(str(at), encode_example(emoji, encoder, kind, pictures, [["a {}"]] * 4), pictures)
+        for at, kind in enumerate(kinds)
+    ]
+    network = GuessNetwork(shape_of(emoji, encoder.looks(pictures[:1]).shape[-1]))
+    right = {"object": (0.3, 0.7), "style": (0.6, 0.2)}
+
+    def told(place: int) -> Callable[..., float]:
+        figures: dict[str, list[float]] = {}
+
+        def figure(*given: object) -> float:
+            concept = next(one for one in given if isinstance(one, HeldOut))
+            order = figures.setdefault(concept.name, [right[concept.example.kind][place], 0.4])
+            return order.pop(0)
+
+        return figure
+
+    monkeypatch.setattr(measuring, "loss_on_unseen", told(0))
+    monkeypatch.setattr(measuring, "likeness", told(1))
+    worth = measuring.measure(emoji, encoder, network, concepts)
+    assert {kind: one["is_better"] for kind, one in worth["kinds"].items()} == {"object": True, "style": False}
+    assert worth["kinds"]["object"]["loss"] == {"guess": 0.3, "words": 0.4}
+    assert worth["kinds"]["style"]["likeness"] == {"guess": 0.2, "words": 0.4}
+    assert (worth["concepts"], worth["is_better"]) == (6, True)
+    assert worth["each"]["0"] == [0.6, 0.4]

@@ -65,6 +65,17 @@ def test_the_published_guess_is_pinned_and_one_that_is_published_later_changes_n
     assert planned(write(FOX % "'red fox'"), registry, base=base).specs[0].spec.start_digest is None
 
 
+def test_auto_starts_only_those_kinds_from_a_guess_for_which_it_is_better(
+    foxes: Path, write: Write, planned: Planned, base: BaseFacts, emoji: BaseModel, tmp_path: Path
+) -> None:
+    guess = small_guess(emoji, kinds=("style",))
+    with_guess = with_file(base, tmp_path, guess.data)
+    style = FOX.replace("images", "kind: style, images")
+    digests = [planned(write(one % init), base=with_guess).specs[0].spec.start_digest
+               for one, init in ((FOX, "auto"), (style, "auto"), (FOX, "guess"))]  # fmt: skip
+    assert digests == [None, guess.digest, guess.digest]
+
+
 def test_the_guess_in_the_base_models_folder_is_put_into_the_store_with_the_job(
     foxes: Path, write: Write, planned: Planned, base: BaseFacts, emoji: BaseModel, tmp_path: Path
 ) -> None:

@@ -79,7 +79,7 @@ def train(
     with waiting_for(f"measuring it on {len(concepts.held_out)} concepts that it has not seen"):
         guess = finished(
             model, encoder, training, concepts.unseen(), base_model=base, concepts=len(concepts.trained),
-            kinds=concepts.kinds, source=lesson.source, shares=concepts.learned_from,
+            source=lesson.source, shares=concepts.learned_from,
         )  # fmt: skip
     if not guess.record.held_out["is_better"]:
         raise TextinvError(f"{_worth(guess)}: it is not published; train it on more concepts, or for more --steps")
@@ -165,7 +165,8 @@ def _worth(guess: "GuessFile") -> str:
         f"guess {guess.digest[:12]} for {guess.record.base_model}: on {found['concepts']} concepts that it has not "
         f"seen its loss is {losses['guess']:.4f}, that of ranked words {losses['words']:.4f} (better by "
         f"{found['better']:.4f}, at least {found['at_least']:.4f} beyond chance), the likeness "
-        f"of what it draws {found['likeness']['guess']:.3f}, theirs {found['likeness']['words']:.3f}"
+        f"of what it draws {found['likeness']['guess']:.3f}, theirs {found['likeness']['words']:.3f}; better for "
+        f"{' and '.join(f'{kind}s' for kind in guess.record.kinds) or 'neither objects nor styles'}"
     )
 
 

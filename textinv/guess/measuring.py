@@ -12,7 +12,7 @@ Shapes: K samples of one concept, N vectors, D width of a text encoder.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from torch.nn.functional import normalize
 from textinv.embedding import Embedding
 from textinv.generation.draw import generate_all
 from textinv.generation.request import GenerateRequest
-from textinv.guess.network import GuessNetwork
+from textinv.guess.network import KINDS, GuessNetwork
 from textinv.guess.training import MOST_LOOKED_AT, Example, Pixels, guessed, losses_of
 from textinv.models.base import BaseModel
 from textinv.models.picture_encoder import PictureEncoder
@@ -40,8 +40,10 @@ _NOISES = 4
 """Samples of each picture that rows have to explain."""
 _FORWARD = 16
 """Samples of a forward."""
+WAYS = ("guess", "words")
+"""Where rows come from."""
 _NUM_DRAWN, _INFERENCE_STEPS, _MOST_DRAWN = 2, 12, 16
-"""Pictures of a concept that are drawn, their steps, and concepts that are."""
+"""Pictures of a concept that are drawn, their steps, and concepts of each kind that are."""
 _DRAWN = ConceptRef("concept")
 _NUM_DRAWS = 4000
 _QUANTILE = 0.975
@@ -71,33 +73,57 @@ def halves(num_pictures: int) -> tuple[list[int], list[int]]:
 def measure(
     model: BaseModel, encoder: PictureEncoder, network: GuessNetwork, concepts: Sequence[HeldOut]
 ) -> dict[str, Any]:
-    """Losses of guessed rows and of ranked words, means and by concept, likeness, and whether the guess is better.
+    """Losses of guessed rows and of ranked words, likeness of what they draw, and for which kinds the guess is better.
 
-    `better` is what the guess takes away from the loss in the mean, `at_least` how much of it is beyond chance;
-    likeness is of the first few concepts.
+    All figures are given for all concepts and for those of each kind. `better` is what the guess takes away from the
+    loss in the mean, `at_least` how much of it is beyond chance; likeness is of the first few of a kind.
     """
-    losses = {"guess": list[float](), "words": list[float]()}
-    likenesses = {"guess": list[float](), "words": list[float]()}
-    for concept in concepts:
-        seen, _ = halves(len(concept.pictures))
-        guess = guessed(network, [concept.example], [seen], min(NUM_VECTORS, network.shape.max_vectors))
-        rows = {"guess": {name: each[0] for name, each in guess.items()}, "words": words_for(model, network, concept)}
-        for way, of_way in rows.items():
-            losses[way].append(loss_on_unseen(model, concept, of_way))
-            if len(likenesses[way]) < _MOST_DRAWN:
-                likenesses[way].append(likeness(model, encoder, concept, of_way))
-    least = at_least(losses["words"], losses["guess"])
-    means, like = (
-        {way: round(float(np.mean(each)), 4) for way, each in found.items()} for found in (losses, likenesses)
-    )
+    found = {kind: [one for one in concepts if one.example.kind == kind] for kind in KINDS}
+    measured = {
+        kind: [_measured(model, network, one, encoder if at < _MOST_DRAWN else None) for at, one in enumerate(of_kind)]
+        for kind, of_kind in found.items()
+        if of_kind
+    }
+    together = [one for of_kind in measured.values() for one in of_kind]
+    names = [one.name for of_kind in found.values() for one in of_kind]
+    kinds = {kind: _summary(of_kind) for kind, of_kind in measured.items()}
     return {
-        "concepts": len(concepts),
-        "loss": means,
+        **_summary(together),
+        "is_better": any(one["is_better"] for one in kinds.values()),
+        "kinds": kinds,
+        "each": {name: [round(one.loss[way], 4) for way in WAYS] for name, one in zip(names, together, strict=True)},
+    }
+
+
+class _Measured(NamedTuple):
+    """A concept's figures by where its rows come from; no likeness where nothing was drawn."""
+
+    loss: dict[str, float]
+    likeness: dict[str, float]
+
+
+def _measured(model: BaseModel, network: GuessNetwork, concept: HeldOut, encoder: PictureEncoder | None) -> _Measured:
+    seen, _ = halves(len(concept.pictures))
+    guess = guessed(network, [concept.example], [seen], min(NUM_VECTORS, network.shape.max_vectors))
+    rows = {"guess": {name: each[0] for name, each in guess.items()}, "words": words_for(model, network, concept)}
+    return _Measured(
+        {way: loss_on_unseen(model, concept, of_way) for way, of_way in rows.items()},
+        {way: likeness(model, encoder, concept, of_way) for way, of_way in rows.items()} if encoder else {},
+    )
+
+
+def _summary(measured: Sequence[_Measured]) -> dict[str, Any]:
+    losses = {way: [one.loss[way] for one in measured] for way in WAYS}
+    likenesses = {way: [one.likeness[way] for one in measured if one.likeness] for way in WAYS}
+    least = at_least(losses["words"], losses["guess"])
+    loss, like = ({way: round(float(np.mean(all_[way])), 4) for way in WAYS} for all_ in (losses, likenesses))
+    return {
+        "concepts": len(measured),
+        "loss": loss,
         "likeness": like,
-        "better": round(means["words"] - means["guess"], 4),
+        "better": round(loss["words"] - loss["guess"], 4),
         "at_least": round(least, 4),
-        "is_better": least > 0 and like["guess"] >= like["words"] and len(concepts) >= LEAST_HELD_OUT,
-        "each": {one.name: [round(losses[way][at], 4) for way in losses] for at, one in enumerate(concepts)},
+        "is_better": least > 0 and like["guess"] >= like["words"] and len(measured) >= LEAST_HELD_OUT,
     }
 
 

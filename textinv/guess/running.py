@@ -15,12 +15,11 @@ import torch
 
 from textinv.guess.guess import OWN, encoder_digest, shape_of, write_guess
 from textinv.guess.measuring import HeldOut, measure
-from textinv.guess.network import GuessNetwork
+from textinv.guess.network import KINDS, GuessNetwork
 from textinv.guess.training import DrawExample, GuessTraining, Settings
 from textinv.models.base import BaseModel
 from textinv.models.picture_encoder import PictureEncoder, load_encoder, own_encoder
 from textinv.registry.guesses import GuessFile, GuessRecord, LearnedFrom
-from textinv.spec import Kind
 
 SECONDS_BETWEEN_SAVES = 180.0
 LOG_EVERY = 20
@@ -88,7 +87,6 @@ def finished(
     *,
     base_model: str,
     concepts: int,
-    kinds: Sequence[Kind],
     source: str,
     shares: Sequence[LearnedFrom] = (),
 ) -> GuessFile:
@@ -99,18 +97,19 @@ def finished(
     settings, network = training.settings, _halved(training.averaged())
     is_own = model.clip is not None and encoder.id == own_encoder(model).id
     folder = Path(encoder.id)
+    worth = measure(model, encoder, network, held_out)
     record = GuessRecord(
         base_model=base_model,
         base_revision=model.revision,
         encoder=OWN if is_own else folder.name,
         encoder_digest=None if is_own else encoder_digest(folder),
         shape=network.shape.to_json(),
-        kinds=tuple(kinds),
+        kinds=tuple(kind for kind in KINDS if worth["kinds"].get(kind, {}).get("is_better")),
         concepts=concepts,
         source=source,
         steps=training.step,
         sample_passes=max(0, training.step - settings.copying) * settings.concepts_per_step,
-        held_out=measure(model, encoder, network, held_out),
+        held_out=worth,
         made=time.strftime("%FT%TZ", time.gmtime()),
         shares=tuple(shares),
     )

@@ -5,6 +5,7 @@ specs, so that a guess that is published later changes none of them. One that is
 not know the network.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from textinv.errors import CorruptObjectError
 from textinv.plan.resolve import BaseFacts
 from textinv.plan.sources import LocalFile, Source
+from textinv.spec import Kind
 
 if TYPE_CHECKING:
     from textinv.registry import Registry
@@ -28,6 +30,8 @@ class FoundGuess:
     digest: str
     source: Source | None
     """The file to be put into the store; None: it lies there."""
+    kinds: Sequence[Kind]
+    """The kinds of concepts for which it is better than ranked words."""
 
 
 class Guesses:
@@ -52,7 +56,7 @@ class Guesses:
                 self.missing = f"{self.stale}, or write `auto` or a word"
                 return None
             if newest is not None:
-                return FoundGuess(newest.digest, None)
+                return FoundGuess(newest.digest, None, newest.record.kinds)
         return self._shipped(Path(self._base.guess_file)) if self._base.guess_file else None
 
     def _shipped(self, file: Path) -> FoundGuess | None:
@@ -69,4 +73,4 @@ class Guesses:
                 f"({self._base.revision[:12]}): train one with `textinv guess train`"
             )
             return None
-        return FoundGuess(guess.digest, LocalFile(str(file)))
+        return FoundGuess(guess.digest, LocalFile(str(file)), guess.record.kinds)

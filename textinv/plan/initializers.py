@@ -64,13 +64,15 @@ class Initializers:
         return Beginning(label, encoded)
 
     def _guessed(self, init: str, values: Values, index: int, problems: list[Problem]) -> Beginning:
-        """`auto` takes the better of words and a guess where there is one; what asks for a guess needs one."""
+        """`auto` takes the better of words and a guess that is good for this kind; what asks for a guess needs one."""
         found = self._guesses.found
         if found is None:
             if init == GUESS:
                 where = "init" if values.stated("init") else "recipe"
                 message = f"{self._guesses.missing}; or write `auto` or a word"
                 problems.append(self._manifest.origin.problem(values.place(index, where), message))
+            return Beginning(init)
+        if init != GUESS and (values.stated("kind") or "object") not in found.kinds:
             return Beginning(init)
         self.guesses[found.digest] = found
         return Beginning(init, digest=found.digest)

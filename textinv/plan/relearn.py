@@ -58,7 +58,8 @@ def plan_relearning(
         elif guess is None and spec.init == GUESS and spec.start_digest and not spec.max_steps:
             left_out[name] = f"it was only guessed, and {guesses.missing}"
         else:
-            specs.append(on_base(spec, name, base_model, base, guess.digest if guess else None))
+            is_for_it = guess is not None and (spec.init == GUESS or spec.kind in guess.kinds)
+            specs.append(on_base(spec, name, base_model, base, guess.digest if guess and is_for_it else None))
     if not specs:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise InputError(f"there is nothing to learn on {base_model}: {reasons or 'the store has no concepts'}")

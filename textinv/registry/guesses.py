@@ -60,7 +60,7 @@ class GuessRecord(BaseModel):
     shape: Mapping[str, Any]
     """What the network is built from."""
     kinds: tuple[Kind, ...]
-    """The kinds of concepts that it was trained on."""
+    """The kinds of concepts for which it is better than ranked words: `init: auto` starts no others from it."""
     concepts: int
     """How many it was trained on."""
     source: str

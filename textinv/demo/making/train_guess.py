@@ -48,7 +48,6 @@ def make_guess(icons: Path, folder: Path, settings: Settings) -> bool:
         world.unseen(),
         base_model=BASE,
         concepts=concepts,
-        kinds=("object", "style"),
         source="things and looks of the demo's wider world",
     )
     (folder / GUESS_FILE).write_bytes(guess.data)
