@@ -1,6 +1,7 @@
 """Fixtures and settings that every room's tests share."""
 
 import atexit
+import gc
 import os
 import re
 import shutil
@@ -30,3 +31,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         found = MARKED.search(collection_path.read_text()) if collection_path.suffix == ".py" else None
         markers = re.findall(r"pytest\.mark\.(\w+)", found[0]) if found else []
     return True if any(f"not {marker}" in config.option.markexpr for marker in markers) else None
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: no later collection of garbage needs to look through its millions of objects."""
+    gc.freeze()

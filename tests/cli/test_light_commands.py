@@ -2,7 +2,6 @@
 
 import io
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.structure.forks import cli_without, command_without, run_in_forks
 from textinv.embedding import Embedding
 from textinv.manifest import load_manifest
 from textinv.plan import make_plan
@@ -60,13 +60,24 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         EmbeddedServer(home).down()
 
 
+MISSING = (*HEAVY, "numpy", "PIL")
+
+
+@pytest.fixture(scope="module")
+def ended(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, subprocess.CompletedProcess[str]]:
+    """What each command did, where what it must not import is missing."""
+    programs = {
+        command: command_without(missing, MISSING, ["--home", str(home), *command.split()])
+        for command, missing in COMMANDS.items()
+    }
+    return run_in_forks(tmp_path_factory.mktemp("ended"), f"{cli_without(MISSING)}\nimport boto3", programs)
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.split("/")[0])
-def test_it_runs_where_there_are_no_heavy_libraries_and_prints_no_nested_data(command: str, home: Path) -> None:
-    script = (
-        f"import sys; sys.modules.update(dict.fromkeys({COMMANDS[command]!r}))\n"
-        f"from textinv.cli import main; main(['--home', {str(home)!r}, *{command.split()!r}])"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+def test_it_runs_where_there_are_no_heavy_libraries_and_prints_no_nested_data(
+    command: str, ended: dict[str, subprocess.CompletedProcess[str]]
+) -> None:
+    done = ended[command]
     assert done.returncode == 0, done.stderr[-2000:]
     assert "--json" in command or not set("{}") & set(done.stdout)
     if command.startswith("plan"):

@@ -23,8 +23,8 @@ BASE_SCHEDULER = json.loads((WEIGHTS / "scheduler" / "scheduler_config.json").re
 
 
 @pytest.fixture(scope="module")
-def pipeline() -> Any:
-    return _load_pipeline()
+def pipeline(model: BaseModel) -> Any:
+    return _load_pipeline(model)
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,8 @@ def frog(model: BaseModel) -> np.ndarray:
     return _ours(model, "a green frog", seed=1)
 
 
-def _load_pipeline() -> Any:
-    return _without_bar(diffusers.StableDiffusionPipeline.from_pretrained(WEIGHTS, torch_dtype=torch.float32))
+def _load_pipeline(model: BaseModel) -> Any:
+    return _without_bar(diffusers.StableDiffusionPipeline.from_pretrained(model.folder, torch_dtype=torch.float32))
 
 
 def _without_bar(pipeline: Any) -> Any:
@@ -80,7 +80,7 @@ def test_the_same_seed_draws_the_picture_that_diffusers_draws(
 
 @pytest.mark.parametrize("num_vectors", [1, 3])
 def test_an_exported_embedding_draws_the_same_in_diffusers(model: BaseModel, tmp_path: Path, num_vectors: int) -> None:
-    pipeline = _load_pipeline()  # loading an embedding changes it
+    pipeline = _load_pipeline(model)  # loading an embedding changes it
     rows = torch.randn(num_vectors, 192, generator=torch.Generator().manual_seed(4))
     rows *= model.vocabulary("text_encoder").norm(dim=1).mean() / rows.norm(dim=1, keepdim=True)
     embedding = Embedding({"text_encoder": rows})

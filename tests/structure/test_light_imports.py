@@ -1,12 +1,12 @@
 """A room that is imported brings what it needs, and not the house."""
 
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.structure.forks import cli_without, command_without, run_in_forks
+
+Ended = dict[str, subprocess.CompletedProcess[str]]
 LOADERS = ("diffusers", "transformers", "boto3", "textinv.store")
 HOUSE = ("textinv.plan", "textinv.demo")
 STRANGERS = {
@@ -18,33 +18,51 @@ STRANGERS = {
 """What a room must not import, directly or through others."""
 
 
+STORE = ("boto3", "botocore")
 HEAVY = ("torch", "diffusers", "transformers", "ray", "fastapi")
 COMMANDS = {
-    "--help": (*HEAVY, "boto3", "numpy", "PIL"),
-    "concept show --help": (*HEAVY, "boto3", "numpy", "PIL"),
-    "config": (*HEAVY, "boto3", "numpy", "PIL"),
-    "validate manifests/quickstart.yaml": (*HEAVY, "boto3"),
-    "new manifests/pictures -o {new}": (*HEAVY, "boto3"),
-    "serve status": (*HEAVY, "boto3", "numpy"),
+    "--help": (*HEAVY, *STORE, "numpy", "PIL"),
+    "concept show --help": (*HEAVY, *STORE, "numpy", "PIL"),
+    "config": (*HEAVY, *STORE, "numpy", "PIL"),
+    "validate manifests/quickstart.yaml": (*HEAVY, *STORE),
+    "new manifests/pictures -o {new}": (*HEAVY, *STORE),
+    "serve status": (*HEAVY, *STORE, "numpy"),
 }
 """What a command must not import; those that ask the store are tried in tests/cli/test_light_commands.py."""
 
 
+MISSING = (*HEAVY, *STORE, "numpy", "PIL")
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    folder = tmp_path_factory.mktemp("commands")
+    words = {command: command.format(new=folder / "new.yaml").split() for command in COMMANDS}
+    programs = {
+        command: command_without(missing, MISSING, ["--home", str(folder), *words[command]])
+        for command, missing in COMMANDS.items()
+    }
+    return run_in_forks(folder, cli_without(MISSING), programs)
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    programs = {
+        room: f"import sys; sys.modules.update(dict.fromkeys({strangers!r})); import {room}"
+        for room, strangers in STRANGERS.items()
+    }
+    return run_in_forks(tmp_path_factory.mktemp("rooms"), "import torch", programs)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_does_without_what_it_does_not_need(command: str, tmp_path: Path) -> None:
-    words = command.format(new=tmp_path / "new.yaml").split()
-    script = (
-        f"import sys; sys.modules.update(dict.fromkeys({COMMANDS[command]!r}))\n"
-        f"from textinv.cli import main; main(['--home', {str(tmp_path)!r}, *{words!r}])"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+def test_a_command_does_without_what_it_does_not_need(command: str, commands: Ended) -> None:
+    done = commands[command]
     assert "ModuleNotFoundError" not in done.stderr, done.stderr[-2000:]
     assert done.returncode == 0 or (command == "serve status" and "ready" in done.stdout), done.stderr[-2000:]
+    assert done.stdout
 
 
 @pytest.mark.parametrize("room", STRANGERS)
-def test_a_room_can_be_imported_where_there_are_no_strangers(room: str) -> None:
+def test_a_room_can_be_imported_where_there_are_no_strangers(room: str, rooms: Ended) -> None:
     """Python takes None among its modules for one that is not there; libraries that would like boto3 go without."""
-    script = f"import sys; sys.modules.update(dict.fromkeys({STRANGERS[room]!r})); import {room}"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert rooms[room].returncode == 0, rooms[room].stderr[-2000:]

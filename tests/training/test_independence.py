@@ -72,11 +72,12 @@ def learned_until(model: BaseModel, step: int, mine: Work, *others: Work) -> byt
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("recipe", sorted(RECIPES.keys() - {INSTANT}))
 def test_a_concept_learns_the_same_alone_and_interrupted_among_strangers(
-    recipe: str, model: BaseModel, works: MakeWork
+    recipe: str, emoji: BaseModel, works: MakeWork
 ) -> None:
     """On a concept where steps of a fixed length once grew a rounding to a tenth of the rows."""
     from train_concepts import works_of
 
+    model = emoji
     hard = [concept for concept in CONCEPTS if concept.name == "tulip"]
     steps = NUM_STEPS
     longer = dict.fromkeys(("min_steps", "max_steps"), 2 * steps) if RECIPES[recipe].max_steps <= steps else {}
@@ -163,8 +164,9 @@ def test_an_interrupted_concept_goes_on_among_strangers_to_float_tolerance(
 
 
 def test_a_neighbour_whose_pictures_cannot_be_used_is_not_noticed(tiny: BaseModel, works: MakeWork) -> None:
-    broken, mine = works("broken"), works("mine", samples_per_step=2)
-    calm = learn(tiny, [works("other", "teal", samples_per_step=2), mine], num_slots=2).concepts["mine"]
+    few = {"samples_per_step": 2, "max_steps": 10}
+    broken, mine = works("broken"), works("mine", **few)
+    calm = learn(tiny, [works("other", "teal", **few), mine], num_slots=2).concepts["mine"]
     run = learn(tiny, [Work(broken.spec, broken.pictures[:1]), mine], num_slots=2)
     assert isinstance(run.errors["broken"], ImageError)
     assert difference(run.concepts["mine"], calm) < 1e-4
@@ -175,9 +177,10 @@ def test_a_neighbour_that_diverges_ends_with_its_trace_and_is_not_noticed(
     tiny: BaseModel, works: MakeWork, adamw: OptimizerSpec
 ) -> None:
     wild = adamw.model_copy(update={"learning_rate": 1e30})
-    mine = works("mine", max_steps=10)
-    calm = learn(tiny, [works("other", "teal", optimizer=adamw), mine], num_slots=2).concepts["mine"]
-    run = learn(tiny, [works("other", "teal", optimizer=wild), mine], num_slots=2)
+    few = {"samples_per_step": 2, "max_steps": 10}
+    mine = works("mine", **few)
+    calm = learn(tiny, [works("other", "teal", optimizer=adamw, **few), mine], num_slots=2).concepts["mine"]
+    run = learn(tiny, [works("other", "teal", optimizer=wild, **few), mine], num_slots=2)
     assert isinstance(run.errors["other"], DivergedError)
     assert run.records["other"]["stopped"] == "diverged"
     assert run.records["other"]["trace"][0]["loss"] > 0

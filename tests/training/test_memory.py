@@ -14,7 +14,7 @@ from textinv.errors import OutOfMemoryError
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel, Conditioning
 from textinv.models.room import Room
-from textinv.training import ConceptPack, Work, capacity
+from textinv.training import ConceptPack, Work, capacity, ranking
 from textinv.training.capacity import choose_capacity, past_knee
 from textinv.training.ranking import LOSS_SAMPLES, SHORTLIST
 from textinv.training.train import Collected, learn
@@ -72,7 +72,10 @@ def test_a_step_of_256_samples_is_taken_where_four_fit(tiny: BaseModel, works: C
     assert cramped.tried == [16, 8, *[4] * 64]
 
 
-def test_looks_and_ranked_words_are_split_as_well(tiny: BaseModel, works: Callable[..., Work]) -> None:
+def test_looks_and_ranked_words_are_split_as_well(
+    tiny: BaseModel, works: Callable[..., Work], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "SHORTLIST", SHORTLIST[:16])
     cramped = SmallModel(tiny, 2, only_with_gradient=False)
     work = works("found", init="auto", class_word=None, resolution_px=32, max_steps=2, samples_per_step=2)
     learned = learn(cramped, [work], num_slots=1)  # type: ignore[arg-type]

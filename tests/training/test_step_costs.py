@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from textinv.demo import WEIGHTS
-from textinv.models import load_base_model
+from textinv.models import BaseModel
 from textinv.plan.resolve import BaseFacts
 from textinv.training import ConceptPack
 
@@ -33,11 +32,10 @@ def operations(work: Callable[[], object]) -> int:
     return counted.count
 
 
-def test_a_packed_step_asks_for_hardly_more_operations_than_a_bare_one() -> None:
+def test_a_packed_step_asks_for_hardly_more_operations_than_a_bare_one(model: BaseModel) -> None:
     from train_concepts import chosen_concepts, works_of
     from train_step import bare_step, whole_batch
 
-    model = load_base_model(str(WEIGHTS), device="cpu", dtype="float32")
     facts = BaseFacts(model.revision, model.native_px)
     pack = ConceptPack(model, 8)
     for work in works_of(chosen_concepts(8), {"samples_per_step": 1}, 0, facts):
@@ -50,11 +48,12 @@ def test_a_packed_step_asks_for_hardly_more_operations_than_a_bare_one() -> None
     assert bare < operations(pack.step) < 1.1 * bare
 
 
-def test_concepts_of_one_and_of_several_vectors_are_timed_in_one_pack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concepts_of_one_and_of_several_vectors_are_timed_in_one_pack(
+    model: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from train_concepts import chosen_concepts, works_of
     from train_step import step_costs
 
-    model = load_base_model(str(WEIGHTS), device="cpu", dtype="float32")
     facts = BaseFacts(model.revision, model.native_px)
     works = [
         works_of([concept], {"num_vectors": count, "samples_per_step": 1}, 0, facts)[0]

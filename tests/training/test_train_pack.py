@@ -69,7 +69,8 @@ def test_two_concepts_are_learned_and_their_fixed_batch_losses_fall(model: BaseM
 
 
 def test_adamw_and_sphere_share_a_pack(tiny: BaseModel, works: MakeWork, adamw: OptimizerSpec) -> None:
-    learned = learn(tiny, [works("sphere"), works("adamw", optimizer=adamw)], num_slots=2)
+    batch = [works("sphere", max_steps=10), works("adamw", max_steps=10, optimizer=adamw)]
+    learned = learn(tiny, batch, num_slots=2)
     norms = {
         name: concept.embedding.rows["text_encoder"].norm(dim=-1).item() for name, concept in learned.concepts.items()
     }
@@ -130,12 +131,14 @@ def test_pictures_that_cannot_be_used_end_one_concept_with_a_typed_error(tiny: B
 def test_draining_saves_every_slot_and_a_later_run_goes_on(tiny: BaseModel, works: MakeWork) -> None:
     sink = Collected()
     looks = iter([False] * 4)
-    train_pack(tiny, WorkList([works("one"), works("two")]), sink, num_slots=2, should_drain=lambda: next(looks, True))
+    few = {"max_steps": 8, "samples_per_step": 1}
+    both = WorkList([works("one", **few), works("two", **few)])
+    train_pack(tiny, both, sink, num_slots=2, should_drain=lambda: next(looks, True))
     assert sink.concepts == {}
     assert set(sink.checkpoints) == {"one", "two"}
     assert all(len(data) < 16_000 for data in sink.checkpoints.values())
-    rest = learn(tiny, [works(name, checkpoint=data) for name, data in sink.checkpoints.items()], num_slots=2)
-    assert all(concept.record["steps"] == 20 for concept in rest.concepts.values())
+    rest = learn(tiny, [works(name, checkpoint=data, **few) for name, data in sink.checkpoints.items()], num_slots=2)
+    assert all(concept.record["steps"] == 8 for concept in rest.concepts.values())
 
 
 @pytest.mark.parametrize(("method", "most"), [("sphere", 20_000), ("adamw", 28_000)])
@@ -158,7 +161,7 @@ def test_a_concept_that_is_cancelled_at_a_first_look_that_is_not_finite_leaves_a
             raise CancelledError("one was cancelled")
 
     faulty: Any = FaultyOnce(tiny)
-    learned = learn(faulty, [works("one"), works("two")], num_slots=2, on_progress=cancel_one)
+    learned = learn(faulty, [works("one", max_steps=2), works("two", max_steps=2)], num_slots=2, on_progress=cancel_one)
     assert isinstance(learned.errors["one"], CancelledError)
     assert learned.records["one"]["trace"][0]["loss"] is None
     assert set(learned.concepts) == {"two"}
@@ -169,11 +172,12 @@ def test_a_cancelled_concept_leaves_and_the_others_go_on(tiny: BaseModel, works:
         if progress.name == "one" and progress.step == 10:
             raise CancelledError("one was cancelled")
 
-    learned = learn(tiny, [works("one"), works("two")], num_slots=2, on_progress=cancel_one)
+    batch = [works("one", samples_per_step=1), works("two", max_steps=12, samples_per_step=1)]
+    learned = learn(tiny, batch, num_slots=2, on_progress=cancel_one)
     assert isinstance(learned.errors["one"], CancelledError)
     assert learned.records["one"]["stopped"] == "cancelled"
     assert learned.records["one"]["steps"] == 10
-    assert learned.concepts["two"].record["steps"] == 20
+    assert learned.concepts["two"].record["steps"] == 12
 
 
 def test_the_scores_go_into_the_record(model: BaseModel, works: MakeWork) -> None:

@@ -105,6 +105,7 @@ def model(folder: Path) -> BaseModel:
 @pytest.fixture(scope="module")
 def work(family: str, works: Callable[..., Work], adamw: OptimizerSpec) -> Work:
     fields = {"init": WORD, "num_vectors": 1, "resolution_px": SIDE[family], "timesteps": (0, 1000), "flip": True}
+    fields["samples_per_step"] = 2
     return works("fox", optimizer=adamw, max_steps=STEPS, min_steps=STEPS, **fields)
 
 
