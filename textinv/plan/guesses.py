@@ -53,7 +53,7 @@ class Guesses:
             newest = newest_guess(self._registry.store, self._base.revision)
             if newest is not None and newest.stale:
                 self.stale = stale_text(newest.digest, self._base_model, newest.stale)
-                self.missing = f"{self.stale}, or write `auto` or a word"
+                self.missing = self.stale
                 return None
             if newest is not None:
                 return FoundGuess(newest.digest, None, newest.record.kinds)
