@@ -21,8 +21,7 @@ def test_a_shipped_manifest_teaches_what_the_world_makes(path: Path, name: str) 
     stated = next(concept for concept in manifest.concepts if concept.name == name)
     concept = find_concept(name)
     assert (stated.kind or "object") == concept.kind
-    assert stated.class_word == concept.class_word
-    assert stated.init in (None, concept.initializer)
+    assert (stated.class_word, stated.init) == (concept.class_word, None)
     assert manifest.defaults.init == "auto"
     assert isinstance(stated.images, str)
     files = sorted((path.parent / stated.images).glob("*.png"))
