@@ -125,7 +125,7 @@ def test_purging_deletes_the_pictures_that_no_other_job_uses(
 ) -> None:
     job_store = JobStore(registry.store)
     record = make_job(registry.store, 3)
-    with pytest.raises(StoreConflictError, match="is not over"):
+    with pytest.raises(StoreConflictError, match="has not ended"):
         purge(registry, record.id)
     job_store.close(record)
     other = make_job(registry.store, 1, name="other")

@@ -113,7 +113,7 @@ def test_a_version_is_looked_for_without_being_read(registry: Registry, publish:
         publish(registry, "robot", spec)
     registry.check_present("robot", 1)
     registry.remove("robot", 1)
-    with pytest.raises(UnknownConceptError, match="versions 2"):
+    with pytest.raises(UnknownConceptError, match="it has version 2"):
         registry.check_present("robot", 1)
     registry.check_present("robot", 2)
     registry.remove("robot")
@@ -130,7 +130,7 @@ def test_an_unknown_concept_is_named_with_close_ones(registry: Registry, publish
 
 def test_an_unknown_version_is_named_with_those_there_are(registry: Registry, publish: Publish) -> None:
     publish(registry, "robot", 1)
-    with pytest.raises(UnknownConceptError, match=r"no version 9 of concept 'robot'; there is: 1"):
+    with pytest.raises(UnknownConceptError, match=r"no version 9 of concept 'robot'; it has version 1"):
         registry.resolve(ConceptRef("robot", 9))
 
 

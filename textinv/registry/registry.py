@@ -336,7 +336,8 @@ class Registry:
         ref = ConceptRef(name, version)
         if version is not None and name in self._known_names():
             numbers = [entry.version for entry in movement.stored_versions(self.store, name)]
-            known = f"; there is: {', '.join(map(str, numbers))}" if numbers else ""
+            named = f"version{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+            known = f"; it has {named}" if numbers else ""
             return UnknownConceptError(f"there is no version {version} of concept {name!r}{known}", concept=str(ref))
         close = [other for other in difflib.get_close_matches(name, self._known_names(), 4) if other != name]
         hint = f": did you mean {', '.join(close)}?" if close else ": `textinv concept ls` lists all concepts"
