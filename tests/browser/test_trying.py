@@ -92,6 +92,7 @@ def test_settings_of_a_picture_that_is_dropped_are_used_and_another_size_is_told
     drawn.write_bytes(write_png(np.zeros((8, 8, 3), dtype=np.uint8), write_infotext(Infotext("a hut", "", settings))))
     page = open_page(f"{service}/#/try")
     page.get_by_label("Prompt", exact=True).fill("a <my-fox>")
+    expect(page.get_by_role("slider", name="Strength of my-fox")).to_be_visible()  # it moves what is below
     drop(page, page.get_by_role("heading", name="Try"), drawn)  # beside: nothing happens
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("a <my-fox>")
     drop(page, page.get_by_text("Settings from a picture"), drawn)
