@@ -53,13 +53,13 @@ class Concepts:
         self._found, self._model, self._encoder = found, model, encoder
         self.held_out: Sequence[str] = [key for key, one in found.items() if is_held_out(one.name)]
         self.trained: Sequence[str] = [key for key, one in found.items() if not is_held_out(one.name)]
-        self.kinds: Sequence[Kind] = sorted({one.kind for one in found.values()})
         self._encoded = lru_cache(maxsize=_KEPT)(self._encode)
 
     @property
     def stamp(self) -> str:
         """A hash of which concepts are trained on, hex: by it a training is known that was left off."""
-        return hashlib.sha256("\n".join([*self.kinds, *self.trained]).encode()).hexdigest()
+        kinds = sorted({one.kind for one in self._found.values()})
+        return hashlib.sha256("\n".join([*kinds, *self.trained]).encode()).hexdigest()
 
     @property
     def learned_from(self) -> Sequence[LearnedFrom]:

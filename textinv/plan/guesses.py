@@ -7,7 +7,7 @@ not know the network.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from textinv.spec import Kind
 
 if TYPE_CHECKING:
     from textinv.registry import Registry
+    from textinv.registry.guesses import GuessRecord
 
 GUESS = "guess"
 """What `init` says for rows that are predicted from the pictures."""
@@ -60,17 +61,24 @@ class Guesses:
         return self._shipped(Path(self._base.guess_file)) if self._base.guess_file else None
 
     def _shipped(self, file: Path) -> FoundGuess | None:
-        from textinv.registry.guesses import read_guess
-
         try:
-            guess = read_guess(file.read_bytes(), str(file))
+            digest, record = _read(file, file.stat().st_mtime_ns)
         except (OSError, CorruptObjectError) as error:
             self.missing = f"{file} cannot be read as a guess ({error}): get the base model's files again"
             return None
-        if guess.record.base_revision != self._base.revision:
+        if record.base_revision != self._base.revision:
             self.missing = (
-                f"{file} is a guess for another base model ({guess.record.base_revision[:12]}) than {self._base_model} "
+                f"{file} is a guess for another base model ({record.base_revision[:12]}) than {self._base_model} "
                 f"({self._base.revision[:12]}): train one with `textinv guess train`"
             )
             return None
-        return FoundGuess(guess.digest, LocalFile(str(file)), guess.record.kinds)
+        return FoundGuess(digest, LocalFile(str(file)), record.kinds)
+
+
+@lru_cache(maxsize=8)
+def _read(file: Path, _changed_ns: int) -> "tuple[str, GuessRecord]":
+    """Digest and record of a file as it was at a time: a service asks with each request."""
+    from textinv.registry.guesses import read_guess
+
+    guess = read_guess(file.read_bytes(), str(file))
+    return guess.digest, guess.record

@@ -39,7 +39,7 @@ class Shown:
     scene: Scene
     look: Look | None = None
     shared: str = ""
-    """All that can be said of what the group shares, in words that come nowhere near a sentence."""
+    """What the group shares, in words: `dotted teal noto fox`. Empty where it shares nothing, or no word says it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class WideWorld:
     size: int = GROUP
     """Pictures of a group."""
     made: float = 0.5
-    """Share of the things that no artwork shows as it stands, at most 0.5."""
+    """Share of the things that no artwork shows as it stands, at most 0.5; at 0, none is bent or covered, either."""
 
     @property
     def all(self) -> World:
