@@ -1,5 +1,4 @@
-"""Requests made up from the OpenAPI document, sensible and not, at random and at each limit that it states: none of them
-makes the service fail.
+"""Requests made up from the OpenAPI document, at random and at each limit that it states: none makes the service fail.
 
 `make test` does not even collect this file, as making these requests up takes longer than collecting all others.
 """
@@ -46,9 +45,8 @@ def publish_two(store: ObjectStore, base_model: str, base_revision: str, width: 
 def _desk() -> Desk:
     store = MemoryStore()
     publish_two(store, FACTS.base_model, FACTS.base_revision, FACTS.encoder_widths["text_encoder"])
-    config = ServiceConfig(
-        keys=False, resize=True, hosts=(HOST,)
-    )  # its base model lies on the disk, as that of any service
+    # Its base model lies on the disk, as that of any service.
+    config = ServiceConfig(keys=False, resize=True, hosts=(HOST,))
     return Desk(config, ColourStudio(store), store, IdleFleet())
 
 
