@@ -76,7 +76,7 @@ def _under_way(
             continue
         is_same = (order.base_model, order.base_revision, order.steps) == (base_model, base_revision, steps)
         if is_same and not why_withdrawn(job_store.store, base_revision, set(order.shares)):
-            return GuessSubmission(record, order, is_new=False)
+            return GuessSubmission(record, order, False, trained_guess(job_store.store, order))
     return None
 
 
