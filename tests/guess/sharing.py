@@ -28,7 +28,7 @@ def share(store: ObjectStore, number: int, base_revision: str, tenant: str = "ac
     captions = ["a {} in a box", *[None] * num_pictures]
     one = Share(
         concept=f"thing-{number}",
-        kind="style" if number == 0 else "object",
+        kind="style" if number % 2 else "object",
         tenant=tenant,
         base_model="emoji",
         base_revision=base_revision,
