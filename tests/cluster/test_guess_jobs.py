@@ -134,6 +134,5 @@ def test_what_is_said_of_pictures_and_concepts_is_refused_with_what_to_do(
 
 def test_a_job_that_was_stored_before_there_were_others_learns_concepts(record: JobRecord) -> None:
     stored = json.loads(record.body())
-    assert (
-        JobRecord.model_validate({name: value for name, value in stored.items() if name != "kind"}).kind == "concepts"
-    )
+    del stored["kind"]
+    assert JobRecord.model_validate(stored).kind == "concepts"
