@@ -119,9 +119,9 @@ class Guesses:
         pace = _Pace(training)
         self._report(lease, pace.report("started"))
         while not training.is_over:
-            pace.took(self._patiently(training.advance))
+            pace.took(self._step(training))
             if pace.is_due or training.is_over:
-                self._report(lease, pace.report(IN_TRAINING))
+                self._report(lease, pace.report("cap" if training.is_over else IN_TRAINING))
             self._leases.check(lease.fingerprint)
             now = time.monotonic()
             if self._is_over():
@@ -136,6 +136,12 @@ class Guesses:
                 saved = now
         self._save(lease, training)
         return training.is_over and not self._is_over()
+
+    def _step(self, training: GuessTraining) -> float:
+        try:
+            return training.advance()
+        except TextinvError:  # pictures are read when they are drawn: nothing has moved, so it can be tried again
+            return self._patiently(training.advance)
 
     def _heed(self, lease: Lease) -> None:
         """See whether the guess is still to be measured here.

@@ -162,11 +162,11 @@ class Leases:
         self._held.pop(fingerprint, None)
 
     # No heartbeat may be on its way while the queue hears that something is not held any more: it would take it again,
-    # for a worker that does not have it.
+    # for a worker that does not have it. Nor may work be asked for: it may be the same, and would be released here.
 
     def hand_back(self, fingerprint: str) -> None:
         """Let others have what is not to be finished here, if it still is this worker's."""
-        with self._speaking:
+        with self._asking, self._speaking:
             self._queue.hand_back(self._card.id, [fingerprint])
             self.release(fingerprint)
 
@@ -178,7 +178,7 @@ class Leases:
         if is_of_the_place(error):
             self.hand_back(fingerprint)
             return False
-        with self._speaking:
+        with self._asking, self._speaking:
             is_final = self._queue.fail(self._card.id, fingerprint, error.code, error.message)
             self.release(fingerprint)
             return is_final

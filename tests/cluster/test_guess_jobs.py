@@ -25,8 +25,8 @@ from textinv.store import S3Store
 
 pytestmark = pytest.mark.store
 Run = Callable[..., Any]
-WORTH = {way: {"guess": 0.1, "words": 0.2} for way in ("loss", "likeness")}
-WORTH |= {"concepts": 4, "better": 0.1, "at_least": 0.05}  # type: ignore[dict-item]
+LOSSES = {"guess": 0.1, "words": 0.2}
+WORTH = {"loss": LOSSES, "likeness": LOSSES, "concepts": 4, "better": 0.1, "at_least": 0.05}
 
 
 @pytest.fixture

@@ -57,7 +57,8 @@ def summary(record: JobRecord, status: JobStatus) -> dict[str, Any]:
 def _guess(status: JobStatus) -> dict[str, Any]:
     """How far the guess of a job is."""
     one = next(iter(status.concepts), None) or ConceptStatus(name="guess", fingerprint="", state=status.state)
-    told = {"state": one.state, **progress(one), "worker": one.worker, "curve": points(one.curve), "failure": None}
+    told = {"state": one.state, **progress(one), "worker": one.worker, "why_stopped": why_stopped(one.stopped)}
+    told |= {"curve": points(one.curve), "failure": None}
     if one.state == "failed" and one.problem:
         code, _, message = one.problem.partition(": ")
         told["failure"] = {"code": code, "message": message, "advice": advice_for(code), "workers_died": 0}
