@@ -196,8 +196,8 @@ def concept_facts(concept: ConceptStatus) -> str:
     """What is said of a concept in a line, and beside its bar."""
     loss = _loss(concept)
     if concept.state == "done":
-        version = f"@{concept.version}" if concept.version else ""
-        return f"done: <{concept.name}{version}>{loss}, {concept.step} steps" if concept.step else "done"
+        version = f": <{concept.name}@{concept.version}>" if concept.version else ""  # a guess has none
+        return f"done{version}{loss}, {concept.step} steps" if concept.step else "done"
     if concept.state == "failed":
         return f"failed: {concept.problem or 'see `textinv job show`'}"
     if concept.state == "running":

@@ -20,7 +20,7 @@ Address = Annotated[str | None, typer.Option(help="Jobs address of a Ray cluster
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Follow, cancel and resume submitted manifests.")
+    group = typer.Typer(no_args_is_help=True, help="Follow, cancel and resume what was submitted.")
     group.command("ls")(list_jobs)
     for command in (show, logs, report, cancel, resume, wait, purge):
         group.command()(command)
@@ -36,16 +36,12 @@ def list_jobs(json: AsJson = False) -> None:
 
 
 def show(job: Job, json: AsJson = False) -> None:
-    """Show a job and its concepts."""
-    from textinv.jobs.details import all_concepts
-    from textinv.registry import Registry
-
+    """Show a job and its concepts, or its guess."""
     job_store = _job_store()
     record = job_store.find(job)
     status = job_store.current_status(record)
-    details = all_concepts(job_store, Registry(job_store.store), status, record)
-    concepts = [one.status.model_dump() | {"evidence": one.failure.evidence if one.failure else ()} for one in details]
-    columns = ("name", "state", "step", "loss", "version", "problem")
+    concepts = (_guess if record.kind == "guess" else _concepts)(job_store, record, status)
+    columns = ("name", "state", "step", "loss", "guess" if record.kind == "guess" else "version", "problem")
     if json:
         emit({"record": record, "status": status.model_copy(update={"concepts": ()}), "concepts": concepts}, json)
         return
@@ -54,6 +50,24 @@ def show(job: Job, json: AsJson = False) -> None:
     deaths = [{"died with": concept["name"], **death} for concept in concepts for death in concept["evidence"]]
     if deaths:
         emit(None, json, rows_table(deaths))
+
+
+def _concepts(job_store: "JobStore", record: "JobRecord", status: "JobStatus") -> list[dict[str, Any]]:
+    from textinv.jobs.details import all_concepts
+    from textinv.registry import Registry
+
+    details = all_concepts(job_store, Registry(job_store.store), status, record)
+    return [one.status.model_dump() | {"evidence": one.failure.evidence if one.failure else ()} for one in details]
+
+
+def _guess(job_store: "JobStore", record: "JobRecord", status: "JobStatus") -> list[dict[str, Any]]:
+    from textinv.jobs.guess_order import guess_status, read_order, trained_guess
+
+    order = read_order(job_store.store, record.id)
+    failure = job_store.failure(record.id, order.fingerprint)
+    told = guess_status(order, status, failure).model_dump()
+    evidence = failure.evidence if failure else ()
+    return [told | {"guess": trained_guess(job_store.store, order), "evidence": evidence}]
 
 
 def logs(
@@ -176,6 +190,7 @@ def _row(record: "JobRecord", status: "JobStatus") -> dict[str, Any]:
     counts = {name: getattr(status, name) for name in ("done", "running", "waiting", "failed", "cancelled")}
     return {
         "job": record.id,
+        "kind": record.kind,
         "state": status.state,
         "concepts": record.num_concepts,
         **counts,

@@ -1,20 +1,20 @@
 """The jobs that a driver serves: which are open in the store, and how their specs stand, as queues are told.
 
 Owns reading job records and telling a queue about them, again and again: after a restart of either side, and whenever
-somebody changed a job. What is done is said by the registry, and nobody else. Rows of cancelled specs that are to be
-kept are published from here when no worker has them.
+somebody changed a job. What is done is said by the registry, of guesses by the published ones, and nobody else. Rows of
+cancelled specs that are to be kept are published from here when no worker has them.
 """
 
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from cluster.queue.messages import BaseModelRef, Death, SpecRef
+from cluster.queue.messages import NO_SHEET, BaseModelRef, Death, SpecRef
 from cluster.queue.on_ray import QueueForDriver
 from cluster.queue.views import Event
 from cluster.worker.kept_rows import publish_best_rows
 from textinv.errors import CorruptObjectError, TextinvError
-from textinv.jobs import Cancellation, JobRecord, JobStore
+from textinv.jobs import Cancellation, JobRecord, JobStore, guess_order
 from textinv.jobs.job_store import end_of
 from textinv.jobs.record import Deaths
 from textinv.plan.published import FEW, finished_among
@@ -95,7 +95,14 @@ class OpenJobs:
     def _batches(
         self, record: JobRecord, failed: set[str], cancellation: Cancellation | None
     ) -> Iterator[tuple[list[SpecRef], dict[str, str]]]:
-        """A job's specs and the states of those that are not waiting, a sheet at a time."""
+        """A job's specs and the states of those that are not waiting, a sheet at a time; or its guess."""
+        if record.kind == "guess":
+            order = guess_order.read_order(self._registry.store, record.id)
+            ref = SpecRef(order.fingerprint, guess_order.NAME, NO_SHEET, 0)
+            done = {ref.fingerprint} if guess_order.trained_guess(self._registry.store, order) else set()
+            stand = end_of(ref.fingerprint, ref.name, done, failed, cancellation)
+            yield [ref], {} if stand is None else {ref.fingerprint: stand}
+            return
         listed = self._registry.finished_fingerprints() if record.num_concepts > FEW else None
         for number, sheet in enumerate(self.job_store.spec_sheets(record)):
             refs = [SpecRef(spec.fingerprint, spec.name, number, place) for place, spec in enumerate(sheet)]

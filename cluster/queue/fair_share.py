@@ -35,13 +35,15 @@ class QueuedJob:
     """The turn at which it is listed among those that have specs to hand out."""
     alone: frozenset[str] = field(init=False)
     """The jobs of a spec that no other job wants."""
+    since: float = field(init=False)
+    """Since when it waits for its turn: since it was opened, or let others go first."""
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT))
     """Fingerprints that ended last."""
     done_before: int = 0
     """Specs that were done when they were added."""
 
     def __post_init__(self) -> None:
-        self.alone = frozenset((self.job_id,))
+        self.alone, self.since = frozenset((self.job_id,)), self.opened
 
     @property
     def has_waiting(self) -> bool:
@@ -50,7 +52,7 @@ class QueuedJob:
 
     def turn(self) -> tuple[int, int, float]:
         """The job with the least of these is served next."""
-        return (-self.priority, self.leased, self.opened)
+        return (-self.priority, self.leased, self.since)
 
     def admit(self, spec: QueuedSpec) -> None:
         """Take a spec into the job."""
@@ -112,6 +114,12 @@ class FairShare:
             if len(self._heap) > 2 * len(self._jobs) + _SLACK:
                 self._heap = [(job.listed, job_id) for job_id, job in self._jobs.items() if job.listed is not None]
                 heapq.heapify(self._heap)
+
+    def let_others_go_first(self, spec: QueuedSpec, now: float) -> None:
+        """Put the jobs of a guess, which had its turn, behind those that have as few leases; of a spec, do nothing."""
+        for job in (self._jobs[one] for one in spec.jobs if spec.ref.is_guess and one in self._jobs):
+            job.since = now
+            self.note(job)
 
     def in_order(self) -> Iterator[QueuedJob]:
         """The jobs that have specs to hand out, next first; each leaves the heap until it is noted again."""

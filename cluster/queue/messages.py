@@ -21,6 +21,10 @@ class BaseModelRef:
         return f"queue-{fleet}-{self.base_revision[:24]}"
 
 
+NO_SHEET = -1
+"""Stands for the sheet of a guess, which is written down in an order of its own."""
+
+
 class SpecRef(NamedTuple):
     """One spec of a job as the queue knows it: which it is, and where it is written down."""
 
@@ -29,6 +33,11 @@ class SpecRef(NamedTuple):
     sheet: int
     place: int
     """On the sheet, from 0."""
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether it is no spec but a guess to train, which a worker does while it has nothing else."""
+        return self.sheet == NO_SHEET
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,11 @@ class Lease:
     job_id: str
     sheet: int
     place: int
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether it is a guess to train."""
+        return self.sheet == NO_SHEET
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,8 @@ class BeatReply:
     keep_rows: bool = False
     report_every_s: float = 0.0
     """The worker shall not speak of a concept's progress more often."""
+    others_wait: bool = False
+    """Whether there is work that nobody has."""
 
 
 @dataclass(frozen=True, slots=True)

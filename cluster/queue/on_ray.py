@@ -84,8 +84,8 @@ class QueueForWorkers(Protocol):
         """Say how far a concept is."""
         ...
 
-    def finish(self, worker_id: str, fingerprint: str, version: int) -> None:
-        """Say that a concept was published."""
+    def finish(self, worker_id: str, fingerprint: str, version: int | None) -> None:
+        """Say that a concept was published, or a guess, which has no version."""
         ...
 
     def fail(self, worker_id: str, fingerprint: str, code: str, message: str) -> bool:
@@ -166,8 +166,8 @@ class WorkersQueue:
         self._reported[fingerprint] = now
         self._actor.report.remote(worker_id, fingerprint, report)
 
-    def finish(self, worker_id: str, fingerprint: str, version: int) -> None:
-        """Say that a concept was published."""
+    def finish(self, worker_id: str, fingerprint: str, version: int | None) -> None:
+        """Say that a concept or a guess was published."""
         self._reported.pop(fingerprint, None)
         self._ask("finish", worker_id, fingerprint, version)
 

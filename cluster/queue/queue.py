@@ -54,7 +54,7 @@ class WorkQueue:
         """Those that were silent longest come first."""
         self._seats: dict[tuple[str, int], str] = {}
         self._dismissed: set[str] = set()
-        self._early: dict[str, int] = {}
+        self._early: dict[str, int | None] = {}
         self._counts: Counter[str] = Counter()
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._num_events = 0
@@ -171,6 +171,7 @@ class WorkQueue:
             lost=lost,
             dismissed=card.crew in self._dismissed,
             report_every_s=self._counts["leased"] / REPORTS_PER_S,
+            others_wait=self._counts["waiting"] > 0,
             keep_rows=any(self._jobs[one].keep_rows for spec in unwanted for one in spec.jobs if one in self._jobs),
         )
 
@@ -185,8 +186,8 @@ class WorkQueue:
             self._note("resumed", spec, f"at step {report.step}; {repeated} sample passes are made again")
         spec.report = report
 
-    def finish(self, worker_id: str, fingerprint: str, version: int) -> None:
-        """Note that a spec was published, whoever says so."""
+    def finish(self, worker_id: str, fingerprint: str, version: int | None) -> None:
+        """Note that a spec was published, whoever says so; a guess has no version."""
         spec = self._specs.get(fingerprint)
         if spec is None:
             self._early[fingerprint] = version
@@ -213,10 +214,11 @@ class WorkQueue:
         return True
 
     def hand_back(self, worker_id: str, fingerprints: Collection[str]) -> None:
-        """Take specs back that a living worker does not want to finish; they are handed out next."""
+        """Take specs back that a living worker does not want to finish; they are handed out next, but a guess later."""
         for fingerprint in fingerprints:
             spec = self._specs.get(fingerprint)
             if spec is not None and spec.worker == worker_id:
+                self._turns.let_others_go_first(spec, self._clock())
                 self._release(spec, f"handed back by {worker_id}")
 
     def leave(self, worker_id: str, reason: str | None = None) -> None:
@@ -291,7 +293,7 @@ class WorkQueue:
             return TakeReply(dismissed=True)
         if self._clock() < self._hold_until:
             return TakeReply()
-        alone = any(self._specs[fingerprint].is_suspect(self._max_deaths) for fingerprint in worker.leases)
+        alone = any(self._specs[fingerprint].is_for_one(self._max_deaths) for fingerprint in worker.leases)
         spec = None if alone else self._next(bool(worker.leases))
         if spec is None:
             return TakeReply(wait_s=len(self._workers) / ASKS_PER_S)

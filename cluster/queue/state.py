@@ -33,6 +33,10 @@ class QueuedSpec:
         """Whether one more death would be the last: such a spec is trained alone, so that only the guilty is blamed."""
         return len(self.deaths) == max_deaths - 1
 
+    def is_for_one(self, max_deaths: int) -> bool:
+        """Whether a worker that has it takes nothing else: a suspect, or a guess."""
+        return self.ref.is_guess or self.is_suspect(max_deaths)
+
     def absolve(self) -> None:
         """Begin anew."""
         self.tries, self.deaths, self.problem, self.dropped = 0, (), None, False

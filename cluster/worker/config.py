@@ -24,6 +24,8 @@ class PackSettings:
     """Whether packs use a compiled UNet."""
     lease_s: float = 30.0
     checkpoint_every_s: float = 20.0
+    guess_turn_s: float = 600.0
+    """A worker trains a guess for so long before it lets work go first that nobody has."""
 
     @property
     def beat_s(self) -> float:

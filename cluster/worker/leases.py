@@ -1,8 +1,8 @@
 """Specs for a pack, leased from the queue and fetched from the store: the third part of the way.
 
 Owns the worker's leases: taking them and fetching what they need from the store beside training, renewing them in a
-thread, and knowing which the worker must drop. What the worker's place is to blame for goes back, and the worker
-pauses. Does not train.
+thread, and knowing which the worker must drop. A guess is kept aside until nothing else is held. What the worker's
+place is to blame for goes back, and the worker pauses. Does not train.
 """
 
 import threading
@@ -45,6 +45,8 @@ class Leases:
         self._beat_s = beat_s
         self._held: dict[str, str] = {}
         """The job of each lease, by fingerprint."""
+        self._guess: Lease | None = None
+        """A guess that waits until nothing else is held."""
         self._last_beat = BeatReply()
         self._request = 0
         self._dismissed = self._more = False
@@ -99,6 +101,21 @@ class Leases:
         """Whether the worker shall hand back what it has."""
         return self._last_beat.dismissed
 
+    @property
+    def others_wait(self) -> bool:
+        """Whether there is work that nobody has."""
+        return self._last_beat.others_wait
+
+    @property
+    def guess_is_due(self) -> bool:
+        """Whether there is a guess to train, and nothing else is held."""
+        return self._guess is not None and self.held == {self._guess.fingerprint}
+
+    def take_guess(self) -> Lease | None:
+        """The guess that is due; given once."""
+        guess, self._guess = (self._guess, None) if self.guess_is_due else (None, self._guess)
+        return guess
+
     def take(self) -> Work | None:
         """What was leased and fetched; None while that is under way, and when there is nothing.
 
@@ -114,6 +131,9 @@ class Leases:
     def _lease_and_fetch(self) -> Work | None:
         """Lease the next spec and fetch its pictures and checkpoint; what cannot be fetched is reported and passed."""
         while time.monotonic() >= self._not_before and (lease := self._lease()) is not None:
+            if lease.is_guess:
+                self._guess = lease
+                continue  # as long as it is held, the queue hands out nothing else
             try:
                 return self._place.patiently(partial(self._fetch, lease), self._wait, self._ending.is_set)
             except TextinvError as error:
@@ -142,11 +162,11 @@ class Leases:
         self._held.pop(fingerprint, None)
 
     # No heartbeat may be on its way while the queue hears that something is not held any more: it would take it again,
-    # for a worker that does not have it.
+    # for a worker that does not have it. Nor may work be asked for: it may be the same, and would be released here.
 
     def hand_back(self, fingerprint: str) -> None:
         """Let others have what is not to be finished here, if it still is this worker's."""
-        with self._speaking:
+        with self._asking, self._speaking:
             self._queue.hand_back(self._card.id, [fingerprint])
             self.release(fingerprint)
 
@@ -158,7 +178,7 @@ class Leases:
         if is_of_the_place(error):
             self.hand_back(fingerprint)
             return False
-        with self._speaking:
+        with self._asking, self._speaking:
             is_final = self._queue.fail(self._card.id, fingerprint, error.code, error.message)
             self.release(fingerprint)
             return is_final

@@ -21,6 +21,7 @@ import torch
 from cluster.queue.messages import WorkerCard
 from cluster.queue.on_ray import QueueForWorkers, WorkersQueue, find_queue
 from cluster.worker.config import PackSettings, WorkerConfig
+from cluster.worker.guesses import Guesses
 from cluster.worker.leases import Leases
 from cluster.worker.meters import PackMeters, RayBoard, TimedStore
 from cluster.worker.outbox import Outbox
@@ -100,6 +101,10 @@ def learn_leased(
 
     The encoders in the folders `encoders` score what was learned; without any, the base model's own CLIP.
     """
+
+    def is_over() -> bool:
+        return leases.is_dismissed or has_notice()
+
     place = Place()
     outbox = Outbox(place=place)
     with Leases(queue, JobStore(registry.store), card, beat_s=pack.beat_s, place=place, encoders=encoders) as leases:
@@ -108,22 +113,25 @@ def learn_leased(
                 leases.leave()
                 return
             try:
-                model = place.patiently(load, leases.rest, lambda: leases.is_dismissed or has_notice(), endless=True)
+                model = place.patiently(load, leases.rest, is_over, endless=True)
             except BaseModelError:
                 if leases.is_dismissed:
                     leases.leave()
                     return
                 raise
             packed, sheets = _for_packs(model, pack), Sheets(partial(draw_sheet, model))
-            train_pack(
+            results = Results(queue, registry, leases, outbox, card.id, partial(draw_preview, model), sheets, meters)
+            learn = partial(
+                train_pack,
                 packed,
                 leases,
-                Results(queue, registry, leases, outbox, card.id, partial(draw_preview, model), sheets, meters),
+                results,
                 num_slots=slots_for(packed, pack.num_slots),
-                should_drain=lambda: leases.is_dismissed or has_notice(),
                 checkpoint_every_s=pack.checkpoint_every_s,
                 scorer=own_scorer(model, folders=encoders, keep=sheets.keep),
             )
+            guesses = Guesses(model, queue, registry.store, leases, outbox, card.id, place, pack, encoders, is_over)
+            work_off(learn, guesses, leases, is_over)
         except BaseException as error:
             leases.end()
             with suppress(ClusterError):
@@ -132,6 +140,14 @@ def learn_leased(
         leases.end()
         outbox.close(DRAIN_S if has_notice() else None)
         leases.leave()
+
+
+def work_off(learn: Callable[..., object], guesses: Guesses, leases: Leases, is_over: Callable[[], bool]) -> None:
+    """Let `learn` learn concepts, and train each guess that is due, until there is nothing more for this worker."""
+    learn(should_drain=lambda: leases.guess_is_due or is_over())
+    while not (leases.finished or is_over()) and (guess := leases.take_guess()) is not None:
+        guesses.train(guess)
+        learn(should_drain=lambda: leases.guess_is_due or is_over())
 
 
 def _for_packs(model: BaseModel, pack: PackSettings) -> BaseModel:

@@ -9,15 +9,20 @@ import pytest
 
 from cluster.driver.driver import Driver
 from cluster.queue.messages import WorkerCard
+from cluster.worker import guesses
 from cluster.worker.config import BaseModelRef, PackSettings
 from cluster.worker.worker import learn_leased
 from tests.cluster.shared_queue import SharedQueue
+from tests.guess.sharing import shared_enough
+from tests.guess.small_guess import small_guess
 from textinv.errors import BaseModelMismatchError, StoreError
 from textinv.jobs import JobRecord, JobStatus, JobStore
 from textinv.jobs.fleet import FleetSettings, settings_key
+from textinv.jobs.guess_submission import submit_guess
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.registry import Registry
+from textinv.registry.guesses import GuessFile
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import StoredObject
 
@@ -274,3 +279,24 @@ def _concepts(place: Place, record: JobRecord) -> Any:
 
 def _states(place: Place, record: JobRecord) -> dict[str, str]:
     return {concept.name: concept.state for concept in _concepts(place, record)}
+
+
+def test_a_guess_is_trained_reported_and_closed_beside_a_job_of_concepts(
+    registry: Registry, emoji: BaseModel, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(model: BaseModel, *arguments: Any, **told: Any) -> GuessFile:
+        return small_guess(model, held_out={"is_better": True})
+
+    monkeypatch.setattr(guesses, "finished", measured)
+    shared_enough(registry.store, emoji.revision)
+    guess = submit_guess(registry, "emoji", emoji.revision, steps=1, fleet=FLEET).record
+    place = Place(registry, lambda: emoji)
+    concepts = make_job(registry.store, 1, 1, base_revision=emoji.revision)
+    place.drive_until(lambda: place.is_over(guess) and place.is_over(concepts))
+    status = place.status(guess)
+    (one,) = status.concepts
+    assert (status.state, status.done, one.name, one.state) == ("done", 1, "guess", "done")
+    assert (one.step, one.max_steps, one.sample_passes, one.version) == (1, 1, 16, None)
+    assert "guess: done" in place.job_store.log(guess.id)
+    assert place.status(concepts).state == "done"
+    place.driver.send_home()

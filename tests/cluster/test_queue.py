@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from cluster.queue.messages import SpecRef, StepReport, WorkerCard
+from cluster.queue.messages import NO_SHEET, SpecRef, StepReport, WorkerCard
 from cluster.queue.queue import ASKS_PER_S, REPORTS_PER_S, WorkQueue
 from cluster.queue.views import JobView
 
@@ -164,6 +164,35 @@ def test_handing_back_is_no_death(queue: WorkQueue) -> None:
         assert take(queue, worker, 0) == "a"
         queue.leave(worker.id)
     assert counts(queue) == {"waiting": 3}
+
+
+def test_a_guess_is_leased_beside_other_work_and_whoever_has_it_gets_nothing_more(clock: Clock) -> None:
+    queue = WorkQueue(clock)
+    a, b = card("a"), card("b", 1)
+    queue.open_job("concepts")
+    queue.add("concepts", specs("one", "two", "three", "four"))
+    clock.now += 1.0
+    queue.open_job("guess")
+    queue.add("guess", [SpecRef("fp-guess", "guess", NO_SHEET, 0)])
+    assert [take(queue, a, request) for request in range(3)] == ["one", "guess", None]
+    assert [take(queue, b, request) for request in range(2)] == ["two", "three"]
+    assert queue.beat(a, held_by(queue, a)).others_wait
+    queue.finish(a.id, "fp-guess", None)
+    assert (counts(queue, "guess"), take(queue, a, 3)) == ({"done": 1}, "four")
+    assert not queue.beat(a, held_by(queue, a)).others_wait
+
+
+def test_a_guess_that_is_handed_back_lets_other_jobs_go_first_and_comes_before_their_second(clock: Clock) -> None:
+    queue, a = WorkQueue(clock), card("a")
+    queue.open_job("guess")
+    queue.add("guess", [SpecRef("fp-guess", "guess", NO_SHEET, 0)])
+    clock.now += 1.0
+    assert take(queue, a, 0) == "guess"
+    queue.open_job("concepts")
+    queue.add("concepts", specs("one", "two"))
+    clock.now += 1.0
+    queue.hand_back(a.id, ["fp-guess"])
+    assert [take(queue, a, request) for request in range(1, 4)] == ["one", "guess", None]
 
 
 def test_an_error_is_tried_again_as_often_as_the_table_says_and_then_given_up(queue: WorkQueue) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.fixtures.heavy import heavy
 from tests.models.transformer_bases import CALLED, ENCODERS, SIDE, WORD, make_transformer_base, table_of
 from textinv.embedding import Embedding
 from textinv.errors import PromptError, RequestError
@@ -23,7 +24,7 @@ GUIDANCE = 12.0
 """So much that a word's rows show in a random network's picture."""
 
 
-@pytest.fixture(scope="module", params=CALLED)
+@pytest.fixture(scope="module", params=["sd3", "pixart", "flux-dev", *heavy(["sana", "flux-schnell", "z-image"])])
 def family(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -91,6 +92,7 @@ def _differ(one: np.ndarray, other: np.ndarray) -> int:
     return int(np.abs(one.astype(int) - other.astype(int)).max())
 
 
+@pytest.mark.parametrize("family", CALLED, indirect=True)
 def test_a_family_draws_a_concept_as_diffusers_does(model: BaseModel, family: str, pipeline: Any) -> None:
     one, other = _rows(model, 1), _rows(model, 2)
     ours = _ours(model, family, one)

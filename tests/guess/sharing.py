@@ -6,6 +6,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from textinv.guess.measuring import is_held_out
 from textinv.registry.shares import Share, SharedPicture, give
 from textinv.spec import image_key
 from textinv.store.protocol import ObjectStore
@@ -37,3 +38,11 @@ def share(store: ObjectStore, number: int, base_revision: str, tenant: str = "ac
     )
     give(store, one)
     return one
+
+
+def shared_enough(store: ObjectStore, base_revision: str, of_each: int = 4) -> list[Share]:
+    """Just enough to train and measure a guess."""
+    names = [f"thing-{number}" for number in range(60)]
+    held_out, trained = ([name for name in names if is_held_out(name) == wanted] for wanted in (True, False))
+    numbers = [int(name.removeprefix("thing-")) for name in (*held_out[:of_each], *trained[:of_each])]
+    return [share(store, number, base_revision) for number in numbers]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.evaluation.tiny_encoders import clip_folder
-from tests.guess.sharing import share
+from tests.guess.sharing import share, shared_enough
 from tests.guess.small_guess import small_guess
 from tests.models.tiny_bases import make_base
 from textinv.cli import main
@@ -140,17 +140,14 @@ def test_without_a_folder_it_learns_from_what_is_shared(
     monkeypatch.setattr("textinv.guess.measuring.SHORTLIST", ("ball", "house"))
     base, encoder = make_base("sd1", tmp_path / "base"), clip_folder(tmp_path / "clip")
     monkeypatch.setenv("TEXTINV_ENCODERS", str(encoder))
-    command = ("guess", "train", "--base", str(base), "--steps", "1")
+    command = ("guess", "train", "--here", "--base", str(base), "--steps", "1")
     status, said = type_(*command)
     assert (status, "0 concepts of" in said, "concept share NAME" in said) == (2, True, True)
     status, said = type_(*command, "--styles")
     assert (status, "is said of a --folder" in said) == (2, True)
 
     revision = base_revision(str(base))
-    names = [f"thing-{number}" for number in range(60)]
-    held_out, trained = ([name for name in names if is_held_out(name) == wanted] for wanted in (True, False))
-    for name in (*held_out[:4], *trained[:4]):
-        share(store, int(name.removeprefix("thing-")), revision)
+    shared_enough(store, revision)
     assert [one["tenant"] for one in type_("concept", "share")[1]] == ["acme"] * 8
     status, said = type_(*command)
     assert (status, "on 4 concepts that it has not seen its loss is" in said) == (1, True)

@@ -6,6 +6,7 @@ import diffusers
 import pytest
 import torch
 
+from tests.fixtures.heavy import heavy
 from tests.models.transformer_bases import SIDE, make_transformer_base, table_of
 from textinv.models import load_base_model
 
@@ -19,7 +20,7 @@ LANGUAGE = {
 }
 
 
-@pytest.mark.parametrize("family", LANGUAGE)
+@pytest.mark.parametrize("family", ["sd3", "sana", *heavy(["pixart", "z-image", "flux-dev", "flux-schnell"])])
 def test_rows_of_a_language_model_are_not_rounded_and_a_half_network_still_predicts(
     family: str, tmp_path: Path
 ) -> None:

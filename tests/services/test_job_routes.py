@@ -11,10 +11,12 @@ import yaml
 from cluster.driver.nodes import NodeFacts
 from services.api.jobs import examples as jobs_examples
 from services.desk import Desk
+from tests.guess.sharing import shared_enough
 from tests.services.conftest import client_of
 from tests.services.job_tools import FLEET, manifest_of, open_desk, photo, report, submit, upload
 from textinv.jobs import Failure, JobStore
 from textinv.jobs.fleet import StoredFleet, status_key
+from textinv.jobs.guess_submission import submit_guess
 from textinv.jobs.previews import write_preview
 from textinv.plan.estimate import EVALUATION_PASSES, PINNED_PASSES
 from textinv.store import S3Store
@@ -365,3 +367,22 @@ async def test_purging_a_job_takes_its_previews_along(client: httpx.AsyncClient,
     assert (await client.get(f"{told['url']}/concepts/fox/previews/50")).status_code == 404
     thumbnail = (await client.get(told["url"])).json()["concepts"][0]["pictures"][0]["thumbnail"]
     assert (await client.get(thumbnail)).status_code == 404
+
+
+async def test_a_job_that_trains_a_guess_is_listed_shown_cancelled_and_resumed_and_has_no_pictures(
+    client: httpx.AsyncClient, desk: Desk, job_store: JobStore
+) -> None:
+    shared_enough(job_store.store, "c0ffee")
+    record = submit_guess(desk.registry, "colours", "c0ffee", steps=9, fleet=FLEET).record
+    url = f"/v1/jobs/{record.id}"
+    (listed,) = (await client.get("/v1/jobs")).json()["data"]
+    assert (listed["kind"], listed["guess"]["state"], listed["counts"]["waiting"]) == ("guess", "waiting", 1)
+    for state in ("", "?state=waiting"):
+        shown = (await client.get(url + state)).json()
+        assert (shown["concepts"], shown["has_more"], shown["guess"]["step"]) == ([], False, 0)
+    assert (await client.get(f"{url}/concepts/guess")).status_code == 404
+    assert (await client.post(f"{url}/cancel")).json()["changed"]
+    assert (await client.post(f"{url}/resume")).json()["state"] == "waiting"
+    job_store.close(job_store.load(record.id))
+    refused = await client.post(f"{url}/purge")
+    assert (refused.status_code, "no pictures of its own" in refused.json()["error"]["message"]) == (400, True)

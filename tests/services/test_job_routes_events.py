@@ -12,9 +12,13 @@ from starlette.types import Message
 from services.api.app import make_app
 from services.desk import Desk
 from services.teaching import job_watch
+from tests.guess.sharing import shared_enough
 from tests.services.conftest import client_of
-from tests.services.job_tools import open_desk, report, submit
-from textinv.jobs import JobRecord, JobStore
+from tests.services.job_tools import FLEET, open_desk, report, submit
+from textinv.jobs import ConceptStatus, JobRecord, JobStatus, JobStore
+from textinv.jobs.guess_order import read_order
+from textinv.jobs.guess_submission import submit_guess
+from textinv.registry import Registry
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import StoredObject
 
@@ -113,6 +117,30 @@ async def record(client: httpx.AsyncClient, store: CountingStore) -> JobRecord:
 
 def url_of(record: JobRecord) -> str:
     return f"/v1/jobs/{record.id}/events"
+
+
+async def test_a_reader_hears_how_far_a_guess_is_as_the_state_of_its_job(desk: Desk, store: CountingStore) -> None:
+    shared_enough(store, "c0ffee")
+    record = submit_guess(Registry(store), "colours", "c0ffee", steps=9, fleet=FLEET).record
+    reader = Reader(desk, url_of(record))
+    snapshot = await reader.until("job.snapshot")
+    assert (snapshot["job"]["kind"], snapshot["job"]["concepts"], snapshot["job"]["guess"]["state"]) == (
+        "guess",
+        [],
+        "waiting",
+    )
+    fingerprint = read_order(store, record.id).fingerprint
+    for state, kind, fields in (
+        ("running", "job.state", {"step": 4, "loss": 0.5}),
+        ("failed", "job.end", {"problem": "error: it broke"}),
+    ):
+        one = ConceptStatus(name="guess", fingerprint=fingerprint, state=state, max_steps=9, **fields)
+        status = JobStatus(job_id=record.id, name=record.name, generation=1, state=state, concepts=(one,))
+        JobStore(store).write_status(status)
+        told = (await reader.until(kind))["job"]["guess"]
+        assert (told["state"], told["max_steps"]) == (state, 9)
+    assert told["failure"]["message"] == "it broke"
+    assert set(reader.kinds) == {"job.snapshot", "job.state", "job.end"}
 
 
 async def test_a_reader_hears_progress_previews_states_and_the_end(

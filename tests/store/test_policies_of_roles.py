@@ -18,6 +18,7 @@ from textinv.jobs.fleet import StoredFleet
 from textinv.jobs.previews import write_preview
 from textinv.placeholders import ConceptRef
 from textinv.registry import Registry
+from textinv.registry.guesses import GuessFile, GuessRecord, LearnedFrom, publish_guess, published_by
 from textinv.settings import StoreSettings
 from textinv.store import EmbeddedServer, S3Store, connect_store, weed
 
@@ -101,6 +102,12 @@ def test_a_worker_publishes_and_a_replica_only_reads_what_it_published(server: S
     publish(worker, "fox", 2.0)
     write_preview(worker, "f", 50, b"jpeg")
     JobStore(worker).write_checkpoint("f", b"state")
+    trained = GuessRecord(
+        base_model="emoji", base_revision="c0ffee", encoder="own", shape={}, kinds=(), concepts=9, source="", steps=1,
+        sample_passes=1, made="", shares=(LearnedFrom(share="fox~1", tenant="acme", pictures=()),),
+    )  # fmt: skip
+    publish_guess(worker, GuessFile(trained, b"weights"), "work")
+    assert published_by(connect_store(server.keys_of("driver")), "c0ffee", "work") is not None
     replica = connect_store(server.keys_of("replica"), reads_only=True)
     assert Registry(replica).resolve(ConceptRef("fox")).version == 2
     with pytest.raises(StoreCredentialsError, match="may only read"):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.fixtures.heavy import heavy
 from tests.models.kept import kept_bytes
 from tests.models.tiny_bases import make_base
 from tests.models.transformer_bases import SIDE, make_transformer_base
@@ -20,7 +21,7 @@ from textinv.training import ConceptPack, Work
 from textinv.training.train import learn
 
 FOX = ConceptRef("fox")
-FAMILIES = ["sd1", "sdxl", "ldm", *SIDE]
+FAMILIES = ["sd1", "sd3", "sana", *heavy(["sdxl", "ldm", "pixart", "flux-dev", "flux-schnell", "z-image"])]
 
 
 def base_of(family: str, folder: Path) -> BaseModel:
@@ -64,7 +65,7 @@ def test_gradients_are_the_same_and_less_is_kept(family: str, tmp_path: Path) ->
         torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("family", ["sd1", "pixart", "sana", "z-image"])
+@pytest.mark.parametrize("family", ["sd1", "sana", *heavy(["pixart", "z-image"])])
 def test_text_encoders_keep_less_and_drop_nothing(family: str, tmp_path: Path) -> None:
     model = base_of(family, tmp_path / "base")
     tokens = model.tokenize(["a <fox> on grass"], {FOX: range(2)})

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.fixtures.heavy import heavy
 from tests.models.tiny_bases import make_base
 from textinv.images import Picture
 from textinv.images.fit import crop_box, fit_picture
@@ -30,6 +31,7 @@ BASES: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 SKIPPED = {"sd1-skip": "sd1", "sd2-v-skip": "sd2-v", "sdxl-skip": "sdxl"}
 """Named with `clip_skip=2`."""
+VARIANTS = ("sd2", "sd2-v", "sd2-v-zero", "sd1-skip", "sdxl-skip")
 STEPS, SIDE = 5, 32
 
 
@@ -39,7 +41,7 @@ def tall_and_wide(pictures: Sequence[Picture]) -> list[Picture]:
     return [replace(picture, pixels=pixels) for picture, pixels in zip(pictures, cut, strict=True)]
 
 
-@pytest.mark.parametrize("name", [*BASES, *SKIPPED])
+@pytest.mark.parametrize("name", ["sd1", "sd2-v-skip", "sdxl", "ldm", *heavy(VARIANTS)])
 def test_a_family_learns_the_rows_of_a_plain_loop(
     name: str, tmp_path: Path, works: Callable[..., Work], adamw: OptimizerSpec
 ) -> None:

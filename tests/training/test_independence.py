@@ -115,7 +115,7 @@ def run_pack(pack: ConceptPack, steps: int) -> None:
         pack.step()
 
 
-ALL_STEPS = 12
+ALL_STEPS = 9
 DVAR = StopSpec(rule="dvar", every_steps=3, window=3, threshold=1e-9, num_samples=8)
 
 

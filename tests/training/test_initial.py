@@ -123,7 +123,8 @@ def test_rows_that_come_with_the_work_are_what_it_starts_from(
     fields = {"init": "guess", "start_digest": "d" * 64, "num_vectors": 2}
     work = replace(works("a", **fields, optimizer=adamw), start=start)
     assert torch.equal(starting_rows(tiny, work), start.rows(tiny).rows["text_encoder"])
-    record = learn(tiny, [replace(works("a", **fields, max_steps=1, min_steps=1), start=start)]).concepts["a"].record
+    once = replace(works("a", **fields, max_steps=1, min_steps=1), start=start)
+    record = learn(tiny, [once], num_slots=1).concepts["a"].record
     assert (record["start"], record["started_from"]) == ("guess 1a2b", "")
     narrow = Start("guess 1a2b", lambda _: Embedding({"text_encoder": torch.ones(1, 8)}))
     with pytest.raises(BaseModelMismatchError, match="what a is to start from does not fit"):
@@ -139,7 +140,8 @@ def test_auto_takes_the_better_of_words_and_what_comes_with_the_work(
         pack.look()
         return slot
 
-    learned = learn(model, [works("a", init="auto", max_steps=30)]).concepts["a"].embedding.rows["text_encoder"]
+    long = works("a", init="auto", max_steps=30)
+    learned = learn(model, [long], num_slots=1).concepts["a"].embedding.rows["text_encoder"]
     words, taken = opened("auto", None), []
     for rows in (learned, -learned):
         start = Start("guess 1a2b", lambda _, rows=rows: Embedding({"text_encoder": rows}))

@@ -15,6 +15,7 @@ from tests.models.transformer_bases import SIDE, make_transformer_base
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 
+pytestmark = pytest.mark.load
 FAMILIES = ["sd1", "sdxl", "sd3", "sana", "pixart", "flux-dev", "z-image"]
 
 

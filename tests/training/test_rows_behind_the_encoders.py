@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.fixtures.heavy import heavy
 from tests.models.tiny_bases import make_base
 from tests.models.transformer_bases import ENCODERS, SIDE, WORD, make_transformer_base
 from tests.training.test_transformer_families_against_a_plain_loop import PREDICT, _noised, _posterior
@@ -48,7 +49,7 @@ def _sd1(pipeline: Any, texts: list[str], noisy: Tensor, times: Tensor) -> Tenso
     return predicted
 
 
-@pytest.fixture(scope="module", params=PLACES)
+@pytest.fixture(scope="module", params=["sd1", "sd3", *heavy(["sana", "flux-dev"])])
 def family(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

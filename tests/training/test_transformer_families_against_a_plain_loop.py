@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.fixtures.heavy import heavy
 from tests.models.transformer_bases import ENCODERS, SIDE, WORD, make_transformer_base, table_of
 from textinv.embedding import Embedding
 from textinv.embedding.foreign import import_embedding
@@ -86,7 +87,7 @@ PREDICT: dict[str, Predict] = {
 }
 
 
-@pytest.fixture(scope="module", params=PREDICT)
+@pytest.fixture(scope="module", params=["sd3", "flux-dev", "z-image", *heavy(["sana", "pixart", "flux-schnell"])])
 def family(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

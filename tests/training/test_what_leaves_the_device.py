@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.fixtures.heavy import heavy
 from tests.models.tiny_bases import make_base
 from tests.models.transformer_bases import SIDE, make_transformer_base
 from textinv.generation import GenerateRequest
@@ -39,7 +40,7 @@ def calls_of(model: Any, encoder: str) -> list[int]:
     return asked
 
 
-@pytest.mark.parametrize("family", list(LEARNING))
+@pytest.mark.parametrize("family", ["sdxl", *heavy(["sd3", "flux-dev"])])
 def test_rows_are_those_of_an_encoder_that_is_asked_at_each_step(
     family: str, tmp_path: Path, works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:

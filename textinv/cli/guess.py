@@ -16,22 +16,23 @@ from textinv.cli.waiting import waiting_for
 from textinv.errors import InputError, TextinvError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from textinv.guess.concepts import Concepts
     from textinv.models.base import BaseModel
     from textinv.models.picture_encoder import PictureEncoder
-    from textinv.registry.guesses import GuessFile, ListedGuess
+    from textinv.registry.guesses import GuessRecord, ListedGuess
     from textinv.settings import Settings
     from textinv.store.protocol import ObjectStore
 
 STEPS = 2000
+NOTHING: "Mapping[str, Any]" = {}
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True, help="Networks that predict a concept's first rows from its pictures.")
-    group.command()(train)
+    group.command("train")(train)
     group.command("ls")(ls)
     group.command()(show)
     group.command()(rm)
@@ -48,17 +49,22 @@ def train(
     steps: Annotated[int, typer.Option(min=1, help="Steps of 16 sample passes each.")] = STEPS,
     json: AsJson = False,
 ) -> None:
-    """Train a guess, and publish it if it beats ranked words on concepts that it has not seen: by the loss, beyond
-    chance, and without less likeness of what it draws.
+    """Train a guess in this process, and publish it if it beats ranked words on concepts that it has not seen: by the
+    loss, beyond chance, and without less likeness of what it draws.
 
     Without --folder it learns from the concepts of the store that their tenants share (`textinv concept share` lists
     them). About one in seven of the concepts is held out, by a hash of its name. The training goes on where it was left
     off, with the same folders or shares and base model; Ctrl-C saves it first.
     """
+    train_here(base, folder, styles, steps, json)
+
+
+def train_here(base: str, folder: Path | None, styles: bool, steps: int, json: bool) -> None:
+    """Train a guess in this process, from folders or from what is shared, and publish it if it is worth it."""
     from textinv.guess.running import Run, begun, encoder_for, finished
     from textinv.guess.shared import forget
     from textinv.guess.training import Settings
-    from textinv.registry.guesses import publish_guess
+    from textinv.registry.guesses import NOT_PUBLISHED, publish_guess, worth_text
     from textinv.store import ensure_store
 
     settings = current_settings()
@@ -82,10 +88,18 @@ def train(
             source=lesson.source, shares=concepts.learned_from,
         )  # fmt: skip
     if not guess.record.held_out["is_better"]:
-        raise TextinvError(f"{_worth(guess)}: it is not published; train it on more concepts, or for more --steps")
+        raise TextinvError(f"{worth_text(guess.digest, guess.record)}: {NOT_PUBLISHED}")
     publish_guess(store, guess)
     forget(state)
-    emit({"digest": guess.digest, **guess.record.model_dump(mode="json")}, json, f"published: {_worth(guess)}")
+    tell_published(guess.digest, guess.record, json)
+
+
+def tell_published(digest: str, record: "GuessRecord", json: bool, facts: "Mapping[str, Any]" = NOTHING) -> None:
+    """Say which guess is current now, and what it is worth."""
+    from textinv.registry.guesses import worth_text
+
+    told = {**facts, "digest": digest, **record.model_dump(mode="json")}
+    emit(told, json, f"published: {worth_text(digest, record)}")
 
 
 class _Lesson(NamedTuple):
@@ -111,17 +125,24 @@ def _lesson_of_folder(folder: Path, styles: bool) -> _Lesson:
 
 def _lesson_of_shares(base: str, styles: bool, store: "ObjectStore", settings: "Settings") -> _Lesson:
     """What is shared; whether that is enough shows before the base model is loaded."""
-    from textinv.guess.shared import SharedConcepts, pinned_shares
+    from textinv.guess.shared import SharedConcepts, pinned_shares, source_of
     from textinv.models import look_up
 
-    if styles:
-        raise InputError("--styles is said of a --folder: of shared concepts, manifests say what they are")
+    check_styles(styles)
     revision = look_up(base, aliases=settings.base_models).revision
     state = settings.home / "guesses" / f"{revision[:16]}-shared.pt"
     found = pinned_shares(store, base, revision, state)
-    tenants = len({one.tenant for one in found})
-    source = f"{counted(len(found), 'shared concept')} of {counted(tenants, 'tenant')}"
-    return _Lesson(source, lambda model, encoder: SharedConcepts(found, store, model, encoder), state)
+    return _Lesson(source_of(found), lambda model, encoder: SharedConcepts(found, store, model, encoder), state)
+
+
+def check_styles(styles: bool) -> None:
+    """Check what is said of shared concepts.
+
+    Raises:
+        InputError: that they are styles.
+    """
+    if styles:
+        raise InputError("--styles is said of a --folder: of shared concepts, manifests say what they are")
 
 
 def ls(json: AsJson = False) -> None:
@@ -156,18 +177,6 @@ def rm(digest: Annotated[str, typer.Argument(help="A guess, or how its digest be
     found = find_guess(store, digest)
     remove_guess(store, found)
     emit({"removed": found.digest}, json, f"removed {found.digest[:12]}")
-
-
-def _worth(guess: "GuessFile") -> str:
-    found = guess.record.held_out
-    losses = found["loss"]
-    return (
-        f"guess {guess.digest[:12]} for {guess.record.base_model}: on {found['concepts']} concepts that it has not "
-        f"seen its loss is {losses['guess']:.4f}, that of ranked words {losses['words']:.4f} (better by "
-        f"{found['better']:.4f}, at least {found['at_least']:.4f} beyond chance), the likeness "
-        f"of what it draws {found['likeness']['guess']:.3f}, theirs {found['likeness']['words']:.3f}; better for "
-        f"{' and '.join(f'{kind}s' for kind in guess.record.kinds) or 'neither objects nor styles'}"
-    )
 
 
 def _row(one: "ListedGuess") -> dict[str, Any]:

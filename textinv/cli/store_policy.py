@@ -21,7 +21,7 @@ READS: Mapping[Role, tuple[str, ...]] = {
     "replica": (*_PUBLISHED, *_GUESSES),
     "service": _ALL,
     "worker": (*_PUBLISHED, *_GUESSES, *_SHARES, *_JOBS, _PROBE),
-    "driver": (*_PUBLISHED, *_JOBS, _PROBE),
+    "driver": (*_PUBLISHED, *_GUESSES, *_JOBS, _PROBE),
     "submitter": (*_PUBLISHED, *_GUESSES, *_SHARES, *_JOBS, _PROBE),
     "operator": _ALL,
 }
@@ -29,7 +29,7 @@ WRITES: Mapping[Role, tuple[str, ...]] = {
     "replica": (),
     # Rolls back, deletes and purges for its callers, and submits; keys are made by operators only.
     "service": (*_PUBLISHED, *_GUESSES, *_SHARES, *_JOBS, _PROBE, "served/", "replies/"),
-    "worker": (*_PUBLISHED, "checkpoints/", "failures/", "deaths/", "previews/", _PROBE),
+    "worker": (*_PUBLISHED, *_GUESSES, "checkpoints/", "failures/", "deaths/", "previews/", _PROBE),
     "driver": (
         *_PUBLISHED,
         "jobs/",

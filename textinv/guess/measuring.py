@@ -10,7 +10,7 @@ Shapes: K samples of one concept, N vectors, D width of a text encoder.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -71,16 +71,26 @@ def halves(num_pictures: int) -> tuple[list[int], list[int]]:
 
 @torch.no_grad()
 def measure(
-    model: BaseModel, encoder: PictureEncoder, network: GuessNetwork, concepts: Sequence[HeldOut]
+    model: BaseModel,
+    encoder: PictureEncoder,
+    network: GuessNetwork,
+    concepts: Sequence[HeldOut],
+    between: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Losses of guessed rows and of ranked words, likeness of what they draw, and for which kinds the guess is better.
 
     All figures are given for all concepts and for those of each kind. `better` is what the guess takes away from the
-    loss in the mean, `at_least` how much of it is beyond chance; likeness is of the first few of a kind.
+    loss in the mean, `at_least` how much of it is beyond chance; likeness is of the first few of a kind. `between` is
+    called before each concept.
     """
+
+    def measured_one(one: HeldOut, eyes: PictureEncoder | None) -> _Measured:
+        between()
+        return _measured(model, network, one, eyes)
+
     found = {kind: [one for one in concepts if one.example.kind == kind] for kind in KINDS}
     measured = {
-        kind: [_measured(model, network, one, encoder if at < _MOST_DRAWN else None) for at, one in enumerate(of_kind)]
+        kind: [measured_one(one, encoder if at < _MOST_DRAWN else None) for at, one in enumerate(of_kind)]
         for kind, of_kind in found.items()
         if of_kind
     }

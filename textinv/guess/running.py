@@ -89,15 +89,17 @@ def finished(
     concepts: int,
     source: str,
     shares: Sequence[LearnedFrom] = (),
+    between: Callable[[], object] = lambda: None,
 ) -> GuessFile:
     """Measure what was trained on concepts that it has not seen, and write it as the file that is kept.
 
-    What is measured is what is kept: weights in half precision.
+    What is measured is what is kept: weights in half precision. `between` is called before each concept is measured,
+    and may raise.
     """
     settings, network = training.settings, _halved(training.averaged())
     is_own = model.clip is not None and encoder.id == own_encoder(model).id
     folder = Path(encoder.id)
-    worth = measure(model, encoder, network, held_out)
+    worth = measure(model, encoder, network, held_out, between)
     record = GuessRecord(
         base_model=base_model,
         base_revision=model.revision,

@@ -14,7 +14,7 @@ from textinv.guess.concepts import LEAST_PICTURES, MOST_PICTURES, Concepts, Foun
 from textinv.guess.measuring import LEAST_HELD_OUT
 from textinv.models.base import BaseModel
 from textinv.models.picture_encoder import PictureEncoder
-from textinv.registry.guesses import LearnedFrom
+from textinv.registry.guesses import LearnedFrom, why_withdrawn
 from textinv.registry.shares import Share, shares
 from textinv.spec import image_key
 from textinv.store.protocol import ObjectStore, side_by_side
@@ -54,6 +54,42 @@ def learnable_shares(store: ObjectStore, base_model: str, base_revision: str) ->
             "was learned before, `textinv keys share KEY` for what a key will submit; or train from --folder TREE"
         )
     return found
+
+
+def ordered_shares(store: ObjectStore, base_model: str, base_revision: str, ids: Sequence[str]) -> Sequence[Share]:
+    """The shares that a training was told to learn from.
+
+    Raises:
+        InputError: some may not be learned from any more, or their pictures were deleted.
+    """
+    check_ordered(store, base_model, base_revision, ids)
+    known = {one.id: one for one in _present(store, shares(store, base_revision))}
+    if lost := [one for one in ids if one not in known]:
+        raise InputError(
+            f"pictures of {len(lost)} of the {len(ids)} concepts that the guess learns from were deleted: "
+            f"{_anew(base_model)}"
+        )
+    return [known[one] for one in ids]
+
+
+def source_of(found: Sequence[Share]) -> str:
+    """What a record says of where shared concepts came from."""
+    tenants = len({one.tenant for one in found})
+    return f"{len(found)} shared concepts of {tenants} tenant{'s' if tenants > 1 else ''}"
+
+
+def check_ordered(store: ObjectStore, base_model: str, base_revision: str, ids: Sequence[str]) -> None:
+    """Check that a training may go on learning from these shares.
+
+    Raises:
+        InputError: some were taken back.
+    """
+    if why := why_withdrawn(store, base_revision, set(ids)):
+        raise InputError(f"{why}: {_anew(base_model)}")
+
+
+def _anew(base_model: str) -> str:
+    return f"train it anew, without them (`textinv guess train --base {base_model}`)"
 
 
 def pinned_shares(store: ObjectStore, base_model: str, base_revision: str, state: Path) -> Sequence[Share]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from textinv.errors import CorruptObjectError, InputError, ObjectNotFoundError, StoreConflictError, UnknownConceptError
+from textinv.jobs.guess_order import read_order, trained_guess
 from textinv.jobs.layout import (
     CHECKPOINTS,
     FAILURES,
@@ -300,6 +301,8 @@ class JobStore:
         return {info.key.removeprefix(CHECKPOINTS) for info in self.store.list(CHECKPOINTS)}
 
     def _all_there(self, record: JobRecord) -> bool:
+        if record.kind == "guess":
+            return trained_guess(self.store, read_order(self.store, record.id)) is not None
         wanted = {spec.fingerprint for spec in self.specs(record)}
         return wanted <= self._done(wanted)
 

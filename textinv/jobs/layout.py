@@ -3,17 +3,18 @@
     images/<sha256>                      training pictures and masks
     jobs/<job-id>/job.json               what was submitted
     jobs/<job-id>/specs/<00000>.gz       its specs, a sheet of them in each object, one JSON line per spec
+    jobs/<job-id>/guess.json             in the place of specs: the guess that it trains, and what from
     jobs/<job-id>/status.json            how far it is, as its driver last saw it; derived
     jobs/<job-id>/log.txt                what happened in it, its last lines; derived
     jobs/<job-id>/cancelled.json         what of it is not wanted any more
     jobs/<job-id>/purged.json            there when its pictures were deleted on purpose
     jobs-open/<job-id>                   there as long as the job has work to do; changes when the job does
-    checkpoints/<fingerprint>            resumable state of an unfinished concept
+    checkpoints/<fingerprint>            resumable state of an unfinished concept or guess
     failures/<job-id>/<fingerprint>.json  why a spec of the job was given up
     deaths/<job-id>/<fingerprint>.json   workers that died while they had it, as long as it is not done
     previews/<fingerprint>/<000050>.jpg  how a concept was drawn after so many steps; derived
 
-Whether a spec is done is said by the registry alone. Owns the names only.
+Whether a spec is done is said by the registry alone, whether a guess is by the published ones. Owns the names only.
 """
 
 SPECS_PER_SHEET = 256
@@ -32,6 +33,11 @@ def job_key(job_id: str) -> str:
 def spec_sheet_key(job_id: str, sheet: int) -> str:
     """Key of a sheet of a job's specs."""
     return f"{JOBS}{job_id}/specs/{sheet:05d}.gz"
+
+
+def order_key(job_id: str) -> str:
+    """Key of the guess that a job trains."""
+    return f"{JOBS}{job_id}/guess.json"
 
 
 def status_key(job_id: str) -> str:

@@ -7,7 +7,7 @@ resumed or its concepts be learned on another base model. What the last of them 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from textinv.errors import StoreConflictError
+from textinv.errors import InputError, StoreConflictError
 from textinv.jobs.job_store import JobStore
 from textinv.jobs.layout import JOBS, purged_key
 from textinv.jobs.previews import drop_previews
@@ -36,10 +36,17 @@ def purge(registry: Registry, job_id: str) -> Purged:
 
     Raises:
         UnknownConceptError: there is no such job.
+        InputError: it has no pictures of its own.
         StoreConflictError: the job is not over.
     """
     store, job_store = registry.store, JobStore(registry.store)
     record = job_store.load(job_id)
+    if record.kind == "guess":
+        raise InputError(
+            f"job {job_id} trains a guess from what others share and has no pictures of its own: purge the jobs that "
+            "brought them, or take concepts back with `textinv concept share NAME --off`",
+            job=job_id,
+        )
     if job_id in job_store.open_jobs():
         raise StoreConflictError(f"job {job_id} has not ended: cancel it first, or wait until it ends")
     store.put(purged_key(job_id), b"{}", JSON)

@@ -54,6 +54,8 @@ class JobRecord(Stored):
     """Whether a version whose scores have fallen is not looked for, told, or held back."""
     name_prefix: str = ""
     """What the names of all its concepts start with: says who may see it. Empty in records of older programs."""
+    kind: Literal["concepts", "guess"] = "concepts"
+    """Whether it learns concepts, or trains a guess: then it has no specs but an order, which counts as one."""
 
 
 class Cancellation(Stored):

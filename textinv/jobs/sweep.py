@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from textinv.jobs.job_store import JobStore
 from textinv.jobs.layout import CHECKPOINTS, DEATHS, fingerprint_of
 from textinv.jobs.previews import list_previews
+from textinv.registry.guesses import published_works
 from textinv.store.protocol import ObjectInfo, ObjectStore, server_time
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def sweep_jobs(registry: "Registry", *, grace_s: float, dry_run: bool = False) -
     old = _old_previews(store, grace_s)
     wanted = set(_open_specs(job_store)) if old else set()
     resumable = {info.key.removeprefix(CHECKPOINTS): info for info in store.list(CHECKPOINTS)}
-    done = registry.finished_fingerprints()
+    done = registry.finished_fingerprints() | published_works(store)
     doomed = [info for fingerprint, info in resumable.items() if fingerprint in done]
     doomed += [info for info in store.list(DEATHS) if fingerprint_of(info.key) in done]
     needed = wanted | resumable.keys() | done

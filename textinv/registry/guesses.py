@@ -2,7 +2,8 @@
 
     guesses/<digest>.safetensors     a guess: immutable, named by the digest of its bytes
     guesses/<digest>.json            its record, to be listed without reading the weights
-    guesses/current/<base>.json      which one is current for a base model, and which ones were; swapped
+    guesses/current/<base>.json      which one is current for a base model, and which ones were, each with the work of
+                                     the fleet that it came from, if any; swapped
 
 Owns these objects and the record. A spec names a guess by its digest, so that what is published later changes no spec.
 A guess that learned from what was withdrawn since is stale, which is asked anew each time: nothing needs to be marked,
@@ -14,7 +15,7 @@ import json
 import struct
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ from textinv.store.change import change
 from textinv.store.protocol import JSON, ObjectStore
 
 GUESSES = "guesses/"
+NOT_PUBLISHED = "it is not published; train it on more concepts, or for more --steps"
+"""What becomes of one that is no better than words."""
 _CURRENT = f"{GUESSES}current/"
 RECORD_FIELD = "record"
 """Where the record stands in the metadata of the file."""
@@ -115,17 +118,39 @@ def put_guess(store: ObjectStore, guess: GuessFile) -> None:
         store.put(_record_key(guess.digest), guess.record.model_dump_json().encode(), JSON)
 
 
-def publish_guess(store: ObjectStore, guess: GuessFile) -> None:
+def publish_guess(store: ObjectStore, guess: GuessFile, work: str = "") -> None:
     """Make a guess the current one of its base model; the ones before it stay.
+
+    `work` is the fingerprint of what the fleet was asked for: of that, one guess is published, whoever trains it again.
 
     Raises:
         InputError: what it learned from was withdrawn in the meantime.
     """
     if why := why_stale(store, guess.record):
         raise InputError(stale_text(guess.digest, guess.record.base_model, why))
+    base_revision = guess.record.base_revision
+    if work and published_by(store, base_revision, work):
+        return
     put_guess(store, guess)
     entry = {"digest": guess.digest, "published": time.strftime("%FT%TZ", time.gmtime())}
-    change(store, _current_key(guess.record.base_revision), lambda body: _written([*_entries(body), entry]))
+    entry |= {"work": work} if work else {}
+
+    def added(body: bytes | None) -> bytes | None:
+        entries = _entries(body)
+        return None if work and _of_work(entries, work) else _written([*entries, entry])
+
+    change(store, _current_key(base_revision), added)
+
+
+def published_by(store: ObjectStore, base_revision: str, work: str) -> str | None:
+    """The digest of the guess that a piece of the fleet's work became; None where it did not, or it was removed."""
+    return _of_work(_published(store, _current_key(base_revision)), work)
+
+
+def published_works(store: ObjectStore) -> set[str]:
+    """All pieces of the fleet's work that became guesses."""
+    keys = [info.key for info in store.list(_CURRENT)]
+    return {entry["work"] for key in keys for entry in _published(store, key) if "work" in entry}
 
 
 def current_guess(store: ObjectStore, base_revision: str) -> str | None:
@@ -146,11 +171,14 @@ def newest_guess(store: ObjectStore, base_revision: str) -> "ListedGuess | None"
 
 def why_stale(store: ObjectStore, record: GuessRecord) -> str | None:
     """Why a guess may not be used any more, if it learned from what was withdrawn since."""
-    if not record.shares:
-        return None
-    gone = withdrawals(store, record.base_revision, {one.share for one in record.shares})
+    return why_withdrawn(store, record.base_revision, {one.share for one in record.shares})
+
+
+def why_withdrawn(store: ObjectStore, base_revision: str, shares: Collection[str]) -> str | None:
+    """Why a guess that learned from these shares may not be used, if some were taken back."""
+    gone = withdrawals(store, base_revision, shares) if shares else ()
     reasons = ", ".join(f"{why} ({count})" for why, count in sorted(Counter(one.why for one in gone).items()))
-    of = len(record.shares)
+    of = len(shares)
     return f"{len(gone)} of the {of} concepts that it learned from were withdrawn: {reasons}" if gone else None
 
 
@@ -167,6 +195,19 @@ def check_usable(store: ObjectStore, guess: GuessFile) -> None:
 def stale_text(digest: str, base_model: str, why: str) -> str:
     """What is wrong with a stale guess, and what to do."""
     return f"the guess {digest[:12]} is stale, as {why}. Train it anew (`textinv guess train --base {base_model}`)"
+
+
+def worth_text(digest: str, record: GuessRecord) -> str:
+    """What a guess was found to be worth, in a sentence."""
+    found = record.held_out
+    losses = found["loss"]
+    return (
+        f"guess {digest[:12]} for {record.base_model}: on {found['concepts']} concepts that it has not "
+        f"seen its loss is {losses['guess']:.4f}, that of ranked words {losses['words']:.4f} (better by "
+        f"{found['better']:.4f}, at least {found['at_least']:.4f} beyond chance), the likeness "
+        f"of what it draws {found['likeness']['guess']:.3f}, theirs {found['likeness']['words']:.3f}; better for "
+        f"{' and '.join(f'{kind}s' for kind in record.kinds) or 'neither objects nor styles'}"
+    )
 
 
 def load_guess(store: ObjectStore, digest: str) -> GuessFile:
@@ -251,11 +292,20 @@ def remove_guess(store: ObjectStore, guess: ListedGuess) -> None:
 
 
 def _current_digest(store: ObjectStore, base_revision: str) -> str | None:
+    entries = _published(store, _current_key(base_revision))
+    return entries[-1]["digest"] if entries else None
+
+
+def _published(store: ObjectStore, key: str) -> list[dict[str, str]]:
+    """What was and is current, as an object at `key` says."""
     try:
-        entries = _entries(store.get(_current_key(base_revision)).body)
+        return _entries(store.get(key).body)
     except ObjectNotFoundError:
-        return None
-    return str(entries[-1]["digest"]) if entries else None
+        return []
+
+
+def _of_work(entries: list[dict[str, str]], work: str) -> str | None:
+    return next((entry["digest"] for entry in entries if entry.get("work") == work), None)
 
 
 def _record_key(digest: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from textinv.errors import ObjectNotFoundError, TextinvError
+from textinv.errors import InputError, ObjectNotFoundError, TextinvError
 from textinv.images import as_trained
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.details import ConceptDetail, concept_detail
@@ -78,9 +78,15 @@ def tell(store: ObjectStore, job_id: str, max_concepts: int = MAX_CONCEPTS) -> J
 
     Raises:
         UnknownConceptError: there is no such job.
+        InputError: it learns no concepts.
     """
     job_store, registry = JobStore(store), Registry(store)
     job = job_store.load(job_id)
+    if job.kind == "guess":
+        raise InputError(
+            f"job {job_id} trains a guess, and a report tells of concepts: `textinv job show {job_id}` says how it "
+            "went, `textinv guess show` what a guess is worth"
+        )
     status = job_store.current_status(job)
     specs = list(islice(job_store.specs(job), max_concepts))
     details = (concept_detail(job_store, registry, status, spec) for spec in specs)

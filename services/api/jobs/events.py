@@ -83,6 +83,8 @@ def _number_in(since: str, watch: JobWatch) -> int | None:
 async def _told(desk: Desk, watch: JobWatch, change: Change) -> tuple[str, dict[str, Any]]:
     """The name and the fields of a change."""
     job_id = watch.record.id
+    if watch.record.kind == "guess":
+        return "job.state", {"job": job_json.summary(watch.record, change.status)}
     if isinstance(change, NewPreview):
         url = job_json.preview_url(job_id, change.concept.name, change.step)
         return "concept.preview", {"name": change.concept.name, "step": change.step, "url": url}

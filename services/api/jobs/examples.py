@@ -66,6 +66,8 @@ SUMMARY: dict[str, Any] = {
     "object": "job",
     "id": _ID,
     "name": "my fox",
+    "kind": "concepts",
+    "guess": None,
     "state": "running",
     "submitted": "2026-01-01T00:00:00+00:00",
     "updated": "2026-01-01T00:00:30+00:00",

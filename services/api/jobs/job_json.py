@@ -27,11 +27,13 @@ def preview_url(job_id: str, name: str, step: int) -> str:
 
 
 def summary(record: JobRecord, status: JobStatus) -> dict[str, Any]:
-    """A job as a whole."""
+    """A job as a whole; one that trains a guess has that in the place of concepts."""
     return {
         "object": "job",
         "id": record.id,
         "name": record.name,
+        "kind": record.kind,
+        "guess": _guess(status) if record.kind == "guess" else None,
         "state": status.state,
         "submitted": record.submitted,
         "updated": status.updated,
@@ -50,6 +52,17 @@ def summary(record: JobRecord, status: JobStatus) -> dict[str, Any]:
         "url": job_url(record.id),
         "events": f"{job_url(record.id)}/events",
     }
+
+
+def _guess(status: JobStatus) -> dict[str, Any]:
+    """How far the guess of a job is."""
+    one = next(iter(status.concepts), None) or ConceptStatus(name="guess", fingerprint="", state=status.state)
+    told = {"state": one.state, **progress(one), "worker": one.worker, "why_stopped": why_stopped(one.stopped)}
+    told |= {"curve": points(one.curve), "failure": None}
+    if one.state == "failed" and one.problem:
+        code, _, message = one.problem.partition(": ")
+        told["failure"] = {"code": code, "message": message, "advice": advice_for(code), "workers_died": 0}
+    return told
 
 
 def concept(job_id: str, detail: ConceptDetail) -> dict[str, Any]:

@@ -21,7 +21,7 @@ export function Jobs() {
     ${data && !pages.length && html`<div class="empty"><p>Nothing has been taught yet.</p></div>`}
     <ul class="list">${pages.map((job) => html`<li key=${job.id}><a href=${`#/jobs/${encodeURIComponent(job.id)}`}>
       <strong>${job.name}</strong><${Badge} state=${job.state} />
-      <span class="hint">${job.counts.done} of ${count(job.concepts_total, "concept")} learned, ${when(job.submitted)}</span>
+      <span class="hint">${job.guess ? "trains a guess" : `${job.counts.done} of ${count(job.concepts_total, "concept")} learned`}, ${when(job.submitted)}</span>
     </a></li>`)}</ul>
     ${data?.next && html`<button type="button" onClick=${() => setAfter(data.next)}>Older jobs</button>`}
   </div>`;
@@ -101,12 +101,13 @@ export function Job({ id }) {
     <header class="row"><h1>${job.name}</h1><${Badge} state=${job.state} /></header>
     <${Overall} job=${job} ended=${ended} />
     <div class="row">
-      ${!ended && html`<${Cancel} cancel=${(keep) => change("cancel", { keep_best: keep })()} />`}
+      ${!ended && html`<${Cancel} guess=${Boolean(job.guess)} cancel=${(keep) => change("cancel", { keep_best: keep })()} />`}
       ${ended && job.state !== "done" && html`<button type="button" onClick=${change("resume")}>Go on</button>`}
     </div>
     <${Problem} error=${problem ?? error} again=${problem ? null : again} />
     ${job.problem && html`<div class="problem" role="alert"><p><strong>${job.problem}</strong></p><p>${job.advice}</p></div>`}
     ${job.driver?.problem && html`<div class="problem" role="alert"><p><strong>${job.driver.problem}</strong></p></div>`}
+    ${job.guess && html`<${Guess} guess=${job.guess} />`}
     ${job.concepts.map((concept) => html`<${Learning} job=${job.id} concept=${concept} key=${concept.name} />`)}
     ${job.has_more && html`<div class="row"><button type="button" onClick=${more}>More</button><p class="hint">${job.concepts.length} of ${count(job.concepts_total, "concept")} are shown.</p></div>`}
   </div>`;
@@ -114,7 +115,7 @@ export function Job({ id }) {
 
 function Overall({ job, ended }) {
   const { counts } = job;
-  const part = job.concepts.reduce((sum, one) => sum + (one.state === "running" ? one.step / Math.max(1, one.max_steps) : 0), 0);
+  const part = [...job.concepts, ...(job.guess ? [job.guess] : [])].reduce((sum, one) => sum + (one.state === "running" ? one.step / Math.max(1, one.max_steps) : 0), 0);
   const done = ended ? job.concepts_total : counts.done + counts.failed + counts.cancelled + part;
   const words = Object.entries(counts).filter(([, number]) => number).map(([state, number]) => `${number} ${state}`).join(", ");
   return html`<div class="overall">
@@ -125,7 +126,16 @@ function Overall({ job, ended }) {
   </div>`;
 }
 
-function Cancel({ cancel }) {
+/** A network that predicts first rows, trained from concepts that are shared. */
+function Guess({ guess }) {
+  return html`<article class="panel learning">
+    <p role="status">${guess.state === "done" ? "Published: it predicts first rows from now on." : sentence(guess)}</p>
+    ${guess.failure && html`<div class="problem"><p><strong>${guess.failure.message}</strong></p><p>${guess.failure.advice}</p></div>`}
+    ${guess.curve.length > 0 && html`<section><h3>Loss of its steps</h3><${Curve} points=${guess.curve} maxSteps=${guess.max_steps} stopped=${false} name="the guess" /></section>`}
+  </article>`;
+}
+
+function Cancel({ guess, cancel }) {
   const dialog = useRef(null);
   const answer = (keep) => () => {
     dialog.current.close();
@@ -134,11 +144,11 @@ function Cancel({ cancel }) {
   return html`<button type="button" onClick=${() => dialog.current.showModal()}>Cancel job</button>
     <dialog ref=${dialog} aria-labelledby="cancel-title">
       <h2 id="cancel-title">Cancel this job?</h2>
-      <p>Concepts that are learned stay. Those half learned can be kept as they are now, or dropped.</p>
+      <p>${guess ? "The guess is not published; going on later takes up what is trained so far." : "Concepts that are learned stay. Those half learned can be kept as they are now, or dropped."}</p>
       <div class="row end">
         <button type="button" class="quiet" onClick=${() => dialog.current.close()}>Go on learning</button>
-        <button type="button" onClick=${answer(true)}>Cancel, keep the best so far</button>
-        <button type="button" class="main" onClick=${answer(false)}>Cancel and drop</button>
+        ${!guess && html`<button type="button" onClick=${answer(true)}>Cancel, keep the best so far</button>`}
+        <button type="button" class="main" onClick=${answer(false)}>${guess ? "Cancel" : "Cancel and drop"}</button>
       </div>
     </dialog>`;
 }

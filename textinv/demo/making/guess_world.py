@@ -53,6 +53,8 @@ class GuessWorld:
     model: BaseModel
     sprites: Sprites
     seed: int = 27
+    concepts: int | None = None
+    """So many are drawn from over and over; without a number, new ones come in with each step."""
     encoder: PictureEncoder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,11 +67,17 @@ class GuessWorld:
             (0.15, replace(every, shares=things)),
             (0.2, replace(every, shares=looks)),
         )
-        self._example = lru_cache(maxsize=WINDOW + 2 * NEW_PER_STEP)(self.compose)
+        self._example = lru_cache(maxsize=self.concepts or WINDOW + 2 * NEW_PER_STEP)(self.compose)
 
     def draw(self, step: int, rng: random.Random) -> Example:
         """One of the concepts that a step draws from."""
+        if self.concepts is not None:
+            return self._example(rng.randrange(self.concepts))
         return self._example(step * NEW_PER_STEP + rng.randrange(WINDOW))
+
+    def num_seen(self, steps: int) -> int:
+        """How many concepts so many steps draw from."""
+        return self.concepts or WINDOW + NEW_PER_STEP * (steps - 1)
 
     def compose(self, number: int) -> Example:
         """The concept of this number."""

@@ -20,7 +20,7 @@ import torch
 from textinv.demo import WEIGHTS
 from textinv.demo.concepts import TIERS, concepts_of
 from textinv.demo.icons import load_sprites
-from textinv.demo.making.guess_world import COPYING, NEW_PER_STEP, VECTORS, WINDOW, GuessWorld
+from textinv.demo.making.guess_world import COPYING, VECTORS, GuessWorld
 from textinv.guess.measuring import at_least
 from textinv.guess.running import Run, begun, finished
 from textinv.guess.training import Settings
@@ -32,22 +32,21 @@ BASE = "emoji"
 """What the record calls the shipped base."""
 
 
-def make_guess(icons: Path, folder: Path, settings: Settings) -> bool:
+def make_guess(icons: Path, folder: Path, settings: Settings, concepts: int | None = None) -> bool:
     """Train, or go on; at the end measure and write the guess. Whether it is over."""
     model = load_base_model(str(WEIGHTS))
-    world = GuessWorld(model, load_sprites(icons))
+    world = GuessWorld(model, load_sprites(icons), concepts=concepts)
     run = Run(begun(model, world.encoder, world.draw, settings), folder / "state.pt", _say)
     signal.signal(signal.SIGTERM, run.end)
     if not run.train():
         return False
-    concepts = WINDOW + NEW_PER_STEP * (run.training.step - 1)
     guess = finished(
         model,
         world.encoder,
         run.training,
         world.unseen(),
         base_model=BASE,
-        concepts=concepts,
+        concepts=world.num_seen(run.training.step),
         source="things and looks of the demo's wider world",
     )
     (folder / GUESS_FILE).write_bytes(guess.data)
@@ -75,10 +74,11 @@ def main() -> None:
     parser.add_argument("--icons", type=Path, required=True, help="sprites written by textinv.demo.icons.save_sprites")
     parser.add_argument("--out", type=Path, required=True, help="folder for the state and the guess")
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--concepts", type=int, help="learn from so many only, over and over")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     settings = Settings(num_steps=arguments.steps, copying=COPYING, vectors=VECTORS)
-    make_guess(arguments.icons, arguments.out, settings)
+    make_guess(arguments.icons, arguments.out, settings, arguments.concepts)
 
 
 if __name__ == "__main__":
