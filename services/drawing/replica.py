@@ -5,13 +5,16 @@ Owns its life cycle under Ray Serve. What it does lies in `EngineStudio`.
 
 import gc
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from services.config import ServiceConfig
-from services.drawing.studio import DrawEvent, PromptRoom, Refused, StudioFacts, StudioMemory
 from services.log_lines import write_log_lines
 from textinv.errors import NotReadyError, TextinvError
-from textinv.generation.request import GenerateRequest
 from textinv.spec import Kind
+
+if TYPE_CHECKING:  # torch and all: whoever deploys a replica has no use for it
+    from services.drawing.studio import DrawEvent, PromptRoom, Refused, StudioFacts, StudioMemory
+    from textinv.generation.request import GenerateRequest
 
 
 def keep_for_good() -> None:
@@ -25,7 +28,7 @@ class StudioReplica:
     """One frozen base model and its engine."""
 
     def __init__(self, config: ServiceConfig) -> None:
-        # Imported here: a front has no use for the base model's libraries.
+        # Imported here, as above.
         from services.drawing.engine_studio import open_studio
         from services.drawing.meters import Meters
 
@@ -35,8 +38,10 @@ class StudioReplica:
         self._meters.start()
         keep_for_good()
 
-    async def draw(self, request: GenerateRequest, progress: bool) -> AsyncGenerator[DrawEvent | Refused, None]:
+    async def draw(self, request: "GenerateRequest", progress: bool) -> AsyncGenerator["DrawEvent | Refused", None]:
         """Draw a request, or say why not; Serve cancels the generator when the caller leaves."""
+        from services.drawing.studio import Refused
+
         events = self._studio.draw(request, progress=progress)
         try:
             async for event in events:
@@ -46,11 +51,11 @@ class StudioReplica:
         finally:
             await events.aclose()
 
-    async def facts(self) -> StudioFacts:
+    async def facts(self) -> "StudioFacts":
         """Say what is drawn with."""
         return await self._studio.facts()
 
-    async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> PromptRoom:
+    async def measure(self, prompt: str, num_vectors: Mapping[str, int]) -> "PromptRoom":
         """Say how much room a prompt takes."""
         return await self._studio.measure(prompt, num_vectors)
 
@@ -58,7 +63,7 @@ class StudioReplica:
         """Predict a concept's rows from its pictures."""
         return await self._studio.guess(digest, pictures, kind, num_vectors)
 
-    async def memory(self) -> StudioMemory:
+    async def memory(self) -> "StudioMemory":
         """Say how much memory is used."""
         return await self._studio.memory()
 

@@ -70,7 +70,8 @@ def ended(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, sub
         command: command_without(missing, MISSING, ["--home", str(home), *command.split()])
         for command, missing in COMMANDS.items()
     }
-    return run_in_forks(tmp_path_factory.mktemp("ended"), f"{cli_without(MISSING)}\nimport boto3", programs)
+    first = f"{cli_without(MISSING)}\nimport boto3, textinv.jobs, textinv.registry, textinv.store"
+    return run_in_forks(tmp_path_factory.mktemp("ended"), first, programs)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.split("/")[0])

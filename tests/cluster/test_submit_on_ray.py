@@ -22,7 +22,7 @@ def command_line(tmp_path: Path, s3_settings: StoreSettings) -> Iterator[Command
 
 
 def test_a_submitted_job_is_learned_and_what_is_done_is_not_learned_again(
-    command_line: CommandLine, tmp_path: Path, s3_store: S3Store
+    command_line: CommandLine, tmp_path: Path, s3_store: S3Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry, manifest = Registry(s3_store), write_manifest(tmp_path, steps=(3, 4), scored=0)
     options = ("--follow", "--threads-per-worker", "1")
@@ -34,7 +34,7 @@ def test_a_submitted_job_is_learned_and_what_is_done_is_not_learned_again(
     assert {summary.version for summary in registry.list()} == {1}
     assert list(registry.verify()) == []
 
-    again = command_line.run("submit", str(manifest), *options)
+    again = command_line.run_here(capsys, "submit", str(manifest), *options)
     assert (again["job"], again["uploaded"]) == (first["job"], 0)
     assert (again["counts"]["done"], again["driver_started"]) == (2, False)
-    assert command_line.run("job", "ls")[0]["state"] == "done"
+    assert command_line.run_here(capsys, "job", "ls")[0]["state"] == "done"

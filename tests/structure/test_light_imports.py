@@ -13,7 +13,8 @@ STRANGERS = {
     "textinv.training": (*LOADERS, "textinv.registry", "textinv.generation", "textinv.evaluation", *HOUSE),
     "textinv.generation": (*LOADERS, "textinv.registry", "textinv.training", "textinv.evaluation", *HOUSE),
     "services.api.app": ("diffusers", "transformers"),  # fronts ask replicas, who alone load them
-    "cluster.driver.process": ("torch", "diffusers", "transformers"),  # only workers need them
+    # Only workers, replicas and fronts need them.
+    "cluster.driver.process, services.application": ("torch", "diffusers", "transformers", "services.api"),
 }
 """What a room must not import, directly or through others."""
 
