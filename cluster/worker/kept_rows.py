@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from textinv.embedding import Embedding
 from textinv.registry import Registry
 from textinv.spec import TrainSpec
 
@@ -24,7 +23,8 @@ def publish_best_rows(
     Raises:
         CorruptObjectError: `data` is no checkpoint.
     """
-    from textinv.training.checkpoint import Checkpoint  # diffusers and all: a driver starts without them
+    from textinv.embedding import Embedding  # torch, diffusers and all: a driver starts without them
+    from textinv.training.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.from_bytes(data)
     if not checkpoint.best_rows:

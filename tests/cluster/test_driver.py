@@ -28,6 +28,8 @@ from textinv.store.protocol import StoredObject
 
 MakeJob = Callable[..., JobRecord]
 FLEET = "fleet-of-tests"
+STEP_S = 0.02
+"""A step takes at least so long: what waits for a driver's next look is not to compute all the while."""
 
 
 class FailsOnce(MemoryStore):
@@ -52,8 +54,9 @@ class ThreadCrew:
         self.gone = threading.Event()
 
         def work() -> None:
+            card = WorkerCard(f"{name}/0", name, 0)
             try:
-                learn_leased(load, queue, registry, WorkerCard(f"{name}/0", name, 0), pack, self.gone.is_set)
+                learn_leased(load, queue, registry, card, pack, lambda: self.gone.wait(STEP_S))
             except BaseModelMismatchError as error:
                 self.problem = str(error)
 
@@ -93,7 +96,7 @@ class Place:
         while not is_so():
             assert time.monotonic() < deadline, "it takes too long"
             self.driver.round()
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def status(self, record: JobRecord) -> JobStatus:
         status = self.job_store.status(record.id)

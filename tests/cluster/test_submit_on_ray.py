@@ -24,7 +24,7 @@ def command_line(tmp_path: Path, s3_settings: StoreSettings) -> Iterator[Command
 def test_a_submitted_job_is_learned_and_what_is_done_is_not_learned_again(
     command_line: CommandLine, tmp_path: Path, s3_store: S3Store
 ) -> None:
-    registry, manifest = Registry(s3_store), write_manifest(tmp_path, steps=(3, 4))
+    registry, manifest = Registry(s3_store), write_manifest(tmp_path, steps=(3, 4), scored=0)
     options = ("--follow", "--threads-per-worker", "1")
     first = command_line.run("submit", str(manifest), *options)
     assert first["counts"] == {"new": 2, "changed": 0, "done": 0}

@@ -55,9 +55,9 @@ def test_a_worker_publishes_every_concept_and_leaves_no_checkpoint(
     assert queue.view().workers == ()
 
 
-def test_what_a_worker_learned_is_scored_in_its_record(registry: Registry, emoji: BaseModel, make_job: MakeJob) -> None:
+def test_what_a_worker_learned_is_scored_in_its_record(registry: Registry, small: BaseModel, make_job: MakeJob) -> None:
     learn_leased(
-        lambda: emoji,
+        lambda: small,
         told(registry, make_job(registry.store, 1, evaluate=True, kind="style"), LetsGo()),
         registry,
         card(),

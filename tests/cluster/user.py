@@ -58,11 +58,11 @@ def wait_until(is_so: Callable[[], bool], patience_s: float = 120.0) -> None:
         time.sleep(0.1)
 
 
-def write_manifest(folder: Path, steps: Sequence[int] = (10, 20, 300, 300)) -> Path:
-    """A concept for each number of steps; those of few steps are scored too, the longer ones only learned."""
+def write_manifest(folder: Path, steps: Sequence[int] = (10, 20, 300, 300), scored: int = 100) -> Path:
+    """A concept for each number of steps; those of fewer than `scored` are scored too, the others only learned."""
     data = ROOT / "tests" / "data" / "quickstart"
     concepts = [
-        {"name": folder.name, "images": str(folder), "init": "ball", "max_steps": number, "evaluate": number < 100}
+        {"name": folder.name, "images": str(folder), "init": "ball", "max_steps": number, "evaluate": number < scored}
         for folder, number in zip(sorted(data.iterdir()), steps, strict=False)
     ]
     defaults = {"samples_per_step": 1, "stop": "fixed", "advanced": {"stop_every": 10, "stop_samples": 2}}

@@ -77,7 +77,7 @@ def test_any_text_of_yamls_own_signs_is_answered(text: str) -> None:
     answer(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(values, concepts, st.dictionaries(st.sampled_from(FIELDS), values, max_size=5))
 def test_any_values_of_known_fields_are_answered(base: Any, concepts: list[Any], defaults: dict[str, Any]) -> None:
     answer(json.dumps({"base_model": base, "concepts": concepts, "defaults": defaults}))

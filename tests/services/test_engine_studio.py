@@ -1,4 +1,4 @@
-"""The studio that draws with the real engine on the demo base, behind the real routes."""
+"""The studio that draws with the real engine on a small base, behind the real routes."""
 
 import asyncio
 import threading
@@ -50,8 +50,8 @@ class UnsteadyStore(MemoryStore):
 
 
 @pytest.fixture(scope="module")
-def model(emoji: BaseModel) -> BaseModel:
-    return emoji
+def model(small: BaseModel) -> BaseModel:
+    return small
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ async def test_unknown_foreign_and_misshapen_concepts_fail_alone_while_others_ar
     said = replies[1].json()["error"]
     assert said["code"] == "other_base_model"
     assert "another-base" in said["message"]
-    assert "emoji" in said["message"]
+    assert model.id in said["message"]
 
 
 async def test_without_the_store_known_concepts_are_drawn_on_and_cold_ones_work_again_afterwards(
@@ -295,7 +295,9 @@ async def test_sizes_that_the_operator_names_are_measured_at_start_up(
     s3_settings: StoreSettings, tmp_path: Path
 ) -> None:
     base = str(make_base("sd1", tmp_path))
-    config = ServiceConfig(base_model=base, store=s3_settings, keys=False, device="cpu", warm_sizes=("64x32",))
+    config = ServiceConfig(
+        base_model=base, store=s3_settings, keys=False, device="cpu", warm_sizes=("64x32",), max_batch=2
+    )
     studio = await asyncio.to_thread(open_studio, config)
     try:
         native_px = studio.engine.model.native_px

@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 
 import httpx
 import pytest
-import torch
 import yaml
 
 from cluster.driver.nodes import NodeFacts
@@ -15,14 +14,12 @@ from services.desk import Desk
 from tests.guess.sharing import shared_enough
 from tests.services.conftest import client_of
 from tests.services.job_tools import FLEET, manifest_of, open_desk, photo, report, submit, upload
-from textinv.embedding import Embedding
 from textinv.jobs import Failure, JobStore
 from textinv.jobs.fleet import StoredFleet, status_key
 from textinv.jobs.guess_submission import submit_guess
 from textinv.jobs.previews import write_preview
 from textinv.plan.estimate import EVALUATION_PASSES, PINNED_PASSES
 from textinv.store import S3Store
-from textinv.training.checkpoint import Checkpoint
 
 pytestmark = [pytest.mark.anyio, pytest.mark.store]
 
@@ -177,21 +174,6 @@ async def test_the_same_idempotency_key_submits_once(client: httpx.AsyncClient, 
     manifest["name"] = "another"
     other = await client.post("/v1/jobs", json=manifest, headers=headers)
     assert (other.status_code, other.json()["error"]["param"]) == (400, "Idempotency-Key")
-
-
-async def test_jobs_are_listed_by_page_and_by_state(client: httpx.AsyncClient, job_store: JobStore) -> None:
-    ids = [(await submit(client, f"fox-{number}"))["id"] for number in range(3)]
-    listed: list[str] = []
-    after: str | None = ""
-    while after is not None:
-        page = (await client.get("/v1/jobs", params={"limit": 2, "after": after})).json()
-        listed += [job["id"] for job in page["data"]]
-        after = page["next"]
-    assert sorted(listed) == sorted(ids)
-    report(job_store.store, job_store.load(ids[0]), "running", step=5)
-    running = (await client.get("/v1/jobs", params={"state": "running"})).json()
-    assert ([job["id"] for job in running["data"]], running["total"]) == ([ids[0]], 1)
-    assert (await client.get("/v1/jobs", params={"state": "flying"})).status_code == 400
 
 
 async def test_a_job_is_shown_with_curve_previews_and_what_is_left(
@@ -371,39 +353,6 @@ async def test_a_job_that_waits_for_a_drained_fleet_says_so(client: httpx.AsyncC
     told = await submit(client, "fox")
     await client.post("/v1/fleet/drain")
     assert "drained" in (await client.get(told["url"])).json()["driver"]["problem"]
-
-
-async def test_a_large_job_is_paged_and_each_concept_tells_its_curve_from_wherever_it_lies(
-    client: httpx.AsyncClient, desk: Desk, job_store: JobStore
-) -> None:
-    told = await submit(client, *(f"fox-{number:03d}" for number in range(300)))
-    record = job_store.load(told["id"])
-    first, *_, second = job_store.specs(record)
-    history = [{"step": 0, "loss": 0.5, "train_loss": None}, {"step": 5, "loss": 0.4, "train_loss": 0.6}]
-    counters = {"step": 5, "history": history}
-    job_store.write_checkpoint(first.fingerprint, Checkpoint(first.fingerprint, counters, {}).to_bytes())
-    record_of_second = {"stopped": "converged", "steps": 5, "sample_passes": 20, "seconds": 2.0, "trace": history}
-    desk.registry.publish(
-        second.name,
-        Embedding({"text_encoder": torch.ones(1, 8)}),
-        record_of_second,
-        fingerprint=second.fingerprint,
-        base_model="colours",
-        base_revision="c0ffee",
-    )
-    report(job_store.store, record, step=5, loss=0.4, num_waiting=5)
-
-    page = (await client.get(told["url"], params={"offset": 254, "limit": 4})).json()
-    assert [one["name"] for one in page["concepts"]] == ["fox-254", "fox-255", "fox-256", "fox-257"]
-    assert page["has_more"] is True
-    end = (await client.get(told["url"], params={"offset": 299, "limit": 100})).json()
-    assert ([one["name"] for one in end["concepts"]], end["has_more"]) == (["fox-299"], False)
-    assert (await client.get(told["url"], params={"offset": 300})).json()["concepts"] == []
-    curve = [{"step": 0, "loss": 0.5}, {"step": 5, "loss": 0.4}]
-    alone = [(await client.get(f"{told['url']}/concepts/{spec.name}")).json() for spec in (first, second)]
-    assert [one["curve"] for one in alone] == [curve, curve]
-    assert [one["state"] for one in alone] == ["running", "done"]
-    assert (alone[1]["version"], alone[1]["why_stopped"][:8], alone[1]["step"]) == (1, "its loss", 5)
 
 
 async def test_purging_a_job_takes_its_previews_along(client: httpx.AsyncClient, job_store: JobStore) -> None:

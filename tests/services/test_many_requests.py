@@ -1,4 +1,4 @@
-"""Many requests made up from the OpenAPI document: at random, and at each limit that it states.
+"""Requests made up from the OpenAPI document, at random and at each limit that it states: none makes the service fail.
 
 `make test` does not even collect this file, as making these requests up takes longer than collecting all others.
 """
@@ -6,6 +6,7 @@
 from collections.abc import Iterator
 
 import pytest
+import torch
 from fastapi import FastAPI
 from hypothesis import HealthCheck, settings
 
@@ -14,14 +15,54 @@ from services.config import ServiceConfig
 from services.desk import Desk
 from services.drawing.engine_studio import EngineStudio, open_studio
 from tests.models.tiny_bases import make_base
+from tests.services.colour_studio import FACTS, ColourStudio
 from tests.services.job_tools import IdleFleet
-from tests.services.test_any_request import HOST, check, publish_two, schema_of_the_service
+from textinv.embedding import Embedding
+from textinv.registry import Registry
 from textinv.store import EmbeddedServer, connect_store
+from textinv.store.memory import MemoryStore
+from textinv.store.protocol import ObjectStore
 
 schemathesis = pytest.importorskip("schemathesis", reason="pip install schemathesis")
 pytestmark = pytest.mark.load
 
+HOST = "testserver"
+"""What schemathesis calls an application in this process."""
+
+
+def publish_two(store: ObjectStore, base_model: str, base_revision: str, width: int) -> None:
+    for name in ("cat", "dog"):
+        Registry(store).publish(
+            name,
+            Embedding({"text_encoder": torch.ones(1, width)}),
+            {},
+            fingerprint=name,
+            base_model=base_model,
+            base_revision=base_revision,
+        )
+
+
+def _desk() -> Desk:
+    store = MemoryStore()
+    publish_two(store, FACTS.base_model, FACTS.base_revision, FACTS.encoder_widths["text_encoder"])
+    # Its base model lies on the disk, as that of any service.
+    config = ServiceConfig(keys=False, resize=True, hosts=(HOST,))
+    return Desk(config, ColourStudio(store), store, IdleFleet())
+
+
+def schema_of_the_service() -> "schemathesis.BaseSchema":
+    return schemathesis.openapi.from_asgi("/openapi.json", make_app(_desk()))
+
+
 schema = schema_of_the_service()
+
+
+def check(reply: "schemathesis.Response") -> None:
+    """An error that the caller can read is an answer; one of the server is none."""
+    assert reply.status_code < 500, reply.text
+    assert reply.status_code != 409
+    if reply.status_code >= 400:
+        assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
 
 
 @schema.parametrize()

@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.store]
 CONFIG = """
 cors_origins: ["https://page.example"]
 log_prompts: true
+max_batch: 2
 max_num_images: 3
 safety_checker: false
 """

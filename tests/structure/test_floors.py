@@ -42,35 +42,41 @@ KNOWN_CLIMBS: set[tuple[str, str]] = set()
 Graph = Mapping[str, set[str]]
 
 
-@cache
 def imports_of(plane: str, *, for_types: bool) -> Graph:
     """What each module imports, wherever in it; what only type checkers read is left out unless asked for."""
+    return {
+        name: {target for target, is_guarded in imports if for_types or not is_guarded} - {name}
+        for name, imports in _all_imports(plane).items()
+    }
+
+
+@cache
+def _all_imports(plane: str) -> Mapping[str, Set[tuple[str, bool]]]:
+    """What each module imports, and whether only type checkers read it."""
     files = {_module(path): path for path in sorted((ROOT / plane).rglob("*.py"))}
-    return {name: set(_imported(path, files.keys(), for_types)) - {name} for name, path in files.items()}
+    return {name: set(_imported(path, files.keys())) for name, path in files.items()}
 
 
 def _module(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def _imported(path: Path, known: Set[str], for_types: bool) -> Iterator[str]:
-    tree = ast.parse(path.read_text())
+def _imported(path: Path, known: Set[str]) -> Iterator[tuple[str, bool]]:
+    nodes = list(ast.walk(ast.parse(path.read_text())))
     guarded = {
         id(inner)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
         for statement in node.body
         for inner in ast.walk(statement)
     }
-    for node in ast.walk(tree):
-        if id(node) in guarded and not for_types:
-            continue
+    for node in nodes:
         if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
+            yield from ((name.name, id(node) in guarded) for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively: this test reads full names only"
             whole = [f"{node.module}.{name.name}" for name in node.names]
-            yield from (name if name in known else str(node.module) for name in whole)
+            yield from ((name if name in known else str(node.module), id(node) in guarded) for name in whole)
 
 
 def between_rooms(plane: str) -> dict[tuple[str, str], list[str]]:

@@ -13,7 +13,7 @@ STRANGERS = {
     "textinv.training": (*LOADERS, "textinv.registry", "textinv.generation", "textinv.evaluation", *HOUSE),
     "textinv.generation": (*LOADERS, "textinv.registry", "textinv.training", "textinv.evaluation", *HOUSE),
     "services.api.app": ("diffusers", "transformers"),  # fronts ask replicas, who alone load them
-    "cluster.driver.process": ("diffusers", "transformers"),  # it starts in half the time, and only workers need them
+    "cluster.driver.process": ("torch", "diffusers", "transformers"),  # only workers need them
 }
 """What a room must not import, directly or through others."""
 
