@@ -82,6 +82,7 @@ class Guesses:
             self._end(lease, failure)
 
     def _train(self, lease: Lease) -> None:
+        self._heed(lease)  # it may have been cancelled while it waited for the pack
         order, found, checkpoint = self._patiently(lambda: self._fetched(lease))
         encoder = encoder_for(self._model, self._encoders)
         concepts = self._concepts(lease, found, encoder)

@@ -9,8 +9,13 @@ from playwright.sync_api import expect
 from tests.browser.accessibility import press, violations
 from tests.browser.conftest import OpenPage, shot
 from tests.browser.in_process import submit
-from tests.services.job_tools import report
-from textinv.jobs import JobRecord
+from tests.guess.sharing import shared_enough
+from tests.services.job_tools import FLEET, report
+from textinv.jobs import ConceptStatus, JobRecord, JobStatus, JobStore
+from textinv.jobs.guess_order import NAME, read_order
+from textinv.jobs.guess_submission import submit_guess
+from textinv.models.base import BaseModel
+from textinv.registry import Registry
 from textinv.store.memory import MemoryStore
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
@@ -106,3 +111,30 @@ def test_a_large_job_is_shown_a_part_at_a_time(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert violations(page) == []
     shot(page, f"job-large-{width}", whole=False)
+
+
+def test_a_guess_that_is_trained_is_followed_to_what_became_of_it(
+    service: str, store: MemoryStore, model: BaseModel, open_page: OpenPage
+) -> None:
+    shared_enough(store, model.revision)
+    job = submit_guess(Registry(store), "emoji", model.revision, steps=9, fleet=FLEET).record
+    fingerprint = read_order(store, job.id).fingerprint
+
+    def tell(state: str, **fields: Any) -> None:
+        guess = ConceptStatus(name=NAME, fingerprint=fingerprint, state=state, max_steps=9, curve=CURVE[:2], **fields)
+        status = JobStatus(job_id=job.id, name=job.name, generation=1, state=state, concepts=(guess,))
+        JobStore(store).write_status(status.model_copy(update={state: 1}))
+
+    tell("running", step=4, loss=0.5)
+    page = open_page(f"{service}/#/jobs")
+    page.get_by_role("link", name="guess for emoji").click()
+    expect(page.get_by_text("Step 4 of at most 9; loss 0.5")).to_be_visible()
+    press(page, page.get_by_role("button", name="Cancel job"))
+    expect(page.get_by_text("The guess is not published")).to_be_visible()
+    press(page, page.get_by_role("button", name="Go on learning"))
+    assert violations(page) == []
+    tell("failed", step=9, problem="invalid_input: it is no better than words")
+    expect(page.get_by_text("it is no better than words", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Go on", exact=True)).to_be_visible()
+    assert violations(page) == []
+    shot(page, "guess-1400")

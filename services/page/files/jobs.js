@@ -129,6 +129,7 @@ function Overall({ job, ended }) {
 /** A network that predicts first rows, trained from concepts that are shared. */
 function Guess({ guess }) {
   return html`<article class="panel learning">
+    <h2>From what is shared</h2>
     <p role="status">${guess.state === "done" ? "Published: it predicts first rows from now on." : sentence(guess)}</p>
     ${guess.failure && html`<div class="problem"><p><strong>${guess.failure.message}</strong></p><p>${guess.failure.advice}</p></div>`}
     ${guess.curve.length > 0 && html`<section><h3>Loss of its steps</h3><${Curve} points=${guess.curve} maxSteps=${guess.max_steps} stopped=${false} name="the guess" /></section>`}
