@@ -34,7 +34,7 @@ def learn(
         str | None, typer.Option(help="What kind of thing it is, such as dog; default: found from the pictures.")
     ] = None,
     style: Annotated[bool, typer.Option("--style", help="Learn how the pictures look, not what they show.")] = False,
-    recipe: Annotated[str | None, typer.Option(help="fast, balanced or faithful; default: balanced.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="instant, fast, balanced or faithful; default: balanced.")] = None,
     base_model: Annotated[str, typer.Option(help="The base model to learn on.")] = "emoji",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Picture to draw at the end; default: NAME.png.")
