@@ -27,19 +27,22 @@ DEFAULT := not chaos and not browser and not gpu and not load
 CORE := $(addprefix tests/,training generation models demo evaluation embedding guess images)
 REST := tests $(addprefix --ignore=,$(CORE))
 
+# The plugin is for load tests only, and every part would import it.
+PART := $(PY) -m pytest -p no:schemathesis -m '$(DEFAULT)'
+
 test: export OMP_NUM_THREADS := 1
 test: setup
 	@echo "tests of the core and all others run side by side; each tells its results when it has ended"
 	$(SIDE_BY_SIDE) test-core test-services test-rest
 
 test-core: setup
-	$(PY) -m pytest -m '$(DEFAULT)' $(CORE) $(ARGS)
+	$(PART) $(CORE) $(ARGS)
 
 test-services: setup
-	$(PY) -m pytest -m '$(DEFAULT)' tests/services $(ARGS)
+	$(PART) tests/services $(ARGS)
 
 test-rest: setup
-	$(PY) -m pytest -m '$(DEFAULT)' $(REST) --ignore=tests/services $(ARGS)
+	$(PART) $(REST) --ignore=tests/services $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check .

@@ -20,6 +20,8 @@ if "XDG_DATA_HOME" not in os.environ:  # where state goes that no test has given
 
 pytest_plugins = [f"tests.fixtures.{name}" for name in ("s3", "faulty_store", "wrong_clock", "ray", "bases")]
 
+gc.disable()  # looking through what is being imported, again and again, would take a tenth of the imports' time
+
 MARKED = re.compile(r"^pytestmark = .*", re.MULTILINE)
 
 
@@ -36,3 +38,4 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_finish() -> None:
     """What is imported by now stays: no later collection of garbage needs to look through its millions of objects."""
     gc.freeze()
+    gc.enable()

@@ -56,10 +56,11 @@ def relearn(tmp_path: Path, s3_settings: StoreSettings, monkeypatch: pytest.Monk
     os.close(lock)
 
 
-@pytest.fixture
-def new_base(tmp_path: Path) -> BaseModel:
+@pytest.fixture(scope="module")
+def new_base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
     """A base model that nothing was learned on."""
-    return load_base_model(str(make_base("sd1", tmp_path / "new")), device="cpu", dtype="float32")
+    folder = str(make_base("sd1", tmp_path_factory.mktemp("base") / "new"))
+    return load_base_model(folder, device="cpu", dtype="float32")
 
 
 def publish_learned(registry: Registry, revision: str) -> None:
@@ -105,13 +106,12 @@ def test_concepts_are_learned_anew_and_those_of_the_old_base_stay_what_they_are(
 
 
 def test_a_base_model_is_named_as_workers_find_it(
-    relearn: Relearn, s3_store: S3Store, revision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    relearn: Relearn, s3_store: S3Store, revision: str, new_base: BaseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish_learned(Registry(s3_store, revision), revision)
-    make_base("sd1", tmp_path / "new")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(Path(new_base.id).parent)
     job_id = relearn("--base", "./new")["job"]
-    assert JobStore(s3_store).load(job_id).base_model == str(tmp_path / "new")
+    assert JobStore(s3_store).load(job_id).base_model == new_base.id
 
 
 def test_a_concept_that_there_is_none_of_is_named(relearn: Relearn, s3_store: S3Store, new_base: BaseModel) -> None:
