@@ -28,7 +28,7 @@ from textinv.store.protocol import StoredObject
 
 MakeJob = Callable[..., JobRecord]
 FLEET = "fleet-of-tests"
-STEP_S = 0.02
+STEP_S = 0.05
 """A step takes at least so long: what waits for a driver's next look is not to compute all the while."""
 
 
