@@ -295,9 +295,7 @@ async def test_sizes_that_the_operator_names_are_measured_at_start_up(
     s3_settings: StoreSettings, tmp_path: Path
 ) -> None:
     base = str(make_base("sd1", tmp_path))
-    config = ServiceConfig(
-        base_model=base, store=s3_settings, keys=False, device="cpu", warm_sizes=("64x32",), max_batch=2
-    )
+    config = ServiceConfig(base_model=base, store=s3_settings, keys=False, device="cpu", warm_sizes=("64x32",))
     studio = await asyncio.to_thread(open_studio, config)
     try:
         native_px = studio.engine.model.native_px
