@@ -292,8 +292,9 @@ async def test_a_removed_concept_is_a_400_by_its_version_too(
 
 @pytest.mark.store
 async def test_sizes_that_the_operator_names_are_measured_at_start_up(
-    s3_settings: StoreSettings, tmp_path: Path
+    s3_settings: StoreSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("textinv.generation.measuring._BUDGET_S", 0.0)  # as on a slow machine: two turns, not eight
     base = str(make_base("sd1", tmp_path))
     config = ServiceConfig(base_model=base, store=s3_settings, keys=False, device="cpu", warm_sizes=("64x32",))
     studio = await asyncio.to_thread(open_studio, config)
