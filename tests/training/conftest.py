@@ -45,7 +45,7 @@ def make_work(name: str, colour: str = "red", checkpoint: bytes | None = None, *
         "class_word": "ball",
         "init": "ball",
         "num_vectors": 1,
-        "resolution_px": 64,
+        "resolution_px": 32,
         "crop": "center",
         "flip": False,
         "templates": ("a {}", "a photo of a {}", "an emoji of a {}"),

@@ -114,7 +114,7 @@ def test_more_samples_are_tried_again_long_after_they_did_not_fit() -> None:
 def test_a_sample_that_does_not_fit_alone_is_a_typed_error_and_ends_only_its_own_concept(
     tiny: BaseModel, works: Callable[..., Work]
 ) -> None:
-    batch = [works("large"), works("small", resolution_px=32, max_steps=1)]
+    batch = [works("large", resolution_px=64), works("small", resolution_px=32, max_steps=1)]
 
     class Narrow(SmallModel):
         def predict(self, noisy_BCHW: Tensor, *rest: Any, **extras: Any) -> Tensor:
@@ -247,7 +247,7 @@ def test_a_size_of_which_no_sample_fits_ends_its_own_concepts_alone(
         return float(num_samples)
 
     monkeypatch.setattr(capacity, "samples_per_second", rate)
-    batch = [works("large"), works("small", max_steps=1, resolution_px=32)]
+    batch = [works("large", resolution_px=64), works("small", max_steps=1, resolution_px=32)]
     learned = learn(SmallModel(tiny, 99), batch)  # type: ignore[arg-type]
     assert isinstance(learned.errors["large"], OutOfMemoryError)
     assert list(learned.concepts) == ["small"]

@@ -72,7 +72,7 @@ def test_frozen_weights_and_vocabulary_are_bit_identical_after_training(model: B
 def test_transparent_parts_of_pictures_weigh_nothing_also_in_their_mirror_images(
     model: BaseModel, works: MakeWork
 ) -> None:
-    work = works("masked", flip=True)
+    work = works("masked", flip=True, resolution_px=64)
     alpha = np.full((64, 64), 255, np.uint8)
     alpha[:, 32:] = 0
     masked = [dataclasses.replace(picture, alpha=alpha) for picture in work.pictures]

@@ -222,5 +222,6 @@ def test_sizes_that_alternate_fill_the_packs_nevertheless(tiny: BaseModel, works
 
 
 def test_concepts_of_another_size_wait_for_their_turn(tiny: BaseModel, works: MakeWork) -> None:
-    learned = learn(tiny, [works("big", max_steps=2), works("small", max_steps=2, resolution_px=32)], num_slots=2)
+    sizes = {"big": 64, "small": 32}
+    learned = learn(tiny, [works(name, max_steps=2, resolution_px=size) for name, size in sizes.items()], num_slots=2)
     assert set(learned.concepts) == {"big", "small"}
