@@ -43,8 +43,7 @@ class WorkQueue:
         hold_s: float = 0.0,
     ) -> None:
         """`hold_s`: hand out nothing for so long, so that workers of a queue before this one can say what they have."""
-        self._clock = clock
-        self._hold_until = clock() + hold_s
+        self._clock, self._hold_until = clock, clock() + hold_s
         self._lease_s = lease_s
         self._max_deaths = max_deaths
         self._specs: dict[str, QueuedSpec] = {}

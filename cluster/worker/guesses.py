@@ -216,7 +216,7 @@ class _Pace:
 
     def __init__(self, training: GuessTraining) -> None:
         self._training, self._first, self._began = training, training.step, time.monotonic()
-        self._asked, self._losses, self._loss = self._began, list[float](), None
+        self._asked, self._losses = self._began, list[float]()
 
     def took(self, loss: float) -> None:
         """Hear of a step."""

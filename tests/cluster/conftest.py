@@ -2,20 +2,29 @@
 
 import hashlib
 import io
-from collections.abc import Callable
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
+from typer.testing import CliRunner
 
+from cluster.commands import register
 from tests.models.tiny_bases import make_base
 from textinv.jobs import JobRecord, JobStore
+from textinv.jobs.home_driver import HomeDriver
 from textinv.jobs.layout import spec_sheet_key
 from textinv.jobs.record import job_id, now, spec_sheets_of
 from textinv.models import base_revision, load_base_model
 from textinv.models.base import BaseModel
 from textinv.registry import Registry
+from textinv.settings import Settings, StoreSettings, environment_of
 from textinv.spec import OptimizerSpec, PictureRef, StopSpec, TrainSpec, image_key
 from textinv.store.memory import MemoryStore
 from textinv.store.protocol import ObjectStore
@@ -121,3 +130,27 @@ def make_job(revision: str) -> MakeJob:
         return JobStore(store).open(record)
 
     return make
+
+
+@pytest.fixture
+def run_beside_a_driver(
+    tmp_path: Path, s3_settings: StoreSettings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., tuple[int, Any]]]:
+    """Runs a command where a driver serves already, so that none is started: its exit code, and its JSON."""
+    settings = Settings(home=tmp_path / "home", store=s3_settings)
+    for name, value in environment_of(settings).items():
+        monkeypatch.setenv(name, value)
+    app = typer.Typer()
+    register(app)
+    HomeDriver(settings.home).prepare()
+    lock = HomeDriver(settings.home).lock()
+    assert lock is not None
+
+    def run(*arguments: str) -> tuple[int, Any]:
+        result = CliRunner().invoke(app, [*arguments, "--json"])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, json.loads(result.stdout)
+
+    yield run
+    os.close(lock)

@@ -1,26 +1,19 @@
 """A job without concepts in all that lists, shows or changes jobs: commands on a real store, without Ray."""
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from cluster.commands import register
 from tests.guess.sharing import shared_enough
 from tests.guess.small_guess import small_guess
 from textinv.errors import InputError
 from textinv.jobs import ConceptStatus, Failure, JobRecord, JobStatus, JobStore
 from textinv.jobs.guess_order import NAME, read_order
-from textinv.jobs.home_driver import HomeDriver
 from textinv.jobs.migration import bases_of
 from textinv.models.base import BaseModel
 from textinv.registry.guesses import find_guess, publish_guess, remove_guess
-from textinv.settings import Settings, StoreSettings, environment_of
 from textinv.store import S3Store
 
 pytestmark = pytest.mark.store
@@ -30,26 +23,14 @@ WORTH = {"loss": LOSSES, "likeness": LOSSES, "concepts": 4, "better": 0.1, "at_l
 
 
 @pytest.fixture
-def run(tmp_path: Path, s3_settings: StoreSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs a command where a driver serves already, so that none is started; gives what it prints as JSON."""
-    settings = Settings(home=tmp_path / "home", store=s3_settings)
-    for name, value in environment_of(settings).items():
-        monkeypatch.setenv(name, value)
-    app = typer.Typer()
-    register(app)
-    HomeDriver(settings.home).prepare()
-    lock = HomeDriver(settings.home).lock()
-    assert lock is not None
+def run(run_beside_a_driver: Callable[..., tuple[int, Any]]) -> Run:
+    """Runs a command; what it prints, and its exit code if it fails."""
 
     def run_command(*arguments: str) -> Any:
-        result = CliRunner().invoke(app, [*arguments, "--json"])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        printed = json.loads(result.stdout)
-        return printed if result.exit_code == 0 else (result.exit_code, printed)
+        exit_code, printed = run_beside_a_driver(*arguments)
+        return printed if exit_code == 0 else (exit_code, printed)
 
-    yield run_command
-    os.close(lock)
+    return run_command
 
 
 @pytest.fixture

@@ -1,16 +1,11 @@
 """`textinv concept relearn` from the command to the new versions, on a real store, learned by a worker without Ray."""
 
-import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from cluster.commands import register
 from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from tests.cluster.conftest import make_spec
@@ -20,12 +15,10 @@ from tests.models.tiny_bases import make_base
 from textinv.embedding import Embedding
 from textinv.errors import UnknownConceptError
 from textinv.jobs import JobStore
-from textinv.jobs.home_driver import HomeDriver
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.registry import Registry
-from textinv.settings import Settings, StoreSettings, environment_of
 from textinv.store import S3Store
 
 pytestmark = pytest.mark.store
@@ -34,26 +27,15 @@ Relearn = Callable[..., Any]
 
 
 @pytest.fixture
-def relearn(tmp_path: Path, s3_settings: StoreSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relearn]:
-    """Runs the command where a driver serves already, so that none is started."""
-    settings = Settings(home=tmp_path / "home", store=s3_settings)
-    for name, value in environment_of(settings).items():
-        monkeypatch.setenv(name, value)
-    app = typer.Typer()
-    register(app)
-    HomeDriver(settings.home).prepare()
-    lock = HomeDriver(settings.home).lock()
-    assert lock is not None
+def relearn(run_beside_a_driver: Callable[..., tuple[int, Any]]) -> Relearn:
+    """Runs the command, which must not fail."""
 
     def run(*arguments: str) -> Any:
-        result = CliRunner().invoke(app, ["concept", "relearn", *arguments, "--json"])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
+        exit_code, printed = run_beside_a_driver("concept", "relearn", *arguments)
+        assert exit_code == 0, printed
+        return printed
 
-    yield run
-    os.close(lock)
+    return run
 
 
 @pytest.fixture(scope="module")
