@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export RAY_USAGE_STATS_ENABLED := 0
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test test-core test-services test-rest lint types check load load-core load-rest chaos browser gpu bench bench-train bench-lora bench-serve bench-scale bench-commands bench-memory demo-model demo-guess clean
+.PHONY: setup demo test test-training test-models test-services test-rest lint types check load load-core load-rest chaos browser gpu bench bench-train bench-lora bench-serve bench-scale bench-commands bench-memory demo-model demo-guess clean
 
 setup: .venv/installed
 
@@ -21,10 +21,12 @@ demo: setup
 
 # What `pytest` alone runs one after the other; side by side it takes little more than half as long on two cores, if
 # the threads of one part do not wait for those of the other. The core's rooms start neither Ray nor a store, and compute
-# all the time; the others wait for servers half of it, and are parted so that all three end at about the same time.
-SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs=3 --keep-going
+# all the time; the others wait for servers half of it. All parts end at about the same time.
+SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs=4 --keep-going
 DEFAULT := not chaos and not browser and not gpu and not load
-CORE := $(addprefix tests/,training generation models demo evaluation embedding guess images)
+TRAINING := $(addprefix tests/,training embedding evaluation images)
+MODELS := $(addprefix tests/,generation models demo guess)
+CORE := $(TRAINING) $(MODELS)
 SERVICES := $(addprefix tests/,services store registry jobs plan manifest deploy)
 REST := tests $(addprefix --ignore=,$(CORE))
 
@@ -34,10 +36,13 @@ PART := $(PY) -m pytest -p no:schemathesis -m '$(DEFAULT)'
 test: export OMP_NUM_THREADS := 1
 test: setup
 	@echo "tests of the core and all others run side by side; each tells its results when it has ended"
-	$(SIDE_BY_SIDE) test-core test-services test-rest
+	$(SIDE_BY_SIDE) test-training test-models test-services test-rest
 
-test-core: setup
-	$(PART) $(CORE) $(ARGS)
+test-training: setup
+	$(PART) $(TRAINING) $(ARGS)
+
+test-models: setup
+	$(PART) $(MODELS) $(ARGS)
 
 test-services: setup
 	$(PART) $(SERVICES) $(ARGS)
