@@ -9,9 +9,11 @@ export OMP_WAIT_POLICY := PASSIVE
 
 setup: .venv/installed
 
+# Python compiles a module when it is first imported; to compile all that is installed takes as long as to install it.
 .venv/installed: pyproject.toml constraints.txt
+	@echo "installing into .venv: 2.6 GB, in some minutes"
 	python3 -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local-store,cluster,services,demo,dev]'
+	$(PY) -m pip install --no-compile --progress-bar off --disable-pip-version-check -c constraints.txt -e '.[local-store,cluster,services,demo,dev]'
 	touch $@
 
 # The folder marks the checkout: its state stays in it.

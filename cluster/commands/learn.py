@@ -37,7 +37,7 @@ def learn(
     recipe: Annotated[str | None, typer.Option(help="instant, fast, balanced or faithful; default: balanced.")] = None,
     base_model: Annotated[str, typer.Option(help="The base model to learn on.")] = "emoji",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Picture to draw at the end; default: NAME.png.")
+        Path | None, typer.Option("--out", "-o", help="Picture to draw at the end; default: NAME@VERSION.png.")
     ] = None,
     gate: Gate = "on",
     json: AsJson = False,
@@ -53,8 +53,8 @@ def learn(
     said = {"class_word": class_word, "init": None if class_word else "auto", "recipe": recipe}
     chosen = {field: value for field, value in said.items() if value is not None}
     loaded = manifest_of({"base_model": base_model, "concepts": [{**stated, **chosen}]})
-    out = out or Path(f"{name}.png")
-    check_suffix(out)
+    if out is not None:
+        check_suffix(out)
     made = submitted(loaded, settings, options, gate=gate_mode(gate))
     stderr().print(literal(made.text))
     status = watch(made.job_store, made.record, settings, options)
@@ -64,6 +64,7 @@ def learn(
     version = next((f"@{one.version}" for one in status.concepts if one.version), "")
     prompt = FIDELITY["style" if style else "object"].format(f"<{name}{version}>")
     (image,) = draw_here(GenerateRequest(prompt), base_model, settings)
+    out = out or Path(f"{name}{version}.png")
     path = write_output(out, in_format(image.png(), out.suffix.lower()))
     facts = {**made.facts, "picture": str(path), "prompt": prompt, "concepts": dict(image.concepts)}
     text = (

@@ -130,8 +130,8 @@ def submitted(
         "moved_heads": made.moved_heads,
         "driver_started": started,
     }
-    of, uploaded = counted(record.num_concepts, "concept"), counted(made.uploaded, "picture")
-    text = f"job {record.id}: {left} of {of} to learn, {uploaded} uploaded"
+    of, uploaded = counted(record.num_concepts, "concept"), f"{counted(made.uploaded, 'picture')} uploaded"
+    text = f"job {record.id}: {left} of {of} to learn, {uploaded if made.uploaded else 'their pictures are stored'}"
     return Submitted(JobStore(registry.store), record, facts, text)
 
 

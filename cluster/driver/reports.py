@@ -60,6 +60,8 @@ class _Reported:
     status: JobStatus | None = None
     traces: dict[str, Trace] = field(default_factory=dict)
     """Of the concepts of a small job, by fingerprint."""
+    begun: tuple[float, float] | None = None
+    """When the first step was heard of, after how many seconds of the job, and how many concepts were learned then."""
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_LINES))
     is_logged: bool = True
 
@@ -97,7 +99,9 @@ class Reports:
         reported = self._reported_of(job.record.id)
         if job.record.num_concepts <= SHOWN_WHOLE:
             self._trace(reported, view)
-        status = status_of(job, view, queue, problem, reported.traces)
+        if reported.begun is None and (learned := _learned(view)) > 0:
+            reported.begun = view.elapsed_s, learned
+        status = status_of(job, view, queue, problem, reported.traces, _concepts_per_s(view, reported.begun))
         is_due = self._clock() - reported.written >= EVERY_S
         if status.ended or (is_due and not _same(status, reported.status)):
             self._job_store.write_status(status)
@@ -134,15 +138,15 @@ def status_of(
     queue: QueueView,
     problem: str | None = None,
     traces: Mapping[str, Trace] = MappingProxyType({}),
+    pace: float | None = None,
 ) -> JobStatus:
-    """Tell how far a job is."""
+    """Tell how far a job is; `pace` is in concepts per second."""
     counts = {state: view.counts.get(state, 0) for state in ("waiting", "leased", "done", "failed", "cancelled")}
     running = counts.pop("leased")
     state = "failed" if problem else state_of(running=running, **counts)
     waits_for = next((worker.trouble for worker in queue.workers if worker.trouble), None)
     if problem is None and waits_for is not None and state in ("waiting", "running"):
         problem = f"it waits until a worker can learn again: {waits_for}"
-    pace = _concepts_per_s(view)
     left = counts["waiting"] + running - view.part_done
     return JobStatus(
         job_id=job.record.id,
@@ -161,10 +165,15 @@ def status_of(
     )
 
 
-def _concepts_per_s(view: JobView) -> float | None:
-    """How fast concepts are learned, parts counted; None until something was."""
-    learned = view.counts.get("done", 0) - view.done_before + view.part_done
-    return learned / view.elapsed_s if learned > 0 and view.elapsed_s > 0 else None
+def _learned(view: JobView) -> float:
+    """How many concepts were learned since the driver took the job up, parts counted."""
+    return view.counts.get("done", 0) - view.done_before + view.part_done
+
+
+def _concepts_per_s(view: JobView, begun: tuple[float, float] | None) -> float | None:
+    """How fast concepts are learned since the first step, before which workers start; None until something was."""
+    seconds, learned = (view.elapsed_s - begun[0], _learned(view) - begun[1]) if begun else (0.0, 0.0)
+    return learned / seconds if learned > 0 and seconds > 0 else None
 
 
 def _concept(spec: SpecView, trace: Trace | None) -> ConceptStatus:

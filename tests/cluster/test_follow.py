@@ -90,9 +90,19 @@ def test_a_pipe_gets_steps_loss_and_the_time_that_is_left_though_nothing_changes
     ]
 
 
-def test_while_nothing_runs_a_pipe_is_told_so(registry: Registry, make_job: MakeJob) -> None:
-    status = status_of(make_job(registry.store, 1), 0).model_copy(update={"concepts": (), "eta_s": None})
-    assert progress_line(status, 31.0) == "[0/1] nothing runs yet, after 0:00:31"
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"workers": 0}, "waiting for a worker, which takes most of a minute to start: 0:00:31 so far"),
+        ({"workers": 2}, "other jobs come first: 0:00:31 so far"),
+        ({"problem": "it waits until the store answers"}, "it waits until the store answers"),
+    ],
+)
+def test_while_nothing_runs_a_pipe_is_told_what_it_waits_for(
+    registry: Registry, make_job: MakeJob, changes: dict[str, object], said: str
+) -> None:
+    status = status_of(make_job(registry.store, 1), 0).model_copy(update={"concepts": (), "eta_s": None, **changes})
+    assert progress_line(status, 31.0) == f"[0/1] {said}"
 
 
 def test_before_any_concept_has_ended_the_steps_tell_the_time_that_is_left(

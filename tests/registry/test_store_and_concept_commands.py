@@ -78,6 +78,7 @@ def test_a_rollback_goes_one_back_or_where_it_is_told(type_: Type, registry: Reg
     status, printed = type_("concept", "rollback", "robot")
     assert status == 2
     assert "oldest" in printed["error"]["message"]
+    assert "concept promote robot@3" in printed["error"]["message"]
 
 
 def test_an_export_can_be_imported_elsewhere(

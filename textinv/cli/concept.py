@@ -307,9 +307,12 @@ def _facts(found: "PublishedVersion") -> dict[str, object]:
 
 def _version_before(registry: "Registry", name: str) -> int:
     current = registry.resolve(ConceptRef(name)).version
-    older = [one.version for one in registry.versions(name) if one.version < current]
+    versions = [one.version for one in registry.versions(name)]
+    older = [version for version in versions if version < current]
     if not older:
-        raise InputError(f"{name}@{current} is the oldest version: there is nothing to go back to")
+        newest = f"{name}@{versions[-1]}"
+        newer = f"; `textinv concept promote {newest}` makes a newer one current" if versions[-1] > current else ""
+        raise InputError(f"{name}@{current} is the oldest version: there is nothing to go back to{newer}")
     return older[-1]
 
 
