@@ -23,11 +23,11 @@ demo: setup
 
 # What `pytest` alone runs one after the other; side by side it takes little more than half as long on two cores, if
 # the threads of one part do not wait for those of the other. The core's rooms start neither Ray nor a store, and compute
-# all the time; the others wait for servers half of it. All parts end at about the same time.
+# all the time; the others wait for servers half of it, and for Ray's workers, whom the core lets go first.
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs=4 --keep-going
 DEFAULT := not chaos and not browser and not gpu and not load
-TRAINING := $(addprefix tests/,training embedding evaluation images)
-MODELS := $(addprefix tests/,generation models demo guess)
+TRAINING := $(addprefix tests/,training guess embedding evaluation images)
+MODELS := $(addprefix tests/,generation models demo)
 CORE := $(TRAINING) $(MODELS)
 SERVICES := $(addprefix tests/,services store registry jobs plan manifest deploy)
 REST := tests $(addprefix --ignore=,$(CORE))
@@ -41,10 +41,10 @@ test: setup
 	$(SIDE_BY_SIDE) test-training test-models test-services test-rest
 
 test-training: setup
-	$(PART) $(TRAINING) $(ARGS)
+	nice -n 19 $(PART) $(TRAINING) $(ARGS)
 
 test-models: setup
-	$(PART) $(MODELS) $(ARGS)
+	nice -n 19 $(PART) $(MODELS) $(ARGS)
 
 test-services: setup
 	$(PART) $(SERVICES) $(ARGS)
