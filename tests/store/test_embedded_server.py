@@ -53,8 +53,8 @@ def test_what_was_acknowledged_survives_a_kill(server: EmbeddedServer) -> None:
     for number in range(20):
         store.put(f"a/{number}", b"%d" % number)
     assert server.kill()
-    server.up()
-    assert [store.get(f"a/{number}").body for number in range(20)] == [b"%d" % number for number in range(20)]
+    again = S3Store(server.up())
+    assert [again.get(f"a/{number}").body for number in range(20)] == [b"%d" % number for number in range(20)]
 
 
 def test_several_processes_start_one_server_and_it_survives_them(server: EmbeddedServer) -> None:
