@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,12 @@ pytest_plugins = [f"tests.fixtures.{name}" for name in ("s3", "faulty_store", "w
 gc.disable()  # looking through what is being imported, again and again, would take a tenth of the imports' time
 
 MARKED = re.compile(r"^pytestmark = .*", re.MULTILINE)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin no test after `TESTS_BEGIN_UNTIL` (seconds since the epoch), where a run has a limit."""
+    if time.time() > float(os.environ.get("TESTS_BEGIN_UNTIL", "inf")):
+        pytest.skip("NOT RUN: no time is left for it")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

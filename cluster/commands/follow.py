@@ -160,7 +160,9 @@ def progress_line(status: JobStatus, watched_s: float) -> str:
     facts += [f"{len(running) - len(facts)} more"] if len(running) > len(facts) else []
     left = status.eta_s if status.eta_s is not None else _most_left_s(running)
     facts += [f"about {duration(left)} left"] if left is not None else []
-    awaited = "other jobs come first" if status.workers else "waiting for a worker, which takes most of a minute to start"
+    awaited = (
+        "other jobs come first" if status.workers else "waiting for a worker, which takes most of a minute to start"
+    )
     facts = facts or [status.problem or f"{awaited}: {duration(watched_s)} so far"]
     return f"[{status.done}/{status.total}] {'; '.join(facts)}"
 

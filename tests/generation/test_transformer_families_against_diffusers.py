@@ -24,7 +24,7 @@ GUIDANCE = 12.0
 """So much that a word's rows show in a random network's picture."""
 
 
-@pytest.fixture(scope="module", params=["sd3", "pixart", "flux-dev", *heavy(["sana", "flux-schnell", "z-image"])])
+@pytest.fixture(scope="module", params=["sd3", "flux-dev", *heavy(["pixart", "sana", "flux-schnell", "z-image"])])
 def family(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

@@ -49,7 +49,7 @@ def _sd1(pipeline: Any, texts: list[str], noisy: Tensor, times: Tensor) -> Tenso
     return predicted
 
 
-@pytest.fixture(scope="module", params=["sd1", "sd3", *heavy(["sana", "flux-dev"])])
+@pytest.fixture(scope="module", params=["sd1", *heavy(["sd3", "sana", "flux-dev"])])
 def family(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

@@ -87,7 +87,7 @@ PREDICT: dict[str, Predict] = {
 }
 
 
-@pytest.fixture(scope="module", params=["sd3", "flux-dev", "z-image", *heavy(["sana", "pixart", "flux-schnell"])])
+@pytest.fixture(scope="module", params=["sd3", "flux-dev", *heavy(["sana", "pixart", "flux-schnell", "z-image"])])
 def family(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
