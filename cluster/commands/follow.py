@@ -21,6 +21,7 @@ from textinv.cli.waiting import EVERY_S, duration
 from textinv.errors import ClusterError, StoreError
 from textinv.jobs import ConceptStatus, JobRecord, JobStatus, JobStore
 from textinv.jobs.status import has_ended, waiting_status
+from textinv.placeholders import ConceptRef
 from textinv.settings import Settings
 
 POLL_S = 0.5
@@ -160,9 +161,7 @@ def progress_line(status: JobStatus, watched_s: float) -> str:
     facts += [f"{len(running) - len(facts)} more"] if len(running) > len(facts) else []
     left = status.eta_s if status.eta_s is not None else _most_left_s(running)
     facts += [f"about {duration(left)} left"] if left is not None else []
-    awaited = (
-        "other jobs come first" if status.workers else "waiting for a worker, which takes most of a minute to start"
-    )
+    awaited = "other jobs come first" if status.workers else "waiting for a worker, which takes a minute to start"
     facts = facts or [status.problem or f"{awaited}: {duration(watched_s)} so far"]
     return f"[{status.done}/{status.total}] {'; '.join(facts)}"
 
@@ -257,20 +256,26 @@ def goes_on(job_id: str) -> Iterator[None]:
         raise
 
 
-def tell_held_back(job_store: JobStore, status: JobStatus) -> None:
-    """Say which of a small job's versions did not become current, why, and what to do about it."""
+def tell_of_the_gate(job_store: JobStore, job: JobRecord, status: JobStatus) -> None:
+    """Say which of a small job's versions did not become current, or did though they are worse, and what to do."""
     from textinv.registry import Registry
 
     registry = Registry(job_store.store)
     for concept in status.concepts[:MAX_LOOKED_AT]:
         if concept.state != "done" or concept.version is None:
             continue
-        for one in registry.versions(concept.name):
-            if one.version == concept.version and one.held and not one.current:
-                warn(
-                    f"<{one.name}@{one.version}> is not current: {one.held}. `textinv concept compare` shows both, "
-                    f"`textinv concept promote {one.name}@{one.version}` makes it current"
-                )
+        ref = ConceptRef(concept.name, concept.version)
+        one = next((each for each in registry.versions(ref.name) if each.version == ref.version), None)
+        if one is None:
+            continue
+        if one.held and not one.current:
+            warn(
+                f"{ref.placeholder} is not current: {one.held}. `textinv concept compare` shows both, "
+                f"`textinv concept promote {ref.name}@{ref.version}` makes it current"
+            )
+        elif job.gate == "warn" and (worse := registry.resolve(ref).record.get("gate", {}).get("reasons")):
+            back = f"`textinv concept rollback {ref.name}` goes back"
+            warn(f"{ref.placeholder} is current, and worse: {'; '.join(worse)}. {back}")
 
 
 def end_with(status: JobStatus, json: bool, facts: Mapping[str, Any] | None = None) -> None:

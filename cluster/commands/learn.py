@@ -43,7 +43,7 @@ def learn(
     json: AsJson = False,
 ) -> None:
     """Learn one concept from its pictures, and draw it when it is learned."""
-    from cluster.commands.follow import end_with, tell_held_back, watch
+    from cluster.commands.follow import end_with, tell_of_the_gate, watch
     from cluster.driver.options import DriverOptions
     from textinv.evaluation.prompts import FIDELITY
     from textinv.generation import GenerateRequest
@@ -58,7 +58,7 @@ def learn(
     made = submitted(loaded, settings, options, gate=gate_mode(gate))
     stderr().print(literal(made.text))
     status = watch(made.job_store, made.record, settings, options)
-    tell_held_back(made.job_store, status)
+    tell_of_the_gate(made.job_store, made.record, status)
     if status.state != "done":
         end_with(status, json, made.facts)
     version = next((f"@{one.version}" for one in status.concepts if one.version), "")

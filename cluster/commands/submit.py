@@ -66,7 +66,7 @@ def submit(
 
     Results are scored with the encoders of the settings (`textinv --encoder FOLDER submit`), else the base's own CLIP.
     """
-    from cluster.commands.follow import end_with, tell_held_back, watch
+    from cluster.commands.follow import end_with, tell_of_the_gate, watch
     from textinv.manifest import load_manifest
 
     settings = settings_at(address)
@@ -77,7 +77,7 @@ def submit(
         return
     stderr().print(literal(made.text))
     status = watch(made.job_store, made.record, settings, options)
-    tell_held_back(made.job_store, status)
+    tell_of_the_gate(made.job_store, made.record, status)
     end_with(status, json, made.facts)
 
 

@@ -1,9 +1,10 @@
 """Does a guess help? Concepts of the demo world, learned for a few steps from the guess and from ranked words.
 
 None of them was in what the guess was trained on. Each piece (where rows start, steps, tier, seed) is measured once and
-kept in the folder, so that a run goes on where it was left off. Scores of each concept: the loss on pictures that were
-not taught with, CLIP-I with them (in the CLIP that the guess sees through, too: read with care), and the judge, which
-nothing here was trained against. Differences are paired by concept and seed, with the bounds of 95 of 100 draws.
+kept in the folder, so that a run goes on where it was left off, and another guess is compared with the same words.
+Scores of each concept: the loss on pictures that were not taught with, CLIP-I with them (in the CLIP that the guess
+sees through, too: read with care), and the judge, which nothing here was trained against. Differences are paired by
+concept and seed, with the bounds of 95 of 100 draws.
 
     python tests/benchmarks/guess.py --base FOLDER [--concepts N] [--steps N ...] [--seeds N] [--tiers TIER ...]
 """
@@ -101,13 +102,14 @@ def _prompt(concept: DemoConcept, subject: str) -> str:
 
 
 def piece(model: BaseModel, out: Path, tier: str, start: str, steps: int, seed: int, count: int) -> Scores:
-    """Scores by concept of one piece, measured where the folder does not have them."""
-    file = out / f"{tier}-{count}-{start}-{steps}-{seed}.json"
+    """Scores by concept of one piece, measured where the folder does not have them; `words` serves for every guess."""
+    folder = out if start == "guess" else out.parent / start
+    file = folder / f"{tier}-{count}-{start}-{steps}-{seed}.json"
     if not file.is_file():
         concepts = [concept for name in TIERS if name == tier for concept in concepts_of(name)[:count]]
         embeddings, seconds = learned(model, concepts, start, steps, seed)
         scores = {one.name: scores_of(model, one, embeddings[one.name]) for one in concepts}
-        out.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps({"seconds": round(seconds, 2), "scores": scores}))
     found: Scores = json.loads(file.read_text())["scores"]
     return found

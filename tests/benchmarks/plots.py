@@ -111,11 +111,22 @@ def slots(axes: Any, figures: Any) -> None:
     axes.set(xlabel=f"slots ({figures['device']})", ylabel="samples per second", xlim=(0, None), ylim=(0, None))
 
 
+def guess(axes: Any, figures: Figures) -> None:
+    """Likeness of particular things after some steps, by how many concepts the guess was trained on."""
+    for steps, points in figures["steps"].items():
+        axes.plot([count for count, _ in points], [score for _, score in points], marker="o", label=f"{steps} steps")
+    axes.axhline(figures["words"], linestyle=":", color="#6b6b6b")
+    axes.annotate("60 steps from ranked words", (100, figures["words"]), (0, 4), textcoords="offset points")
+    axes.set(xscale="log", xlabel="concepts that the guess has seen", ylabel="likeness")
+    axes.legend(frameon=False)
+
+
 PLOTS: dict[str, Callable[[Any, Any], None]] = {
     "likeness": likeness,
     "stored": stored,
     "latency": latency,
     "slots": slots,
+    "guess": guess,
 }
 
 

@@ -1,6 +1,6 @@
 """`make bench-serve`: the engine and the service beside their anchors, on the demo base.
 
-Parts, each of which can be run alone (`--parts mixed`), in under four minutes:
+Parts, each of which can be run alone (`--parts mixed`), in some minutes; `concepts` may take a quarter of an hour:
 
   concepts   throughput of a batch of different concepts, against one concept; 1 to 100,000 stored
   cold       latency that a never-seen concept adds, against the embedded store

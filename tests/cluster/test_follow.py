@@ -93,7 +93,7 @@ def test_a_pipe_gets_steps_loss_and_the_time_that_is_left_though_nothing_changes
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"workers": 0}, "waiting for a worker, which takes most of a minute to start: 0:00:31 so far"),
+        ({"workers": 0}, "waiting for a worker, which takes a minute to start: 0:00:31 so far"),
         ({"workers": 2}, "other jobs come first: 0:00:31 so far"),
         ({"problem": "it waits until the store answers"}, "it waits until the store answers"),
     ],

@@ -1,19 +1,23 @@
 """A worker holds back what is less like its pictures than what is current, as its job's gate says."""
 
+import contextlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cluster.commands.follow import tell_of_the_gate
 from cluster.queue.messages import WorkerCard
 from cluster.worker.config import PackSettings
 from cluster.worker.worker import learn_leased
 from tests.cluster.shared_queue import LetsGo, told
 from tests.evaluation.tiny_encoders import clip_folder
-from textinv.jobs import JobRecord, JobStore
+from textinv.jobs import ConceptStatus, JobRecord, JobStore
 from textinv.jobs.layout import spec_sheet_key
 from textinv.jobs.record import spec_sheets_of
+from textinv.jobs.status import waiting_status
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 from textinv.registry import Registry
@@ -25,13 +29,20 @@ MakeJob = Callable[..., JobRecord]
 NAME = "concept-0"
 
 
-def learn(model: BaseModel, registry: Registry, record: JobRecord, gate: str, clip: Path) -> None:
+def learn(model: BaseModel, registry: Registry, record: JobRecord, gate: str, clip: Path) -> str:
+    """Learn a job; what its submitter is told of the concept's new version."""
     job_store = JobStore(registry.store)
     specs = [spec.model_copy(update={"evaluate": True}) for spec in job_store.spec_sheet(record.id, 0)]
     registry.store.put(spec_sheet_key(record.id, 0), spec_sheets_of(specs)[0])
-    job_store.open(record.model_copy(update={"gate": gate}))
+    record = job_store.open(record.model_copy(update={"gate": gate}))
     queue = told(registry, record, LetsGo())
     learn_leased(lambda: model, queue, registry, WorkerCard("crew/0", "crew", 0), PACK, encoders=[clip])
+    version = registry.versions(NAME)[-1].version
+    done = ConceptStatus(name=NAME, fingerprint=specs[0].fingerprint, state="done", version=version)
+    status = waiting_status(record).model_copy(update={"state": "done", "concepts": (done,)})
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        tell_of_the_gate(job_store, record, status)
+    return said.getvalue()
 
 
 def praised(evaluation: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +59,7 @@ def test_a_worse_version_is_held_back_or_told_as_the_job_says(
     model: BaseModel, make_job: MakeJob, tmp_path: Path
 ) -> None:
     registry, clip = Registry(MemoryStore()), clip_folder(tmp_path / "clip")
-    learn(model, registry, make_job(registry.store, 1, max_steps=2), "on", clip)
+    assert learn(model, registry, make_job(registry.store, 1, max_steps=2), "on", clip) == ""
     first = registry.resolve(ConceptRef(NAME))
     assert set(first.record["evaluation"]["each"][str(clip)]) >= {"fidelity"}
     assert "gate" not in first.record
@@ -63,14 +74,18 @@ def test_a_worse_version_is_held_back_or_told_as_the_job_says(
         base_revision=first.base_revision,
     )
     assert registry.resolve(ConceptRef(NAME)).version == better.version == 2
-    learn(model, registry, make_job(registry.store, 1, max_steps=3), "on", clip)
+    said = learn(model, registry, make_job(registry.store, 1, max_steps=3), "on", clip)
+    assert f"<{NAME}@3> is not current" in said
+    assert f"`textinv concept promote {NAME}@3`" in said
     third = registry.resolve(ConceptRef(NAME, 3))
     assert registry.resolve(ConceptRef(NAME)).version == 2
     assert third.record["gate"]["against"] == 2
     assert third.record["gate"]["held"].startswith(("editability fell from", "likeness fell from"))
-    learn(model, registry, make_job(registry.store, 1, max_steps=4), "warn", clip)
+    said = learn(model, registry, make_job(registry.store, 1, max_steps=4), "warn", clip)
+    assert f"<{NAME}@4> is current, and worse: " in said
+    assert f"`textinv concept rollback {NAME}`" in said
     fourth = registry.resolve(ConceptRef(NAME))
     assert fourth.version == 4
     assert fourth.record["gate"]["reasons"]
-    learn(model, registry, make_job(registry.store, 1, max_steps=5), "off", clip)
+    assert learn(model, registry, make_job(registry.store, 1, max_steps=5), "off", clip) == ""
     assert "gate" not in registry.resolve(ConceptRef(NAME)).record

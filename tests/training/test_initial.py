@@ -165,7 +165,7 @@ def test_a_concept_of_no_steps_is_published_with_its_evidence_beside_others_that
     alone = learn(tiny, [learning[0]], num_slots=2)
     for name in ("at-once-0", "at-once-1"):
         record = learned.concepts[name].record
-        assert (record["steps"], record["sample_passes"], record["stopped"]) == (0, 0, "cap")
+        assert (record["steps"], record["sample_passes"], record["stopped"]) == (0, 0, "untrained")
         assert [seen["step"] for seen in record["trace"]] == [0]
         direction = learned.concepts[name].embedding.rows["text_encoder"] / start.rows(tiny).rows["text_encoder"]
         assert torch.allclose(direction, direction[0, 0].expand_as(direction), rtol=1e-5)

@@ -125,12 +125,13 @@ def _course(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = []
     losses = _losses(record)
     if losses:
-        lines.append(("loss", f"{sparkline(losses)}  {losses[0]:.4f} to {losses[-1]:.4f}"))
+        course = f"{sparkline(losses)}  {losses[0]:.4f} to " if len(losses) > 1 else ""
+        lines.append(("loss", f"{course}{losses[-1]:.4f}"))
     stopped, spec = record.get("stopped"), _mapping(record.get("spec"))
     if isinstance(stopped, str):
         kept = f", and the rows of step {record['kept_step']} are kept" if "kept_step" in record else ""
         most = spec.get("max_steps", "?")
-        where = f"at step {record['steps']} of at most {most}{kept}: " if "steps" in record else ""
+        where = f"at step {record['steps']} of at most {most}{kept}: " if record.get("steps") else ""
         lines.append(("stopped", f"{where}{why_stopped(stopped)}"))
     if _is_number(record, "sample_passes"):
         seconds = f", {timedelta(seconds=round(record['seconds']))}" if _is_number(record, "seconds") else ""

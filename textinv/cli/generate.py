@@ -114,11 +114,11 @@ def load_for(
 
 def draw_here(request: "GenerateRequest", base_model: str | None, settings: "Settings") -> list["GeneratedImage"]:
     """Draw on this machine, with the concepts of the store."""
-    from textinv.generation import generate as draw
-
-    mounts = _mounts(request.refs, base_model, settings)
-    model = load_for(list(mounts.values()), base_model, None, settings)
     with waiting_for("drawing"):
+        from textinv.generation import generate as draw
+
+        mounts = _mounts(request.refs, base_model, settings)
+        model = load_for(list(mounts.values()), base_model, None, settings)
         return draw(model, request, mounts)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 WHY: Mapping[str, str] = {
     "converged": "its loss on the fixed batch no longer fell, so more steps would have taught it little",
     "cap": "it reached max_steps; if the curve still falls, allow more steps",
+    "untrained": "its recipe takes no steps, so its rows are what it began with",
     "cancelled": "somebody cancelled it",
     "diverged": "its loss or its rows became non-finite",
     "failed": "it could not be learned",

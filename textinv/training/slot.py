@@ -26,7 +26,7 @@ from textinv.training.latents import PictureLatents
 from textinv.training.streams import Choices, Draw, draw, draw_index
 from textinv.training.work import Progress, Work
 
-StopReason = Literal["converged", "cap", "diverged", "cancelled"]
+StopReason = Literal["converged", "cap", "untrained", "diverged", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Slot:
         if not self._is_finite:
             return "diverged"
         if self.step >= self.spec.max_steps:
-            return "cap"
+            return "cap" if self.spec.max_steps else "untrained"
         stop = self.spec.stop
         losses = [look.loss for look in self.history]
         enough = stop.rule == "dvar" and self.step >= self.spec.min_steps
