@@ -124,6 +124,40 @@ def test_a_heartbeat_on_its_way_does_not_take_again_what_is_given_back(
     assert (queue.view().leased, queue.view().waiting) == (0, 1)
 
 
+class LateAnswers:
+    """A queue that hears at once what is handed back, and takes long to answer."""
+
+    def __init__(self, queue: WorkQueue) -> None:
+        self._queue = queue
+        self.heard, self.answers = threading.Event(), threading.Event()
+
+    def __getattr__(self, operation: str) -> Any:
+        return getattr(self._queue, operation)
+
+    def hand_back(self, worker_id: str, fingerprints: Collection[str]) -> None:
+        self._queue.hand_back(worker_id, fingerprints)
+        self.heard.set()
+        self.answers.wait(30.0)
+
+
+def test_what_is_leased_again_while_it_is_handed_back_is_not_forgotten(store: Unsteady, make_job: MakeJob) -> None:
+    queue = told(Registry(store), make_job(store, 1), SharedQueue())
+    late = LateAnswers(queue)
+    with Leases(late, JobStore(store), CARD, beat_s=0.01) as leases:
+        wait_until(leases.take)
+        (fingerprint,) = leases.held
+        handing = threading.Thread(target=leases.hand_back, args=(fingerprint,))
+        handing.start()
+        late.heard.wait(20.0)
+        again = [leases.take()]
+        time.sleep(0.2)  # in which it could be leased
+        late.answers.set()
+        handing.join(20.0)
+        wait_until(lambda: again[-1] is not None or again.append(leases.take()))
+        assert leases.held == {fingerprint}
+        assert [bool(worker.leases) for worker in queue.view().workers] == [True]
+
+
 @pytest.mark.parametrize("reason", [None, "RuntimeError: out of luck"])
 def test_a_heartbeat_on_its_way_does_not_bring_a_worker_back_that_has_left(
     store: Unsteady, make_job: MakeJob, reason: str | None
