@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import math
 import os
 import re
 import shutil
@@ -26,10 +27,21 @@ gc.disable()  # looking through what is being imported, again and again, would t
 MARKED = re.compile(r"^pytestmark = .*", re.MULTILINE)
 
 
+BEGIN_UNTIL = float(os.environ.get("TESTS_BEGIN_UNTIL", "inf"))
+"""Seconds since the epoch after which no test begins, where a run has a limit."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with another test each time, where not all may have their turn."""
+    if math.isfinite(BEGIN_UNTIL) and items:
+        first = int(BEGIN_UNTIL) % len(items)
+        items[:] = items[first:] + items[:first]
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Begin no test after `TESTS_BEGIN_UNTIL` (seconds since the epoch), where a run has a limit."""
-    if time.time() > float(os.environ.get("TESTS_BEGIN_UNTIL", "inf")):
-        pytest.skip("NOT RUN: no time is left for it")
+    """Name what no time is left for."""
+    if time.time() > BEGIN_UNTIL:
+        pytest.skip(f"NOT RUN, no time is left: {item.nodeid}")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
