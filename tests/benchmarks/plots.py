@@ -1,7 +1,7 @@
 """Draw what the benchmarks measured: `build/bench/*.svg` from the files beside them.
 
 What was not measured there is drawn from `figures.json`, whose numbers are those of README.md. With `--recorded` the
-plot that the project's README shows is drawn from these alone, beside this file. The same figures give the same bytes.
+plots of the project's README are drawn from these alone, beside this file. The same figures give the same bytes.
 """
 
 import argparse
@@ -18,6 +18,8 @@ import matplotlib.pyplot as plt
 
 HERE = Path(__file__).resolve().parent
 RECORDED = HERE / "figures.json"
+SHOWN = ("likeness", "guess")
+"""The plots of the project's README."""
 Figures = Mapping[str, Any]
 _NAMES = {
     "(b) honest loop": "one vector",
@@ -40,7 +42,7 @@ def main() -> int:
     parser.add_argument("--recorded", action="store_true", help="draw the recorded figures, beside this file")
     args = parser.parse_args()
     folder, figures = (HERE if args.recorded else args.bench), json.loads(RECORDED.read_text())
-    wanted = {"likeness": figures["likeness"]} if args.recorded else figures | measured(args.bench)
+    wanted = {name: figures[name] for name in SHOWN} if args.recorded else figures | measured(args.bench)
     folder.mkdir(parents=True, exist_ok=True)
     # Text stays text, ids do not depend on chance: a small file, and the same one every time.
     with mpl.rc_context(
