@@ -1,6 +1,8 @@
 """What `textinv generate` says of layers and sizes, on a tiny base model and without a store."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,23 @@ def test_a_layer_and_sizes_can_be_asked_for(base: str, tmp_path: Path, capsys: p
     infotext = json.loads(capsys.readouterr().out)[0]["infotext"]
     assert 'Original size: 160x96, Crop top left: "24, 8", Target size: 48x64, Clip skip: 2' in infotext
     assert (plain != told).any()
+
+
+def test_one_thing_at_a_time_is_waited_for(base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[str] = []
+    under_way: list[str] = []
+
+    @contextmanager
+    def waiting_for(what: str) -> Iterator[None]:
+        assert under_way == [], "a terminal may show one wait only"
+        waits.append(what.split()[0])
+        under_way.append(what)
+        yield
+        under_way.clear()
+
+    monkeypatch.setattr("textinv.cli.generate.waiting_for", waiting_for)
+    drawn(tmp_path / "one.png", base)
+    assert waits == ["looking", "loading", "drawing"]
 
 
 def test_an_alias_says_which_layer_is_read(base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

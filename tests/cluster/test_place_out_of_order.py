@@ -88,8 +88,8 @@ def test_a_place_out_of_order_fails_no_waiting_concept_however_often_it_is_tried
     assert (counts["waiting"] + counts["leased"], counts.get("failed", 0)) == (5, 0)
 
 
-class LateBeats:
-    """A queue that heartbeats take long to reach."""
+class Far:
+    """A queue that is slow to reach."""
 
     def __init__(self, queue: WorkQueue) -> None:
         self._queue = queue
@@ -97,6 +97,10 @@ class LateBeats:
 
     def __getattr__(self, operation: str) -> Any:
         return getattr(self._queue, operation)
+
+
+class LateBeats(Far):
+    """A queue that heartbeats take long to reach."""
 
     def beat(self, card: WorkerCard, held: Collection[str], trouble: str = "") -> BeatReply:
         if held:
@@ -124,20 +128,13 @@ def test_a_heartbeat_on_its_way_does_not_take_again_what_is_given_back(
     assert (queue.view().leased, queue.view().waiting) == (0, 1)
 
 
-class LateAnswers:
-    """A queue that hears at once what is handed back, and takes long to answer."""
-
-    def __init__(self, queue: WorkQueue) -> None:
-        self._queue = queue
-        self.heard, self.answers = threading.Event(), threading.Event()
-
-    def __getattr__(self, operation: str) -> Any:
-        return getattr(self._queue, operation)
+class LateAnswers(Far):
+    """A queue that hears at once what is handed back, and whose answer takes long."""
 
     def hand_back(self, worker_id: str, fingerprints: Collection[str]) -> None:
         self._queue.hand_back(worker_id, fingerprints)
-        self.heard.set()
-        self.answers.wait(30.0)
+        self.on_its_way.set()
+        self.arrives.wait(30.0)
 
 
 def test_what_is_leased_again_while_it_is_handed_back_is_not_forgotten(store: Unsteady, make_job: MakeJob) -> None:
@@ -148,10 +145,10 @@ def test_what_is_leased_again_while_it_is_handed_back_is_not_forgotten(store: Un
         (fingerprint,) = leases.held
         handing = threading.Thread(target=leases.hand_back, args=(fingerprint,))
         handing.start()
-        late.heard.wait(20.0)
+        late.on_its_way.wait(20.0)
         again = [leases.take()]
         time.sleep(0.2)  # in which it could be leased
-        late.answers.set()
+        late.arrives.set()
         handing.join(20.0)
         wait_until(lambda: again[-1] is not None or again.append(leases.take()))
         assert leases.held == {fingerprint}

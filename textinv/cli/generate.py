@@ -114,11 +114,12 @@ def load_for(
 
 def draw_here(request: "GenerateRequest", base_model: str | None, settings: "Settings") -> list["GeneratedImage"]:
     """Draw on this machine, with the concepts of the store."""
-    with waiting_for("drawing"):
+    with waiting_for("looking up what to draw"):
         from textinv.generation import generate as draw
 
         mounts = _mounts(request.refs, base_model, settings)
-        model = load_for(list(mounts.values()), base_model, None, settings)
+    model = load_for(list(mounts.values()), base_model, None, settings)
+    with waiting_for("drawing"):
         return draw(model, request, mounts)
 
 
