@@ -157,12 +157,18 @@ def status_of(
         workers=sum(bool(worker.leases) for worker in queue.workers),
         elapsed_s=view.elapsed_s,
         concepts_per_hour=None if pace is None else 3600 * pace,
-        eta_s=None if pace is None else left / pace,
+        eta_s=None if pace is None else max(left / pace, _longest_s(view)),
         updated=now(),
         problem=problem,
         concepts=tuple(_concept(spec, traces.get(spec.fingerprint)) for spec in view.specs),
         **counts,
     )
+
+
+def _longest_s(view: JobView) -> float:
+    """How long those that run take to their last step: others may have been shorter, those without steps above all."""
+    reports = [spec.report for spec in view.specs if spec.state == "leased" and spec.report and spec.report.step]
+    return max((one.elapsed_s / one.step * (one.max_steps - one.step) for one in reports), default=0.0)
 
 
 def _learned(view: JobView) -> float:
