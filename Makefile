@@ -86,7 +86,9 @@ bench: bench-train bench-lora bench-serve bench-scale bench-commands
 bench-train: setup
 	$(PY) tests/benchmarks/train.py $(ARGS)
 
+# diffusers imports peft wherever it is installed, so nothing else has it.
 bench-lora: setup
+	$(PY) -m pip install --quiet -c constraints.txt peft
 	$(PY) tests/benchmarks/train_lora.py $(ARGS)
 
 bench-serve: setup
