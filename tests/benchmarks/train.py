@@ -5,7 +5,8 @@ honest loop: base loaded once, latents cached, 475 steps of 2 samples, with one 
 has; (c) each of our recipes. All start from the concept's own word; where a title says `auto`, from the words that our
 `init: auto` finds without a guess, which helps the loop as well; where it says `guess`, from what the base's guess
 predicts (`instant` takes no step at all). Then the cost of a packed step beside the bare forward and backward.
-Prints a table and writes `build/bench/train.json`.
+Prints a table, and tier by tier how each way stands beside `balanced` from `auto` (paired by concept and seed, with the
+bounds of 95 of 100 draws), and writes `build/bench/train.json`.
 
 A long run can be split: `make bench-train ARGS="--resume --seconds 200"` goes on where the last call stopped and starts
 nothing after that. What was measured with other weights, recipes or objective is measured anew. `--only-steps` measures
@@ -27,6 +28,7 @@ from train_concepts import chosen_concepts, shipped_guess, works_of
 from train_methods import Method, Script, Sizes, by_plain_loop, by_recipe, by_word, measure
 from train_pieces import Finished, Piece, Row, pieces_of
 from train_step import step_costs
+from train_tiers import ANCHOR, Tiers, print_tiers, tiers_of
 
 from textinv.demo import WEIGHTS
 from textinv.models import load_base_model, revisions_of
@@ -94,19 +96,23 @@ def main(arguments: list[str] | None = None) -> int:
         tables[SAME] = {title: finished.row(own, args.diffusers_concepts) for title, own in of.items()}
     of_script = {name: getattr(args, name) for name in ("diffusers_concepts", "diffusers_steps")}
     stated = vars(sizes) | (of_script if args.diffusers_script else {}) | {"repeats": args.repeats}
-    _finish(tables, _step_costs(sizes, args.repeats), stated, args.output)
+    tiers = tiers_of(finished, of, concepts) if ANCHOR in of else {}
+    _finish(tables, tiers, _step_costs(sizes, args.repeats), stated, args.output)
     return 0
 
 
-def _finish(tables: Mapping[str, Table], costs: Mapping[str, float], sizes: Mapping[str, Any], output: Path) -> None:
+def _finish(
+    tables: Mapping[str, Table], tiers: Tiers, costs: Mapping[str, float], sizes: Mapping[str, Any], output: Path
+) -> None:
     """Print the tables and write them."""
     for name, rows in tables.items():
         print(f"{name:26}" + "".join(f"{title:>13}" for title in COLUMNS.values()))
         for title, row in sorted(rows.items()):
             print(f"{title:26}" + ("  skipped" if row is None else "".join(_cells(row))))
+    print_tiers(tiers)
     _print_costs(costs)
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(_report(tables, costs, sizes), indent=2))
+    output.write_text(json.dumps(_report(tables, costs, sizes) | {"tiers": tiers}, indent=2))
     print(f"written to {output}")
 
 

@@ -69,6 +69,9 @@ class Finished:
     def __contains__(self, piece: Piece) -> bool:
         return piece.key in self._rows
 
+    def __getitem__(self, piece: Piece) -> Row:
+        return self._rows[piece.key]
+
     def measure(self, piece: Piece, measure: Callable[[Piece], Row]) -> Row:
         """Measure a piece and write it down."""
         self._rows[piece.key] = row = measure(piece)
