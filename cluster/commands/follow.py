@@ -157,10 +157,10 @@ def _shown(console: Console) -> Bars | Lines:
 def progress_line(status: JobStatus, watched_s: float) -> str:
     """How far a job is, in a line: each concept that runs with its steps and loss, and the time that is left."""
     running = [concept for concept in status.concepts if concept.state == "running"]
-    facts = [f"{one.name}: step {one.step} of at most {one.max_steps}{_loss(one)}" for one in running[:MAX_IN_A_LINE]]
+    facts = [f"{one.name}: {_step(one)}{_loss(one)}" for one in running[:MAX_IN_A_LINE]]
     facts += [f"{len(running) - len(facts)} more"] if len(running) > len(facts) else []
     left = status.eta_s if status.eta_s is not None else _most_left_s(running)
-    facts += [f"about {duration(left)} left"] if left is not None else []
+    facts += [f"about {duration(left)} left"] if left else []
     awaited = "other jobs come first" if status.workers else "waiting for a worker, which takes a minute to start"
     facts = facts or [status.problem or f"{awaited}: {duration(watched_s)} so far"]
     return f"[{status.done}/{status.total}] {'; '.join(facts)}"
@@ -170,6 +170,12 @@ def _most_left_s(running: Sequence[ConceptStatus]) -> float | None:
     """How long those that run would take to their last step, while no concept has shown how long one takes."""
     lefts = (one.elapsed_s / one.step * (one.max_steps - one.step) for one in running if one.step >= _TELLING_STEPS)
     return max(lefts, default=None)
+
+
+def _step(concept: ConceptStatus) -> str:
+    if 0 < concept.max_steps <= concept.step:
+        return f"all {concept.step} steps taken, now measured"
+    return f"step {concept.step} of at most {concept.max_steps}"
 
 
 def _loss(concept: ConceptStatus) -> str:

@@ -1,5 +1,6 @@
 """The command line: quick to start, plain about failures, JSON where a program reads it."""
 
+import io
 import json
 import os
 import subprocess
@@ -7,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from textinv.cli import main
+from textinv.cli.output import rows_table
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "manifests" / "quickstart.yaml"
@@ -114,3 +117,10 @@ def test_an_unknown_command_or_flag_is_refused(capsys: pytest.CaptureFixture[str
     assert run("--config", "none.toml", "config") == 2
     assert run("--version") == 0
     assert capsys.readouterr().out.startswith("textinv ")
+
+
+def test_a_table_shows_figures_that_can_be_read_and_loses_no_size() -> None:
+    cells = {"loss": 0.37403538823127747, "kappa": 1e-4, "rate": 5e-05, "bytes": 123456789, "seconds": 212345.5}
+    console = Console(width=80, file=io.StringIO())
+    console.print(rows_table([cells]))
+    assert console.file.getvalue().split()[5:] == ["0.374035", "0.0001", "5e-05", "123456789", "212345.5"]

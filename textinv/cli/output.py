@@ -141,6 +141,8 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, float) and abs(value) < 1e5:
+        return f"{value:.6g}"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_cell(inner)}" for name, inner in value.items())
     if isinstance(value, list | tuple | set | frozenset):
