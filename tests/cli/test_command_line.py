@@ -124,3 +124,10 @@ def test_a_table_shows_figures_that_can_be_read_and_loses_no_size() -> None:
     console = Console(width=80, file=io.StringIO())
     console.print(rows_table([cells]))
     assert console.file.getvalue().split()[5:] == ["0.374035", "0.0001", "5e-05", "123456789", "212345.5"]
+
+
+def test_what_a_command_has_imported_is_not_looked_through_for_garbage_when_it_ends() -> None:
+    told = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 0))"
+    run_it = "from textinv.cli import main; main(['config', '--json'])"
+    done = subprocess.run([sys.executable, "-c", f"{told}; {run_it}"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True"
