@@ -177,7 +177,11 @@ def test_secrets_are_not_shown_but_survive_being_sent_to_a_worker(monkeypatch: p
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("TEXTINV_STORE_BUKET", "TEXTINV_STORE_BUCKET"), ("TEXTINV_BUCKET", "TEXTINV_STORE_BUCKET")],
+    [
+        ("TEXTINV_STORE_BUKET", "TEXTINV_STORE_BUCKET"),
+        ("TEXTINV_BUCKET", "TEXTINV_STORE_BUCKET"),
+        ("TEXTINV_SOMETHING_ELSE_ALTOGETHER", "TEXTINV_"),
+    ],
 )
 def test_a_variable_that_names_no_setting_is_refused_with_the_nearest_name(
     name: str, meant: str, monkeypatch: pytest.MonkeyPatch

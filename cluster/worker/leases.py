@@ -1,4 +1,4 @@
-"""Specs for a pack, leased from the queue and fetched from the store: the third part of the way.
+"""Specs for a pack, leased from the queue and fetched from the store.
 
 Owns the worker's leases: taking them and fetching what they need from the store beside training, renewing them in a
 thread, and knowing which the worker must drop. A guess is kept aside until nothing else is held. What the worker's

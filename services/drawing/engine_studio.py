@@ -1,7 +1,6 @@
 """The studio that draws: an engine, a cache of embeddings and their registry, in one process.
 
 Owns the way from a request to a ticket, and from the engine's thread to the event loop. Knows neither HTTP nor Ray.
-Stations 7 to 9 on the way.
 """
 
 import asyncio

@@ -252,7 +252,7 @@ async def test_png_info_reads_back_what_was_drawn(client: httpx.AsyncClient) -> 
     assert (await client.post("/sdapi/v1/png-info", json={"image": "AAAA"})).status_code == 400
 
 
-async def test_fixed_sizes_of_clients_are_resized_to_here_and_elsewhere_when_the_operator_chose_so(
+async def test_fixed_sizes_of_clients_are_resized_to_here_and_refused_elsewhere(
     studio: ColourStudio, store: MemoryStore
 ) -> None:
     sent = {"prompt": "a", "width": 512, "height": 256, "steps": 1}
@@ -269,6 +269,23 @@ async def test_fixed_sizes_of_clients_are_resized_to_here_and_elsewhere_when_the
         assert "did you mean 'num_inference_steps'?" in wrong.json()["error"]["message"]
         plain = await strict.post("/v1/images/generations", content='{"prompt": "a"}')
         assert plain.status_code == 200 or "content-type: application/json" in plain.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("route", ["generations", "edits"])
+async def test_where_the_operator_chose_so_other_routes_resize_as_well(
+    studio: ColourStudio, store: MemoryStore, route: str, streamed: bool
+) -> None:
+    sent = {"prompt": "a", "size": "512x256", "num_inference_steps": 1, "stream": streamed}
+    if route == "edits":
+        sent["images"] = [{"image_url": "data:image/png;base64," + base64_of(png())}]
+    async with client_of(Desk(ServiceConfig(base_model="colours", keys=False, resize=True), studio, store)) as client:
+        reply = await client.post(f"/v1/images/{route}", json=sent)
+    assert reply.status_code == 200, reply.text
+    last = json.loads(reply.text.split("data: ")[-1]) if streamed else reply.json()
+    (picture,) = [last] if streamed else last["data"]
+    assert picture_of(picture["b64_json"]).size == (512, 256)
+    assert last["size"] == "512x256"
 
 
 async def test_other_networks_and_and_are_left_out_and_told(client: httpx.AsyncClient, studio: ColourStudio) -> None:

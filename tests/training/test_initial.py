@@ -4,13 +4,11 @@ import base64
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
 from textinv.embedding import Embedding
 from textinv.errors import BaseModelMismatchError, PromptError
-from textinv.images import Picture
 from textinv.models.base import BaseModel
 from textinv.models.word_rows import spread
 from textinv.training import ConceptPack, Start, Work
@@ -61,10 +59,6 @@ def test_an_initializer_without_tokens_and_a_caption_without_its_place_are_error
         ConceptPack(model, 1).add(works("a", init=" "))
     with pytest.raises(PromptError, match=r"\{\}"):
         ConceptPack(model, 1).add(works("a", templates=("a photo",)))
-
-
-def red_picture() -> list[Picture]:
-    return [Picture(np.full((64, 64, 3), (220, 40, 40), np.uint8), None, "red", "red.png")]
 
 
 def test_auto_takes_rows_of_the_vocabulary_and_the_record_says_how_far_they_went(

@@ -1,7 +1,7 @@
 """Generation: prompts with mounted concepts in, pictures out, any number at once on one frozen base model.
 
 Owns the engine, its requests and the cache of embeddings. Does not know where embeddings are stored, HTTP, Ray or
-training. Stations 7 and 8. Open `engine.py` first: a request goes through it from the top to the bottom.
+training. Open `engine.py` first: a request goes through it from the top to the bottom.
 """
 
 from textinv.generation.cache import ConceptSource, EmbeddingCache

@@ -2,7 +2,6 @@
 
 Owns the bound in bytes, single flight and the revalidation of heads and versions. Knows of where concepts are stored
 what `ConceptSource` says. Does not know the engine; a request waits for its own concepts, while the batch runs on.
-Station 7 on the way: names in a prompt -> `StoredConcept`s.
 """
 
 import logging

@@ -4,7 +4,7 @@ Read from the top, it is a request's way: `submit` checks it once, reserves room
 pictures into the line; each `step` lets those join that fit, takes one inference step of all, decodes those that are
 finished and hands them over. Owns that way, the pictures under way (one that cannot go on fails alone) and the
 background thread. Does not know where embeddings are stored, HTTP or Ray: concepts come in as mounts, pictures go out
-through tickets. Station 8 on the way: `GenerateRequest` -> `GeneratedImage`.
+through tickets.
 """
 
 import logging

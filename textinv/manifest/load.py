@@ -1,4 +1,4 @@
-"""Step 1 of the way: YAML text to `Manifest`, with everything that is wrong reported at once.
+"""YAML text to `Manifest`, with everything that is wrong reported at once.
 
 Owns the checks that need no file but the manifest's own: fields, types, ranges, names, captions. Does not look at
 pictures: `textinv.plan` does.

@@ -1,4 +1,4 @@
-"""Step 2 of the way: `Manifest` to `Plan`, the ordered work with every default filled in.
+"""`Manifest` to `Plan`, the ordered work with every default filled in.
 
 Owns putting the parts together: pictures pinned by digest, initializers pinned, specs resolved, each compared with what
 is already published. Everything that is wrong is reported at once. Nothing is uploaded and nothing is trained.
