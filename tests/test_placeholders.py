@@ -100,8 +100,11 @@ def test_strengths_and_mixtures_are_placeholders() -> None:
     ]
     assert refs_in("<fox:0.7> <fox+owl@2>") == [fox, owl]
     assert parse_mention("fox:0.3+owl@2:0.7") == Blend(((fox, 0.3), (owl, 0.7)))
+    assert parse_mention("fox:0.3+owl@2:0.7").placeholder == "<fox:0.3+owl@2:0.7>"
     with pytest.raises(InputError, match="does not name a concept"):
         parse_ref("fox:0.7")
+    with pytest.raises(InputError, match="'my fox' does not name a concept"):
+        parse_mention("my fox")
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ def test_the_digest_is_that_of_the_file_not_of_the_pixels() -> None:
         (b"<!DOCTYPE html><html></html>", "it looks like a web page"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "it looks like SVG or XML"),
         (b"\x00\x00\x00\x18ftypheic" + bytes(100), "it looks like HEIC"),
+        (b"\x00\x00\x00\x18ftypisom" + bytes(100), "it looks like AVIF or a video"),
         (bytes(range(256)) * 4, "its format is unknown"),
     ],
 )

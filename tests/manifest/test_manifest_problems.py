@@ -7,6 +7,7 @@ import pytest
 
 from textinv.errors import ManifestError
 from textinv.manifest import Manifest, load_manifest, parse_manifest
+from textinv.manifest.load import MAX_BYTES
 
 GOOD = """\
 base_model: emoji
@@ -178,6 +179,10 @@ def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "picture.yaml").write_bytes(b"\x89PNG\r\n")
     with pytest.raises(ManifestError, match=r"picture\.yaml is not UTF-8 text"):
         load_manifest(tmp_path / "picture.yaml")
+    with (tmp_path / "huge.yaml").open("wb") as huge:
+        huge.truncate(MAX_BYTES + 1)
+    with pytest.raises(ManifestError, match=r"huge\.yaml is larger than 100 MB: split it"):
+        load_manifest(tmp_path / "huge.yaml")
 
 
 def test_a_thousand_problems_are_all_in_the_details_but_not_all_in_the_text() -> None:

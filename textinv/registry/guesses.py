@@ -260,7 +260,7 @@ def _listed(store: ObjectStore, digest: str, current: dict[str, str | None]) -> 
         record = GuessRecord.model_validate_json(store.get(key).body)
     except (ObjectNotFoundError, ValidationError) as error:
         raise CorruptObjectError(
-            f"the record {key} cannot be read ({error}): `textinv guess rm` or delete it"
+            f"the record {key} cannot be read: restore that object in the store, or delete it with its guess", key=key
         ) from error
     base = record.base_revision
     if base not in current:
