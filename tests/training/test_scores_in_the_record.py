@@ -11,7 +11,7 @@ from torch import Tensor
 from tests.evaluation.tiny_encoders import clip_folder, dino_folder
 from tests.models.tiny_bases import make_base
 from textinv.embedding import Embedding
-from textinv.errors import SettingsError
+from textinv.errors import SettingsError, TrainingError
 from textinv.evaluation import Drawing, Learned, evaluate, own_scorer
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
@@ -86,6 +86,18 @@ def test_a_concept_whose_scoring_fails_is_learned_all_the_same(model: BaseModel,
     done = learn(broken, [works("kept", max_steps=1, min_steps=1)], num_slots=1, scorer=own_scorer(broken, QUICK))
     assert "not enough memory" in done.concepts["kept"].record["evaluation"]["error"]["message"]
     assert not done.errors
+
+
+def test_an_error_of_foreign_code_while_scoring_is_told_with_what_can_be_said(
+    tiny: BaseModel, works: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> Any:
+        raise MemoryError("too little")
+
+    monkeypatch.setattr("textinv.evaluation.scorer.evaluate", failing)
+    found = scores_by(own_scorer(tiny, QUICK), tiny, works("kept"))
+    assert found["error"] == {"code": TrainingError.code, "message": "MemoryError: too little"}
+    assert found["norm_ratio"]["text_encoder"] > 0
 
 
 def test_without_an_encoder_nothing_is_drawn_and_the_record_says_why_and_what_is_known(
