@@ -76,11 +76,7 @@ def test_a_worker_before_a_store_that_misbehaves_publishes_everything_once(
 def test_a_worker_outlasts_a_store_that_refuses_everything_for_seconds(
     faulty_store: FaultyStore, s3_store: S3Store, model: BaseModel, make_job: MakeJob, status: int
 ) -> None:
-    def refuse() -> None:
-        time.sleep(2.0)
-        faulty_store.refuse_with, faulty_store.refuse_until = status, time.monotonic() + 8.0
-
-    work_through(faulty_store, s3_store, model, make_job, threading.Thread(target=refuse).start)
+    work_through(faulty_store, s3_store, model, make_job, lambda: refuse_in_mid_job(faulty_store, status))
     assert faulty_store.num_faults > 4
     check_three_concepts(s3_store)
 
@@ -88,14 +84,22 @@ def test_a_worker_outlasts_a_store_that_refuses_everything_for_seconds(
 def test_credentials_that_expire_in_mid_job_fail_no_concept(
     faulty_store: FaultyStore, s3_store: S3Store, model: BaseModel, make_job: MakeJob
 ) -> None:
-    def expire() -> None:
-        time.sleep(1.0)
-        faulty_store.refuse_with, faulty_store.refuse_until = 403, time.monotonic() + 8.0
-
-    queue = work_through(faulty_store, s3_store, model, make_job, threading.Thread(target=expire).start)
+    queue = work_through(faulty_store, s3_store, model, make_job, lambda: refuse_in_mid_job(faulty_store, 403))
     assert faulty_store.num_faults > 2
     assert [event for event in queue.view().events if event.kind == "failed"] == []
     check_three_concepts(s3_store)
+
+
+def refuse_in_mid_job(faulty_store: FaultyStore, status: int) -> None:
+    """Let everything be refused for seconds, from a quarter of what is written on, however fast the machine is."""
+    begun = faulty_store.num_puts
+
+    def refuse() -> None:
+        while faulty_store.num_puts < begun + 10:
+            time.sleep(0.01)
+        faulty_store.refuse_with, faulty_store.refuse_until = status, time.monotonic() + 8.0
+
+    threading.Thread(target=refuse, daemon=True).start()
 
 
 def work_through(
