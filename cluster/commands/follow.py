@@ -174,7 +174,7 @@ def _most_left_s(running: Sequence[ConceptStatus]) -> float | None:
 
 def _step(concept: ConceptStatus) -> str:
     if 0 < concept.max_steps <= concept.step:
-        return f"all {concept.step} steps taken, now measured"
+        return f"all {concept.step} steps taken, being finished"
     return f"step {concept.step} of at most {concept.max_steps}"
 
 
@@ -186,7 +186,7 @@ def job_facts(status: JobStatus) -> str:
     """What is said of a job beside its bar."""
     facts: list[str] = [] if status.state == "running" and status.running else [status.state]
     facts += [f"{count} {name}" for name in ("running", "failed", "cancelled") if (count := getattr(status, name))]
-    if status.eta_s is not None and not status.ended:
+    if status.eta_s and not status.ended:
         facts.append(f"about {duration(status.eta_s)} left")
     if status.concepts_per_hour is not None:
         facts.append(f"{status.concepts_per_hour:.0f} concepts/h")

@@ -75,14 +75,20 @@ def learned(
     return {name: one.embedding for name, one in found.concepts.items()}, seconds
 
 
+def taught_and_unseen(model: BaseModel, concept: DemoConcept) -> HeldOut:
+    """The pictures that a concept is taught with and as many that it is not, with their captions."""
+    taught = concept_pictures(concept, "training", NUM_TAUGHT)
+    shown = [*taught, *concept_pictures(concept, "evaluation", NUM_UNSEEN)]
+    pictures = [np.asarray(each.image.convert("RGB"), np.uint8) for each in shown]
+    captions = [[each.caption] for each in shown]
+    return HeldOut(concept.name, encode_example(model, own_encoder(model), concept.kind, pictures, captions), pictures)
+
+
 def scores_of(model: BaseModel, concept: DemoConcept, embedding: Embedding) -> dict[str, float]:
     """The scores of a concept that was learned."""
     encoder, judge = own_encoder(model), load_classifier(JUDGE)
-    taught = concept_pictures(concept, "training", NUM_TAUGHT)
     unseen = concept_pictures(concept, "evaluation", NUM_UNSEEN)
-    shown = [*taught, *unseen]
-    pictures = [np.asarray(each.image.convert("RGB"), np.uint8) for each in shown]
-    example = encode_example(model, encoder, concept.kind, pictures, [[each.caption] for each in shown])
+    held_out = taught_and_unseen(model, concept)
     requests = [
         GenerateRequest(_prompt(concept, each.scene.things[0].object), seed=100 + at, num_inference_steps=12)
         for at, each in enumerate(unseen[:NUM_DRAWN])
@@ -90,8 +96,8 @@ def scores_of(model: BaseModel, concept: DemoConcept, embedding: Embedding) -> d
     mounts = {ConceptRef(concept.name): embedding}
     drawn = [images[0].pixels for images in generate_all(model, [(request, mounts) for request in requests])]
     return {
-        "loss": loss_on_unseen(model, HeldOut(concept.name, example, pictures), embedding.rows),
-        "clip_i": float(all_pairs(encoder.pictures(drawn), encoder.pictures(pictures[NUM_TAUGHT:]))),
+        "loss": loss_on_unseen(model, held_out, embedding.rows),
+        "clip_i": float(all_pairs(encoder.pictures(drawn), encoder.pictures(held_out.pictures[NUM_TAUGHT:]))),
         "judge": score(judge, concept, np.stack(drawn)),
     }
 

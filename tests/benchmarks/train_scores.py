@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from statistics import fmean
 
 import numpy as np
+from guess import taught_and_unseen
 from numpy.typing import NDArray
-from train_concepts import NUM_PICTURES, pictures_of
+from train_concepts import pictures_of
 
-from textinv.demo.concept_pictures import Purpose, concept_pictures, prompt_for
+from textinv.demo.concept_pictures import prompt_for
 from textinv.demo.concepts import DemoConcept
 from textinv.demo.judge import JUDGE
 from textinv.demo.judge import score as judge_score
@@ -17,8 +18,7 @@ from textinv.evaluation.classifier import load_classifier
 from textinv.evaluation.scores import all_pairs, matched, norm_ratio
 from textinv.generation.draw import generate_all
 from textinv.generation.request import GenerateRequest
-from textinv.guess.measuring import HeldOut, loss_on_unseen
-from textinv.guess.training import encode_example
+from textinv.guess.measuring import loss_on_unseen
 from textinv.models.base import BaseModel
 from textinv.placeholders import ConceptRef
 
@@ -26,7 +26,6 @@ NUM_IMAGES = 4
 EDITS = ("red", "black")
 """Backgrounds that no training picture has."""
 CONCEPT = ConceptRef("concept")
-PURPOSES: tuple[Purpose, ...] = ("training", "evaluation")
 
 
 def score(
@@ -70,15 +69,7 @@ def _scores(
     seen = zip(judge.look(np.stack(edits)), right, strict=True)
     found["judge_editability"] = fmean(one.probability("background", colour) for one, colour in seen)
     if embedding:
-        found["loss"] = loss_on_unseen(model, _unseen(model, concept), embedding.rows)
+        found["loss"] = loss_on_unseen(model, taught_and_unseen(model, concept), embedding.rows)
         (name,) = model.encoder_names
         found["norm_ratio"] = norm_ratio(embedding.rows[name], model.vocabulary(name))
     return found
-
-
-def _unseen(model: BaseModel, concept: DemoConcept) -> HeldOut:
-    """The pictures that were learned from, and as many that were not, with their captions."""
-    shown = [one for purpose in PURPOSES for one in concept_pictures(concept, purpose, NUM_PICTURES)]
-    pictures = [np.asarray(one.image.convert("RGB"), np.uint8) for one in shown]
-    example = encode_example(model, own_encoder(model), concept.kind, pictures, [[one.caption] for one in shown])
-    return HeldOut(concept.name, example, pictures)

@@ -16,7 +16,7 @@ from tests.services.job_tools import report
 from textinv.jobs import JobStore
 from textinv.models.base import BaseModel
 from textinv.models.load import GUESS_FILE
-from textinv.registry.guesses import find_guess, publish_guess, remove_guess
+from textinv.registry.guesses import publish_guess, remove_guess
 from textinv.settings import OWN_BASE_MODELS
 from textinv.store.memory import MemoryStore
 
@@ -118,7 +118,7 @@ def test_a_guess_that_fails_is_told_and_keeps_nobody_from_teaching(
     service: str, store: MemoryStore, guess: str, open_page: OpenPage
 ) -> None:
     page = ready_to_teach(open_page(f"{service}/#/teach"))
-    remove_guess(store, find_guess(store, guess))
+    remove_guess(store, guess)
     choose(page)
     expect(panel(page)).to_contain_text("There is no first guess: there is no guess for", timeout=DRAWN_MS)
     expect(page.get_by_role("alert")).to_have_count(0)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from tests.models.tiny_bases import make_base
@@ -71,18 +70,3 @@ def test_sizes_that_are_none_are_refused_before_anything_is_loaded(
         main(["generate", "a fox", option, said])
     assert caught.value.code == 2
     assert option.removeprefix("--").replace("-", "_") in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("pictures", "threads"), [(1, 1), (2, 2), (5, 3)])
-def test_pictures_are_drawn_with_the_threads_that_they_occupy(
-    base: str, tmp_path: Path, pictures: int, threads: int
-) -> None:
-    size = ["--width", "64", "--height", "64", "--num", str(pictures)]
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        with pytest.raises(SystemExit) as caught:
-            main(["generate", "a fox", "-o", str(tmp_path / "out.png"), "--steps", "1", "--base-model", base, *size])
-        assert (caught.value.code, torch.get_num_threads()) == (0, threads)
-    finally:
-        torch.set_num_threads(before)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from cluster.commands.follow import Lines, follow, progress_line
+from cluster.commands.follow import Lines, follow, job_facts, progress_line
 from textinv.jobs import ConceptStatus, JobRecord, JobStatus, JobStore
 from textinv.registry import Registry
 
@@ -115,9 +115,11 @@ def test_before_any_concept_has_ended_the_steps_tell_the_time_that_is_left(
     assert line.endswith("about 0:01:00 left")
 
 
-def test_after_the_last_step_nothing_is_left_but_to_measure(registry: Registry, make_job: MakeJob) -> None:
+def test_after_the_last_step_no_time_is_told_that_has_run_out(registry: Registry, make_job: MakeJob) -> None:
     status = status_of(make_job(registry.store, 1), 40)
     (one,) = status.concepts
     taken = one.model_copy(update={"elapsed_s": 20.0})
-    line = progress_line(status.model_copy(update={"eta_s": None, "concepts": (taken,)}), 0.0)
-    assert line == "[0/1] concept-0: all 40 steps taken, now measured, loss 0.2500"
+    over = status.model_copy(update={"eta_s": None, "concepts": (taken,)})
+    line = progress_line(over, 0.0)
+    assert "left" not in job_facts(over.model_copy(update={"eta_s": 0.0}))
+    assert line == "[0/1] concept-0: all 40 steps taken, being finished, loss 0.2500"

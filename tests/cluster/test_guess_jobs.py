@@ -13,7 +13,7 @@ from textinv.jobs import ConceptStatus, Failure, JobRecord, JobStatus, JobStore
 from textinv.jobs.guess_order import NAME, read_order
 from textinv.jobs.migration import bases_of
 from textinv.models.base import BaseModel
-from textinv.registry.guesses import find_guess, publish_guess, remove_guess
+from textinv.registry.guesses import publish_guess, remove_guess
 from textinv.store import S3Store
 
 pytestmark = pytest.mark.store
@@ -94,7 +94,7 @@ def test_it_is_cancelled_resumed_and_done_as_any_job(
     tell(s3_store, record, "done")
     assert run("job", "show", record.id)["concepts"][0]["guess"] == guess.digest
     assert run("job", "resume", record.id)["note"] == f"job {record.id} is done already: there is nothing to resume"
-    remove_guess(s3_store, find_guess(s3_store, guess.digest))
+    remove_guess(s3_store, guess.digest)
     assert run("job", "resume", record.id)["changed"]
 
 

@@ -13,7 +13,6 @@ from textinv.registry.guesses import (
     LearnedFrom,
     check_usable,
     current_guess,
-    find_guess,
     list_guesses,
     newest_guess,
     publish_guess,
@@ -80,8 +79,8 @@ def test_one_that_is_trained_anew_is_used_again_and_so_is_the_one_before_where_t
     anew = learned_from(emoji, given[1:], seed=2)
     publish_guess(store, anew)
     assert current_guess(store, emoji.revision) == anew.digest
-    remove_guess(store, find_guess(store, anew.digest))
-    remove_guess(store, find_guess(store, second.digest))
+    remove_guess(store, anew.digest)
+    remove_guess(store, second.digest)
     assert current_guess(store, emoji.revision) == first.digest
 
 

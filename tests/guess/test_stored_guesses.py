@@ -6,7 +6,9 @@ from tests.guess.small_guess import small_guess
 from textinv.errors import CorruptObjectError, InputError
 from textinv.models.base import BaseModel
 from textinv.registry.guesses import (
+    GUESSES,
     current_guess,
+    find_digest,
     find_guess,
     guess_key,
     list_guesses,
@@ -36,15 +38,31 @@ def test_without_the_current_one_the_one_before_it_is_current_again(emoji: BaseM
     first, second = small_guess(emoji), small_guess(emoji, 1)
     publish_guess(store, first)
     publish_guess(store, second)
-    remove_guess(store, find_guess(store, second.digest[:8]))
+    remove_guess(store, find_digest(store, second.digest[:8]))
     assert current_guess(store, emoji.revision) == first.digest
-    remove_guess(store, find_guess(store, first.digest[:8]))
+    remove_guess(store, find_digest(store, first.digest[:8]))
     assert current_guess(store, emoji.revision) is None
     assert list(list_guesses(store)) == []
     with pytest.raises(InputError, match=f"the guess {first.digest[:12]} is not in the store any more"):
         load_guess(store, first.digest)
     with pytest.raises(InputError, match="0 guesses have a digest that starts with"):
         find_guess(store, first.digest[:8])
+
+
+def test_a_damaged_record_keeps_nobody_from_the_others_and_can_be_removed(emoji: BaseModel) -> None:
+    store = MemoryStore()
+    first, second = small_guess(emoji), small_guess(emoji, 1)
+    publish_guess(store, first)
+    publish_guess(store, second)
+    store.put(f"{GUESSES}{second.digest}.json", b"{")
+    told = rf"{second.digest}\.json cannot be read: .* `textinv guess rm {second.digest[:12]}`$"
+    for read in (list_guesses, lambda store: [current_guess(store, emoji.revision)]):
+        with pytest.raises(CorruptObjectError, match=told):
+            list(read(store))
+    assert find_guess(store, first.digest[:12]).record == first.record
+    remove_guess(store, find_digest(store, second.digest[:12]))
+    assert current_guess(store, emoji.revision) == first.digest
+    assert [one.digest for one in list_guesses(store)] == [first.digest]
 
 
 def test_one_that_was_only_put_there_is_nobodys_current_one(emoji: BaseModel) -> None:

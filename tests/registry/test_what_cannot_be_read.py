@@ -16,7 +16,6 @@ from textinv.placeholders import GUESS, ConceptRef
 from textinv.registry import Registry
 from textinv.registry.catalog import CATALOG_KEY
 from textinv.registry.formats import FORMAT_KEY
-from textinv.registry.guesses import GUESSES, list_guesses
 from textinv.registry.layout import DONE, head_key, version_key
 from textinv.store import MemoryStore
 from textinv.store.protocol import BINARY
@@ -30,13 +29,6 @@ def test_rows_in_a_head_that_are_none_are_named_with_the_head(publish: Publish) 
     store.put(key, json.dumps(head | {"embedding": "no base64!"}).encode(), "application/json")
     with pytest.raises(CorruptObjectError, match=f"{key} carries no readable embedding"):
         Registry(store).resolve(ConceptRef("cat"))
-
-
-def test_a_record_of_a_guess_that_cannot_be_read_is_named_with_what_to_do() -> None:
-    store = MemoryStore()
-    store.put(f"{GUESSES}abc.json", b"{", "application/json")
-    with pytest.raises(CorruptObjectError, match=r"guesses/abc\.json cannot be read: restore that object"):
-        list(list_guesses(store))
 
 
 def test_what_was_only_guessed_lies_in_no_store() -> None:

@@ -1,6 +1,5 @@
 """`textinv generate`: draw a prompt on this machine, with any stored concept in it."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from textinv.placeholders import ConceptRef
     from textinv.settings import Settings
 
-_PIXELS_A_THREAD = 64 * 64
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Of pictures that are written, by suffix."""
 
@@ -122,18 +120,7 @@ def draw_here(request: "GenerateRequest", base_model: str | None, settings: "Set
         mounts = _mounts(request.refs, base_model, settings)
     model = load_for(list(mounts.values()), base_model, None, settings)
     with waiting_for("drawing"):
-        _spare_threads(model, request)
         return draw(model, request, mounts)
-
-
-def _spare_threads(model: "BaseModel", request: "GenerateRequest") -> None:
-    """Take no more threads than a picture occupies: the others would keep the processor busy while they wait."""
-    import torch
-
-    from textinv.generation.picture import choose_size
-
-    worth = math.prod(choose_size(model, request)) * request.num_images // _PIXELS_A_THREAD
-    torch.set_num_threads(max(1, min(worth, torch.get_num_threads())))
 
 
 def _mounts(

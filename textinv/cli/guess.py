@@ -170,13 +170,13 @@ def show(
 
 def rm(digest: Annotated[str, typer.Argument(help="A guess, or how its digest begins.")], json: AsJson = False) -> None:
     """Remove a guess; the one that was current before it is again. Jobs that wait and name it will fail."""
-    from textinv.registry.guesses import find_guess, remove_guess
+    from textinv.registry.guesses import find_digest, remove_guess
     from textinv.store import ensure_store
 
     store = ensure_store(current_settings())
-    found = find_guess(store, digest)
+    found = find_digest(store, digest)
     remove_guess(store, found)
-    emit({"removed": found.digest}, json, f"removed {found.digest[:12]}")
+    emit({"removed": found}, json, f"removed {found[:12]}")
 
 
 def _row(one: "ListedGuess") -> dict[str, Any]:

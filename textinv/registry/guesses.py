@@ -245,11 +245,8 @@ def list_guesses(store: ObjectStore) -> Iterator[ListedGuess]:
     Raises:
         CorruptObjectError: a record cannot be read.
     """
-    keys = [
-        info.key for info in store.list(GUESSES) if info.key.endswith(".json") and not info.key.startswith(_CURRENT)
-    ]
     current: dict[str, str | None] = {}
-    found = [_listed(store, key.removeprefix(GUESSES).removesuffix(".json"), current) for key in keys]
+    found = [_listed(store, digest, current) for digest in _digests(store)]
     yield from sorted(found, key=lambda one: one.record.made)
 
 
@@ -260,7 +257,8 @@ def _listed(store: ObjectStore, digest: str, current: dict[str, str | None]) -> 
         record = GuessRecord.model_validate_json(store.get(key).body)
     except (ObjectNotFoundError, ValidationError) as error:
         raise CorruptObjectError(
-            f"the record {key} cannot be read: restore that object in the store, or delete it with its guess", key=key
+            f"the record {key} cannot be read: restore it, or remove that guess, `textinv guess rm {digest[:12]}`",
+            key=key,
         ) from error
     base = record.base_revision
     if base not in current:
@@ -268,27 +266,43 @@ def _listed(store: ObjectStore, digest: str, current: dict[str, str | None]) -> 
     return ListedGuess(digest, record, current[base] == digest, why_stale(store, record))
 
 
-def find_guess(store: ObjectStore, start: str) -> ListedGuess:
-    """The guess whose digest starts so.
+def _digests(store: ObjectStore) -> Iterator[str]:
+    keys = (info.key for info in store.list(GUESSES) if not info.key.startswith(_CURRENT))
+    return (key.removeprefix(GUESSES).removesuffix(".json") for key in keys if key.endswith(".json"))
+
+
+def find_digest(store: ObjectStore, start: str) -> str:
+    """The digest that starts so, of a guess whose record need not be readable.
 
     Raises:
         InputError: there is none, or there are several.
     """
-    found = [one for one in list_guesses(store) if one.digest.startswith(start)]
+    found = [digest for digest in _digests(store) if digest.startswith(start)]
     if len(found) != 1:
         raise InputError(f"{len(found)} guesses have a digest that starts with {start!r}: see `textinv guess ls`")
     return found[0]
 
 
-def remove_guess(store: ObjectStore, guess: ListedGuess) -> None:
+def find_guess(store: ObjectStore, start: str) -> ListedGuess:
+    """The guess whose digest starts so.
+
+    Raises:
+        InputError: there is none, or there are several.
+        CorruptObjectError: its record cannot be read.
+    """
+    return _listed(store, find_digest(store, start), {})
+
+
+def remove_guess(store: ObjectStore, digest: str) -> None:
     """Remove a guess; where it was current, the one before it is again."""
 
     def without(body: bytes | None) -> bytes | None:
-        left = [entry for entry in _entries(body) if entry["digest"] != guess.digest]
+        left = [entry for entry in _entries(body) if entry["digest"] != digest]
         return None if body is None else _written(left)
 
-    change(store, _current_key(guess.record.base_revision), without)
-    store.delete([_record_key(guess.digest), guess_key(guess.digest)])
+    for info in list(store.list(_CURRENT)):
+        change(store, info.key, without)
+    store.delete([_record_key(digest), guess_key(digest)])
 
 
 def _current_digest(store: ObjectStore, base_revision: str) -> str | None:
