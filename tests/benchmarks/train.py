@@ -6,7 +6,7 @@ has; (c) each of our recipes. All start from the concept's own word; where a tit
 `init: auto` finds without a guess, which helps the loop as well; where it says `guess`, from what the base's guess
 predicts (`instant` takes no step at all). Then the cost of a packed step beside the bare forward and backward.
 Prints a table, and tier by tier how each way stands beside `balanced` from `auto` (paired by concept and seed, with the
-bounds of 95 of 100 draws), and writes `build/bench/train.json`.
+bounds of 95 of 100 draws; styles are learned with the first seed only), and writes `build/bench/train.json`.
 
 A long run can be split: `make bench-train ARGS="--resume --seconds 200"` goes on where the last call stopped and starts
 nothing after that. What was measured with other weights, recipes or objective is measured anew. `--only-steps` measures
@@ -74,11 +74,11 @@ def main(arguments: list[str] | None = None) -> int:
     methods = _methods(args)
     limits = {SCRIPT: args.diffusers_concepts}
     settings = {title: _setting(defaults, sizes, args) for title, (_, defaults) in methods.items()}
-    pieces = list(
-        pieces_of(settings, limits, num_concepts=args.concepts, seeds=sizes.seeds, size=args.slots, alone=ONE_BY_ONE)
-    )
-    finished = Finished(args.output.with_suffix(".pieces.json"), args.resume)
     concepts = chosen_concepts(args.concepts)
+    objects = sum(concept.kind == "object" for concept in concepts)
+    counts = {seed: objects if seed else len(concepts) for seed in sizes.seeds}
+    pieces = list(pieces_of(settings, limits, num_concepts=counts, size=args.slots, alone=ONE_BY_ONE))
+    finished = Finished(args.output.with_suffix(".pieces.json"), args.resume)
 
     def run(piece: Piece) -> Row:
         chosen = concepts[piece.first : piece.first + piece.count]

@@ -29,10 +29,10 @@ TEMPLATES = {
 
 
 def chosen_concepts(count: int) -> list[DemoConcept]:
-    """The first `count` concepts, taking turns between the tiers."""
+    """The first `count` concepts, taking turns between the tiers; styles come last."""
     tiers = [[concept for concept in CONCEPTS if concept.tier == tier] for tier in TIERS]
     turns = [tier[place] for place in range(max(map(len, tiers))) for tier in tiers if place < len(tier)]
-    return turns[:count]
+    return sorted(turns[:count], key=lambda concept: concept.kind == "style")
 
 
 def pictures_of(concept: DemoConcept, purpose: Purpose) -> list[Picture]:

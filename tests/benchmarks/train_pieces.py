@@ -40,21 +40,21 @@ def pieces_of(
     settings: Mapping[str, str],
     limits: Mapping[str, int],
     *,
-    num_concepts: int,
-    seeds: Sequence[int],
+    num_concepts: Mapping[int, int],
     size: int,
     alone: Collection[str] = (),
 ) -> Iterator[Piece]:
     """All pieces of at most `size` concepts, or of one for the methods that learn one after the other (`alone`).
 
-    `limits` holds methods that learn only the first few concepts, with one seed.
+    `num_concepts` says of each seed how many of the concepts are learned with it. `limits` holds methods that learn
+    only the first few concepts, with the first seed.
     """
-    for seed in seeds:
-        for start in range(0, num_concepts, size):
+    for seed, count in num_concepts.items():
+        for start in range(0, count, size):
             for title, setting in settings.items():
-                end = min(start + size, num_concepts, limits.get(title, num_concepts))
+                end = min(start + size, count, limits.get(title, count))
                 step = 1 if title in alone else size
-                if title not in limits or seed == seeds[0]:
+                if title not in limits or seed == next(iter(num_concepts)):
                     for first in range(start, end, step):
                         yield Piece(title, seed, first, min(step, end - first), setting)
 
