@@ -5,13 +5,18 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import pytest
 from rich.console import Console
 
 from textinv.cli import main
-from textinv.cli.output import rows_table
+from textinv.cli.output import emit, rows_table
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "manifests" / "quickstart.yaml"
@@ -131,3 +136,40 @@ def test_what_a_command_has_imported_is_not_looked_through_for_garbage_when_it_e
     run_it = "from textinv.cli import main; main(['config', '--json'])"
     done = subprocess.run([sys.executable, "-c", f"{told}; {run_it}"], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "True"
+
+
+class Pair(NamedTuple):
+    """Two sides."""
+
+    left: int
+    right: Path
+
+
+@dataclass(frozen=True)
+class Told:
+    """What commands emit."""
+
+    pair: Pair
+    names: frozenset[str]
+    when: datetime
+    counts: Mapping[str, int]
+
+
+def test_whatever_a_command_says_is_plain_json_and_a_table_that_names_what_is_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    when = datetime(2026, 3, 4, 5, 6, 7, 890, tzinfo=UTC)
+    told = Told(Pair(1, Path("a/b.png")), frozenset({"owl", "fox"}), when, MappingProxyType({"done": 2}))
+    emit(told, json=True)
+    assert json.loads(capsys.readouterr().out) == {
+        "pair": [1, "a/b.png"],
+        "names": ["fox", "owl"],
+        "when": when.isoformat(),
+        "counts": {"done": 2},
+    }
+    emit([told.pair, told.pair], json=False)
+    emit({"when": when, "steps": list(range(40)), "none": []}, json=False)
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[0].split() == ["left", "right"]
+    assert "2026-03-04 05:06:07+00:00" in shown
+    assert "... (40 in all) ..., 39" in shown

@@ -125,3 +125,9 @@ def test_a_picture_is_drawn_with_two_pixels_a_character() -> None:
     drawn = drawn_in_blocks(file.getvalue(), columns=8)
     assert drawn.plain == "▀▀▀▀▀▀▀▀\n" * 2
     assert {span.style.color.name for span in drawn.spans} == {"#ff0000"}  # type: ignore[union-attr]
+
+
+def test_a_card_says_what_is_worse_than_in_the_version_before(tmp_path: Path) -> None:
+    reasons = ["fidelity fell from 0.60 to 0.41"]
+    shown = shown_card(tmp_path, {**RECORD, "gate": {"against": 1, "reasons": reasons}})
+    assert "beside version 1: fidelity fell from 0.60 to 0.41" in " ".join(shown.split())

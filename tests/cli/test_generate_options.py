@@ -70,3 +70,19 @@ def test_sizes_that_are_none_are_refused_before_anything_is_loaded(
         main(["generate", "a fox", option, said])
     assert caught.value.code == 2
     assert option.removeprefix("--").replace("-", "_") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--bases", "near"], "--bases 'near' is neither exact nor kin"),
+        ([], "the prompt names no concept, so say which base model draws it: --base-model emoji"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told_before_a_base_model_is_loaded(
+    tmp_path: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["generate", "a cup", "-o", str(tmp_path / "cup.png"), *options])
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err

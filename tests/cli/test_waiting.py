@@ -34,3 +34,15 @@ def test_what_is_counted_says_how_far_it_is_and_how_long_it_takes() -> None:
         count(1, 4)
         count(4, 4)
     assert heard.getvalue() == "looking at pictures: 1 of 4, about 0:00:00 left\n"
+
+
+def test_a_terminal_sees_a_spinner_and_a_bar() -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=80)
+    with waiting_for("loading [emoji]", console):
+        pass
+    with counting("looking at pictures", console) as count:
+        count(1, 2)
+    assert "loading [emoji]" in shown.getvalue()
+    assert "looking at pictures" in shown.getvalue()
+    assert "50%" in shown.getvalue()

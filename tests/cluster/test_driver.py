@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from cluster.driver.driver import Driver
+from cluster.driver.driver import MAX_TROUBLES, Driver
 from cluster.queue.messages import WorkerCard
 from cluster.worker import guesses
 from cluster.worker.config import BaseModelRef, PackSettings
 from cluster.worker.worker import learn_leased
 from tests.cluster.shared_queue import SharedQueue
+from tests.cluster.user import wait_until
 from tests.guess.sharing import shared_enough
 from tests.guess.small_guess import small_guess
-from textinv.errors import BaseModelMismatchError, StoreError
+from textinv.errors import BaseModelMismatchError, ClusterError, StoreError, StoreUnreachableError
 from textinv.jobs import JobRecord, JobStatus, JobStore
 from textinv.jobs.fleet import FleetSettings, settings_key
 from textinv.jobs.guess_submission import submit_guess
@@ -300,3 +301,64 @@ def test_a_guess_is_trained_reported_and_closed_beside_a_job_of_concepts(
     assert "guess: done" in place.job_store.log(guess.id)
     assert place.status(concepts).state == "done"
     place.driver.send_home()
+
+
+class Troubled(Driver):
+    """A driver whose rounds fail as they are told to, and with nothing to do."""
+
+    def __init__(self, registry: Registry, errors: list[Exception | None]) -> None:
+        super().__init__(registry, FLEET, _nothing, _nothing, settings=FleetSettings())
+        self.errors = errors
+
+    def round(self) -> None:
+        super().round()
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+
+
+def _nothing(*_: Any) -> Any:
+    raise AssertionError("there is no work")
+
+
+def test_a_driver_outlives_what_the_next_round_may_mend_and_ends_when_it_has_nothing_to_do(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("cluster.driver.driver.POLL_S", 0.01)
+    revived: list[str] = []
+
+    def revive() -> None:
+        revived.append("the store")
+        raise StoreError("not yet")
+
+    mended = [StoreUnreachableError("nobody answers"), StoreError("it is full"), *[ClusterError("a hiccup")] * 4]
+    driver = Troubled(registry, [*mended, None, ClusterError("a hiccup")])
+    driver.serve(threading.Event(), 0.2, revive)
+    assert (driver.errors, revived) == ([], ["the store"])
+    assert driver.idle_for_s > 0.2
+    said = [record.getMessage() for record in caplog.records]
+    assert said[:3] == [
+        "the store failed, which the next round may mend: nobody answers",
+        "the store failed, which the next round may mend: it is full",
+        "Ray failed: a hiccup",
+    ]
+
+
+def test_a_driver_whose_ray_fails_again_and_again_gives_up(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.driver.driver.POLL_S", 0.01)
+    driver = Troubled(registry, [ClusterError("it is gone")] * 9)
+    with pytest.raises(ClusterError, match="it is gone"):
+        driver.serve(threading.Event(), None, lambda: None)
+    assert len(driver.errors) == 9 - MAX_TROUBLES
+
+
+def test_a_driver_that_is_told_to_stop_sends_its_crews_home(place: Place, make_job: MakeJob) -> None:
+    record, stop = make_job(place.registry.store, 2, max_steps=400), threading.Event()
+    serving = threading.Thread(target=place.driver.serve, args=(stop, None, lambda: None))
+    serving.start()
+    wait_until(lambda: place.queues and place.queues[0].view().leased)
+    stop.set()
+    serving.join(60)
+    assert not serving.is_alive()
+    assert all(crew.ended for crew in place.crews)
+    assert not place.is_over(record)

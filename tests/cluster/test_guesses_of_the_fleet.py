@@ -19,7 +19,7 @@ from tests.cluster.shared_queue import LetsGo, SharedQueue, told
 from tests.evaluation.tiny_encoders import clip_folder
 from tests.guess.sharing import shared_enough
 from tests.guess.small_guess import small_guess
-from textinv.errors import InputError
+from textinv.errors import InputError, StoreError
 from textinv.guess.training import GuessTraining
 from textinv.jobs import JobRecord, JobStore
 from textinv.jobs.guess_order import read_order, trained_guess
@@ -245,3 +245,40 @@ def test_a_checkpoint_that_comes_after_the_guess_was_published_is_swept(
     learn_leased(lambda: model, told(registry, record, LetsGo()), registry, card(), PACK, encoders=eyes)
     job_store.write_checkpoint(fingerprint, b"late")
     assert [info.key for info in sweep_jobs(registry, grace_s=0.0)] == [checkpoint_key(fingerprint)]
+
+
+def test_an_error_of_foreign_code_fails_the_guess_and_not_the_worker_and_one_of_a_picture_is_tried_again(
+    registry: Registry, model: BaseModel, eyes: list[Path], measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared_enough(registry.store, model.revision)
+    errors: list[Exception] = [StoreError("the picture does not come")]
+    advance = GuessTraining.advance
+
+    def fails(training: GuessTraining) -> float:
+        if errors:
+            raise errors.pop(0)
+        return advance(training)
+
+    monkeypatch.setattr(GuessTraining, "advance", fails)
+    queue = told(registry, asked(registry, model.revision, 1), LetsGo())
+    learn_leased(lambda: model, queue, registry, card(), PACK, encoders=eyes)
+    assert queue.view().jobs[0].counts["done"] == 1
+    errors += [ZeroDivisionError("by nothing")] * 20
+    queue = told(registry, asked(registry, model.revision, 2), LetsGo())
+    learn_leased(lambda: model, queue, registry, card(1), PACK, encoders=eyes)
+    texts = [event.text for event in queue.view().events if event.kind == "failed"]
+    assert texts == ["training_failed: the guess cannot be trained here: ZeroDivisionError: by nothing"]
+
+
+def test_a_state_that_cannot_be_read_is_dropped_and_the_guess_begins_anew(
+    registry: Registry, model: BaseModel, eyes: list[Path], measured: Measured
+) -> None:
+    shared_enough(registry.store, model.revision)
+    record, job_store = asked(registry, model.revision, 1), JobStore(registry.store)
+    fingerprint = read_order(registry.store, record.id).fingerprint
+    job_store.write_checkpoint(fingerprint, b"no state")
+    queue = told(registry, record, LetsGo())
+    learn_leased(lambda: model, queue, registry, card(), PACK, encoders=eyes)
+    assert queue.view().jobs[0].counts["done"] == 1
+    assert job_store.checkpoints() == set()
+    assert any("it begins anew" in event.text for event in queue.view().events)

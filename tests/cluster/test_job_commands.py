@@ -1,7 +1,11 @@
 """`textinv job` and `textinv fleet`, on a real store and without Ray."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,20 +16,23 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from cluster.commands import register
+from cluster.commands.follow import end_with
 from cluster.driver.driver import Driver
 from cluster.driver.reports import Reports
 from cluster.queue.messages import StepReport, WorkerCard
 from cluster.queue.queue import MAX_DEATHS, WorkQueue
 from tests.cluster.shared_queue import told
-from textinv.errors import InputError, UnknownConceptError
-from textinv.jobs import Failure, JobRecord, JobStore
-from textinv.jobs.fleet import FleetSettings
+from textinv.errors import ClusterError, InputError, UnknownConceptError
+from textinv.jobs import ConceptStatus, Failure, JobRecord, JobStatus, JobStore
+from textinv.jobs.fleet import FleetSettings, status_key
+from textinv.jobs.home_driver import HomeDriver
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings, environment_of
-from textinv.store import S3Store
+from textinv.store import S3Store, connect_store
 
 pytestmark = pytest.mark.store
 MakeJob = Callable[..., JobRecord]
+QUICKSTART = Path(__file__).resolve().parents[2] / "manifests" / "quickstart.yaml"
 
 
 @pytest.fixture
@@ -139,3 +146,70 @@ def test_a_fleet_is_scaled_and_drained_by_what_is_written_in_the_store(
     with pytest.raises(InputError, match=r"min is 9, more than max \(8\)"):
         textinv("fleet", "scale", "--min", "9")
     assert textinv("fleet", "stop") == {"stopped": False}
+
+
+def test_who_waits_for_a_job_that_has_ended_hears_how_at_once(
+    textinv: Callable[..., Any], s3_store: S3Store, make_job: MakeJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record, job_store = make_job(s3_store), JobStore(s3_store)
+    told = {"job_id": record.id, "name": record.name, "generation": record.generation}
+    job_store.write_status(JobStatus(**told, state="done", done=3))
+    assert textinv("job", "wait", record.id)["status"]["done"] == 3
+    failed = ConceptStatus(name="concept-0", fingerprint="fp", state="failed", problem="the loss became infinite")
+    job_store.write_status(
+        JobStatus(**told, state="failed", done=2, failed=1, concepts=(failed,), problem="no worker starts")
+    )
+    status = job_store.status(record.id)
+    assert status is not None
+    with pytest.raises(typer.Exit):
+        end_with(status, json=False)
+    assert capsys.readouterr().out.splitlines() == [
+        f"job {record.id}: failed (2 done, 1 failed)",
+        "concept-0: the loss became infinite",
+        "no worker starts",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--slots", "many"], "--slots 'many' is neither a positive number nor auto"),
+        (["--gpus", "first"], "--gpus 'first' is not a list of GPU numbers: write 0, or 0,1"),
+        (["--compile"], "would compile every number that is tried: add --slots N"),
+        (["--gate", "maybe"], "--gate 'maybe' is neither on, warn nor off"),
+    ],
+)
+def test_an_option_of_submit_that_cannot_be_is_told(textinv: Callable[..., Any], options: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        textinv("submit", str(QUICKSTART), *options)
+
+
+def test_a_living_driver_is_shown_with_its_nodes_and_workers_and_can_be_ended(
+    textinv: Callable[..., Any], s3_settings: StoreSettings, tmp_path: Path
+) -> None:
+    driver = HomeDriver(tmp_path / "home")
+    lock = driver.lock()
+    assert lock is not None
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        driver.write_state(pid=process.pid)
+        assert textinv("fleet", "status")["driver"]["pid"] == process.pid
+        textinv("fleet", "scale", "--max", "2")
+        store = connect_store(s3_settings)
+        node = {"node": "n1", "address": "10.0.0.7", "cpus": 8, "gpus": 0}
+        worker = {"id": "crew/0", "node": "n1", "pid": 77, "concepts": ["fox"], "silent_s": 0.5}
+        store.put(status_key(driver.fleet), json.dumps({"nodes": [node], "workers": [worker]}).encode())
+        shown = textinv("fleet", "status", as_json=False)
+        assert "10.0.0.7" in shown
+        assert "crew/0" in shown
+        assert textinv("fleet", "stop") == {"stopped": True}
+        assert process.wait(30) == -signal.SIGTERM
+    finally:
+        process.kill()
+        os.close(lock)
+    assert "textinv: nothing" not in textinv("job", "logs", "--driver", as_json=False)
+
+
+def test_a_cluster_that_does_not_answer_is_named(textinv: Callable[..., Any]) -> None:
+    with pytest.raises(ClusterError, match=r"the Ray cluster at http://127\.0\.0\.1:9 cannot be reached"):
+        textinv("fleet", "status", "--address", "http://127.0.0.1:9")

@@ -15,7 +15,7 @@ from cluster.worker.worker import learn_leased
 from tests.cluster.shared_queue import LetsGo, told
 from tests.cluster.shown import RememberedBoard
 from tests.cluster.test_worker import card
-from textinv.errors import ObjectNotFoundError, StoreUnreachableError
+from textinv.errors import ObjectNotFoundError, StoreConflictError, StoreUnreachableError
 from textinv.jobs import JobRecord
 from textinv.models.base import BaseModel
 from textinv.registry import Registry
@@ -116,7 +116,7 @@ def test_store_calls_are_timed_and_only_failures_count_as_such() -> None:
 
     board, clock = RememberedBoard(), Clock()
     store = TimedStore(Slow(), board, clock)
-    store.create("a", b"1")
+    etag = store.create("a", b"1")
     assert store.get("a").body == b"1"
     with pytest.raises(ObjectNotFoundError):
         store.get("b")
@@ -126,6 +126,17 @@ def test_store_calls_are_timed_and_only_failures_count_as_such() -> None:
     assert board.seen["store_seconds operation=get"] == pytest.approx([0.3] * 3)
     assert dict(board.counts) == {"store_failures_total code=store_unreachable operation=get": 1}
     assert isinstance(store, ObjectStore)
+    assert store.get_if_changed("a", etag) is None
+    changed = store.swap("a", b"2", etag)
+    with pytest.raises(StoreConflictError):
+        store.swap("a", b"3", etag)
+    assert changed != store.put("a", b"4")
+    assert store.presign("a", 60)
+    store.delete(["a"])
+    assert not store.exists("a")
+    calls = {name.removeprefix("store_seconds operation="): len(seen) for name, seen in board.seen.items()}
+    assert calls == {"create": 1, "get": 3, "get_if_changed": 1, "swap": 2, "put": 1, "delete": 1, "exists": 1}
+    assert sum(board.counts.values()) == 1
 
 
 @pytest.mark.ray

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from cluster.queue.messages import NO_SHEET, SpecRef, StepReport, WorkerCard
-from cluster.queue.queue import ASKS_PER_S, REPORTS_PER_S, WorkQueue
+from cluster.queue.messages import NO_SHEET, Death, SpecRef, StepReport, WorkerCard
+from cluster.queue.queue import ASKS_PER_S, MAX_DEATHS, REPORTS_PER_S, WorkQueue
 from cluster.queue.views import JobView
 
 
@@ -358,3 +358,36 @@ def test_events_are_given_from_a_number_on(queue: WorkQueue) -> None:
     assert [(event.kind, event.name) for event in view.events] == [("leased", "a"), ("done", "a")]
     assert [event.kind for event in queue.view(1).events] == ["done"]
     assert queue.view(view.num_events).events == ()
+
+
+def test_what_nobody_has_asked_for_is_left_to_the_driver_and_what_a_worker_does_not_have_is_not_its_to_say(
+    queue: WorkQueue,
+) -> None:
+    assert queue.add("not open", specs("a")) == frozenset()
+    take(queue, card("one"), 0)
+    queue.report("two", "fp-a", StepReport(3, 9, 0.1, 3, 1.0, "training"))
+    assert not queue.fail("two", "fp-a", "invalid_image", "no picture")
+    assert not queue.fail("two", "fp-unheard-of", "invalid_image", "no picture")
+    (held,) = [one for one in job(queue).specs if one.name == "a"]
+    assert (held.state, held.report) == ("leased", None)
+
+
+def test_a_job_that_is_closed_leaves_what_others_want_and_what_is_being_trained(queue: WorkQueue) -> None:
+    queue.open_job("other")
+    queue.add("other", specs("b"))
+    one = card("one")
+    assert take(queue, one, 0) == "a"
+    queue.close_job("job")
+    queue.close_job("job")
+    assert [view.job_id for view in queue.view().jobs] == ["other"]
+    assert queue.beat(one, ["fp-a"]).lost == frozenset()  # what is half learned may be finished
+    queue.finish("one", "fp-a", 1)
+    assert [event.kind for event in queue.view().events] == ["leased", "done"]
+    assert [take(queue, one, request) for request in (1, 2)] == ["b", None]
+
+
+def test_deaths_that_a_former_queue_saw_set_a_spec_aside(queue: WorkQueue) -> None:
+    death = Death("crew/7", "node", 77, 3, "killed", 1)
+    queue.recall({"fp-a": (death,) * MAX_DEATHS, "fp-unheard-of": (death,)})
+    assert counts(queue) == {"failed": 1, "waiting": 2}
+    assert take(queue, card("one"), 0) == "b"

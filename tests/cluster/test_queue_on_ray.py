@@ -7,6 +7,8 @@ import time
 import pytest
 
 from cluster.queue.messages import BaseModelRef, SpecRef, WorkerCard
+from tests.cluster.user import wait_until
+from textinv.errors import ClusterError
 
 pytestmark = pytest.mark.ray
 
@@ -39,7 +41,20 @@ def test_a_killed_queue_is_restarted_under_its_name_and_told_again(local_ray: st
     assert answer.lease.name == "b"
     worker.finish("crew/0", "fp-a", 1)
     assert host.view().jobs[0].counts["done"] == 1
+    worker.hand_back("crew/0", ["fp-b"])
+    assert not worker.fail("crew/0", "fp-b", "invalid_image", "it has nothing to say")
+    host.recall({"fp-b": ()})
+    host.dismiss(["crew"])
+    assert worker.take(card, 10**6).dismissed
+    worker.leave("crew/0")
+    host.bury_crew("crew")
+    host.close_job("job")
+    assert (host.view().jobs, host.view().workers) == ((), ())
     ray.kill(actor)
+    with pytest.raises(ClusterError, match="does not answer to view"):
+        wait_until(lambda: host.view() is None)
+    with pytest.raises(ClusterError, match="the work queue does not answer to take"):
+        worker.take(card, 10**6 + 1)
 
 
 def test_two_fleets_of_one_cluster_have_a_queue_each_for_the_same_base_model(local_ray: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.user import CommandLine, write_manifest
+from tests.cluster.user import CommandLine, wait_until, write_manifest
 from textinv.jobs import JobStore
 from textinv.registry import Registry
 from textinv.settings import Settings, StoreSettings
@@ -34,6 +34,8 @@ def test_a_submitted_job_is_learned_and_what_is_done_is_not_learned_again(
     assert {summary.version for summary in registry.list()} == {1}
     assert list(registry.verify()) == []
 
+    wait_until(lambda: not command_line.driver.has_driver() and not list(command_line.ray.orphans()))
+    assert not command_line.ray.folder.exists()
     again = command_line.run_here(capsys, "submit", str(manifest), *options)
     assert (again["job"], again["uploaded"]) == (first["job"], 0)
     assert (again["counts"]["done"], again["driver_started"]) == (2, False)

@@ -1,5 +1,7 @@
 """The demo base's classifier as a second opinion on what was learned."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from textinv.demo.concept_pictures import concept_pictures
 from textinv.demo.concepts import find_concept
 from textinv.demo.judge import JUDGE
 from textinv.errors import BaseModelError
-from textinv.evaluation.classifier import load_classifier
+from textinv.evaluation.classifier import load_classifier, save_classifier
 from textinv.evaluation.judge import Opinion, check_asks
 from textinv.evaluation.prompts import prompts_of
 from textinv.images import Picture
@@ -62,3 +64,14 @@ def test_what_a_prompt_asks_for_is_a_possible_answer() -> None:
     assert set(prompts.asks) <= {line for lines in prompts.editability.values() for line in lines}
     with pytest.raises(BaseModelError, match=r"'two \{\}' asks for count: three"):
         check_asks(judge, {"two {}": ("count", "three")})
+
+
+def test_a_classifier_that_is_saved_anew_answers_as_before_also_to_pictures_of_another_size(tmp_path: Path) -> None:
+    judge, pixels = load_classifier(JUDGE), pixels_of("dotty-fox")
+    save_classifier(judge.net, judge.config, tmp_path / "again")
+    again = load_classifier(tmp_path / "again")
+    for one, other in zip(judge.look(np.stack(pixels)), again.look(np.stack(pixels)), strict=True):
+        assert one.probabilities["object"]["fox"] == pytest.approx(other.probabilities["object"]["fox"], abs=1e-3)
+    training = pictures_of("dotty-fox", "training")
+    larger = [replace(one, pixels=np.kron(one.pixels, np.ones((2, 2, 1), np.uint8))) for one in training]
+    assert Opinion(again, "object", larger).common["object"] == "fox"

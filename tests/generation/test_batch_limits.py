@@ -62,3 +62,34 @@ def test_more_pictures_than_a_fixed_limit_are_not_measured() -> None:
     times.start_from(SIZE, measured_s)
     assert set(measured_s) == {1, 2, 4}
     assert times.batch_limit(SIZE) == 5
+
+
+class SmallDevice(DisturbedUnet):
+    """Holds four pictures."""
+
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
+        if len(noisy_BCHW) > 2 * 4:
+            raise torch.OutOfMemoryError("tried to allocate 20 GiB")
+        return super().predict(noisy_BCHW, timesteps_B, conditioning)
+
+
+class SlowUnet(DisturbedUnet):
+    """Takes twelve seconds a picture."""
+
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
+        self.now += 6.0 * len(noisy_BCHW)
+        return noisy_BCHW
+
+
+class BrokenUnet(DisturbedUnet):
+    """Cannot draw."""
+
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning) -> Tensor:
+        raise RuntimeError("the weights are of another shape")
+
+
+def test_measuring_ends_where_memory_or_patience_does_and_hides_no_other_error() -> None:
+    assert set(_measured(SmallDevice(range(0)))) == {1, 2, 4}
+    assert set(_measured(SlowUnet(range(0)))) == {1}
+    with pytest.raises(RuntimeError, match="of another shape"):
+        _measured(BrokenUnet(range(0)))

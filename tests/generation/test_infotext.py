@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from textinv.errors import ImageError
 from textinv.generation.infotext import Infotext, read_infotext, read_png_infotext, write_infotext, write_png
+from textinv.generation.told_sizes import ToldSizes, sizes_in
 
 SETTINGS = {
     "Steps": "25",
@@ -60,3 +61,14 @@ def test_a_png_carries_its_infotext_and_its_pixels(prompt: str) -> None:
 def test_what_is_not_a_png_is_refused() -> None:
     with pytest.raises(ImageError, match="not a PNG"):
         read_png_infotext(b"GIF89a")
+
+
+def test_a_quoted_value_that_is_no_json_is_read_as_it_stands() -> None:
+    read = read_infotext('p\nSteps: 20, Sampler: Euler, Seed: 1, Model: "c:\\quiet"')
+    assert read.settings["Model"] == '"c:\\quiet"'
+
+
+def test_sizes_that_another_program_wrote_in_other_words_are_not_read() -> None:
+    read = read_infotext('p\nSteps: 20, Original size: large, Crop top left: "0, 0", Target size: 64x64')
+    assert sizes_in(read.settings) is None
+    assert sizes_in({"Original size": "160x96"}) == ToldSizes((96, 160), (0, 0), None)

@@ -76,3 +76,16 @@ def test_a_request_that_leaves_them_out_is_drawn_with_the_base_models_and_says_s
 def test_the_demo_base_draws_as_it_always_did() -> None:
     drawing = load_base_model(str(WEIGHTS), device="cpu").drawing
     assert (drawing.guidance_scale, drawing.num_inference_steps, drawing.noise_scheduler) == (4.0, 25, "dpmpp-2m")
+
+
+def test_a_file_of_drawing_defaults_that_says_something_else_is_refused(folder: Path) -> None:
+    file = folder / "drawing.json"
+    try:
+        file.write_text(json.dumps({"guidance": 3}))
+        with pytest.raises(BaseModelError, match=r"says 'guidance'; known are guidance_scale, num_inference_steps, "):
+            load_base_model(str(folder), device="cpu")
+        file.write_text("{guidance_scale: 3}")
+        with pytest.raises(BaseModelError, match=r"drawing\.json is not JSON: .*; get the file again"):
+            load_base_model(str(folder), device="cpu")
+    finally:
+        file.unlink()

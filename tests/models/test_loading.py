@@ -12,7 +12,15 @@ import torch
 
 from textinv.demo import WEIGHTS
 from textinv.errors import BaseModelError
-from textinv.models import BaseModel, base_revision, load_base_model, look_up, native_size_px
+from textinv.models import (
+    BaseModel,
+    base_revision,
+    load_base_model,
+    load_words,
+    look_up,
+    native_size_px,
+    revisions_of,
+)
 
 OLD, NEW = "a" * 40, "b" * 40
 
@@ -180,3 +188,56 @@ def test_half_precision_freezes_the_same_weights(tiny_folder: Callable[[str], Pa
     mean_BCHW, std_BCHW = model.encode_pixels(torch.zeros(1, 3, 32, 32))
     assert (mean_BCHW.dtype, std_BCHW.dtype) == (torch.float32, torch.float32)
     assert model.decode_latents(mean_BCHW).dtype == torch.float32
+
+
+def test_words_are_looked_up_without_loading_the_rest(
+    tiny: Callable[[str], BaseModel], tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_folder("sdxl"), tmp_path / "base"))
+    for weights in [*folder.glob("unet/*.safetensors"), *folder.glob("vae/*.safetensors")]:
+        weights.write_bytes(b"not looked at")
+    model, encoders = tiny("sdxl"), ["text_encoder", "text_encoder_2"]
+    found = load_words(str(folder), model.encoder_names, "apple fox")
+    assert set(found) == set(model.encoder_names)
+    for name, rows_ND in found.items():
+        assert torch.equal(rows_ND, model.token_rows(name, "apple fox").float())
+    for part in encoders:
+        (folder / part / "model.safetensors").write_bytes(b"cut off")
+    with pytest.raises(BaseModelError, match="cannot be loaded alone"):
+        load_words(str(folder), model.encoder_names, "apple")
+
+
+def test_a_pinned_commit_of_the_hub_is_the_revision_of_every_format(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = tmp_path / "models--acme--tiny"
+    shutil.copytree(tiny_folder("sd1"), repository / "snapshots" / NEW)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(NEW)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert revisions_of("acme/tiny") == (NEW, NEW)
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("clip/model.safetensors", r"clip cannot be loaded: .*; correct or remove it"),
+        ("text_encoder/model.safetensors", r"cannot be loaded: .*; get its files again"),
+        ("unet/diffusion_pytorch_model.safetensors", r"cannot be loaded: .*; get its files again"),
+    ],
+)
+def test_weights_that_are_cut_off_are_named(tmp_path: Path, file: str, said: str) -> None:
+    folder = Path(shutil.copytree(WEIGHTS, tmp_path / "base"))
+    (folder / file).write_bytes(b"cut off")
+    with pytest.raises(BaseModelError, match=said):
+        load_base_model(str(folder), device="cpu")
+
+
+def test_a_home_that_cannot_be_written_costs_nothing_but_hashing_again(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = base_revision(str(tiny_folder("sd1")))
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert base_revision(str(tiny_folder("sd1"))) == expected

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from tests.models.original_layout import save_original
 from textinv.errors import BaseModelError
-from textinv.models import BaseModel, base_revision, load_base_model, native_size_px
+from textinv.models import BaseModel, base_revision, load_base_model, load_words, native_size_px
 
 PIPELINES = {"sd1": "StableDiffusionPipeline", "sd2": "StableDiffusionPipeline", "sdxl": "StableDiffusionXLPipeline"}
 
@@ -60,6 +60,12 @@ def test_a_single_file_without_configs_says_where_they_belong(
     shutil.rmtree(tmp_path / "model")
     with pytest.raises(BaseModelError, match=f"without weights at {tmp_path / 'model'}"):
         load_base_model(str(file))
+
+
+def test_words_alone_cannot_be_looked_up_in_a_single_file(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    file = _single_file(tiny_folder("sd1"), "sd1", tmp_path / "model.safetensors")
+    with pytest.raises(BaseModelError, match="is a single file, from which text encoders cannot be loaded alone"):
+        load_words(str(file), ["text_encoder"], "apple")
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:

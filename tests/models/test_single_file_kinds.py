@@ -190,3 +190,10 @@ def test_a_file_that_is_cut_off_is_said_to_be(tmp_path: Path, suffix: str) -> No
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(BaseModelError, match=r"is cut off or damaged: .*; get the file again"):
         _load(str(file))
+
+
+def test_a_pickle_that_would_run_code_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "model.ckpt"
+    torch.save({"state_dict": WHOLE, "callback": print}, file)
+    with pytest.raises(BaseModelError, match=r"model\.ckpt would run code when it is loaded, or is damaged: get it as"):
+        _load(str(file))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from textinv.threads import EXIT_CODE, beside, vital
+
 ROOT = Path(__file__).resolve().parents[2]
 MADE_HERE = ROOT / "textinv" / "threads.py"
 
@@ -68,3 +70,18 @@ def test_a_vital_thread_that_fails_ends_its_process_and_says_why(program: str, t
     assert done.returncode == 70, done.stderr
     assert f"the thread {thread} failed" in done.stderr
     assert "Error" in done.stderr
+
+
+def test_an_error_in_a_vital_thread_takes_the_process_with_it_and_one_beside_it_does_not(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr("os._exit", codes.append)
+    quiet = beside(lambda: None, "textinv-beside")
+    for thread in (vital(lambda: None, "textinv-well"), vital(lambda: sys.exit("no"), "textinv-ill"), quiet):
+        thread.start()
+        thread.join(30)
+    assert codes == [EXIT_CODE]
+    assert [record.getMessage() for record in caplog.records] == [
+        "the thread textinv-ill failed, so this process ends: SystemExit('no')"
+    ]

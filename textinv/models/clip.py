@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from textinv.errors import BaseModelError
-from textinv.models.quiet import quiet
+from textinv.models.quiet import UNLOADABLE, quiet
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def load_clip(folder: Path, tokenizer: Any, device: torch.device) -> Clip | None
     try:
         with quiet():
             model = CLIPModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError) as error:
+    except UNLOADABLE as error:
         raise BaseModelError(f"the CLIP in {folder} cannot be loaded: {error}; correct or remove it") from error
     # A tokenizer remembers how it last padded; a shared one would change under another thread's feet.
     tokenizer = copy.deepcopy(tokenizer)

@@ -19,7 +19,7 @@ from textinv.models.meaning import tokenizer_of
 from textinv.models.parts import check_named, explain_pipeline
 from textinv.models.placement import ROUNDS, Placement, choose_placement, loading_options, placement_for
 from textinv.models.process import with_shipped
-from textinv.models.quiet import quiet
+from textinv.models.quiet import UNLOADABLE, quiet
 from textinv.models.revision import has_only_halves, hash_weights, revision_of
 from textinv.models.text_encoder import clip_encoder, language_encoder
 from textinv.native_size import native_px_of
@@ -184,7 +184,7 @@ def _rows_of_words(
                 getattr(transformers, classes[each][1]).from_pretrained(location.folder / each, local_files_only=True)
                 for each in (part, tokenizer_of(part))
             )
-    except (OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
+    except UNLOADABLE as error:
         raise BaseModelError(f"{encoder} of the base model {name!r} cannot be loaded alone: {error}") from error
     is_language = encoder in family.languages
     wrapped = (
@@ -277,7 +277,7 @@ def _load_pipeline(name: str, family: type[LatentDiffusionModel], location: Loca
                 variant = "fp16" if has_only_halves(location.folder, family.parts()) else None
                 return pipeline.from_pretrained(location.folder, variant=variant, **options, **rounding)
             return pipeline.from_single_file(str(location.checkpoint), config=str(location.folder), **options)
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
+    except UNLOADABLE as error:
         raise BaseModelError(f"the base model {name!r} cannot be loaded: {error}; get its files again") from error
 
 

@@ -1,7 +1,12 @@
-"""Loading without the libraries' progress bars, which would run through a command's own output."""
+"""Loading with the libraries: what they raise, and none of their bars, which would run through a command's output."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from safetensors import SafetensorError
+
+UNLOADABLE = (SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError)
+"""What the libraries and the readers of their files let through when files are missing, damaged or of another kind."""
 
 
 @contextmanager

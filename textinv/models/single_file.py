@@ -59,7 +59,9 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
         raise BaseModelError(f"{file} is cut off or damaged: {error}; get the file again") from error
     except Exception as error:  # a pickle may fail in any way that its bytes spell
-        raise BaseModelError(f"{file} cannot be read safely: {error}; get it as .safetensors") from error
+        raise BaseModelError(
+            f"{file} would run code when it is loaded, or is damaged: get it as .safetensors"
+        ) from error
     if "string_to_param" in state:
         return {"string_to_param": (0,)}
     tensors: Mapping[str, Any] = state.get("state_dict", state)
