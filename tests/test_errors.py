@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Iterator
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from textinv import errors
 
@@ -29,3 +30,24 @@ def test_codes_are_unique() -> None:
 def test_the_tree_drawn_in_the_docstring_is_the_tree() -> None:
     assert errors.__doc__ is not None
     assert [kind.__name__ for kind in _kinds() if kind.__name__ not in errors.__doc__] == []
+
+
+class Stored(BaseModel):
+    """Something that lies in a store."""
+
+    steps: int
+    name: str
+
+
+def test_a_librarys_error_is_told_in_a_line() -> None:
+    with pytest.raises(ValidationError) as wrong:
+        Stored.model_validate({"steps": "many"})
+    assert len(str(wrong.value).splitlines()) > 4
+    assert errors.in_a_line(wrong.value) == (
+        "Input should be a valid integer, unable to parse string as an integer at steps"
+    )
+    with pytest.raises(ValidationError) as broken:
+        Stored.model_validate_json(b"{")
+    assert errors.in_a_line(broken.value).startswith("Invalid JSON: EOF while parsing")
+    assert errors.in_a_line(RuntimeError("size mismatch\nfor weight\nfor bias")) == "size mismatch"
+    assert errors.in_a_line(EOFError()) == "EOFError"

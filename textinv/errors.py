@@ -245,3 +245,11 @@ class NotReadyError(ServiceError):
     """The model or the store is not there yet."""
 
     code = "not_ready"
+
+
+def in_a_line(error: Exception) -> str:
+    """What a library's error says first, to be part of a message: pydantic's and torch's have several lines."""
+    if hasattr(error, "errors"):  # pydantic's, which takes long to import
+        first = error.errors(include_url=False)[0]
+        return f"{first['msg']} at {'.'.join(map(str, first['loc']))}" if first["loc"] else str(first["msg"])
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from textinv.errors import CorruptObjectError, NewerProgramError
+from textinv.errors import CorruptObjectError, NewerProgramError, in_a_line
 
 Crop = Literal["center", "random", "fit"]
 Kind = Literal["object", "style"]
@@ -164,7 +164,7 @@ def read_spec(key: str, line: bytes) -> TrainSpec:
                 field=field,
             ) from error
         raise CorruptObjectError(
-            f"{key} is not a sheet of specs ({error}): submit the manifest again", key=key
+            f"{key} is not a sheet of specs ({in_a_line(error)}): submit the manifest again", key=key
         ) from error
 
 

@@ -20,7 +20,7 @@ from pydantic import ConfigDict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from textinv.errors import BaseModelError
+from textinv.errors import BaseModelError, in_a_line
 from textinv.evaluation.judge import Answers, Pixels
 from textinv.evaluation.prompts import Kind
 
@@ -125,7 +125,9 @@ def load_classifier(folder: Path) -> Classifier:
         net = ResidualStages(config)
         net.load_state_dict({name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()})
     except Exception as error:  # whatever the files' readers let through
-        raise BaseModelError(f"the judge in {folder} cannot be loaded: {error}; correct or remove it") from error
+        raise BaseModelError(
+            f"the judge in {folder} cannot be loaded: {in_a_line(error)}; correct or remove it"
+        ) from error
     return Classifier(net.eval().requires_grad_(False), config)
 
 

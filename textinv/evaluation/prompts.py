@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from textinv.errors import BaseModelError
+from textinv.errors import BaseModelError, in_a_line
 
 FILE = "evaluation.json"
 Kind = Literal["object", "style"]
@@ -76,5 +76,5 @@ def prompts_of(folder: Path | None) -> EvaluationPrompts:
         return EvaluationPrompts.model_validate_json(file.read_bytes())
     except ValidationError as error:
         raise BaseModelError(
-            f"the evaluation prompts in {file} cannot be read: {error}; correct or remove the file"
+            f"the evaluation prompts in {file} cannot be read: {in_a_line(error)}; correct or remove the file"
         ) from error

@@ -8,7 +8,7 @@ import hashlib
 
 from pydantic import ValidationError
 
-from textinv.errors import CorruptObjectError
+from textinv.errors import CorruptObjectError, in_a_line
 from textinv.jobs.layout import order_key
 from textinv.jobs.record import Failure, Stored
 from textinv.jobs.status import ConceptStatus, JobStatus
@@ -51,7 +51,7 @@ def read_order(store: ObjectStore, job_id: str) -> GuessOrder:
         return GuessOrder.model_validate_json(store.get(key).body)
     except ValidationError as error:
         raise CorruptObjectError(
-            f"{key} is not an order of a guess ({error}): train it again, `textinv guess train`", key=key
+            f"{key} is not an order of a guess ({in_a_line(error)}): train it again, `textinv guess train`", key=key
         ) from error
 
 

@@ -13,7 +13,14 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from textinv.errors import CorruptObjectError, InputError, ObjectNotFoundError, StoreConflictError, UnknownConceptError
+from textinv.errors import (
+    CorruptObjectError,
+    InputError,
+    ObjectNotFoundError,
+    StoreConflictError,
+    UnknownConceptError,
+    in_a_line,
+)
 from textinv.jobs.guess_order import read_order, trained_guess
 from textinv.jobs.layout import (
     CHECKPOINTS,
@@ -355,7 +362,9 @@ def _parsed(job_id: str, body: bytes | None) -> JobRecord:
     try:
         return JobRecord.model_validate_json(body)
     except ValidationError as error:
-        raise CorruptObjectError(f"{job_key(job_id)} is not a job record: {error}", key=job_key(job_id)) from error
+        raise CorruptObjectError(
+            f"{job_key(job_id)} is not a job record: {in_a_line(error)}", key=job_key(job_id)
+        ) from error
 
 
 def is_beginning(text: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from textinv.errors import BaseModelError
+from textinv.errors import BaseModelError, in_a_line
 from textinv.models.quiet import UNLOADABLE, quiet
 
 
@@ -42,7 +42,9 @@ def load_clip(folder: Path, tokenizer: Any, device: torch.device) -> Clip | None
         with quiet():
             model = CLIPModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     except UNLOADABLE as error:
-        raise BaseModelError(f"the CLIP in {folder} cannot be loaded: {error}; correct or remove it") from error
+        raise BaseModelError(
+            f"the CLIP in {folder} cannot be loaded: {in_a_line(error)}; correct or remove it"
+        ) from error
     # A tokenizer remembers how it last padded; a shared one would change under another thread's feet.
     tokenizer = copy.deepcopy(tokenizer)
     return Clip(model.to(device).eval().requires_grad_(False), tokenizer, folder)

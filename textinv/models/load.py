@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from textinv.errors import BaseModelError
+from textinv.errors import BaseModelError, in_a_line
 from textinv.models.base import BaseModel
 from textinv.models.clip import has_clip, load_clip
 from textinv.models.drawing import FILE
@@ -185,7 +185,9 @@ def _rows_of_words(
                 for each in (part, tokenizer_of(part))
             )
     except UNLOADABLE as error:
-        raise BaseModelError(f"{encoder} of the base model {name!r} cannot be loaded alone: {error}") from error
+        raise BaseModelError(
+            f"{encoder} of the base model {name!r} cannot be loaded alone: {in_a_line(error)}"
+        ) from error
     is_language = encoder in family.languages
     wrapped = (
         language_encoder(encoder, network, tokenizer, 0) if is_language else clip_encoder(encoder, network, tokenizer)

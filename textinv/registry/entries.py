@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from textinv.errors import CorruptObjectError
+from textinv.errors import CorruptObjectError, in_a_line
 
 if TYPE_CHECKING:  # torch: only where rows are read
     from textinv.embedding import Embedding
@@ -235,7 +235,6 @@ def version_summary(entry: VersionEntry, current: Set[int]) -> VersionSummary:
 
 
 def _damaged(key: str, error: ValidationError) -> CorruptObjectError:
-    first = error.errors(include_url=False)[0]
     return CorruptObjectError(
-        f"{key} is not what was written ({first['msg']} at {first['loc']}): run `textinv concept verify`", key=key
+        f"{key} is not what was written ({in_a_line(error)}): run `textinv concept verify`", key=key
     )

@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from textinv.errors import CorruptObjectError, InputError, ObjectNotFoundError
+from textinv.errors import CorruptObjectError, InputError, ObjectNotFoundError, in_a_line
 from textinv.registry.shares import withdrawals
 from textinv.spec import Kind
 from textinv.store.change import change
@@ -103,7 +103,9 @@ def read_guess(data: bytes, where: str) -> GuessFile:
         header = json.loads(data[8 : 8 + size])
         return GuessFile(GuessRecord.model_validate_json(header["__metadata__"][RECORD_FIELD]), data)
     except (struct.error, ValueError, KeyError, TypeError, ValidationError) as error:
-        raise CorruptObjectError(f"{where} holds no guess ({error}): train it again, `textinv guess train`") from error
+        raise CorruptObjectError(
+            f"{where} holds no guess ({in_a_line(error)}): train it again, `textinv guess train`"
+        ) from error
 
 
 def guess_key(digest: str) -> str:
