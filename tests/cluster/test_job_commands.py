@@ -207,7 +207,8 @@ def test_a_living_driver_is_shown_with_its_nodes_and_workers_and_can_be_ended(
     finally:
         process.kill()
         os.close(lock)
-    assert "textinv: nothing" not in textinv("job", "logs", "--driver", as_json=False)
+    driver.log.write_text("serving fleet local\nsent home\n")
+    assert textinv("job", "logs", "--driver") == {"lines": ["serving fleet local", "sent home"]}
 
 
 def test_a_cluster_that_does_not_answer_is_named(textinv: Callable[..., Any]) -> None:
