@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Iterator
 
 import pytest
+import torch
 from pydantic import BaseModel, ValidationError
 
 from textinv import errors
@@ -49,5 +50,10 @@ def test_a_librarys_error_is_told_in_a_line() -> None:
     with pytest.raises(ValidationError) as broken:
         Stored.model_validate_json(b"{")
     assert errors.in_a_line(broken.value).startswith("Invalid JSON: EOF while parsing")
-    assert errors.in_a_line(RuntimeError("size mismatch\nfor weight\nfor bias")) == "size mismatch"
+    with pytest.raises(RuntimeError) as other:
+        torch.nn.Linear(2, 2).load_state_dict({"gain": torch.zeros(1)})
+    assert len(str(other.value).splitlines()) == 3
+    assert errors.in_a_line(other.value) == (
+        'Error(s) in loading state_dict for Linear: Missing key(s) in state_dict: "weight", "bias".'
+    )
     assert errors.in_a_line(EOFError()) == "EOFError"

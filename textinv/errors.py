@@ -248,8 +248,9 @@ class NotReadyError(ServiceError):
 
 
 def in_a_line(error: Exception) -> str:
-    """What a library's error says first, to be part of a message: pydantic's and torch's have several lines."""
+    """What a library's error says first, to be part of a message: pydantic's and torch's have many lines."""
     if hasattr(error, "errors"):  # pydantic's, which takes long to import
         first = error.errors(include_url=False)[0]
         return f"{first['msg']} at {'.'.join(map(str, first['loc']))}" if first["loc"] else str(first["msg"])
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+    first, *others = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return f"{first} {others[0]}" if first.endswith(":") and others else first

@@ -88,7 +88,7 @@ class Guesses:
         concepts = self._concepts(lease, found, encoder)
         training = begun(self._model, encoder, concepts.draw, Settings(num_steps=order.steps, seed=order.seed))
         if checkpoint is not None:
-            _resume(training, checkpoint)
+            training.resume(checkpoint)
         if self._train_on(lease, order, training):
             guess = finished(
                 self._model,
@@ -241,18 +241,6 @@ class _Pace:
             (self._asked - self._began) / taken * training.step if taken else 0.0,
             state,
         )
-
-
-def _resume(training: GuessTraining, checkpoint: bytes) -> None:
-    """Go on from a checkpoint.
-
-    Raises:
-        CorruptObjectError: it is none.
-    """
-    try:
-        training.resume(checkpoint)
-    except Exception as error:  # whatever unpickling and loading raise
-        raise CorruptObjectError(f"the state of the guess cannot be read ({error}): it begins anew") from error
 
 
 def _state_of(lease: Lease) -> str:

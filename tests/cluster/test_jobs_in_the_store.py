@@ -8,8 +8,9 @@ import torch
 import yaml
 
 from textinv.embedding import Embedding
-from textinv.errors import ImageError, InputError, StoreConflictError, UnknownConceptError
+from textinv.errors import CorruptObjectError, ImageError, InputError, StoreConflictError, UnknownConceptError
 from textinv.jobs import Failure, JobRecord, JobStore
+from textinv.jobs.layout import job_key
 from textinv.jobs.purge import purge
 from textinv.jobs.status import JobState, waiting_status
 from textinv.jobs.submission import Submission, submit_plan
@@ -245,3 +246,11 @@ def test_the_beginning_of_an_id_is_enough_where_it_is_of_one_job(registry: Regis
 def everything_in(registry: Registry) -> dict[str, str]:
     """The tags of all objects."""
     return {info.key: info.etag for info in registry.store.list("")}
+
+
+def test_a_job_whose_record_is_damaged_is_named_in_a_line(registry: Registry, make_job: MakeJob) -> None:
+    job_id, job_store = make_job(registry.store, 1).id, JobStore(registry.store)
+    registry.store.put(job_key(job_id), b'{"id": 7}', "application/json")
+    with pytest.raises(CorruptObjectError, match=f"{job_key(job_id)} is not a job record: Input should be") as caught:
+        job_store.load(job_id)
+    assert "\n" not in caught.value.message

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ import torch
 
 from tests.guess.small_guess import small_shape
 from tests.models.tiny_bases import make_base
+from textinv.errors import CorruptObjectError
 from textinv.guess import measuring
 from textinv.guess.guess import shape_of
 from textinv.guess.measuring import HELD_OUT_SHARE, HeldOut, at_least, halves, is_held_out
 from textinv.guess.network import GuessNetwork
+from textinv.guess.running import Run
 from textinv.guess.training import Example, GuessTraining, Settings, encode_example, guessed, losses_of
 from textinv.models import load_base_model
 from textinv.models.base import BaseModel
@@ -91,6 +94,14 @@ def test_a_training_that_was_left_off_goes_on_as_if_it_had_not_been(sdxl: BaseMo
     assert resumed.is_over
     for name, value in straight.averaged().state_dict().items():
         assert torch.equal(value, resumed.averaged().state_dict()[name])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_state_that_is_cut_off_is_named_with_what_to_do(sdxl: BaseModel, tmp_path: Path, share: float) -> None:
+    whole, state = training(sdxl).to_bytes(), tmp_path / "state.pt"
+    state.write_bytes(whole[: int(share * len(whole))] or b"no state")
+    with pytest.raises(CorruptObjectError, match=r"state\.pt cannot be read: remove it to begin anew"):
+        Run(training(sdxl), state)
 
 
 def test_losses_of_concepts_do_not_depend_on_the_rows_of_their_neighbours(sdxl: BaseModel) -> None:

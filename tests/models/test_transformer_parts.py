@@ -1,7 +1,7 @@
 """A folder whose parts do not belong together is refused by name, whatever its transformer."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.models.transformer_bases import make_transformer_base
 from textinv.errors import BaseModelError
-from textinv.models import BaseModel, load_base_model
+from textinv.models import load_base_model
 
 
 @pytest.fixture
@@ -66,19 +66,3 @@ def test_a_flow_model_with_a_noise_scheduler_of_diffusion_is_told_which_to_write
         "the noise scheduler is a DDIMScheduler, but this family's network was trained by flow match"
     )
     assert said.endswith("for example to FlowMatchEulerDiscreteScheduler")
-
-
-def test_gradients_are_the_same_whether_little_or_much_is_kept_for_them(sd3: Path) -> None:
-    model = load_base_model(str(sd3), device="cpu", dtype="float32")
-    kept = _gradient(model)
-    assert model.checkpoint_gradients()
-    assert torch.allclose(_gradient(model), kept, atol=1e-6)
-
-
-def _gradient(model: BaseModel) -> torch.Tensor:
-    rows: Mapping[str, torch.Tensor] = {}
-    texts = model.encode_text(model.tokenize(["a photo of apple"], {}), rows)
-    noisy = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    model.predict(noisy, torch.tensor([0.5]), texts).square().sum().backward()
-    assert noisy.grad is not None
-    return noisy.grad

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -76,12 +77,15 @@ def test_an_error_in_a_vital_thread_takes_the_process_with_it_and_one_beside_it_
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     codes: list[int] = []
+    told: list[threading.ExceptHookArgs] = []
     monkeypatch.setattr("os._exit", codes.append)
-    quiet = beside(lambda: None, "textinv-beside")
-    for thread in (vital(lambda: None, "textinv-well"), vital(lambda: sys.exit("no"), "textinv-ill"), quiet):
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    failing = beside(lambda: 1 / 0, "textinv-beside")
+    for thread in (vital(lambda: None, "textinv-well"), vital(lambda: sys.exit("no"), "textinv-ill"), failing):
         thread.start()
         thread.join(30)
     assert codes == [EXIT_CODE]
+    assert [one.exc_type for one in told] == [ZeroDivisionError]
     assert [record.getMessage() for record in caplog.records] == [
         "the thread textinv-ill failed, so this process ends: SystemExit('no')"
     ]

@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import snapshot_download
 from numpy.typing import NDArray
 
-from textinv.errors import BaseModelError
+from textinv.errors import BaseModelError, in_a_line
 from textinv.models.location import Location, locate
 from textinv.models.quiet import quiet
 
@@ -65,8 +65,8 @@ def load_safety_checker(
             processor = CLIPImageProcessor.from_pretrained(folder / _PROCESSOR, local_files_only=True)
     except Exception as error:  # the hub's client lets its HTTP library's errors through, whichever that is
         raise BaseModelError(
-            f"the base model {name!r} says that it has a safety checker, which cannot be loaded: {error}; get its "
-            "files again, or turn `safety_checker` off"
+            f"the base model {name!r} says that it has a safety checker, which cannot be loaded: {in_a_line(error)}; "
+            "get its files again, or turn `safety_checker` off"
         ) from error
     return SafetyChecker(network, processor, device)
 

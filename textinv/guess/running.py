@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from textinv.errors import CorruptObjectError
 from textinv.guess.guess import OWN, encoder_digest, shape_of, write_guess
 from textinv.guess.measuring import HeldOut, measure
 from textinv.guess.network import KINDS, GuessNetwork
@@ -48,10 +49,17 @@ class Run:
     """A training that saves its state now and then, and when it is told to end."""
 
     def __init__(self, training: GuessTraining, state: Path, say: Callable[[str], None] = print) -> None:
-        """Go on from the state, if there is one."""
+        """Go on from the state, if there is one.
+
+        Raises:
+            CorruptObjectError: it cannot be read.
+        """
         self.training, self._state, self._say, self._ending = training, state, say, False
         if state.is_file():
-            training.resume(state.read_bytes())
+            try:
+                training.resume(state.read_bytes())
+            except CorruptObjectError as error:
+                raise CorruptObjectError(f"the state in {state} cannot be read: remove it to begin anew") from error
 
     def end(self, *_: object) -> None:
         """End after the current step; a handler of signals."""

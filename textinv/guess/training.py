@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from textinv.errors import CorruptObjectError
 from textinv.guess.network import KINDS, GuessNetwork
 from textinv.models.base import BaseModel, Tokens
 from textinv.models.picture_encoder import PictureEncoder
@@ -143,11 +144,18 @@ class GuessTraining:
         return buffer.getvalue()
 
     def resume(self, data: bytes) -> None:
-        """Go on from what `to_bytes` gave."""
-        state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
-        self.step, self._average = state["step"], state["average"]
-        self.network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        """Go on from what `to_bytes` gave.
+
+        Raises:
+            CorruptObjectError: it is something else.
+        """
+        try:
+            state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
+            self.step, self._average = state["step"], state["average"]
+            self.network.load_state_dict(state["network"])
+            self._optimizer.load_state_dict(state["optimizer"])
+        except Exception as error:  # whatever unpickling and loading raise
+            raise CorruptObjectError("the state of the guess cannot be read: it begins anew") from error
 
 
 def _looked_at(example: Example, target: int, rng: random.Random) -> list[int]:

@@ -280,7 +280,9 @@ def _load_pipeline(name: str, family: type[LatentDiffusionModel], location: Loca
                 return pipeline.from_pretrained(location.folder, variant=variant, **options, **rounding)
             return pipeline.from_single_file(str(location.checkpoint), config=str(location.folder), **options)
     except UNLOADABLE as error:
-        raise BaseModelError(f"the base model {name!r} cannot be loaded: {error}; get its files again") from error
+        raise BaseModelError(
+            f"the base model {name!r} cannot be loaded: {in_a_line(error)}; get its files again"
+        ) from error
 
 
 def _family_of(name: str, location: Location) -> type[LatentDiffusionModel]:

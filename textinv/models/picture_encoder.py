@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from textinv.errors import SettingsError
+from textinv.errors import SettingsError, in_a_line
 from textinv.models.base import BaseModel
 from textinv.models.quiet import quiet
 
@@ -152,7 +152,7 @@ def load_encoder(folder: Path, device: torch.device | str = "cpu") -> PictureEnc
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever transformers and the files' readers let through
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {in_a_line(error)}"
         raise SettingsError(f"{folder} holds no CLIP or DINO that transformers can load: {reason}") from error
     return encoder
 
