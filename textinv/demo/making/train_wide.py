@@ -33,6 +33,7 @@ from textinv.demo.icons import load_sprites
 from textinv.demo.making.group_pool import Batch, GroupPool
 from textinv.demo.making.held_out_batches import held_out_batches
 from textinv.demo.making.optimizers import MuonWithAdamW
+from textinv.demo.making.precision import reduced_precision
 from textinv.demo.making.wide_world import wide_world
 from textinv.demo.making.word_writer import WordWriter, vocabulary_norm
 from textinv.models.prompt import Tokens
@@ -125,8 +126,9 @@ class WideTraining:
         noisy_BCHW = self.noise_scheduler.add_noise(batch.latents_BCHW, noise_BCHW, timesteps_B)
         target_BCHW = self.noise_scheduler.get_velocity(batch.latents_BCHW, noise_BCHW, timesteps_B)
         noisy_BCHW = noisy_BCHW.contiguous(memory_format=torch.channels_last)
-        predicted = unet(noisy_BCHW, timesteps_B, self.hidden(batch, writer), added_cond_kwargs={}).sample
-        return F.mse_loss(predicted, target_BCHW, reduction="none").mean((1, 2, 3))
+        with reduced_precision(noisy_BCHW.device):
+            predicted = unet(noisy_BCHW, timesteps_B, self.hidden(batch, writer), added_cond_kwargs={}).sample
+        return F.mse_loss(predicted.float(), target_BCHW, reduction="none").mean((1, 2, 3))
 
     def batch(self, num: int, generator: torch.Generator) -> Batch:
         """Draw samples to train on; some lose their text."""
