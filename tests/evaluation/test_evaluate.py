@@ -69,6 +69,11 @@ def test_a_folder_with_something_else_is_refused_when_it_is_loaded(tmp_path: Pat
     text_tower = clip_text_folder(tmp_path / "text")
     with pytest.raises(SettingsError, match="text holds no CLIP or DINO"):
         load_encoder(text_tower)
+    mistyped = dino_folder(tmp_path / "mistyped")
+    settings = json.loads((mistyped / "config.json").read_text())
+    (mistyped / "config.json").write_text(json.dumps(settings | {"num_attention_heads": "three"}))
+    with pytest.raises(SettingsError, match=r"mistyped holds no CLIP or DINO .* expected int, got str"):
+        load_encoder(mistyped)
     damaged = dino_folder(tmp_path / "damaged")
     (damaged / "model.safetensors").write_bytes(b"cut short")
     with pytest.raises(SettingsError, match="damaged holds no CLIP or DINO"):

@@ -1,5 +1,6 @@
 """The safety checker of a base model: what it flags comes out black, and nothing else changes."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -68,6 +69,15 @@ def test_a_base_without_one_is_not_screened_and_one_that_lost_its_own_is_refused
     shutil.rmtree(folder / "safety_checker")
     with pytest.raises(BaseModelError, match="safety_checker"):
         load_safety_checker(str(folder), device=CPU)
+
+
+def test_a_checker_whose_settings_are_wrong_is_refused_in_a_line(tmp_path: Path) -> None:
+    base = make_screened_base(tmp_path / "base", FLAGS_ALL)
+    config = base / "safety_checker" / "config.json"
+    settings = json.loads(config.read_text())
+    config.write_text(json.dumps(settings | {"vision_config": {"hidden_size": "wide"}}))
+    with pytest.raises(BaseModelError, match=r"cannot be loaded: .* expected int, got str .*; get its files again, or"):
+        load_safety_checker(str(base), device=CPU)
 
 
 def _between(folder: Path) -> float:
